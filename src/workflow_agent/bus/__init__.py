@@ -1,0 +1,3 @@
+"""bus."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""integrations."""
+
+from __future__ import annotations

@@ -1,0 +1,114 @@
+"""Journal records of a run, and the frozen snapshot that they fold to (the fold is in ``engine``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.model.status import RunStatus, StepStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Event", "EventType", "Record", "RecordKind", "RunState", "StepState"]
+
+
+class EventType(str, Enum):
+    """What happened, in the past tense."""
+
+    RUN_CREATED = "RunCreated"
+    RUN_STARTED = "RunStarted"
+    STEP_STARTED = "StepStarted"
+    STEP_SUCCEEDED = "StepSucceeded"
+    STEP_FAILED = "StepFailed"
+    STEP_SKIPPED = "StepSkipped"
+    RETRY_SCHEDULED = "RetryScheduled"
+    CANCEL_REQUESTED = "CancelRequested"
+    RUN_FINISHED = "RunFinished"
+
+
+class RecordKind(str, Enum):
+    """Kinds of records that an agent's reply may carry into history (see ``docs/history.md``)."""
+
+    SCRIPT = "script"  # text with secrets masked, its provenance and hash
+    FINDING = "finding"  # of the validator
+    OUTPUT = "output"  # {"path": artifact, "bytes": n, "truncated": bool, "tail": [lines]}
+    CHANGE_SET = "change-set"  # summary + every change
+    CHECK = "check"  # one check result
+    TRANSACTION = "transaction"  # {"transaction": id, "state": ..., "target": ...}
+    GENERATION = "generation"  # what is installed from now on
+    GENERATION_ENDED = "generation-ended"  # {"generation": run id, "reason": ...}
+    UNDONE = "undone"  # {"run": run id}: that run is rolled back by this one
+    REDONE = "redone"  # {"run": run id}: that rolled-back run is in force again
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Something that history keeps in a table of its own, written in the same transaction as the event."""
+
+    kind: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One journal record. `seq` counts from 1 within the run; `at` is UTC seconds since the epoch.
+
+    `data` by type: RunCreated ``{workflow, workflow_hash, inputs, meta}`` · StepStarted ``{with}`` ·
+    StepSucceeded ``{output, status}`` · StepFailed ``{error}`` · StepSkipped ``{reason}`` ·
+    RetryScheduled ``{due_at}`` · CancelRequested ``{reason}`` · RunFinished ``{status, error, changed}``.
+    """
+
+    run_id: str
+    seq: int
+    type: EventType
+    at: float
+    step: str | None = None
+    attempt: int = 1
+    data: Mapping[str, Any] = field(default_factory=dict)
+    records: tuple[Record, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the JSON form, without the records."""
+        return {
+            "run_id": self.run_id,
+            "seq": self.seq,
+            "type": self.type.value,
+            "at": self.at,
+            "step": self.step,
+            "attempt": self.attempt,
+            "data": dict(self.data),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepState:
+    """Where a step of a run stands. `output` is the reply's data when it ended well."""
+
+    status: StepStatus = StepStatus.PENDING
+    attempt: int = 0
+    started_at: float | None = None
+    finished_at: float | None = None
+    output: Any = None  # Any: a JSON value
+    error: Mapping[str, Any] | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """The fold of a run's events. `head` is the sequence number of the last one."""
+
+    run_id: str
+    head: int
+    status: RunStatus
+    workflow: str
+    inputs: Mapping[str, Any]
+    steps: Mapping[str, StepState]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    created_at: float = 0.0
+    started_at: float | None = None
+    finished_at: float | None = None
+    error: Mapping[str, Any] | None = None
+    failed_step: str | None = None
+    cancel_reason: str | None = None

@@ -1,0 +1,87 @@
+"""The envelope that travels on the bus. On a wire it is a CloudEvents 1.0 JSON document (`to_dict`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.model.identity import message_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["PRIORITY_HIGH", "PRIORITY_LOW", "PRIORITY_NORMAL", "Message", "new_message_id"]
+
+PRIORITY_HIGH = 0
+PRIORITY_NORMAL = 5
+PRIORITY_LOW = 9
+
+#: Cheap, sortable, unique within and across processes.
+new_message_id = message_ids()
+_EMPTY: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message. `data` is a mapping of JSON values that nobody may change after publishing.
+
+    `deadline` is a time of the running loop's monotonic clock in seconds, or None; it is relative when
+    it crosses a process border. `priority` orders a subscriber's queue: lower first.
+    """
+
+    subject: str
+    data: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
+    type: str = "request"
+    source: str = ""
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    run_id: str | None = None
+    step_id: str | None = None
+    attempt: int = 1
+    priority: int = PRIORITY_NORMAL
+    deadline: float | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    reply_to: str | None = None
+    id: str = field(default_factory=new_message_id)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the CloudEvents 1.0 JSON form (source: CloudEvents specification 1.0.2, JSON format)."""
+        event: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": self.id,
+            "source": self.source or "workflow-agent",
+            "type": self.type,
+            "subject": self.subject,
+            "datacontenttype": "application/json",
+            "data": dict(self.data),
+            "attempt": self.attempt,
+            "priority": self.priority,
+        }
+        optional = {
+            "correlationid": self.correlation_id,
+            "causationid": self.causation_id,
+            "runid": self.run_id,
+            "stepid": self.step_id,
+            "replyto": self.reply_to,
+            "headers": dict(self.headers) or None,
+        }
+        return event | {key: value for key, value in optional.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, event: Mapping[str, Any]) -> Message:
+        """Rebuild a message from :meth:`to_dict`; raises KeyError when a required field is missing."""
+        return cls(
+            subject=event["subject"],
+            data=event.get("data", {}),
+            type=event["type"],
+            source=event["source"],
+            correlation_id=event.get("correlationid"),
+            causation_id=event.get("causationid"),
+            run_id=event.get("runid"),
+            step_id=event.get("stepid"),
+            attempt=event.get("attempt", 1),
+            priority=event.get("priority", PRIORITY_NORMAL),
+            headers=event.get("headers", {}),
+            reply_to=event.get("replyto"),
+            id=event["id"],
+        )

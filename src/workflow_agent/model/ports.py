@@ -1,0 +1,238 @@
+"""Ports: what the engine and the agents need from the world. Implementations live in lower rows of ``app``.
+
+Small on purpose (2 to 6 methods each); every implementation passes the port's contract test suite.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from typing import TypeAlias
+
+    from workflow_agent.model.event import Event, Record
+    from workflow_agent.model.message import Message
+    from workflow_agent.model.system import (
+        ChangeSet,
+        Check,
+        CheckResult,
+        Generation,
+        Script,
+        Service,
+        TargetFacts,
+    )
+    from workflow_agent.model.workflow import Workflow
+
+    #: Handles one message; what it returns is the reply's data (None: an empty reply, if one is wanted).
+    Handler: TypeAlias = Callable[[Message], Awaitable[Mapping[str, Any] | None]]
+    #: Takes one line of a script's output (secrets masked, no line end).
+    OutputSink: TypeAlias = Callable[[str], None]
+
+__all__ = [
+    "Bus",
+    "Clock",
+    "History",
+    "Journal",
+    "Subscription",
+    "Target",
+    "TargetRegistry",
+    "WorkflowCatalogue",
+]
+
+
+class Clock(Protocol):
+    """Wall clock, for records only; waiting uses the running loop's clock."""
+
+    def now(self) -> float:
+        """Give UTC seconds since the epoch."""
+        ...
+
+
+class Subscription(Protocol):
+    """A live subscription."""
+
+    async def close(self) -> None:
+        """Stop receiving; messages already queued are handled first."""
+        ...
+
+
+class Bus(Protocol):
+    """Carrier of messages. Subjects follow NATS rules: tokens split by dots, ``*`` one token, ``>`` the rest."""
+
+    async def publish(self, message: Message) -> None:
+        """Return when the message is in every matching subscriber's queue; blocks on a full one."""
+        ...
+
+    async def subscribe(
+        self,
+        pattern: str,
+        handler: Handler,
+        *,
+        queue: str | None = None,
+        limit: int = 1024,
+        concurrency: int = 1,
+    ) -> Subscription:
+        """Call `handler` for each matching message; within a `queue` group one member gets each message."""
+        ...
+
+    async def request(self, message: Message, *, timeout_s: float | None = None) -> Message:
+        """Send and wait for the reply.
+
+        Raises:
+            NoResponderError: nobody subscribed; at once.
+            DeadlineExceededError: no reply in time.
+            WorkflowAgentError: the handler raised it; any other exception arrives as InternalError.
+        """
+        ...
+
+    async def drain(self) -> None:
+        """Take nothing new, let queued messages be handled, stop."""
+        ...
+
+
+class Journal(Protocol):
+    """Append-only truth. Appending returns only when the events are on disk."""
+
+    async def append(self, run_id: str, expected_head: int, events: Sequence[Event]) -> int:
+        """Append events whose `seq` follow `expected_head`; gives the new head.
+
+        Records of the events are written to history in the same transaction.
+
+        Raises:
+            JournalConflictError: the run's head is another one.
+            OutcomeUnknownError: the commit was not confirmed.
+        """
+        ...
+
+    async def events(self, run_id: str, *, after: int = 0) -> list[Event]:
+        """Read a run's events in order, without their records; an unknown run gives an empty list."""
+        ...
+
+
+class History(Protocol):
+    """Questions about the past. Read only."""
+
+    async def resolve(self, prefix: str) -> str:
+        """Complete a unique prefix of a run id; raises NotFoundError or ConflictError (with candidates)."""
+        ...
+
+    async def runs(
+        self,
+        *,
+        limit: int = 20,
+        status: str | None = None,
+        integration: str | None = None,
+        target: str | None = None,
+        action: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """List runs, newest first, each as `run` gives it."""
+        ...
+
+    async def run(self, run_id: str) -> dict[str, Any]:
+        """Give one run; raises NotFoundError.
+
+        Keys: run_id, action, integration, version, target, status, changed, tier, error, undoes, undone_by,
+        workflow, workflow_hash, inputs, user, host, created_at, started_at, finished_at, steps
+        (list of id, status, attempt, started_at, finished_at, error, reason).
+        """
+        ...
+
+    async def records(self, run_id: str, kind: str | None = None) -> list[Record]:
+        """List a run's records in the order in which they were written."""
+        ...
+
+    async def generations(
+        self, target: str, integration: str | None = None, *, live_only: bool = True
+    ) -> list[Generation]:
+        """List generations, newest first."""
+        ...
+
+
+class WorkflowCatalogue(Protocol):
+    """The workflows that are known by name."""
+
+    def names(self) -> list[str]:
+        """List names, sorted."""
+        ...
+
+    def get(self, name: str) -> Workflow:
+        """Give a workflow; raises NotFoundError with the nearest names."""
+        ...
+
+
+class Target(Protocol):
+    """A system that can be changed. All methods are safe to cancel; what `commit` has begun, it ends."""
+
+    name: str
+
+    async def facts(self) -> TargetFacts:
+        """Read facts from the target, never from a cache of an earlier run."""
+        ...
+
+    async def acquire(self, run_id: str, *, wait_s: float = 0.0) -> None:
+        """Take the target's lock for a run and settle what a crashed run left; raises TargetLockedError."""
+        ...
+
+    async def release(self, run_id: str) -> None:
+        """Give the target's lock back; a lock that is not held is no error."""
+        ...
+
+    async def prepare(
+        self,
+        run_id: str,
+        script: Script,
+        *,
+        timeout_s: float,
+        on_output: OutputSink,
+    ) -> tuple[str, ChangeSet]:
+        """Run the script in a capture; gives the transaction's id and what it would change.
+
+        Raises:
+            ScriptFailedError: it ended with an error (details: exit_code, tail).
+            StepTimeoutError: it ran out of time; its processes are dead.
+            CaptureError: its effects cannot be captured or committed exactly.
+        """
+        ...
+
+    async def commit(self, transaction: str) -> Mapping[str, Any]:
+        """Bring the captured effects to the target; gives timings and counts. Raises PathConflictError, CommitError."""
+        ...
+
+    async def activate(self, transaction: str, services: Sequence[Service]) -> list[Mapping[str, Any]]:
+        """Start or restart services; gives what was done, with the state before. Raises ServiceFailedError."""
+        ...
+
+    async def rollback(
+        self, transaction: str, *, keep: Sequence[str] = (), plan_only: bool = False
+    ) -> Mapping[str, Any]:
+        """Take a committed transaction back and check that it is back.
+
+        Gives ``{restored, removed, kept, left, services, exact}``. Raises PathConflictError (by name, nothing
+        touched) and RollbackIncompleteError.
+        """
+        ...
+
+    async def discard(self, transaction: str) -> None:
+        """Forget a capture that was not committed; one that is gone already is no error."""
+        ...
+
+    async def check(self, checks: Sequence[Check]) -> list[CheckResult]:
+        """Poll each check until it holds or its time is over; results in the order asked."""
+        ...
+
+    async def missing_paths(self, transaction: str) -> list[str]:
+        """List committed paths that are missing or replaced now (owned data excluded)."""
+        ...
+
+    async def close(self) -> None:
+        """Stop helper processes and release locks."""
+        ...
+
+
+class TargetRegistry(Protocol):
+    """Gives targets by name (``host``, ``docker:web``)."""
+
+    def get(self, name: str) -> Target:
+        """Give the target, the same object for the same name; raises NotFoundError."""
+        ...

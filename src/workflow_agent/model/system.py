@@ -1,0 +1,266 @@
+"""What is known, asked and found about a target: facts, scripts, changes, checks, generations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "Change",
+    "ChangeAction",
+    "ChangeSet",
+    "Check",
+    "CheckResult",
+    "CheckStatus",
+    "FileWrite",
+    "Finding",
+    "Generation",
+    "InitKind",
+    "Provenance",
+    "Script",
+    "Service",
+    "Severity",
+    "TargetFacts",
+    "Tier",
+    "escape_path",
+    "unescape_path",
+]
+
+
+def escape_path(raw: bytes) -> str:
+    r"""Write a path as printable text: bytes that are no UTF-8, control characters and ``\`` as ``\xNN``."""
+    text = raw.decode("utf-8", "surrogateescape")
+    return "".join(
+        char
+        if char.isprintable() and char != "\\" and not "\ud800" <= char <= "\udfff"
+        else "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
+        for char in text
+    )
+
+
+def unescape_path(text: str) -> bytes:
+    """Undo :func:`escape_path`."""
+    head, *rest = text.split("\\x")
+    parts = [head.encode()]
+    parts += [bytes.fromhex(part[:2]) + part[2:].encode() for part in rest]
+    return b"".join(parts)
+
+
+class Tier(str, Enum):
+    """How well effects can be taken back."""
+
+    EXACT = "exact"
+    LOGICAL = "logical"
+    NEEDS_ATTENTION = "needs-attention"
+
+
+class InitKind(str, Enum):
+    """What starts services on a target."""
+
+    SYSTEMD = "systemd"
+    SYSVINIT = "sysvinit"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetFacts:
+    """What was read from a target. `tier_reason` says why the tier is not exact."""
+
+    target: str
+    hostname: str
+    os_id: str
+    os_version: str
+    os_codename: str
+    os_like: tuple[str, ...]
+    architecture: str
+    kernel: str
+    init: InitKind
+    package_manager: str | None
+    is_root: bool
+    tier: Tier
+    tier_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a script came from. Parameters that are secrets stand as references."""
+
+    integration: str
+    action: str
+    version: str
+    template: str
+    template_hash: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileWrite:
+    """A configuration file written by a typed writer after the script ran, inside the transaction.
+
+    `content` is text that has been parsed back already. `mode` is an octal text such as ``0644``.
+    `owner` is ``user:group`` as the target knows them.
+    """
+
+    path: str
+    format: str
+    content: str
+    mode: str = "0644"
+    owner: str = "root:root"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """Rendered shell text, run by `interpreter` with no arguments, and the files written after it."""
+
+    text: str
+    hash: str
+    provenance: Provenance
+    interpreter: str = "/bin/bash"
+    files: tuple[FileWrite, ...] = ()
+
+
+class Severity(str, Enum):
+    """How much a finding weighs: errors refuse the script."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What the validator has to say about one place (1-based line and column) of a text."""
+
+    rule: str
+    severity: Severity
+    message: str
+    line: int
+    column: int = 1
+    source: str = "policy"
+    excerpt: str = ""
+    hint: str | None = None
+    allowed: bool = False
+
+
+class ChangeAction(str, Enum):
+    """What happened to a path."""
+
+    CREATED = "created"
+    MODIFIED = "modified"
+    DELETED = "deleted"
+    APPENDED = "appended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One changed path (escaped, see :func:`escape_path`). `kind`: file, directory, symlink, fifo, socket,
+    block, char. `aspects` names what differs: content, mode, owner, mtime, target, xattr, type.
+    """
+
+    path: str
+    action: ChangeAction
+    kind: str
+    aspects: tuple[str, ...] = ()
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeSet:
+    """What a script did, as a person reads it, and every path.
+
+    `packages`: ``{name, action: installed|removed|upgraded, version, before}`` · `users`/`groups`:
+    ``{name, id, action}`` · `units`: ``{name, action, enabled, kind}`` · `dropped`: paths left out by
+    policy with the reason · `requested`: service actions that the script asked for and that were recorded
+    instead of carried out (``{verb, unit}``) · `notes`: sentences that a person should read before saying yes.
+    """
+
+    changes: tuple[Change, ...] = ()
+    packages: tuple[Mapping[str, Any], ...] = ()
+    users: tuple[Mapping[str, Any], ...] = ()
+    groups: tuple[Mapping[str, Any], ...] = ()
+    units: tuple[Mapping[str, Any], ...] = ()
+    requested: tuple[Mapping[str, Any], ...] = ()
+    dropped: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+    bytes_added: int = 0
+
+    def count(self, action: ChangeAction) -> int:
+        """Count the changes of one action."""
+        return sum(1 for change in self.changes if change.action is action)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service of an integration. `argv`, `user`, `environment_file` are for targets without an init system.
+
+    `listens`: ports that it opens (``tcp/9100``).
+    """
+
+    name: str
+    argv: tuple[str, ...] = ()
+    user: str = "root"
+    environment_file: str | None = None
+    directories: tuple[Mapping[str, str], ...] = ()
+    exe: str | None = None
+    listens: tuple[str, ...] = ()
+    reload: str | None = None
+    start: bool = True
+    sysvinit: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Exact statement about the world.
+
+    `kind`: file, package, unit, process, port, http, metric, command. `spec` by kind is described in
+    ``docs/integrations.md`` and checked by the manifest's schema. Polled until it holds or `timeout_s` is over.
+    """
+
+    id: str
+    kind: str
+    spec: Mapping[str, Any]
+    description: str = ""
+    timeout_s: float = 10.0
+
+
+class CheckStatus(str, Enum):
+    """Outcome of a check. `error` means that it could not be carried out, which is not a pass."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """What a check saw."""
+
+    id: str
+    kind: str
+    status: CheckStatus
+    observed: str
+    expected: str
+    description: str = ""
+    duration_s: float = 0.0
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What is installed now or was before. `run_id` identifies it; `live` says whether it is in force."""
+
+    target: str
+    integration: str
+    run_id: str
+    parameter_hash: str
+    parameters: Mapping[str, Any]
+    manifest_version: str
+    manifest_hash: str
+    transaction: str | None
+    live: bool
+    created_at: float

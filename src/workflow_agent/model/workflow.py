@@ -1,0 +1,132 @@
+"""The one definition that every front end compiles to. Identity is the hash of its canonical JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.model.identity import content_hash
+from workflow_agent.model.status import RunStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Backoff", "EffectPolicy", "InputSpec", "Step", "Workflow"]
+
+
+class EffectPolicy(str, Enum):
+    """What may happen to a step's effect when a crash leaves it in flight."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    AT_MOST_ONCE = "at_most_once"
+    TRANSACTIONAL = "transactional"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Retries of a step: `attempts` in all, first pause `initial_s`, then times `factor`, at most `max_s`."""
+
+    attempts: int = 1
+    initial_s: float = 1.0
+    factor: float = 2.0
+    max_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpec:
+    """One declared input. `type` is one of any, string, integer, number, boolean, array, object."""
+
+    type: str = "any"
+    required: bool = False
+    default: Any = None  # Any: a JSON value
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Unit of work.
+
+    `uses` names an agent's verb (``executor.commit``). `with_` holds JSON values in which a text
+    ``${{ expression }}`` is replaced by the expression's value. `needs` are step ids that must have
+    ended well (succeeded, unchanged or skipped). `when` is an expression; false means skipped.
+    `phase` is what the run is said to be doing meanwhile. `always` steps run at the end in every case.
+    """
+
+    id: str
+    uses: str
+    with_: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    when: str | None = None
+    timeout_s: float | None = None
+    always: bool = False
+    phase: RunStatus = RunStatus.RUNNING
+    effect: EffectPolicy = EffectPolicy.AT_LEAST_ONCE
+    retry: Backoff = field(default_factory=Backoff)
+    description: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the canonical form: keys as in YAML, defaults left out, description left out."""
+        result: dict[str, Any] = {"id": self.id, "uses": self.uses}
+        if self.with_:
+            result["with"] = dict(self.with_)
+        if self.needs:
+            result["needs"] = list(self.needs)
+        optional: dict[str, Any] = {"when": self.when, "timeout_s": self.timeout_s}
+        result |= {key: value for key, value in optional.items() if value is not None}
+        if self.always:
+            result["always"] = True
+        if self.phase is not RunStatus.RUNNING:
+            result["phase"] = self.phase.value
+        if self.effect is not EffectPolicy.AT_LEAST_ONCE:
+            result["effect"] = self.effect.value
+        if self.retry != Backoff():
+            result["retry"] = {
+                "attempts": self.retry.attempts,
+                "initial_s": self.retry.initial_s,
+                "factor": self.retry.factor,
+                "max_s": self.retry.max_s,
+            }
+        return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow:
+    """Named, versioned, immutable definition.
+
+    `steps` run one after the other in an order that honours `needs`. When a step fails, is refused or the
+    run is cancelled, the steps of `on_failure` run in order (they see ``failure.step`` and
+    ``failure.error``), then the `always` steps.
+    """
+
+    name: str
+    version: str
+    steps: tuple[Step, ...]
+    on_failure: tuple[Step, ...] = ()
+    inputs: Mapping[str, InputSpec] = field(default_factory=dict)
+    timeout_s: float | None = None
+    description: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the canonical form, the one that is hashed, stored and shown."""
+        result: dict[str, Any] = {
+            "schema": "workflow-agent/workflow/1",
+            "name": self.name,
+            "version": self.version,
+            "steps": [step.to_dict() for step in self.steps],
+        }
+        if self.inputs:
+            result["inputs"] = {
+                name: {"type": spec.type, "required": spec.required, "default": spec.default}
+                for name, spec in self.inputs.items()
+            }
+        if self.on_failure:
+            result["on_failure"] = [step.to_dict() for step in self.on_failure]
+        if self.timeout_s is not None:
+            result["timeout_s"] = self.timeout_s
+        return result
+
+    @property
+    def hash(self) -> str:
+        """Identity: SHA-256 (hex) of the canonical JSON."""
+        return content_hash(self.to_dict())

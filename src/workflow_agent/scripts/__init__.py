@@ -1,0 +1,3 @@
+"""scripts."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""security."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""targets."""
+
+from __future__ import annotations
