@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.status import RunStatus, StepStatus
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Event", "EventType", "Record", "RecordKind", "RunState", "StepState"]
 
 
-class EventType(str, Enum):
+class EventType(StrEnum):
     """What happened, in the past tense."""
 
     RUN_CREATED = "RunCreated"
@@ -28,7 +28,7 @@ class EventType(str, Enum):
     RUN_FINISHED = "RunFinished"
 
 
-class RecordKind(str, Enum):
+class RecordKind(StrEnum):
     """Kinds of records that an agent's reply may carry into history (see ``docs/history.md``)."""
 
     SCRIPT = "script"  # text with secrets masked, its provenance and hash

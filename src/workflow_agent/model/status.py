@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 
 __all__ = ["TERMINAL_RUN", "TERMINAL_STEP", "RunStatus", "StatusStyle", "StepStatus", "style_of"]
 
 
-class RunStatus(str, Enum):
+class RunStatus(StrEnum):
     """States of a run."""
 
     QUEUED = "queued"
@@ -26,7 +26,7 @@ class RunStatus(str, Enum):
     CANCELLED = "cancelled"
 
 
-class StepStatus(str, Enum):
+class StepStatus(StrEnum):
     """States of a step."""
 
     PENDING = "pending"

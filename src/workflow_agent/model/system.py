@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def unescape_path(text: str) -> bytes:
     return b"".join(parts)
 
 
-class Tier(str, Enum):
+class Tier(StrEnum):
     """How well effects can be taken back."""
 
     EXACT = "exact"
@@ -58,7 +58,7 @@ class Tier(str, Enum):
     NEEDS_ATTENTION = "needs-attention"
 
 
-class InitKind(str, Enum):
+class InitKind(StrEnum):
     """What starts services on a target."""
 
     SYSTEMD = "systemd"
@@ -123,7 +123,7 @@ class Script:
     files: tuple[FileWrite, ...] = ()
 
 
-class Severity(str, Enum):
+class Severity(StrEnum):
     """How much a finding weighs: errors refuse the script."""
 
     ERROR = "error"
@@ -146,7 +146,7 @@ class Finding:
     allowed: bool = False
 
 
-class ChangeAction(str, Enum):
+class ChangeAction(StrEnum):
     """What happened to a path."""
 
     CREATED = "created"
@@ -228,7 +228,7 @@ class Check:
     timeout_s: float = 10.0
 
 
-class CheckStatus(str, Enum):
+class CheckStatus(StrEnum):
     """Outcome of a check. `error` means that it could not be carried out, which is not a pass."""
 
     PASSED = "passed"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.identity import content_hash
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Backoff", "EffectPolicy", "InputSpec", "Step", "Workflow"]
 
 
-class EffectPolicy(str, Enum):
+class EffectPolicy(StrEnum):
     """What may happen to a step's effect when a crash leaves it in flight."""
 
     AT_LEAST_ONCE = "at_least_once"
