@@ -1,0 +1,236 @@
+"""System calls that Python 3.11 lacks, through libc. Standard library only: namespace programs import it.
+
+Numbers are those of x86_64 and aarch64 Linux (generic where both agree). Every function raises OSError with
+the path it was about.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import platform
+import struct
+
+__all__ = [
+    "CLONE_NEWIPC",
+    "CLONE_NEWNET",
+    "CLONE_NEWNS",
+    "CLONE_NEWPID",
+    "CLONE_NEWUTS",
+    "MNT_DETACH",
+    "MS_BIND",
+    "MS_NODEV",
+    "MS_NOEXEC",
+    "MS_NOSUID",
+    "MS_PRIVATE",
+    "MS_RDONLY",
+    "MS_REC",
+    "MS_REMOUNT",
+    "RENAME_EXCHANGE",
+    "RENAME_NOREPLACE",
+    "capability_bounding_set_drop",
+    "die_with_parent",
+    "file_flags",
+    "file_handle",
+    "join_namespaces",
+    "mount",
+    "pivot_root",
+    "rename",
+    "set_hostname",
+    "syncfs",
+    "umount",
+    "unshare",
+]
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MNT_DETACH = 2
+
+RENAME_NOREPLACE = 1
+RENAME_EXCHANGE = 2
+
+_PR_SET_PDEATHSIG = 1
+_PR_CAPBSET_DROP = 24
+_SIGKILL = 9
+_AT_SYMLINK_FOLLOW = 0x400
+_FS_IOC_GETFLAGS = 0x80086601
+_SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_HANDLE_BYTES = 128
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = (
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_ulong,
+    ctypes.c_char_p,
+)
+_libc.renameat2.argtypes = (
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_uint,
+)
+_libc.name_to_handle_at.argtypes = (
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_int,
+)
+
+
+def _check(result: int, what: str | bytes) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), os.fsdecode(what))
+    return result
+
+
+def mount(source: str, target: str, kind: str | None, flags: int = 0, data: str | None = None) -> None:
+    """Mount; see mount(2)."""
+    _check(
+        _libc.mount(
+            os.fsencode(source),
+            os.fsencode(target),
+            kind.encode() if kind else None,
+            flags,
+            os.fsencode(data) if data else None,
+        ),
+        target,
+    )
+
+
+def umount(target: str, flags: int = 0) -> None:
+    """Unmount; see umount2(2)."""
+    _check(_libc.umount2(os.fsencode(target), flags), target)
+
+
+def unshare(flags: int) -> None:
+    """Leave namespaces for new ones; see unshare(2)."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """Change the root of the mount namespace; see pivot_root(2)."""
+    number = _SYS_PIVOT_ROOT[platform.machine()]
+    _check(_libc.syscall(number, os.fsencode(new_root), os.fsencode(put_old)), new_root)
+
+
+def set_hostname(name: str) -> None:
+    """Set the host name of the UTS namespace."""
+    raw = name.encode()
+    _check(_libc.sethostname(raw, len(raw)), name)
+
+
+_NAMESPACES = (
+    ("ipc", CLONE_NEWIPC),
+    ("uts", CLONE_NEWUTS),
+    ("net", CLONE_NEWNET),
+    ("pid", CLONE_NEWPID),
+    ("mnt", CLONE_NEWNS),
+)
+
+
+def join_namespaces(pid: int, *, skip: frozenset[str] = frozenset()) -> None:
+    """Enter the namespaces of process `pid` (0: stay), then its root folder; the caller has one thread.
+
+    A PID namespace holds only for children made afterwards. Namespaces that are the caller's own are left
+    alone. `skip` names some not to enter (ipc, uts, net, pid, mnt).
+    """
+    if pid == 0:
+        return
+    root = os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        opened = [
+            (os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), flag)
+            for name, flag in _NAMESPACES
+            if name not in skip
+            and os.stat(f"/proc/{pid}/ns/{name}").st_ino != os.stat(f"/proc/self/ns/{name}").st_ino
+        ]
+        for descriptor, flag in opened:
+            _check(_libc.setns(descriptor, flag), f"namespace of process {pid}")
+            os.close(descriptor)
+        if "mnt" not in skip:
+            os.fchdir(root)
+            os.chroot(".")
+            os.chdir("/")
+    finally:
+        os.close(root)
+
+
+def die_with_parent(expected_parent: int | None = None) -> None:
+    """Be killed when the parent's thread ends; exits at once when the parent is gone already."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0), "prctl")
+    if expected_parent is not None and os.getppid() != expected_parent:
+        os._exit(1)
+
+
+def capability_bounding_set_drop(keep: frozenset[int]) -> None:
+    """Drop every capability not in `keep` from the bounding set; takes effect at the next exec."""
+    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as stream:
+        last = int(stream.read())
+    for number in range(last + 1):
+        if number not in keep:
+            _check(_libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0), f"capability {number}")
+
+
+def rename(source_fd: int, source: bytes, target_fd: int, target: bytes, flags: int = 0) -> None:
+    """Rename relative to folder descriptors; see renameat2(2)."""
+    if _libc.renameat2(source_fd, source, target_fd, target, flags) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), os.fsdecode(source), None, os.fsdecode(target))
+
+
+def syncfs(descriptor: int) -> None:
+    """Write a file system's dirty data to disk; errors are raised (Linux >= 5.8)."""
+    _check(_libc.syncfs(descriptor), "syncfs")
+
+
+class _FileHandle(ctypes.Structure):
+    _fields_ = (
+        ("handle_bytes", ctypes.c_uint),
+        ("handle_type", ctypes.c_int),
+        ("f_handle", ctypes.c_ubyte * _HANDLE_BYTES),
+    )
+
+
+_handle = _FileHandle()
+_mount_id = ctypes.c_int()
+_handle_ref = ctypes.addressof(_handle)
+_mount_ref = ctypes.addressof(_mount_id)
+_handle_data = ctypes.addressof(_handle) + _FileHandle.f_handle.offset
+
+
+def file_handle(folder_fd: int, name: bytes) -> bytes:
+    """Identify an entry by inode and generation (not following links); empty where unsupported.
+
+    Not thread-safe: one buffer is reused, this is called for every entry of a file system.
+    """
+    _handle.handle_bytes = _HANDLE_BYTES
+    if _libc.name_to_handle_at(folder_fd, name, _handle_ref, _mount_ref, 0) < 0:
+        return b""
+    return ctypes.string_at(_handle_data, _handle.handle_bytes)
+
+
+def file_flags(descriptor: int) -> int:
+    """Read a file's flags (chattr): immutable is 0x10, append-only 0x20; 0 where unsupported."""
+    try:
+        buffer = fcntl.ioctl(descriptor, _FS_IOC_GETFLAGS, struct.pack("l", 0))
+    except OSError:
+        return 0
+    return int(struct.unpack("l", buffer)[0])
