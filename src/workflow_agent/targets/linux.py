@@ -35,6 +35,7 @@ __all__ = [
     "file_handle",
     "join_namespaces",
     "mount",
+    "open_beneath",
     "pivot_root",
     "rename",
     "set_hostname",
@@ -69,6 +70,10 @@ _AT_SYMLINK_FOLLOW = 0x400
 _FS_IOC_GETFLAGS = 0x80086601
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _HANDLE_BYTES = 128
+_SYS_OPENAT2 = 437
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_NO_SYMLINKS = 0x04
+_RESOLVE_BENEATH = 0x08
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (
@@ -159,8 +164,7 @@ def join_namespaces(pid: int, *, skip: frozenset[str] = frozenset()) -> None:
         opened = [
             (os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC), flag)
             for name, flag in _NAMESPACES
-            if name not in skip
-            and os.stat(f"/proc/{pid}/ns/{name}").st_ino != os.stat(f"/proc/self/ns/{name}").st_ino
+            if name not in skip and os.stat(f"/proc/{pid}/ns/{name}").st_ino != os.stat(f"/proc/self/ns/{name}").st_ino
         ]
         for descriptor, flag in opened:
             _check(_libc.setns(descriptor, flag), f"namespace of process {pid}")
@@ -194,6 +198,20 @@ def rename(source_fd: int, source: bytes, target_fd: int, target: bytes, flags: 
     if _libc.renameat2(source_fd, source, target_fd, target, flags) < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), os.fsdecode(source), None, os.fsdecode(target))
+
+
+def open_beneath(root_fd: int, path: bytes, flags: int) -> int:
+    """Open a physical path below `root_fd`: no link is followed anywhere, nothing above is reached.
+
+    Raises OSError: ELOOP when a part of the path became a link. Source: openat2(2), Linux >= 5.6.
+    """
+    how = struct.pack(
+        "QQQ",
+        flags | os.O_CLOEXEC | os.O_NOFOLLOW,
+        0,
+        _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS,
+    )
+    return _check(_libc.syscall(_SYS_OPENAT2, root_fd, path or b".", how, len(how)), path)
 
 
 def syncfs(descriptor: int) -> None:

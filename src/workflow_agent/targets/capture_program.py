@@ -1,0 +1,368 @@
+"""The program that runs a script over overlays of the target's file systems. Standard library only.
+
+Started by ``capture.py`` in a process of its own, because Python's threads and namespaces do not mix. It reads
+one JSON line from standard input, and writes JSON lines to the descriptor `report_fd` when the script has ended and nothing
+of it is left. The script's output goes to standard output and error.
+
+Three processes: this one enters the target's namespaces, makes new ones and mounts the overlays; its child is
+process 1 of the capture's PID namespace, pivots into the overlay and writes the declared files; the grandchild
+becomes the script. Each dies with its parent, and with process 1 the kernel kills everything in its namespace.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import stat
+import sys
+from typing import Any
+
+from workflow_agent.targets import linux
+
+__all__ = ["main"]
+
+_STAGE = "/.workflow-agent/stage"
+_READ_ONLY = linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY
+_NO_DEVICES = linux.MS_NOSUID | linux.MS_NODEV
+#: Docker's default set, against which Debian's maintainer scripts are known to work: chown, dac_override, fowner,
+#: fsetid, kill, setgid, setuid, setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap.
+_CAPABILITIES = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31})
+_DEVICES = (
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+)
+_HIDDEN_PROC = ("kcore", "sysrq-trigger", "kmsg", "keys", "timer_list")
+
+#: What a spec holds: report_fd, engine_pid, target_pid, mounts [{point, overlay, upper, work}], shims [{path, text}],
+#: script, interpreter, files [{path, content, mode, owner}], environment.
+Spec = dict[str, Any]  # Any: JSON
+
+
+class _StageError(Exception):
+    """Carries which step of the preparation failed, for the report."""
+
+
+def _overlay_escape(path: str) -> str:
+    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+
+
+def _mount_overlay(lower: list[str], upper: str, work: str, target: str) -> None:
+    # volatile: the script's own fsyncs are not carried out; `exchange.py` syncs the whole file system before the
+    # first exchange, and an error of write-back since the mount is reported there (rule 15).
+    options = ",".join(
+        [
+            "lowerdir=" + ":".join(_overlay_escape(part) for part in lower),
+            "upperdir=" + _overlay_escape(upper),
+            "workdir=" + _overlay_escape(work),
+            "redirect_dir=nofollow,metacopy=off,index=on,volatile",
+        ]
+    )
+    linux.mount("workflow-agent", target, "overlay", linux.MS_NODEV, options)
+
+
+def _read_back(target: str) -> None:
+    """Refuse when the kernel did not take the options that exactness needs (rule 2)."""
+    with open("/proc/self/mountinfo", "rb") as stream:
+        line = [row for row in stream if row.split(b" ")[4] == os.fsencode(target)][-1]
+    options = line.rsplit(b" ", 1)[1].strip().split(b",")
+    if b"index=on" not in options or b"redirect_dir=nofollow" not in options or b"metacopy=on" in options:
+        raise _StageError(f"the kernel did not take the overlay's options: {line.decode('ascii', 'replace')}")
+
+
+def _copy_folder_attributes(source: str, target: str) -> None:
+    status = os.stat(source)
+    os.chown(target, status.st_uid, status.st_gid)
+    os.chmod(target, stat.S_IMODE(status.st_mode))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _write_shims(folder: str, shims: list[dict[str, str]]) -> None:
+    """Fill the top lower layer: recorders that hide the real programs without being mount points.
+
+    A mount point could not be replaced by a package that ships the program (rename answers EBUSY).
+    """
+    for shim in shims:
+        parts = shim["path"].strip("/").split("/")
+        for depth in range(1, len(parts)):
+            inner = "/".join(parts[:depth])
+            if not os.path.isdir(f"{folder}/{inner}"):
+                os.mkdir(f"{folder}/{inner}")
+        target = f"{folder}/{'/'.join(parts)}"
+        with open(target, "w", encoding="utf-8") as stream:
+            stream.write(shim["text"])
+        os.chmod(target, 0o755)
+    for inner, _, _ in os.walk(folder, topdown=False):
+        relative = os.path.relpath(inner, folder)
+        _copy_folder_attributes("/" if relative == "." else f"/{relative}", inner)
+
+
+def _mount_layers(spec: Spec) -> str:
+    """Mount everything below the stage; gives the new root."""
+    linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
+    if not os.path.isdir(_STAGE):
+        os.mkdir(_STAGE, 0o700)
+    linux.mount("workflow-agent", _STAGE, "tmpfs", _NO_DEVICES, "mode=0700")
+    root, shims = f"{_STAGE}/root", f"{_STAGE}/shims"
+    os.mkdir(root)
+    os.mkdir(shims)
+    _write_shims(shims, spec["shims"])
+    for mount in spec["mounts"]:
+        point = mount["point"]
+        target = root if point == "/" else root + point
+        if mount["overlay"]:
+            lower = [shims, point] if point == "/" else [point]
+            _mount_overlay(lower, mount["upper"], mount["work"], target)
+            _read_back(target)
+        else:
+            linux.mount(point, target, None, linux.MS_BIND)
+            linux.mount("none", target, None, _READ_ONLY | linux.MS_NODEV)
+    return root
+
+
+def _private_tmpfs(target: str, options: str, flags: int = _NO_DEVICES) -> None:
+    linux.mount("workflow-agent", target, "tmpfs", flags, options)
+
+
+def _make_devices(folder: str) -> None:
+    _private_tmpfs(folder, "mode=0755,size=64k", linux.MS_NOSUID)
+    mask = os.umask(0)
+    for name, major, minor in _DEVICES:
+        os.mknod(f"{folder}/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
+    os.umask(mask)
+    for name in ("pts", "shm"):
+        os.mkdir(f"{folder}/{name}")
+    linux.mount("devpts", f"{folder}/pts", "devpts", linux.MS_NOSUID, "newinstance,ptmxmode=0666,mode=0620,gid=5")
+    _private_tmpfs(f"{folder}/shm", "mode=1777")
+    for name, link in (
+        ("ptmx", "pts/ptmx"),
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ):
+        os.symlink(link, f"{folder}/{name}")
+    linux.mount("none", folder, None, linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | linux.MS_NOSUID)
+
+
+def _mount_system(root: str) -> None:
+    """Give the capture its own /proc, /sys, /dev, /run and /tmp (rule 3). Runs inside the PID namespace."""
+    linux.mount("proc", f"{root}/proc", "proc", _NO_DEVICES | linux.MS_NOEXEC)
+    linux.mount(f"{root}/proc/sys", f"{root}/proc/sys", None, linux.MS_BIND)
+    linux.mount("none", f"{root}/proc/sys", None, _READ_ONLY | _NO_DEVICES | linux.MS_NOEXEC)
+    for name in _HIDDEN_PROC:
+        if os.path.exists(f"{root}/proc/{name}"):
+            linux.mount("/dev/null", f"{root}/proc/{name}", None, linux.MS_BIND)
+    if os.path.isdir(f"{root}/sys"):
+        linux.mount("/sys", f"{root}/sys", None, linux.MS_BIND)
+        linux.mount("none", f"{root}/sys", None, _READ_ONLY | _NO_DEVICES | linux.MS_NOEXEC)
+    _make_devices(f"{root}/dev")
+    resolver = _read_resolver(root)
+    _private_tmpfs(f"{root}/run", "mode=0755")
+    os.makedirs(f"{root}/run/workflow-agent/real")
+    os.mkdir(f"{root}/run/lock", 0o1777)
+    os.chmod(f"{root}/run/lock", 0o1777)
+    if os.path.isdir(f"{root}/tmp"):
+        _private_tmpfs(f"{root}/tmp", "mode=1777")
+    _restore_resolver(root, resolver)
+    _private_tmpfs(f"{root}/.workflow-agent", "mode=0700,size=4k")
+    linux.mount("none", f"{root}/.workflow-agent", None, _READ_ONLY | _NO_DEVICES)
+
+
+def _read_resolver(root: str) -> tuple[str, bytes] | None:
+    """Read a resolver configuration that lies in /run, which is about to be hidden."""
+    path = f"{root}/etc/resolv.conf"
+    if not os.path.islink(path):
+        return None
+    target = os.path.normpath(os.path.join("/etc", os.readlink(path)))
+    if not target.startswith("/run/"):
+        return None
+    try:
+        with open(target, "rb") as stream:
+            return target, stream.read(65536)
+    except OSError:
+        return None
+
+
+def _restore_resolver(root: str, resolver: tuple[str, bytes] | None) -> None:
+    if resolver is None:
+        return
+    path, content = resolver
+    os.makedirs(os.path.dirname(root + path), exist_ok=True)
+    with open(root + path, "wb") as stream:
+        stream.write(content)
+
+
+def _bind_real_programs(root: str, spec: Spec) -> None:
+    """Keep what the recorders hide reachable for them (systemctl's file operations)."""
+    for shim in spec["shims"]:
+        name = os.path.basename(shim["path"])
+        if os.path.isfile("/" + shim["path"].lstrip("/")):
+            target = f"{root}/run/workflow-agent/real/{name}"
+            with open(target, "wb"):
+                pass
+            linux.mount("/" + shim["path"].lstrip("/"), target, None, linux.MS_BIND)
+            linux.mount("none", target, None, _READ_ONLY | linux.MS_NODEV)
+
+
+def _enter_root(root: str) -> None:
+    os.chdir(root)
+    linux.pivot_root(".", ".")
+    linux.umount(".", linux.MNT_DETACH)
+    os.chdir("/")
+
+
+def _become_script(spec: Spec) -> None:
+    """Replace this process by the script's interpreter; never returns."""
+    try:
+        os.setsid()
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        os.umask(0o022)
+        linux.capability_bounding_set_drop(_CAPABILITIES)
+        os.closerange(3, 4096)
+        os.execve(spec["interpreter"], [spec["interpreter"], "/run/workflow-agent/script"], spec["environment"])
+    except OSError as error:
+        os.write(2, f"cannot start {spec['interpreter']}: {error}\n".encode())
+    os._exit(127)
+
+
+def _run_script(spec: Spec) -> int:
+    """Run the script and end every process that it left; gives its wait status."""
+    path = "/run/workflow-agent/script"
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as stream:
+        stream.write(spec["script"])
+    os.chmod(path, 0o500)
+    with open("/run/workflow-agent/requested", "w", encoding="ascii"):
+        pass
+    os.chmod("/run/workflow-agent/requested", 0o666)
+    child = os.fork()
+    if child == 0:
+        _become_script(spec)
+    status = 0
+    while True:
+        pid, ended = os.waitpid(-1, 0)  # reaps orphans too: this is process 1
+        if pid == child:
+            status = ended
+            break
+    _end_everybody()
+    return status
+
+
+def _end_everybody() -> None:
+    while True:
+        try:
+            os.kill(-1, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _lookup_id(table: str, name: str) -> int:
+    if name.isdigit():
+        return int(name)
+    with open(table, encoding="utf-8", errors="surrogateescape") as stream:
+        for line in stream:
+            fields = line.split(":")
+            if fields[0] == name:
+                return int(fields[2])
+    raise _StageError(f"{table} has no entry `{name}`")
+
+
+def _write_declared_files(files: list[dict[str, str]]) -> None:
+    for item in files:
+        user, _, group = item["owner"].partition(":")
+        uid, gid = _lookup_id("/etc/passwd", user), _lookup_id("/etc/group", group or user)
+        os.makedirs(os.path.dirname(item["path"]), exist_ok=True)
+        temporary = item["path"] + ".workflow-agent-new"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(item["content"].encode("utf-8", "surrogateescape"))
+            os.fchown(stream.fileno(), uid, gid)
+            os.fchmod(stream.fileno(), int(item["mode"], 8))
+        os.rename(temporary, item["path"])
+
+
+def _process_one(spec: Spec, root: str, report: int) -> None:
+    """Be process 1 of the capture: mount, pivot, run, clear, write the declared files, report."""
+    linux.die_with_parent()
+    linux.unshare(linux.CLONE_NEWNS)  # so that the parent's own view can unmount and prove that nobody is left
+    _mount_system(root)
+    _bind_real_programs(root, spec)
+    _enter_root(root)
+    result: dict[str, Any] = {"stage": "script"}  # Any: JSON
+    if not spec.get("try_only"):
+        os.write(report, b'{"stage": "started"}\n')
+        status = _run_script(spec)
+        result["exit_code"] = os.waitstatus_to_exitcode(status)
+        with open("/run/workflow-agent/requested", "rb") as stream:
+            result["requested"] = stream.read(1 << 20).decode("utf-8", "replace")
+        if status == 0:
+            _write_declared_files(spec["files"])
+    result["stage"] = "done"
+    os.write(report, json.dumps(result).encode() + b"\n")
+
+
+def _prove_nobody_left(spec: Spec, root: str) -> None:
+    """Unmount in our own view, then mount each upper once more: EBUSY would mean that it is in use (rule 13)."""
+    overlays = [mount for mount in spec["mounts"] if mount["overlay"]]
+    for mount in reversed(spec["mounts"]):
+        linux.umount(root if mount["point"] == "/" else root + mount["point"])
+    for mount in overlays:
+        marker = f"{mount['work']}/work/incompat"
+        for name in os.listdir(marker) if os.path.isdir(marker) else ():
+            os.rmdir(f"{marker}/{name}")
+        lower = [mount["point"]]
+        try:
+            _mount_overlay(lower, mount["upper"], mount["work"], f"{_STAGE}/shims")
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise _StageError(f"somebody still uses the capture of {mount['point']}") from error
+            continue  # another set of lowers may be refused as such; that is not about use
+        linux.umount(f"{_STAGE}/shims")
+
+
+def _run(spec: Spec, report: int) -> None:
+    linux.die_with_parent(spec["engine_pid"])
+    linux.join_namespaces(spec["target_pid"], skip=frozenset({"pid"}))
+    linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS)
+    root = _mount_layers(spec)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            _process_one(spec, root, report)
+            code = 0
+        except (OSError, _StageError, KeyError, ValueError) as error:
+            _write_error(report, error)
+        os._exit(code)
+    _, status = os.waitpid(child, 0)
+    if status != 0 and os.WIFSIGNALED(status):
+        raise _StageError(f"the capture was ended by signal {os.WTERMSIG(status)}")
+    if status == 0:
+        _prove_nobody_left(spec, root)
+
+
+def _write_error(report: int, error: BaseException) -> None:
+    number = error.errno if isinstance(error, OSError) else None
+    os.write(report, json.dumps({"stage": "error", "message": str(error), "errno": number}).encode() + b"\n")
+
+
+def main() -> None:
+    """Read the spec, run, report, exit."""
+    spec: Spec = json.loads(sys.stdin.readline())
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    try:
+        _run(spec, spec["report_fd"])
+    except (OSError, _StageError) as error:
+        _write_error(spec["report_fd"], error)
+        sys.exit(1)
