@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     #: The way to a value: keys and indexes from the top.
     Way: TypeAlias = tuple[str | int, ...]
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Document", "load_yaml", "read_text", "scalar"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "YamlDocument", "load_yaml", "read_text", "scalar"]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
@@ -54,7 +54,7 @@ class _Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class YamlDocument:
     """Plain data (JSON values) and where each part of it stands in the text.
 
     Attributes:
@@ -83,7 +83,7 @@ class Document:
         return self._marks.get(rest, _Mark(1, 1, 1, 1))
 
 
-def load_yaml(text: str, *, source: str) -> Document:
+def load_yaml(text: str, *, source: str) -> YamlDocument:
     """Parse one document of YAML 1.2 (and so of JSON).
 
     Raises:
@@ -183,7 +183,7 @@ class _Builder:
         self._documents = 0
         self._data: Any = None  # Any: a JSON value
 
-    def document(self) -> Document:
+    def document(self) -> YamlDocument:
         import yaml  # noqa: PLC0415  # late: 16 ms
 
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -195,7 +195,7 @@ class _Builder:
             self._refuse(mark, f"this is not YAML: {error.problem or error.context}")
         except yaml.YAMLError as error:
             raise ValidationError("this is not YAML", where=self._source, cause=str(error)) from error
-        return Document(self._data, self._source, self._marks)
+        return YamlDocument(self._data, self._source, self._marks)
 
     def _take(self, name: str, event: Any) -> None:  # Any: yaml.Event
         if name == "DocumentStartEvent":

@@ -56,8 +56,10 @@ class Event:
     """One journal record. `seq` counts from 1 within the run; `at` is UTC seconds since the epoch.
 
     `data` by type: RunCreated ``{workflow, workflow_hash, inputs, meta}`` · StepStarted ``{with}`` ·
-    StepSucceeded ``{output, status}`` · StepFailed ``{error}`` · StepSkipped ``{reason}`` ·
-    RetryScheduled ``{due_at}`` · CancelRequested ``{reason}`` · RunFinished ``{status, error, changed}``.
+    StepSucceeded ``{output, status, run_status?, changed?}`` · StepFailed ``{error, status}`` (failed,
+    cancelled or unknown) · StepSkipped ``{reason}`` · RetryScheduled ``{due_at}`` (its attempt is the next) ·
+    CancelRequested ``{reason, error?}`` (with an error it was a time-out) · RunFinished
+    ``{status, error, changed}``.
     """
 
     run_id: str
@@ -84,7 +86,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepState:
-    """Where a step of a run stands. `output` is the reply's data when it ended well."""
+    """Where a step of a run stands. `output` is the reply's data when it ended well.
+
+    `due_at` (UTC seconds) is when a scheduled retry may start.
+    """
 
     status: StepStatus = StepStatus.PENDING
     attempt: int = 0
@@ -93,11 +98,16 @@ class StepState:
     output: Any = None  # Any: a JSON value
     error: Mapping[str, Any] | None = None
     reason: str | None = None
+    due_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """The fold of a run's events. `head` is the sequence number of the last one."""
+    """The fold of a run's events. `head` is the sequence number of the last one.
+
+    `changed` is what the last reply that spoke of it said; `outcome` is the status that a step of
+    `on_failure` gave the run; `failed_step` is the first step that failed, or was in flight at a cancel.
+    """
 
     run_id: str
     head: int
@@ -112,3 +122,5 @@ class RunState:
     error: Mapping[str, Any] | None = None
     failed_step: str | None = None
     cancel_reason: str | None = None
+    changed: bool | None = None
+    outcome: RunStatus | None = None
