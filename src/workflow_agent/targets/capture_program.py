@@ -1,8 +1,8 @@
 """The program that runs a script over overlays of the target's file systems. Standard library only.
 
-Started by ``capture.py`` in a process of its own, because Python's threads and namespaces do not mix. It reads
-one JSON line from standard input, and writes JSON lines to the descriptor `report_fd` when the script has ended and nothing
-of it is left. The script's output goes to standard output and error.
+Started by ``capture.py`` in a process of its own, because Python's threads and namespaces do not mix. It reads one
+JSON line from standard input, and writes JSON lines to the descriptor `report_fd`, the last one when the script has
+ended and nothing of it is left. The script's output goes to standard output and error.
 
 Three processes: this one enters the target's namespaces, makes new ones and mounts the overlays; its child is
 process 1 of the capture's PID namespace, pivots into the overlay and writes the declared files; the grandchild
@@ -340,11 +340,14 @@ def _run(spec: Spec, report: int) -> None:
     if child == 0:
         code = 1
         try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             _process_one(spec, root, report)
             code = 0
         except (OSError, _StageError, KeyError, ValueError) as error:
             _write_error(report, error)
         os._exit(code)
+    # Asked to end: end process 1 and wait for it, because only then is the whole namespace gone.
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))
     _, status = os.waitpid(child, 0)
     if status != 0 and os.WIFSIGNALED(status):
         raise _StageError(f"the capture was ended by signal {os.WTERMSIG(status)}")

@@ -136,6 +136,11 @@ class _FileSystemPlanner:
         strip_overlay_attributes(folder_fd, name, is_dir=staged.is_dir)
         after = read_entry(folder_fd, name)
         assert after is not None  # nobody else writes to a capture whose processes are dead
+        return self._plan_staged(path, relative, before, after, copied_up=copied_up)
+
+    def _plan_staged(
+        self, path: bytes, relative: bytes, before: Entry | None, after: Entry, *, copied_up: bool
+    ) -> bool:
         if before is None:
             return self._plan_creation(path, relative, after)
         if after.is_dir or before.is_dir:

@@ -1,0 +1,290 @@
+"""Runs a script over overlays of a target and gives what it did: the engine's side of ``capture_program.py``."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import json
+import os
+import signal
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from workflow_agent.model.errors import CaptureError, ScriptFailedError, StepTimeoutError
+from workflow_agent.targets.live_tree import transaction_folder
+from workflow_agent.targets.mounts import Mount, MountUse
+from workflow_agent.targets.programs import program_argv
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from workflow_agent.model.system import Script
+
+__all__ = ["CaptureQuota", "CaptureResult", "capture_script", "overlay_reason"]
+
+_TAIL_LINES = 20
+_LINE_LIMIT = 64 << 10
+_WATCH_S = 0.25
+_END_S = 10.0
+_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "SYSTEMD_OFFLINE": "1",
+    "TERM": "dumb",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureQuota:
+    """How much a script may stage on one file system before it is stopped (rule 6)."""
+
+    max_bytes: int = 8 << 30
+    max_entries: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureResult:
+    """How the script ended and which service actions it asked for (recorder's lines)."""
+
+    exit_code: int
+    requested: str
+    tail: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Lines:
+    """Cuts a byte stream into lines, remembers the last ones, and hands each on."""
+
+    sink: Callable[[str], None]
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
+    _rest: str = ""
+    _decoder: codecs.IncrementalDecoder = field(
+        default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
+    )
+
+    def feed(self, chunk: bytes) -> None:
+        *lines, self._rest = (self._rest + self._decoder.decode(chunk)).split("\n")
+        for line in lines:
+            self._emit(line)
+        while len(self._rest) > _LINE_LIMIT:  # a "line" without an end must not grow for ever
+            self._emit(self._rest[:_LINE_LIMIT])
+            self._rest = self._rest[_LINE_LIMIT:]
+
+    def end(self) -> None:
+        if self._rest:
+            self._emit(self._rest)
+            self._rest = ""
+
+    def _emit(self, line: str) -> None:
+        line = line.rstrip("\r")
+        self.tail.append(line)
+        self.sink(line)
+
+
+async def capture_script(
+    *,
+    target_pid: int,
+    root_fd: int,
+    transaction: str,
+    mounts: Sequence[tuple[Mount, MountUse]],
+    shims: Sequence[dict[str, str]],
+    script: Script,
+    timeout_s: float,
+    on_output: Callable[[str], None],
+    quota: CaptureQuota,
+) -> CaptureResult:
+    """Run a script in a capture; the staged trees lie in the transaction's folders afterwards.
+
+    On return, on any error and on cancellation no process of the script is alive. Call it from the main thread:
+    the parent-death signal is tied to the thread that starts the program.
+
+    Raises:
+        ScriptFailedError: the script ended with an error (details: exit_code, tail).
+        StepTimeoutError: it ran out of time.
+        CaptureError: the capture could not be set up, or the quota was passed.
+    """
+    spec = {
+        "target_pid": target_pid,
+        "transaction": transaction,
+        "mounts": [_mount_spec(mount, use, transaction) for mount, use in mounts if use is not MountUse.PRIVATE],
+        "shims": list(shims),
+        "script": script.text,
+        "interpreter": script.interpreter,
+        "environment": _ENVIRONMENT,
+        "files": [
+            {"path": item.path, "content": item.content, "mode": item.mode, "owner": item.owner}
+            for item in script.files
+        ],
+    }
+    lines = _Lines(on_output)
+    points = [mount.point for mount, use in mounts if use is MountUse.OVERLAY]
+    async with _Program(spec) as program:
+        watch = asyncio.create_task(_watch_quota(root_fd, points, quota, program))
+        try:
+            async with asyncio.timeout(timeout_s):
+                report = await program.run(lines)
+        except TimeoutError as error:
+            raise StepTimeoutError(
+                f"the script did not end within {timeout_s:g} s",
+                state="nothing was changed; its processes were ended",
+                details={"tail": list(lines.tail)},
+            ) from error
+        finally:
+            watch.cancel()
+    if program.stopped_because:
+        raise CaptureError(program.stopped_because, state="nothing was changed; its processes were ended")
+    return _judge(report, lines)
+
+
+def _judge(report: dict[str, Any], lines: _Lines) -> CaptureResult:
+    if report["stage"] == "error":
+        raise CaptureError(
+            "the script's effects could not be captured",
+            cause=report["message"],
+            state="nothing was changed",
+            hint="`workflow-agent doctor` says what this system lacks",
+        )
+    if "exit_code" not in report:
+        raise CaptureError(
+            "the capture ended without a report",
+            cause=" / ".join(lines.tail) or None,
+            state="nothing was changed",
+        )
+    code = report["exit_code"]
+    if code != 0:
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        raise ScriptFailedError(
+            f"the script ended with {how}",
+            cause=next((line for line in reversed(lines.tail) if line.strip()), None),
+            state="nothing was changed",
+            details={"exit_code": code, "tail": list(lines.tail)},
+        )
+    return CaptureResult(exit_code=code, requested=report["requested"], tail=tuple(lines.tail))
+
+
+def _mount_spec(mount: Mount, use: MountUse, transaction: str) -> dict[str, object]:
+    folder = os.fsdecode(transaction_folder(mount.point, transaction))
+    return {
+        "point": os.fsdecode(mount.point),
+        "overlay": use is MountUse.OVERLAY,
+        "upper": folder + "/upper",
+        "work": folder + "/work",
+    }
+
+
+class _Program:
+    """The running program: its output and report, and its certain end."""
+
+    def __init__(self, spec: dict[str, object]) -> None:
+        self._spec = spec
+        self._process: asyncio.subprocess.Process | None = None
+        self._report_fd = -1
+        self.stopped_because: str | None = None
+
+    async def __aenter__(self) -> Self:
+        read_fd, write_fd = os.pipe()
+        os.set_inheritable(write_fd, True)
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *program_argv("workflow_agent.targets.capture_program"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                pass_fds=(write_fd,),
+                start_new_session=True,
+                env={},
+            )
+        except BaseException:
+            os.close(read_fd)
+            raise
+        finally:
+            os.close(write_fd)
+        self._report_fd = read_fd
+        self._spec |= {"engine_pid": os.getpid(), "report_fd": write_fd}
+        return self
+
+    async def run(self, lines: _Lines) -> dict[str, Any]:
+        """Send the spec, pump the output, give the last report."""
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with suppress(ConnectionError):  # it may have failed at once; its report says why
+            process.stdin.write(json.dumps(self._spec).encode() + b"\n")
+            await process.stdin.drain()
+        process.stdin.close()
+        while chunk := await process.stdout.read(1 << 16):
+            lines.feed(chunk)
+        lines.end()
+        await process.wait()
+        with os.fdopen(os.dup(self._report_fd), "rb") as stream:
+            reports = [json.loads(line) for line in stream.read().splitlines()]
+        errors = [report for report in reports if report["stage"] == "error"]
+        return errors[0] if errors else reports[-1] if reports else {"stage": "none"}
+
+    def stop(self, reason: str) -> None:
+        """End the program because of `reason`."""
+        self.stopped_because = reason
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            if self._process is not None and self._process.returncode is None:
+                await asyncio.shield(_end(self._process))
+        finally:
+            os.close(self._report_fd)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ask the program to end its namespace and wait for it; a program that does not answer is killed.
+
+    Asked, it ends process 1 of the capture and waits until the kernel has killed everything below it.
+    """
+    process.terminate()
+    try:
+        async with asyncio.timeout(_END_S):
+            await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.communicate()
+
+
+async def _watch_quota(root_fd: int, points: list[bytes], quota: CaptureQuota, program: _Program) -> None:
+    """Stop a script that fills the disk; measured by what the file system has left, which costs nothing."""
+    paths = [f"/proc/self/fd/{root_fd}/{os.fsdecode(point.strip(b'/'))}" for point in points]
+    start = [os.statvfs(path) for path in paths]
+    while True:
+        await asyncio.sleep(_WATCH_S)
+        for point, path, first in zip(points, paths, start, strict=True):
+            now = os.statvfs(path)
+            used = (first.f_bfree - now.f_bfree) * now.f_frsize
+            entries = first.f_ffree - now.f_ffree
+            if used > quota.max_bytes or entries > quota.max_entries:
+                program.stop(
+                    f"the script staged {used >> 20} MiB and {entries} entries on {os.fsdecode(point)}, "
+                    f"the quota is {quota.max_bytes >> 20} MiB and {quota.max_entries} entries"
+                )
+                return
+
+
+async def overlay_reason(target_pid: int, transaction: str, mounts: Sequence[tuple[Mount, MountUse]]) -> str | None:
+    """Try to set a capture up over the target's file systems; gives why it cannot be, None when it can."""
+    spec: dict[str, object] = {
+        "try_only": True,
+        "target_pid": target_pid,
+        "transaction": transaction,
+        "mounts": [_mount_spec(mount, use, transaction) for mount, use in mounts if use is not MountUse.PRIVATE],
+        "shims": [],
+        "script": "",
+        "files": [],
+    }
+    lines = _Lines(lambda _: None)
+    async with _Program(spec) as program:
+        report = await program.run(lines)
+    if report["stage"] == "done":
+        return None
+    return str(report.get("message") or " / ".join(lines.tail) or "the capture program did not start")

@@ -1,0 +1,102 @@
+"""The target's files, reached by physical paths relative to its root; folders are opened once."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from workflow_agent.targets.entries import Entry, read_entry, read_xattrs
+from workflow_agent.targets.linux import open_beneath
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from workflow_agent.targets.operations import Operation
+
+__all__ = ["LiveTree", "staged_path", "transaction_folder"]
+
+_MAX_OPEN = 200
+
+
+def transaction_folder(point: bytes, transaction: str) -> bytes:
+    """Place of a transaction's files on the file system mounted at `point`."""
+    return point.rstrip(b"/") + b"/.workflow-agent/tx/" + transaction.encode()
+
+
+def staged_path(operation: Operation, transaction: str) -> bytes:
+    """Where the other side of an operation lies, absolute on the target."""
+    return transaction_folder(operation.point, transaction) + b"/" + operation.staged
+
+
+class LiveTree:
+    """Opens folders below a root and keeps them open while it lives; not thread-safe."""
+
+    def __init__(self, root_fd: int) -> None:
+        self.root_fd = root_fd
+        self._folders: dict[bytes, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Close what is open, because folders may have moved."""
+        for descriptor in self._folders.values():
+            os.close(descriptor)
+        self._folders.clear()
+
+    def folder(self, path: bytes) -> int:
+        """Open a folder, or give it when it is open; the descriptor stays ours."""
+        descriptor = self._folders.get(path)
+        if descriptor is None:
+            if len(self._folders) >= _MAX_OPEN:
+                self.forget()
+            descriptor = open_beneath(self.root_fd, path.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
+            self._folders[path] = descriptor
+        return descriptor
+
+    def place(self, path: bytes) -> tuple[int, bytes]:
+        """Give the open folder and the name of an entry; the root itself is ``.`` in itself."""
+        parent, _, name = path.rstrip(b"/").rpartition(b"/")
+        return self.folder(parent), name or b"."
+
+    def read(self, path: bytes) -> Entry | None:
+        """Read the state of an entry; None when it or a folder above it is missing."""
+        try:
+            return read_entry(*self.place(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def xattrs(self, path: bytes) -> dict[str, bytes]:
+        """Read the extended attributes of an entry."""
+        folder_fd, name = self.place(path)
+        return read_xattrs(f"/proc/self/fd/{folder_fd}/{os.fsdecode(name)}")
+
+    def below(self, path: bytes) -> dict[bytes, Entry]:
+        """Read everything below a folder by path relative to it; a missing folder is empty."""
+        result: dict[bytes, Entry] = {}
+        pending = [b""]
+        while pending:
+            relative = pending.pop()
+            with suppress(FileNotFoundError, NotADirectoryError):
+                descriptor = open_beneath(
+                    self.root_fd, (path + b"/" + relative).strip(b"/"), os.O_RDONLY | os.O_DIRECTORY
+                )
+                try:
+                    for text in os.listdir(descriptor):
+                        name = os.fsencode(text)
+                        entry = read_entry(descriptor, name)
+                        if entry is None:
+                            continue
+                        inner = relative + b"/" + name if relative else name
+                        result[inner] = entry
+                        if entry.is_dir:
+                            pending.append(inner)
+                finally:
+                    os.close(descriptor)
+        return result

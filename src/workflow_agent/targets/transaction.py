@@ -1,0 +1,230 @@
+"""A transaction's folder on the target: staged trees, the plan file, and what is recorded beside it.
+
+``/.workflow-agent/tx/<id>/`` holds ``upper`` and ``work`` of the overlay, ``removed`` and ``links``, and on the
+root file system ``plan.json``, the only truth about where the transaction stands, and ``services.json``. Other
+captured file systems hold the same folders for their own entries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from workflow_agent.model.errors import NotFoundError, TransactionError
+from workflow_agent.model.failpoint import failpoint
+from workflow_agent.targets.linux import open_beneath, syncfs
+from workflow_agent.targets.live_tree import transaction_folder
+from workflow_agent.targets.operations import Operation, decode_operation, encode_operation
+
+__all__ = ["Transaction", "TransactionFolders", "TransactionState"]
+
+_FORMAT = 1
+_RESERVE_BYTES = 4 << 20
+_FOLDERS = (b"upper", b"work", b"removed", b"links")
+
+
+class TransactionState(StrEnum):
+    """Where a transaction stands, as the plan file says."""
+
+    CAPTURED = "captured"
+    COMMITTING = "committing"
+    COMMITTED = "committed"
+    ROLLING_BACK = "rolling-back"
+    ROLLED_BACK = "rolled-back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transaction:
+    """What the plan file holds."""
+
+    id: str
+    run_id: str
+    state: TransactionState
+    points: tuple[bytes, ...]
+    operations: tuple[Operation, ...] = ()
+    services: dict[str, Any] = field(default_factory=dict)
+
+
+class TransactionFolders:
+    """Makes, reads, writes and removes transactions below one target's root. Blocking."""
+
+    def __init__(self, root_fd: int) -> None:
+        self._root_fd = root_fd
+
+    # -- making --------------------------------------------------------------------------------------------------
+
+    def ensure_state_folder(self, point: bytes) -> None:
+        """Make ``/.workflow-agent`` on a file system without leaving a trace in its root's mtime."""
+        with _opened(self._root_fd, point) as top_fd:
+            before = os.fstat(top_fd)
+            try:
+                os.mkdir(b".workflow-agent", 0o700, dir_fd=top_fd)
+            except FileExistsError:
+                return
+            os.utime(top_fd, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def create(self, transaction: str, point: bytes) -> None:
+        """Make the folders of a transaction on one file system; the upper root is like the lower one (rule 1)."""
+        self.ensure_state_folder(point)
+        with _opened(self._root_fd, point.rstrip(b"/") + b"/.workflow-agent") as state_fd:
+            os.chmod(state_fd, 0o700)
+            for path in (b"tx", b"stage", b"tx/" + transaction.encode()):
+                with suppress(FileExistsError):
+                    os.mkdir(path, 0o700, dir_fd=state_fd)
+            self._reserve(state_fd)
+        with (
+            _opened(self._root_fd, transaction_folder(point, transaction)) as folder_fd,
+            _opened(self._root_fd, point) as top_fd,
+        ):
+            for name in _FOLDERS:
+                os.mkdir(name, 0o700, dir_fd=folder_fd)
+            upper_fd = os.open(b"upper", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder_fd)
+            try:
+                _clone_folder(top_fd, upper_fd)
+            finally:
+                os.close(upper_fd)
+
+    def _reserve(self, state_fd: int) -> None:
+        """Keep room for names and for undoing deletions when the disk is full (rule 19)."""
+        try:
+            descriptor = os.open(b"reserve", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=state_fd)
+        except FileExistsError:
+            return
+        try:
+            os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)
+        except OSError:
+            os.unlink(b"reserve", dir_fd=state_fd)
+            raise
+        finally:
+            os.close(descriptor)
+
+    def release_reserve(self, points: tuple[bytes, ...]) -> None:
+        """Give the reserve of file systems free."""
+        for point in points:
+            with _opened(self._root_fd, point.rstrip(b"/") + b"/.workflow-agent") as state_fd:
+                with suppress(FileNotFoundError):
+                    os.unlink(b"reserve", dir_fd=state_fd)
+
+    # -- the plan file ---------------------------------------------------------------------------------------------
+
+    def write(self, transaction: Transaction) -> Transaction:
+        """Write the plan file: to a new name, synced, renamed, the folder synced. Gives `transaction` back."""
+        data = {
+            "format": _FORMAT,
+            "id": transaction.id,
+            "run_id": transaction.run_id,
+            "state": transaction.state.value,
+            "points": [point.decode("utf-8", "surrogateescape") for point in transaction.points],
+            "operations": [encode_operation(operation) for operation in transaction.operations],
+            "services": transaction.services,
+        }
+        with _opened(self._root_fd, transaction_folder(b"/", transaction.id)) as folder_fd:
+            try:
+                _write_synced(folder_fd, b"plan.json", json.dumps(data).encode())
+            except OSError as error:
+                with suppress(FileNotFoundError):
+                    os.unlink(b"plan.json.new", dir_fd=folder_fd)
+                raise TransactionError(
+                    "the plan file could not be written", cause=str(error), state="nothing was changed"
+                ) from error
+        return transaction
+
+    def move(self, transaction: Transaction, state: TransactionState, **changes: Any) -> Transaction:  # Any: fields
+        """Write the plan file with another state (and other fields)."""
+        return self.write(replace(transaction, state=state, **changes))
+
+    def read(self, transaction: str) -> Transaction:
+        """Read a plan file; raises NotFoundError, TransactionError for one that cannot be understood."""
+        try:
+            with _opened(self._root_fd, transaction_folder(b"/", transaction)) as folder_fd:
+                descriptor = os.open(b"plan.json", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder_fd)
+                with os.fdopen(descriptor, "rb") as stream:
+                    data = json.loads(stream.read())
+        except FileNotFoundError as error:
+            raise NotFoundError(
+                f"the target holds no transaction `{transaction}`",
+                cause="it was discarded or pruned",
+                hint="`workflow-agent history` lists what can be rolled back",
+            ) from error
+        except ValueError as error:
+            raise TransactionError("a plan file is damaged", where=transaction, cause=str(error)) from error
+        if data["format"] != _FORMAT:
+            raise TransactionError(f"a plan file has format {data['format']}, this version reads {_FORMAT}")
+        return Transaction(
+            id=data["id"],
+            run_id=data["run_id"],
+            state=TransactionState(data["state"]),
+            points=tuple(point.encode("utf-8", "surrogateescape") for point in data["points"]),
+            operations=tuple(decode_operation(operation) for operation in data["operations"]),
+            services=data["services"],
+        )
+
+    def ids(self) -> list[str]:
+        """List the transactions whose folders exist, oldest first."""
+        try:
+            with _opened(self._root_fd, b"/.workflow-agent/tx") as folder_fd:
+                return sorted(os.listdir(folder_fd))
+        except FileNotFoundError:
+            return []
+
+    # -- syncing and removing ----------------------------------------------------------------------------------------
+
+    def sync(self, points: tuple[bytes, ...]) -> None:
+        """Write the file systems' data to disk; raises OSError when the disk refused any of it (rule 15)."""
+        for point in points:
+            failpoint("transaction.sync")
+            with _opened(self._root_fd, point) as top_fd:
+                syncfs(top_fd)
+
+    def drop_work(self, transaction: str, points: tuple[bytes, ...]) -> None:
+        """Remove the overlay's work folders: their index holds one more name of each copied-up file."""
+        for point in points:
+            with _opened(self._root_fd, transaction_folder(point, transaction)) as folder_fd:
+                shutil.rmtree("work", dir_fd=folder_fd, ignore_errors=False)
+
+    def remove(self, transaction: str, points: tuple[bytes, ...] = (b"/",)) -> None:
+        """Remove a transaction's folders, the plan file's last; what is gone already is no error."""
+        for point in sorted(set(points) | {b"/"}, reverse=True):
+            with suppress(FileNotFoundError):
+                with _opened(self._root_fd, point.rstrip(b"/") + b"/.workflow-agent/tx") as folder_fd:
+                    shutil.rmtree(transaction, dir_fd=folder_fd)
+
+
+class _opened:  # noqa: N801  # reads as a verb in a with statement
+    """Open a folder by its physical path below the target's root."""
+
+    def __init__(self, root_fd: int, path: bytes) -> None:
+        self._descriptor = open_beneath(root_fd, path.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
+
+    def __enter__(self) -> int:
+        return self._descriptor
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def _clone_folder(source_fd: int, target_fd: int) -> None:
+    status = os.fstat(source_fd)
+    os.fchown(target_fd, status.st_uid, status.st_gid)
+    os.fchmod(target_fd, status.st_mode & 0o7777)
+    for name in os.listxattr(source_fd):
+        os.setxattr(target_fd, name, os.getxattr(source_fd, name))
+    os.utime(target_fd, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _write_synced(folder_fd: int, name: bytes, content: bytes) -> None:
+    temporary = name + b".new"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600, dir_fd=folder_fd)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    failpoint("transaction.plan-written")
+    os.rename(temporary, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+    os.fsync(folder_fd)
+    failpoint("transaction.plan-renamed")
