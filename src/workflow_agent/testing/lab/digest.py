@@ -1,0 +1,194 @@
+"""Everything about every file of a root, and what differs between two readings of it.
+
+What belongs here: reading a tree and comparing two readings. What does not: how the tree came to be (``host``).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from workflow_agent.model.system import escape_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["EXCLUDED", "FileRecord", "diff", "digest"]
+
+EXCLUDED = ("/proc", "/sys", "/dev", "/run", "/tmp", "/.workflow-agent")  # noqa: S108  # names inside the target
+
+# Source: linux/fs.h; the flags that chattr shows, without those that the file system sets by itself (extents, index)
+_FS_IOC_GETFLAGS = 0x80086601
+_SETTABLE_FLAGS = 0x000300FF | 0x00800000
+_BLOCK = 1 << 20
+_WORKERS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """What one name in a tree is.
+
+    Args:
+        kind: ``file``, ``directory``, ``link``, ``character``, ``block``, ``fifo`` or ``socket``.
+        mode: Permission bits with setuid, setgid and sticky.
+        owner: User and group id.
+        size: Bytes of a regular file; 0 of everything else (a directory never shrinks on ext4).
+        mtime_ns: Time of the last change of the content.
+        content: SHA-256 of a regular file, the target of a link, the numbers of a device.
+        attributes: Extended attributes: ACL, capabilities, labels, users' own.
+        flags: What ``chattr`` sets (immutable, append-only …).
+        names: All names of a file with hard links, sorted; empty for a file with one name.
+    """
+
+    kind: str
+    mode: int
+    owner: tuple[int, int]
+    size: int
+    mtime_ns: int
+    content: str
+    attributes: tuple[tuple[str, bytes], ...] = ()
+    flags: int = 0
+    names: tuple[str, ...] = ()
+
+
+_KINDS = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "link",
+    stat.S_IFCHR: "character",
+    stat.S_IFBLK: "block",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+}
+
+
+def digest(root: Path | str, *, excluded: Iterable[str] = EXCLUDED) -> dict[str, FileRecord]:
+    """Read a tree.
+
+    Args:
+        root: Its folder, for example ``/proc/<pid>/root``.
+        excluded: Absolute names below the root that are left out with everything below them.
+
+    Returns:
+        Absolute name, as printable text, to record; the root itself is ``/``.
+    """
+    base = os.fsencode(os.fspath(root)).rstrip(b"/")
+    skip = frozenset(os.fsencode(name) for name in excluded)
+    found = list(_walk(base, skip))
+    groups = _link_groups(found)
+    with ThreadPoolExecutor(_WORKERS) as pool:  # hashing leaves the interpreter's lock
+        records = pool.map(lambda item: _record(base, *item, groups), found, chunksize=64)
+        return {escape_path(name): record for (name, _), record in zip(found, records, strict=True)}
+
+
+def diff(before: Mapping[str, FileRecord], after: Mapping[str, FileRecord]) -> list[str]:
+    """Compare two readings.
+
+    Returns:
+        One line per name that differs, sorted by name: ``created: /a``, ``deleted: /b`` or
+        ``changed: /c: mode 0o644 -> 0o600, content``; nothing when the trees are equal.
+    """
+    lines = []
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old is None:
+            lines.append(f"created: {name}")
+        elif new is None:
+            lines.append(f"deleted: {name}")
+        elif old != new:
+            lines.append(f"changed: {name}: {', '.join(_differences(old, new))}")
+    return lines
+
+
+def _differences(old: FileRecord, new: FileRecord) -> Iterator[str]:
+    for field in fields(FileRecord):
+        one, other = getattr(old, field.name), getattr(new, field.name)
+        if one == other:
+            continue
+        if field.name == "content" and old.kind == new.kind == "file":
+            yield "content"
+        elif field.name in ("mode", "flags"):
+            yield f"{field.name} {one:#o} -> {other:#o}"
+        else:
+            yield f"{field.name} {one} -> {other}"
+
+
+def _walk(base: bytes, skip: frozenset[bytes]) -> Iterator[tuple[bytes, os.stat_result]]:
+    """Yield every name below the root with its status, directories before what they hold."""
+    yield b"/", os.stat(base + b"/")
+    folders = [b""]
+    while folders:
+        folder = folders.pop()
+        with os.scandir(base + folder + b"/") as entries:
+            for entry in entries:
+                name = folder + b"/" + entry.name
+                if name in skip:
+                    continue
+                yield name, entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(name)
+
+
+def _link_groups(found: list[tuple[bytes, os.stat_result]]) -> dict[tuple[int, int], tuple[str, ...]]:
+    groups: dict[tuple[int, int], list[str]] = {}
+    for name, status in found:
+        if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+            groups.setdefault((status.st_dev, status.st_ino), []).append(escape_path(name))
+    return {inode: tuple(sorted(names)) for inode, names in groups.items()}
+
+
+def _record(
+    base: bytes, name: bytes, status: os.stat_result, groups: Mapping[tuple[int, int], tuple[str, ...]]
+) -> FileRecord:
+    path = base + name
+    regular = stat.S_ISREG(status.st_mode)
+    content, flags = "", 0
+    if regular or stat.S_ISDIR(status.st_mode):
+        content, flags = _open_and_read(path, regular=regular)
+    elif stat.S_ISLNK(status.st_mode):
+        content = escape_path(os.readlink(path))
+    elif stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        content = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    return FileRecord(
+        kind=_KINDS[stat.S_IFMT(status.st_mode)],
+        mode=stat.S_IMODE(status.st_mode),
+        owner=(status.st_uid, status.st_gid),
+        size=status.st_size if regular else 0,
+        mtime_ns=status.st_mtime_ns,
+        content=content,
+        attributes=_attributes(path),
+        flags=flags,
+        names=groups.get((status.st_dev, status.st_ino), ()),
+    )
+
+
+def _open_and_read(path: bytes, *, regular: bool) -> tuple[str, int]:
+    """Give the content's hash (empty for a directory) and the flags, with the access time left alone where that is allowed."""
+    number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC)
+    try:
+        flags = 0
+        with suppress(OSError):  # not every file system has flags
+            flags = int.from_bytes(fcntl.ioctl(number, _FS_IOC_GETFLAGS, bytes(8))[:4], "little")
+        if not regular:
+            return "", flags & _SETTABLE_FLAGS
+        found = hashlib.sha256()
+        while block := os.read(number, _BLOCK):
+            found.update(block)
+        return found.hexdigest(), flags & _SETTABLE_FLAGS
+    finally:
+        os.close(number)
+
+
+def _attributes(path: bytes) -> tuple[tuple[str, bytes], ...]:
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+    except OSError:  # the file system has none
+        return ()
+    return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in sorted(names))
