@@ -1,0 +1,218 @@
+"""The kinds of checks, each one attempt. Standard library only: it runs inside a target's namespaces.
+
+What belongs here: looking at the world once and saying what was seen. Waiting and repeating is the business of
+:mod:`workflow_agent.targets.probes`. Comparisons are exact: a state is equal to the wanted word or it is not.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.model.errors import UnreachableError
+from workflow_agent.targets.probe_command import run_command
+from workflow_agent.targets.probe_network import look_at_http, look_at_metric, look_at_port
+from workflow_agent.targets.probe_outcome import Outcome, quote, shorten
+from workflow_agent.targets.probe_spec import validate_spec
+from workflow_agent.targets.probe_system import (
+    Process,
+    account_names,
+    processes,
+    read_bytes,
+    runs_program,
+    same_file,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from workflow_agent.targets.probe_outcome import Site
+
+    #: Looks once.
+    Look = Callable[[Mapping[str, Any], Site], Outcome]
+
+__all__ = ["parse_properties", "run_check", "unit_outcome"]
+
+_CONTENT_LIMIT = 8 << 20
+_STANZA_STATUS = "install ok installed"
+_ENABLED = frozenset({"enabled", "enabled-runtime"})
+_UNIT_PROPERTIES = "LoadState,ActiveState,SubState,UnitFileState"
+_FORMATS = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "block",
+    stat.S_IFCHR: "char",
+}
+
+
+def run_check(kind: str, spec: Mapping[str, Any], site: Site) -> Outcome:
+    """Look once.
+
+    Raises:
+        ValidationError: The check cannot be carried out as it is written.
+        UnreachableError: This system lacks what the check asks about (for example a package database).
+        OSError: Something may not be read.
+    """
+    validate_spec(kind, spec)
+    outcome = _LOOKS[kind](spec, site)
+    return Outcome(outcome.holds, shorten(outcome.observed))
+
+
+def _file(spec: Mapping[str, Any], _site: Site) -> Outcome:
+    path, wanted = spec["path"], spec.get("exists", True)
+    try:
+        status = os.lstat(path)
+        kind = _FORMATS[stat.S_IFMT(status.st_mode)]
+        if not wanted:
+            return Outcome(False, f"exists, is a {kind}")
+        if kind == "symlink" and spec.get("type") != "symlink":
+            status = os.stat(path)
+            kind = _FORMATS[stat.S_IFMT(status.st_mode)]
+    except (FileNotFoundError, NotADirectoryError):
+        return Outcome(not wanted, "does not exist")
+    mode = stat.S_IMODE(status.st_mode)
+    owner_holds, owner = _owner(status, spec.get("owner"))
+    holds = owner_holds and spec.get("type", kind) == kind
+    holds = holds and ("mode" not in spec or int(spec["mode"], 8) == mode)
+    observed = f"is a {kind}, mode {mode:04o}, owner {owner}"
+    if "contains" in spec:
+        contains = kind == "file" and spec["contains"].encode() in read_bytes(path, _CONTENT_LIMIT)
+        holds = holds and contains
+        observed += ", contains the text" if contains else ", does not contain the text"
+    return Outcome(holds, observed)
+
+
+def _owner(status: os.stat_result, wanted: str | None) -> tuple[bool, str]:
+    user = account_names("/etc/passwd").get(status.st_uid, str(status.st_uid))
+    group = account_names("/etc/group").get(status.st_gid, str(status.st_gid))
+    wanted_user, colon, wanted_group = (wanted or "").partition(":")
+    holds = not wanted_user or wanted_user in {user, str(status.st_uid)}
+    holds = holds and (not (colon and wanted_group) or wanted_group in {group, str(status.st_gid)})
+    return holds, f"{user}:{group}"
+
+
+def _package(spec: Mapping[str, Any], _site: Site) -> Outcome:
+    try:
+        text = read_bytes("/var/lib/dpkg/status").decode("utf-8", "replace")
+    except FileNotFoundError as error:
+        raise UnreachableError("there is no dpkg database here") from error
+    wanted = spec.get("installed", True)
+    fields = _stanza(text, spec["name"])
+    if fields is None:
+        return Outcome(not wanted, "is not installed")
+    installed = fields.get("Status") == _STANZA_STATUS
+    version = fields.get("Version", "")
+    holds = installed == wanted and spec.get("version", version) == version
+    state = "is installed" if installed else f"is not installed ({fields.get('Status')})"
+    return Outcome(holds, f"{state}, version {version}" if version else state)
+
+
+def _stanza(text: str, name: str) -> dict[str, str] | None:
+    """Find a package's fields; of several architectures the installed one."""
+    name, _, architecture = name.partition(":")
+    found = None
+    for stanza in text.split("\n\n"):
+        if stanza.lstrip("\n").startswith(f"Package: {name}\n"):
+            lines = [line.partition(": ") for line in stanza.splitlines() if not line.startswith(" ")]
+            fields = {key: value for key, colon, value in lines if colon}
+            if architecture in {"", fields.get("Architecture")}:
+                if fields.get("Status") == _STANZA_STATUS:
+                    return fields
+                found = found or fields
+    return found
+
+
+def parse_properties(text: str) -> dict[str, str]:
+    """Read the lines ``Key=Value`` of `systemctl show`."""
+    return {key: value for key, equals, value in (line.partition("=") for line in text.splitlines()) if equals}
+
+
+def unit_outcome(spec: Mapping[str, Any], properties: Mapping[str, str]) -> Outcome:
+    """Compare a unit's properties with a check: whole words, so that `inactive` is never `active`."""
+    active = properties.get("ActiveState", "") == "active"
+    enabled = properties.get("UnitFileState", "") in _ENABLED
+    wanted_active = spec.get("active", None if "enabled" in spec else True)
+    holds = wanted_active in {None, active} and spec.get("enabled") in {None, enabled}
+    words = [properties.get(key) or "unknown" for key in ("ActiveState", "SubState", "UnitFileState")]
+    missing = "" if properties.get("LoadState") == "loaded" else f", {properties.get('LoadState') or 'no answer'}"
+    return Outcome(holds, "is {} ({}), unit file {}".format(*words) + missing)
+
+
+def _unit(spec: Mapping[str, Any], site: Site) -> Outcome:
+    if not _systemd_runs():
+        return Outcome(True, "not applicable: no systemd here")
+    argv = ["systemctl", "show", "--no-pager", f"--property={_UNIT_PROPERTIES}", "--", spec["name"]]
+    result = run_command(argv, site.deadline)
+    if result.exit_code is None:
+        return Outcome(False, "systemctl did not answer in time")
+    if result.exit_code != 0:
+        return Outcome(False, f"systemctl ended with {result.exit_code}: {quote(result.stderr)}")
+    return unit_outcome(spec, parse_properties(result.stdout.decode("utf-8", "replace")))
+
+
+def _systemd_runs() -> bool:
+    try:
+        return os.path.isdir("/run/systemd/system") and read_bytes("/proc/1/comm") == b"systemd\n"
+    except OSError:
+        return False
+
+
+def _process(spec: Mapping[str, Any], site: Site) -> Outcome:
+    users = account_names("/etc/passwd")
+    found = [process for process in processes(site.own) if _is_process(spec, process, users)]
+    if not found:
+        return Outcome(spec.get("running", True) is False, "is not running")
+    if spec.get("running", True) is False:
+        return Outcome(False, f"is running ({_pids(found)})")
+    observed = f"is running ({_pids(found)}) as {', '.join(sorted({_user(users, item) for item in found}))}"
+    if "current" not in spec:
+        return Outcome(True, observed)
+    stale = [process for process in found if not same_file(process.pid, spec["exe"])]
+    observed += f", older than the file on disk: {_pids(stale)}" if stale else ", the file on disk"
+    return Outcome(spec["current"] is not bool(stale), observed)
+
+
+def _is_process(spec: Mapping[str, Any], process: Process, users: Mapping[int, str]) -> bool:
+    if "name" in spec and spec["name"] not in {process.name, os.path.basename(process.exe or process.name)}:
+        return False
+    if "user" in spec and spec["user"] not in {_user(users, process), str(process.uid)}:
+        return False
+    return "exe" not in spec or runs_program(process, spec["exe"])
+
+
+def _user(users: Mapping[int, str], process: Process) -> str:
+    return users.get(process.uid, str(process.uid))
+
+
+def _pids(found: Sequence[Process]) -> str:
+    return "pid " + ", ".join(str(process.pid) for process in found[:10])
+
+
+def _command(spec: Mapping[str, Any], site: Site) -> Outcome:
+    started = time.monotonic()
+    result = run_command(spec["argv"], site.deadline)
+    if result.exit_code is None:
+        return Outcome(False, f"did not end within {time.monotonic() - started:.1f} s")
+    holds = result.exit_code == spec.get("exit_code", 0)
+    if "stdout_contains" in spec:
+        holds = holds and spec["stdout_contains"].encode() in result.stdout
+    shown = quote(result.stdout) or quote(result.stderr)
+    ending = f"exits with {result.exit_code}" if result.exit_code >= 0 else f"killed by signal {-result.exit_code}"
+    return Outcome(holds, f"{ending}: {shown}" if shown else ending)
+
+
+_LOOKS: dict[str, Look] = {
+    "file": _file,
+    "package": _package,
+    "unit": _unit,
+    "process": _process,
+    "port": look_at_port,
+    "http": look_at_http,
+    "metric": look_at_metric,
+    "command": _command,
+}

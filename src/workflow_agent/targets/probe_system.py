@@ -1,0 +1,221 @@
+"""Reading a system from inside: processes, listening sockets, accounts. Standard library only.
+
+Everything comes from the `/proc` and `/etc` that this process sees, so it runs where the target lives.
+Accounts are read from the files and not through the C library, which would load libraries of the target.
+Source: proc(5); net/ipv4/tcp_ipv4.c for the columns of `/proc/net/tcp`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import struct
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+__all__ = [
+    "Listener",
+    "Process",
+    "account_ids",
+    "account_names",
+    "listeners",
+    "processes",
+    "read_bytes",
+    "runs_program",
+    "same_file",
+    "socket_owners",
+]
+
+_READ_LIMIT = 64 << 20
+_TCP_LISTEN = "0A"
+_UDP_UNCONNECTED = "07"
+_DELETED = " (deleted)"
+_TRANSACTIONS = "/.workflow-agent/tx/"
+_STARTED_FIELD = 19  # of the fields after the closing parenthesis of /proc/PID/stat
+
+
+class Process(NamedTuple):
+    """One living process of this system. `exe` is the text of its link (None: unreadable).
+
+    `started` is in clock ticks after boot: together with `pid` it identifies the process.
+    """
+
+    pid: int
+    parent: int
+    name: str
+    exe: str | None
+    command: str
+    uid: int
+    started: int
+
+
+class Listener(NamedTuple):
+    """A socket that takes connections or datagrams. IPv4-mapped addresses are given as IPv4."""
+
+    protocol: str
+    address: str
+    port: int
+    inode: int
+
+
+def read_bytes(path: str, limit: int = _READ_LIMIT) -> bytes:
+    """Read at most `limit` bytes of a file; raises OSError."""
+    with open(path, "rb") as stream:
+        return stream.read(limit)
+
+
+def account_names(path: str) -> dict[int, str]:
+    """Map ids to names from `/etc/passwd` or `/etc/group`; a missing file gives no names."""
+    return {number: name for name, number in reversed(account_ids(path).items())}
+
+
+def account_ids(path: str) -> dict[str, int]:
+    """Map names to ids from `/etc/passwd` or `/etc/group`; a missing file gives no ids."""
+    try:
+        text = read_bytes(path).decode("utf-8", "replace")
+    except OSError:
+        return {}
+    found: dict[str, int] = {}
+    for line in text.splitlines():
+        fields = line.split(":")
+        if len(fields) > 2 and fields[2].isdecimal():  # noqa: PLR2004 - name, password, id
+            found.setdefault(fields[0], int(fields[2]))
+    return found
+
+
+def processes(own: Collection[int] = ()) -> Iterator[Process]:
+    """Yield the living processes whose root folder is ours: no kernel threads, zombies, containers.
+
+    A process that ends meanwhile is left out. Raises OSError when there is no `/proc`.
+
+    Args:
+        own: Processes of the probe program; they and their children are left out.
+    """
+    ours = os.stat("/")
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            try:
+                process = _process(int(name), ours)
+            except (OSError, ValueError):
+                continue
+            if process is not None and process.pid not in own and process.parent not in own:
+                yield process
+
+
+def _process(pid: int, ours: os.stat_result) -> Process | None:
+    raw = read_bytes(f"/proc/{pid}/stat").decode("utf-8", "replace")
+    # The name may itself hold blanks and parentheses: the last one ends it.
+    name, fields = raw[raw.index("(") + 1 : raw.rindex(")")], raw[raw.rindex(")") + 2 :].split()
+    command = read_bytes(f"/proc/{pid}/cmdline", 1 << 16)
+    if fields[0] in {"Z", "X"} or not (command or _link(pid, "exe")) or not _same_root(pid, ours):
+        return None
+    return Process(
+        pid=pid,
+        parent=int(fields[1]),
+        name=name,
+        exe=_link(pid, "exe"),
+        command=command.partition(b"\0")[0].decode("utf-8", "replace"),
+        uid=_effective_uid(pid),
+        started=int(fields[_STARTED_FIELD]),
+    )
+
+
+def _link(pid: int, name: str) -> str | None:
+    try:
+        return os.readlink(f"/proc/{pid}/{name}")
+    except OSError:
+        return None
+
+
+def _same_root(pid: int, ours: os.stat_result) -> bool:
+    try:
+        root = os.stat(f"/proc/{pid}/root")
+    except PermissionError:
+        return True  # without root we cannot know, and hiding it would be worse
+    return (root.st_dev, root.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def _effective_uid(pid: int) -> int:
+    for line in read_bytes(f"/proc/{pid}/status").splitlines():
+        if line.startswith(b"Uid:"):
+            return int(line.split()[2])
+    raise ValueError("no Uid line")
+
+
+def runs_program(process: Process, path: str) -> bool:
+    """Say whether a process was started from the program at `path`, be it still that file or an older one.
+
+    The kernel marks a replaced file in the link's text; after an exchange by a transaction the link names the
+    place where the before-image went. Both only identify the process: :func:`same_file` judges it.
+    """
+    if process.exe is None:
+        return False
+    link = process.exe.removesuffix(_DELETED)
+    for wanted in {path, os.path.realpath(path)}:
+        if wanted in {process.exe, link} or (_TRANSACTIONS in link and link.endswith(wanted)):
+            return True
+    return same_file(process.pid, path)
+
+
+def same_file(pid: int, path: str) -> bool:
+    """Say whether a process runs the very file that stands at `path` now (device and inode are equal)."""
+    try:
+        running, installed = os.stat(f"/proc/{pid}/exe"), os.stat(path)
+    except OSError:
+        return False
+    return (running.st_dev, running.st_ino) == (installed.st_dev, installed.st_ino)
+
+
+def listeners(protocol: str) -> list[Listener]:
+    """List the sockets of our network namespace that wait on a port.
+
+    Args:
+        protocol: ``tcp`` or ``udp``.
+
+    Raises:
+        OSError: The IPv4 table cannot be read. A missing IPv6 table means a kernel without IPv6.
+    """
+    found = _table(f"/proc/net/{protocol}", protocol)
+    with suppress(FileNotFoundError):
+        found += _table(f"/proc/net/{protocol}6", protocol)
+    return found
+
+
+def _table(path: str, protocol: str) -> list[Listener]:
+    wanted = _TCP_LISTEN if protocol == "tcp" else _UDP_UNCONNECTED
+    found = []
+    for line in read_bytes(path).decode("ascii").splitlines()[1:]:
+        _, local, _, state, _, _, _, _, _, inode, *_ = line.split()
+        if state == wanted:
+            address, _, port = local.partition(":")
+            found.append(Listener(protocol, _address(address), int(port, 16), int(inode)))
+    return found
+
+
+def _address(text: str) -> str:
+    words = [int(text[at : at + 8], 16) for at in range(0, len(text), 8)]
+    raw = struct.pack(f"={len(words)}I", *words)
+    if len(words) == 1:
+        return socket.inet_ntop(socket.AF_INET, raw)
+    address = ipaddress.IPv6Address(raw)
+    return str(address.ipv4_mapped or address)
+
+
+def socket_owners(inodes: set[int]) -> dict[int, list[int]]:
+    """Find the processes that hold sockets: inode → pids. What may not be read is left out."""
+    texts = {f"socket:[{inode}]": inode for inode in inodes}
+    found: dict[int, list[int]] = {}
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdecimal()):
+        try:
+            numbers = os.listdir(f"/proc/{pid}/fd")
+        except OSError:
+            continue
+        held = {texts.get(_link(pid, f"fd/{number}") or "") for number in numbers}
+        for inode in held:
+            if inode is not None:
+                found.setdefault(inode, []).append(pid)
+    return found
