@@ -1,0 +1,286 @@
+"""Checks on a target: polls each until it holds or its time is over, through one probe program.
+
+The program (:mod:`.probe_program`) sits in the namespaces of the target's process, so that a port that only the
+target can reach is seen, and nothing is needed on the target.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.model.errors import UnreachableError, ValidationError
+from workflow_agent.model.system import CheckResult, CheckStatus
+from workflow_agent.targets.probe_spec import describe, is_negative, validate_spec
+from workflow_agent.targets.programs import program_argv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from workflow_agent.model.system import Check
+
+__all__ = ["Prober"]
+
+_MODULE = "workflow_agent.targets.probe_program"
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 0.5
+_PAUSE_GROWTH = 1.5
+_CONFIRM_PAUSE_S = 0.1
+_SHORTEST_ATTEMPT_S = 1.0
+_ATTEMPT_S = 5.0
+_ASK_S = 10.0
+_ANSWER_GRACE_S = 5.0
+_START_S = 10.0
+_STOP_S = 2.0
+_AT_ONCE = 32
+_LINE_LIMIT = 64 << 20
+
+
+class Prober:
+    """Looks at the target whose process is `pid` (0: this machine as we see it).
+
+    The probe program starts with the first question and dies with the thread that started it (the kernel's
+    parent-death signal belongs to a thread): ask from the main thread's event loop. A program that dies is
+    started again once per question. Safe under cancellation: the question is withdrawn from the program.
+    """
+
+    def __init__(self, pid: int = 0) -> None:
+        self._pid = pid
+        self._program: _Program | None = None
+        self._starting = asyncio.Lock()
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    def __repr__(self) -> str:
+        return f"<Prober of process {self._pid}, {'running' if self._program else 'not started'}>"
+
+    async def check(self, checks: Sequence[Check]) -> list[CheckResult]:
+        """Poll all checks at the same time, each until it holds or its `timeout_s` is over.
+
+        The first look is at once; each check gets at least one. What states an absence must hold twice,
+        100 ms apart. A check that cannot be carried out gives an error result, never an exception.
+
+        Returns:
+            Results in the order asked.
+        """
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._poll(check)) for check in checks]
+        return [task.result() for task in tasks]
+
+    async def snapshot(self) -> dict[str, Any]:
+        """List what runs and listens on the target, for a comparison of before and after.
+
+        Returns:
+            ``processes``: pid (as the target numbers it), exe, user, started (clock ticks after boot; pid and
+            started identify a process), name · ``listeners``: protocol, address, port, pid (or None). Kernel
+            threads, zombies, containers' processes and the probe program itself are left out.
+
+        Raises:
+            UnreachableError: The target cannot be entered or read.
+        """
+        snapshot: dict[str, Any] = await self._ask_data("snapshot")
+        return snapshot
+
+    async def hostname(self) -> str:
+        """Give the host name of the target's UTS namespace; raises UnreachableError."""
+        return str(await self._ask_data("hostname"))
+
+    async def close(self) -> None:
+        """End the program and what it runs; asking again starts it again."""
+        program, self._program = self._program, None
+        if program is not None:
+            await program.close(UnreachableError("the prober was closed while it looked"))
+
+    async def _ask_data(self, what: str) -> Any:  # Any: JSON
+        reply = await self._ask({"ask": what, "limit_s": _ASK_S})
+        if "data" not in reply:
+            raise UnreachableError(
+                "the target cannot be looked at", where=f"process {self._pid}", cause=reply["observed"]
+            )
+        return reply["data"]
+
+    async def _poll(self, check: Check) -> CheckResult:
+        started = time.monotonic()
+        deadline = started + check.timeout_s
+        attempts, pause = 0, _FIRST_PAUSE_S
+        while True:
+            attempts += 1
+            reply = await self._look(check, deadline)
+            if reply["holds"] and is_negative(check.spec):
+                await asyncio.sleep(_CONFIRM_PAUSE_S)
+                attempts += 1
+                reply = await self._look(check, deadline)
+            left = deadline - time.monotonic()
+            if reply["holds"] or "error" in reply or left <= 0:
+                return _result(check, reply, attempts, time.monotonic() - started)
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
+
+    async def _look(self, check: Check, deadline: float) -> dict[str, Any]:
+        """Make one attempt; failures to look become replies with `error`."""
+        try:
+            validate_spec(check.kind, check.spec)
+            spec = json.loads(json.dumps(_plain(check.spec)))
+            request = {"ask": "check", "kind": check.kind, "spec": spec}
+            return await self._ask(request | {"limit_s": _attempt_limit(check, deadline - time.monotonic())})
+        except (ValidationError, UnreachableError) as error:
+            text = ": ".join(filter(None, [error.message, error.cause]))
+            return {"holds": False, "observed": text, "error": text}
+
+    async def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        async with self._slots:
+            try:
+                return await (await self._running()).ask(request)
+            except _ProgramDiedError:
+                pass
+            try:
+                return await (await self._running()).ask(request)
+            except _ProgramDiedError as error:
+                raise UnreachableError("the probe program died twice", cause=str(error)) from error
+
+    async def _running(self) -> _Program:
+        async with self._starting:
+            if self._program is not None and self._program.dead:
+                program, self._program = self._program, None
+                await program.close(_ProgramDiedError("it was ended"))
+            if self._program is None:
+                self._program = await _Program.start(self._pid)
+            return self._program
+
+
+def _attempt_limit(check: Check, left: float) -> float:
+    """Bound one attempt: a hanging server must not eat the whole time, a slow one must be able to answer."""
+    limit = left if check.kind == "command" else min(left, max(_ATTEMPT_S, left / 2))
+    return max(_SHORTEST_ATTEMPT_S, limit)
+
+
+def _plain(value: Any) -> Any:  # Any: JSON values, perhaps in read-only mappings and tuples
+    if hasattr(value, "items"):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _result(check: Check, reply: Mapping[str, Any], attempts: int, duration_s: float) -> CheckResult:
+    status = CheckStatus.PASSED if reply["holds"] else CheckStatus.FAILED
+    return CheckResult(
+        id=check.id,
+        kind=check.kind,
+        status=CheckStatus.ERROR if "error" in reply else status,
+        observed=str(reply["observed"]),
+        expected=describe(check.kind, check.spec),
+        description=check.description,
+        duration_s=round(duration_s, 6),
+        attempts=attempts,
+    )
+
+
+class _ProgramDiedError(Exception):
+    """The program ended before it answered; only inside this module."""
+
+
+class _Program:
+    """One living probe program and the questions it has not answered."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._last_id = 0
+        self.dead = False
+        self._reader = asyncio.create_task(self._read(), name=f"probe program {process.pid}")
+        self._reader.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    @classmethod
+    async def start(cls, pid: int) -> _Program:
+        """Start the program in the target of `pid`; raises UnreachableError."""
+        process = await asyncio.create_subprocess_exec(
+            *program_argv(_MODULE, str(pid), str(os.getpid())),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C at the terminal is ours to handle: checks follow a rollback, too
+            limit=_LINE_LIMIT,
+        )
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(_START_S):
+                first = await process.stdout.readline()
+        except BaseException as error:
+            await _end(process, at_once=True)
+            if isinstance(error, TimeoutError):
+                raise UnreachableError("the probe program did not start in time") from error
+            raise
+        greeting = json.loads(first) if first else {"fatal": "it ended at once"}
+        if "ready" not in greeting:
+            await _end(process, at_once=True)
+            raise UnreachableError("the probe program cannot start", where=f"process {pid}", cause=greeting["fatal"])
+        return cls(process)
+
+    async def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a request and wait for its answer; raises _ProgramDiedError."""
+        if self.dead:
+            raise _ProgramDiedError("it ended")
+        self._last_id += 1
+        number = self._last_id
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        try:
+            self._send({"id": number, **request})
+            async with asyncio.timeout(request["limit_s"] + _ANSWER_GRACE_S):
+                return await answer
+        except TimeoutError as error:
+            self.dead = True
+            raise _ProgramDiedError("it does not answer") from error
+        except asyncio.CancelledError:
+            self._send({"cancel": number})
+            raise
+        finally:
+            del self._waiting[number]
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        # Not drained: a question is small, and at most a few dozen are on their way.
+        assert self._process.stdin is not None
+        if not self._process.stdin.is_closing():
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            while line := await self._process.stdout.readline():
+                reply = json.loads(line)
+                waiting = self._waiting.get(reply["id"])
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(reply)
+        finally:
+            self._give_up(_ProgramDiedError(f"process {self._process.pid} ended"))
+
+    def _give_up(self, reason: Exception) -> None:
+        self.dead = True
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(reason)
+
+    async def close(self, reason: Exception) -> None:
+        """End the program; who still waits for an answer gets `reason`."""
+        dead = self.dead
+        self._give_up(reason)
+        await _end(self._process, at_once=dead)
+        self._reader.cancel()
+        await asyncio.wait([self._reader])  # its end was told to those who wait; nothing more to learn
+
+
+async def _end(process: asyncio.subprocess.Process, *, at_once: bool) -> None:
+    """Let the program end by itself, or kill it; its children die with it."""
+    assert process.stdin is not None
+    process.stdin.close()
+    if not at_once:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_S):
+                await process.wait()
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    await process.wait()
