@@ -148,6 +148,13 @@ class History(Protocol):
         """List generations, newest first."""
         ...
 
+    async def latest_transaction(self, target: str) -> dict[str, Any] | None:
+        """Give the newest committed transaction on a target whose run was not undone, or None.
+
+        Keys: transaction, run_id, target, state, tier, action, integration, version, status, created_at.
+        """
+        ...
+
 
 class WorkflowCatalogue(Protocol):
     """The workflows that are known by name."""

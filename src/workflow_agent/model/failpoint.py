@@ -1,0 +1,116 @@
+"""Named points where a crash or a fault can be provoked, so that tests can visit every one of them.
+
+``WORKFLOW_AGENT_FAILPOINT=name[:n][=kill|error]`` arms one point: at its n-th passage (default 1) the process
+dies by SIGKILL (default), or OSError(EIO) is raised there as a failing disk would raise it. Nothing else of
+the product looks at the variable; unarmed, a passage costs one comparison.
+
+What belongs here: the table of names and the trigger. Each name is fired in exactly one place of the product.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import itertools
+import os
+import re
+import signal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from workflow_agent.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["VARIABLE", "arm", "describe", "failpoint", "known"]
+
+#: The environment variable that arms a point.
+VARIABLE: Final = "WORKFLOW_AGENT_FAILPOINT"
+
+#: The one table: name -> where it stands.
+_POINTS: Final[Mapping[str, str]] = {
+    "store.blob-written": "a blob's temporary file is synced, not yet renamed",
+    "store.blob-renamed": "a blob has its name, its directory is not yet synced",
+    "store.migration": "a migration's statements ran, its transaction is not committed",
+    "store.batch-taken": "the writer took appends from its queue, before the file lock",
+    "store.lock-taken": "the writer holds the file lock, before BEGIN",
+    "store.before-insert": "inside the transaction, before an append's rows",
+    "store.before-commit": "every row of the batch is in, before COMMIT (an error here is rolled back)",
+    "store.commit": "in place of COMMIT (an error here: an unknown outcome, it did not happen)",
+    "store.after-commit": "COMMIT returned, nobody was told (an error here: outcome unknown, it did happen)",
+    "store.before-checkpoint": "the file lock is held, before a checkpoint",
+    "store.after-checkpoint": "the file lock is held, after a checkpoint",
+    "store.before-close": "the file lock is held, before the writer's connection is closed",
+}
+
+_SPEC = re.compile(r"(?P<name>[a-z0-9.-]+)(?::(?P<n>[1-9][0-9]{0,8}))?(?:=(?P<action>kill|error))?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Armed:
+    name: str
+    n: int
+    action: str
+    # next() on a counter is one atomic step under the interpreter lock: two threads cannot both be the n-th.
+    passages: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+
+_UNREAD: Final = _Armed("", 0, "")
+# The environment is read at the first passage, not at import.
+_state: _Armed | None = _UNREAD
+
+
+def failpoint(name: str) -> None:
+    """Die or raise here when this point is armed and this is its n-th passage; otherwise do nothing.
+
+    Raises:
+        OSError: EIO, when armed with ``=error``.
+        UsageError: the environment variable cannot be understood (at the first passage of any point).
+    """
+    if _state is None:
+        return
+    _pass(name)
+
+
+def _pass(name: str) -> None:
+    if _state is _UNREAD:
+        arm(os.environ.get(VARIABLE))
+    armed = _state
+    if armed is None or armed.name != name or next(armed.passages) != armed.n:
+        return
+    if armed.action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise OSError(errno.EIO, f"failure point {name}")
+
+
+def arm(spec: str | None) -> None:
+    """Arm a point by hand (tests inside one process), or none with None or empty text; counting starts anew.
+
+    Raises:
+        UsageError: `spec` is not ``name[:n][=kill|error]`` with a known name.
+    """
+    global _state  # noqa: PLW0603  # one point per process, as the environment variable says
+    _state = _parse(spec) if spec else None
+
+
+def _parse(spec: str) -> _Armed:
+    match = _SPEC.fullmatch(spec)
+    if match is None:
+        raise UsageError("a failure point is written `name[:n][=kill|error]`", where=VARIABLE, cause=repr(spec))
+    name = match["name"]
+    if name not in _POINTS:
+        near = difflib.get_close_matches(name, _POINTS, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"known names: {', '.join(sorted(_POINTS))}"
+        raise UsageError(f"there is no failure point `{name}`", where=VARIABLE, hint=hint)
+    return _Armed(name, int(match["n"] or 1), match["action"] or "kill")
+
+
+def known() -> frozenset[str]:
+    """List the names that can be armed."""
+    return frozenset(_POINTS)
+
+
+def describe(name: str) -> str:
+    """Say where a point stands; raises KeyError for a name that is not known."""
+    return _POINTS[name]

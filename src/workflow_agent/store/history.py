@@ -1,0 +1,135 @@
+"""The History port on SQLite."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from workflow_agent.model.errors import ConflictError, NotFoundError
+from workflow_agent.model.event import Record
+from workflow_agent.model.system import Generation
+from workflow_agent.store.reader import PAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from workflow_agent.store.reader import Reader, Snapshot
+
+__all__ = ["SqliteHistory"]
+
+_CANDIDATES: Final = 10
+_LAST_CHARACTER: Final = chr(0x10FFFF)
+
+
+class SqliteHistory:
+    """Questions about the past; every method raises StoreError when the database cannot be read."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def resolve(self, prefix: str) -> str:
+        """Complete a unique prefix of a run id; case does not matter where the text itself is none.
+
+        Raises:
+            NotFoundError: no run begins like this.
+            ConflictError: several do; `details["candidates"]` lists the first ones.
+        """
+        found = await self._reader.run(partial(_resolve, prefix))
+        if not found:
+            raise NotFoundError(f"no run begins with `{prefix}`", hint="`workflow-agent history` lists the runs")
+        if len(found) > 1:
+            raise ConflictError(
+                f"several runs begin with `{prefix}`",
+                cause=", ".join(found),
+                hint="type some more characters",
+                details={"candidates": found},
+            )
+        return found[0]
+
+    async def runs(
+        self,
+        *,
+        limit: int = 20,
+        status: str | None = None,
+        integration: str | None = None,
+        target: str | None = None,
+        action: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """List runs, newest first, each as :meth:`run` gives it."""
+        filters = {"status": status, "integration": integration, "target": target, "action": action}
+        return await self._reader.run(partial(_runs, "select_runs", filters | {"limit": limit}))
+
+    async def run(self, run_id: str) -> dict[str, Any]:
+        """Give one run with its steps; raises NotFoundError. The keys are those of the port."""
+        found = await self._reader.run(partial(_runs, "select_run", {"run_id": run_id}))
+        if not found:
+            raise NotFoundError(f"there is no run `{run_id}`", hint="`workflow-agent history` lists the runs")
+        return found[0]
+
+    async def records(self, run_id: str, kind: str | None = None) -> list[Record]:
+        """List a run's records in the order in which they were written."""
+        records: list[Record] = []
+        after = 0
+        while True:
+            page = await self._reader.run(partial(_records, run_id, kind, after))
+            records += [record for _, record in page]
+            if len(page) < PAGE:
+                return records
+            after = page[-1][0]
+
+    async def generations(
+        self, target: str, integration: str | None = None, *, live_only: bool = True
+    ) -> list[Generation]:
+        """List generations, newest first, a thousand at most."""
+        return await self._reader.run(partial(_generations, target, integration, live_only))
+
+    async def latest_transaction(self, target: str) -> dict[str, Any] | None:
+        """Give the newest committed transaction on a target whose run was not undone, or None.
+
+        Keys: transaction, run_id, target, state, tier, action, integration, version, status, created_at.
+        """
+        rows = await self._reader.run(lambda db: db.rows("select_latest_transaction", target=target))
+        return rows[0] if rows else None
+
+
+def _resolve(prefix: str, db: Snapshot) -> list[str]:
+    kind, dash, rest = prefix.partition("-")
+    for text in dict.fromkeys((prefix, kind.lower() + dash + rest.upper())):
+        rows = db.rows("select_ids", low=text, high=text + _LAST_CHARACTER, limit=_CANDIDATES)
+        ids = [row["run_id"] for row in rows]
+        if text and ids:
+            # A whole id is itself, even where a longer one begins with it.
+            return ids[:1] if ids[0] == text else ids
+    return []
+
+
+def _runs(query: str, values: Mapping[str, Any], db: Snapshot) -> list[dict[str, Any]]:
+    runs = [_run(row) for row in db.rows(query, **values)]
+    by_id = {run["run_id"]: run for run in runs}
+    for row in db.rows("select_steps", run_ids=list(by_id)):
+        run = by_id[row.pop("run_id")]
+        run["steps"].append({"id": row.pop("step")} | row | {"error": _json(row["error"])})
+    return runs
+
+
+def _run(row: Mapping[str, Any]) -> dict[str, Any]:
+    changed = row["changed"]
+    parsed = {"inputs": _json(row["inputs"]), "error": _json(row["error"])}
+    return {**row, **parsed, "changed": None if changed is None else bool(changed), "steps": []}
+
+
+def _json(text: str | None) -> Any:  # Any: a JSON value
+    return None if text is None else json.loads(text)
+
+
+def _records(run_id: str, kind: str | None, after: int, db: Snapshot) -> list[tuple[int, Record]]:
+    rows = db.rows("select_records", run_id=run_id, kind=kind, after=after, limit=PAGE)
+    return [(row["record_id"], Record(row["kind"], db.data(row))) for row in rows]
+
+
+def _generations(target: str, integration: str | None, live_only: bool, db: Snapshot) -> list[Generation]:
+    rows = db.rows("select_generations", target=target, integration=integration, live_only=live_only, limit=PAGE)
+    return [
+        Generation(**{**row, "parameters": json.loads(row["parameters"]), "live": bool(row["live"])}) for row in rows
+    ]

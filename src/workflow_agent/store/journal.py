@@ -1,0 +1,84 @@
+"""The Journal port on SQLite."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from workflow_agent.model.errors import StoreError
+from workflow_agent.model.event import Event, EventType
+from workflow_agent.store.encoding import check_order, encode_event, is_small
+from workflow_agent.store.reader import PAGE
+from workflow_agent.store.session import Append
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workflow_agent.store.blobs import BlobFolder
+    from workflow_agent.store.encoding import EncodedEvent
+    from workflow_agent.store.reader import Reader, Snapshot
+    from workflow_agent.store.writer import Writer
+
+__all__ = ["SqliteJournal"]
+
+
+class SqliteJournal:
+    """Append-only truth. Without a writer it can only be read."""
+
+    def __init__(self, reader: Reader, blobs: BlobFolder, writer: Writer | None) -> None:
+        self._reader = reader
+        self._blobs = blobs
+        self._writer = writer
+
+    async def append(self, run_id: str, expected_head: int, events: Sequence[Event]) -> int:
+        """Append events whose `seq` follow `expected_head`; gives the new head when they are on disk.
+
+        A caller that is cancelled meanwhile does not know whether they were stored, and reads the head again.
+
+        Raises:
+            JournalConflictError: the run's head is another one.
+            OutcomeUnknownError: the commit was not confirmed; the store is closed.
+            StoreError: nothing was stored: locked, full, closed, or opened for reading.
+            ValidationError: an event holds a value that is no JSON.
+            InternalError: the events do not follow the head, or a record lacks a part.
+        """
+        if self._writer is None:
+            raise StoreError("the store is opened for reading only", where=str(self._reader.path))
+        check_order(run_id, expected_head, events)
+        encode = partial(_encode, events, self._blobs)
+        # Large values are files, synced before their record is enqueued, and not on the event loop.
+        encoded = encode() if is_small(events) else await self._reader.offload(encode)
+        return await self._writer.append(Append(run_id, expected_head, encoded))
+
+    async def events(self, run_id: str, *, after: int = 0) -> list[Event]:
+        """Read a run's events in order, without their records; an unknown run gives an empty list.
+
+        Raises:
+            StoreError: the database or a blob cannot be read.
+        """
+        events: list[Event] = []
+        while True:
+            page = await self._reader.run(partial(_page, run_id, after))
+            events += page
+            if len(page) < PAGE:
+                return events
+            after = page[-1].seq
+
+
+def _encode(events: Sequence[Event], blobs: BlobFolder) -> list[EncodedEvent]:
+    return [encode_event(event, blobs.put) for event in events]
+
+
+def _page(run_id: str, after: int, snapshot: Snapshot) -> list[Event]:
+    return [
+        Event(
+            run_id=run_id,
+            seq=row["seq"],
+            type=EventType(row["type"]),
+            at=row["at"],
+            step=row["step"],
+            attempt=row["attempt"],
+            data=snapshot.data(row),
+        )
+        for row in snapshot.rows("select_events", run_id=run_id, after=after, limit=PAGE)
+    ]

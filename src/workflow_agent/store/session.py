@@ -1,0 +1,287 @@
+"""The only read-write connection: one transaction per batch, checkpoints, close. Used by one thread.
+
+The file lock is held around each of them, because SQLite before 3.51.3 can corrupt the log when two connections write
+and checkpoint at the same moment (source: sqlite.org/wal.html, "the WAL-reset bug").
+
+An error before COMMIT is rolled back and its appends may be tried again. An error of COMMIT means that nobody knows
+what is on disk: such a session is `broken` and does nothing more but close.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from workflow_agent.model.errors import StoreError, WorkflowAgentError
+from workflow_agent.model.failpoint import failpoint
+from workflow_agent.store.encoding import check_head
+from workflow_agent.store.faults import foreign, outcome_unknown, translated, unusable
+from workflow_agent.store.filelock import FileLock
+from workflow_agent.store.projection import project_event, project_record
+from workflow_agent.store.schema import load_migrations, migrate
+from workflow_agent.store.statements import Statements
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from workflow_agent.store.encoding import EncodedEvent
+
+__all__ = ["Append", "Limits", "Outcome", "WriteSession"]
+
+#: The new head, or why an append was not stored.
+Outcome: TypeAlias = int | WorkflowAgentError
+
+_log = logging.getLogger(__name__)
+_SETTINGS: Final = (
+    "wait_for_others",
+    "use_log",
+    "sync_fully",
+    "check_references",
+    "no_checkpoint_in_commit",
+    "cut_log_on_restart",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When the writer does what. Sizes are those of the log file.
+
+    `lock_wait_s`: seconds to wait for another process · `idle_s`: seconds without an append after which the log is
+    emptied · `checkpoint_bytes`: size at which pages are moved to the database · `alarm_bytes`: size at which a
+    warning is logged · `batch`: appends in one transaction.
+    """
+
+    lock_wait_s: float = 10.0
+    idle_s: float = 1.0
+    checkpoint_bytes: int = 16 << 20
+    alarm_bytes: int = 256 << 20
+    batch: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """A compare-and-set on a run's head."""
+
+    run_id: str
+    expected_head: int
+    events: Sequence[EncodedEvent]
+
+
+class WriteSession:
+    """An open database, migrated to the newest schema; the folder (mode 0700) is made where it is missing.
+
+    Raises (on opening):
+        StoreError: locked by another process, damaged, newer than this release, or not to be opened.
+        PermissionDeniedError: the folder belongs to somebody else.
+    """
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self.path = path
+        self.limits = limits
+        #: The error after which nothing may be written any more.
+        self.broken: BaseException | None = None
+        #: Whether the log holds pages that the database lacks, as far as this session knows.
+        self.dirty = False
+        self._wal = path.with_name(path.name + "-wal")
+        self._checkpoint_at = limits.checkpoint_bytes
+        self._alarmed = False
+        with translated(path):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = FileLock(path.with_name(path.name + ".lock"))
+            try:
+                self._db = self._open()
+            except BaseException:
+                self._lock.close()
+                raise
+
+    def __repr__(self) -> str:
+        return f"WriteSession({str(self.path)!r}, dirty={self.dirty}, broken={self.broken!r})"
+
+    def _open(self) -> Statements:
+        with self._lock.held(self.limits.lock_wait_s):
+            connection = sqlite3.connect(self.path, isolation_level=None)
+            db = Statements(connection)
+            try:
+                for setting in _SETTINGS:
+                    db.execute(setting)
+                # The folder is closed to others already; this holds where the file is copied or moved.
+                self.path.chmod(0o600)
+                self.dirty = migrate(connection, load_migrations(), self.path) > 0
+            except BaseException:
+                connection.close()
+                raise
+            return db
+
+    # -- a batch ---------------------------------------------------------------------------------------------------
+
+    def commit(self, appends: Sequence[Append]) -> list[Outcome]:
+        """Store a batch in one transaction; gives one outcome per append, in order.
+
+        An append whose head is another one, or whose data does not fit, fails alone.
+        """
+        try:
+            failpoint("store.batch-taken")
+            self._lock.acquire(self.limits.lock_wait_s)
+        except StoreError as error:
+            return [_again(error) for _ in appends]
+        except OSError as problem:
+            return [unusable(problem, self.path) for _ in appends]
+        try:
+            return self._transaction(appends)
+        finally:
+            self._lock.release()
+
+    def _transaction(self, appends: Sequence[Append]) -> list[Outcome]:
+        try:
+            failpoint("store.lock-taken")
+            self._db.execute("begin")
+            outcomes = [self._isolated(append) for append in appends]
+            failpoint("store.before-commit")
+        except foreign() as problem:
+            self._roll_back()
+            return [unusable(problem, self.path) for _ in appends]
+        if not any(isinstance(outcome, int) for outcome in outcomes):
+            self._roll_back()
+            return outcomes
+        try:
+            failpoint("store.commit")
+            self._db.execute("commit")
+            failpoint("store.after-commit")
+        except foreign() as problem:
+            self.broken = problem
+            return [outcome_unknown(problem, self.path) for _ in appends]
+        self.dirty = True
+        return outcomes
+
+    def _isolated(self, append: Append) -> Outcome:
+        self._db.execute("save_item")
+        try:
+            outcome = self._store(append)
+        except WorkflowAgentError as error:
+            self._undo_item()
+            return error
+        except sqlite3.Error as problem:
+            if not self._db.connection.in_transaction:
+                # SQLite gave the whole transaction up (full disk, I/O error): no item of it is left.
+                raise
+            self._undo_item()
+            return unusable(problem, self.path)
+        self._db.execute("release_item")
+        return outcome
+
+    def _undo_item(self) -> None:
+        self._db.execute("undo_item")
+        self._db.execute("release_item")
+
+    def _store(self, append: Append) -> int:
+        check_head(append.run_id, append.expected_head, self._db.number("head", {"run_id": append.run_id}))
+        failpoint("store.before-insert")
+        for encoded in append.events:
+            self._store_event(encoded)
+        return append.expected_head + len(append.events)
+
+    def _store_event(self, encoded: EncodedEvent) -> None:
+        event = encoded.event
+        if event.seq == 1:
+            # The run's row comes first: its events refer to it.
+            project_event(self._db, event)
+        row = {"type": event.type, "step": event.step, "attempt": event.attempt, "at": event.at}
+        key = {"run_id": event.run_id, "seq": event.seq}
+        self._db.execute("insert_event", key | row | {"data": encoded.row.data, "blobs": encoded.row.blobs})
+        if event.seq != 1:
+            project_event(self._db, event)
+        for record, stored in ((item.record, item.row) for item in encoded.records):
+            values = {"kind": record.kind, "data": stored.data, "blobs": stored.blobs}
+            record_id = self._db.execute("insert_record", key | values)
+            project_record(self._db, event, record_id, record.kind, record.data)
+
+    def _roll_back(self) -> None:
+        try:
+            if self._db.connection.in_transaction:
+                self._db.execute("rollback")
+        except foreign() as problem:
+            self.broken = problem
+
+    # -- the log ---------------------------------------------------------------------------------------------------
+
+    def relieve(self) -> None:
+        """Between batches: move pages to the database when the log has grown by `checkpoint_bytes`."""
+        size = self._log_bytes()
+        if size < self._checkpoint_at:
+            return
+        done = self._checkpoint(self._passive, wait_s=self.limits.lock_wait_s)
+        # A reader that is in the way leaves the log as it is: try again when it has grown as much again.
+        self._checkpoint_at = self.limits.checkpoint_bytes + (0 if done else size)
+        self._watch(size)
+
+    def idle(self) -> None:
+        """When nothing is to be written: move everything and cut the log, if nobody is in the way."""
+        self._checkpoint(lambda: self._passive() and self._truncate(), wait_s=0.0)
+        self._checkpoint_at = self.limits.checkpoint_bytes
+        self._watch(self._log_bytes())
+        # Whoever was in the way empties the log later: this is not tried again before the next append.
+        self.dirty = False
+
+    def _checkpoint(self, move: Callable[[], bool], *, wait_s: float) -> bool:
+        try:
+            with self._lock.held(wait_s):
+                failpoint("store.before-checkpoint")
+                done = move()
+                failpoint("store.after-checkpoint")
+                return done
+        except StoreError:
+            # Another process writes: it, or the next idle moment, will move the pages.
+            return False
+        except foreign() as problem:
+            # The log is still complete, but this file system cannot be trusted with it any more.
+            self.broken = problem
+            _log.warning("checkpoint of %s failed: %s", self.path, problem)
+            return False
+
+    def _passive(self) -> bool:
+        state = self._db.rows("checkpoint_passive")[0]
+        return not state["busy"] and state["log"] == state["checkpointed"]
+
+    def _truncate(self) -> bool:
+        # Do not wait for readers: the log is cut another time.
+        self._db.execute("wait_for_nobody")
+        try:
+            return not self._db.number("checkpoint_truncate")
+        finally:
+            self._db.execute("wait_for_others")
+
+    def _log_bytes(self) -> int:
+        try:
+            return self._wal.stat().st_size
+        except OSError:
+            return 0
+
+    def _watch(self, size: int) -> None:
+        large = size >= self.limits.alarm_bytes
+        if large and not self._alarmed:
+            _log.warning("the log of %s has grown to %d MB; a reader may hold it open", self.path, size >> 20)
+        self._alarmed = large
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connection; the last one moves the log into the database. Raises StoreError."""
+        try:
+            self._lock.acquire(self.limits.lock_wait_s)
+        except StoreError as error:
+            # Whoever holds the lock has the database open, so ours is not the last connection and moves nothing.
+            _log.warning("closing %s without its lock: %s", self.path, error)
+        try:
+            with translated(self.path):
+                failpoint("store.before-close")
+        finally:
+            self._db.connection.close()
+            self._lock.close()
+
+
+def _again(error: StoreError) -> StoreError:
+    # One object per waiter: a raised exception collects the traceback of whoever awaits it.
+    return StoreError(error.message, where=error.where, cause=error.cause, hint=error.hint, details=error.details)

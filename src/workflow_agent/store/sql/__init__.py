@@ -1,0 +1,1 @@
+"""SQL by dialect: numbered migrations and named queries. Data files only."""

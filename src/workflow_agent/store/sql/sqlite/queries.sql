@@ -1,0 +1,257 @@
+-- Every query of the SQLite store, by name. A block is `-- name: NAME`, a description, one statement.
+-- Optional filters are written `(:x IS NULL OR column = :x)`; nothing is ever put together from pieces.
+
+-- name: use_log
+-- Write-ahead log: readers and the writer do not wait for each other. Kept in the file.
+PRAGMA journal_mode = WAL;
+
+-- name: sync_fully
+-- A commit returns when the log is on disk.
+PRAGMA synchronous = FULL;
+
+-- name: check_references
+-- Refuse rows that refer to nothing.
+PRAGMA foreign_keys = ON;
+
+-- name: no_checkpoint_in_commit
+-- Checkpoints happen between batches, under the file lock.
+PRAGMA wal_autocheckpoint = 0;
+
+-- name: cut_log_on_restart
+-- Cut the log file when it starts anew, so that its size says how much it holds.
+PRAGMA journal_size_limit = 0;
+
+-- name: wait_for_nobody
+-- A lock that is taken is an error at once.
+PRAGMA busy_timeout = 0;
+
+-- name: wait_for_others
+-- Wait for programs that do not take the file lock; milliseconds.
+PRAGMA busy_timeout = 5000;
+
+-- name: begin
+-- Start the writer's transaction with the write lock, so that heads read in it cannot move.
+BEGIN IMMEDIATE;
+
+-- name: commit
+-- End the writer's transaction. With synchronous=FULL it returns when the log is on disk.
+COMMIT;
+
+-- name: rollback
+-- Forget the writer's transaction.
+ROLLBACK;
+
+-- name: save_item
+-- Mark the place to which a bad append of a batch is taken back.
+SAVEPOINT item;
+
+-- name: release_item
+-- Keep an append's rows.
+RELEASE item;
+
+-- name: undo_item
+-- Forget an append's rows; the rest of the batch stays.
+ROLLBACK TO item;
+
+-- name: checkpoint_passive
+-- Move what can be moved from the log to the database without waiting: (busy, frames, moved).
+PRAGMA wal_checkpoint(PASSIVE);
+
+-- name: checkpoint_truncate
+-- Move everything and cut the log to nothing: (busy, frames, moved).
+PRAGMA wal_checkpoint(TRUNCATE);
+
+-- name: schema_version
+-- The number of the last migration that was applied.
+PRAGMA user_version;
+
+-- name: head
+-- The last sequence number of a run; 0 for a run that does not exist.
+SELECT COALESCE(MAX(seq), 0) FROM events WHERE run_id = :run_id;
+
+-- name: insert_event
+-- One journal record.
+INSERT INTO events (run_id, seq, type, step, attempt, at, data, blobs)
+VALUES (:run_id, :seq, :type, :step, :attempt, :at, :data, :blobs);
+
+-- name: insert_record
+-- One record of an event; its number is the order in which records were written.
+INSERT INTO records (run_id, seq, kind, data, blobs)
+VALUES (:run_id, :seq, :kind, :data, :blobs);
+
+-- name: insert_run
+-- A run from its RunCreated event.
+INSERT INTO runs (run_id, workflow, workflow_hash, action, integration, version, target, status, inputs,
+                  undoes, user, host, created_at)
+VALUES (:run_id, :workflow, :workflow_hash, :action, :integration, :version, :target, 'queued', :inputs,
+        :undoes, :user, :host, :at);
+
+-- name: start_run
+-- RunStarted.
+UPDATE runs SET status = COALESCE(:phase, 'running'), started_at = COALESCE(started_at, :at)
+WHERE run_id = :run_id;
+
+-- name: set_phase
+-- What the run is doing meanwhile.
+UPDATE runs SET status = :phase WHERE run_id = :run_id;
+
+-- name: finish_run
+-- RunFinished. `outcome` keeps the status, so that undoing and redoing the run can give it back. A run that
+-- took itself back is undone by itself.
+UPDATE runs SET
+  status = :status,
+  outcome = :status,
+  error = :error,
+  changed = :changed,
+  finished_at = :at,
+  undone_by = CASE :status WHEN 'rolled-back' THEN COALESCE(undone_by, run_id) ELSE undone_by END
+WHERE run_id = :run_id;
+
+-- name: set_tier
+-- How well the run's effects can be taken back.
+UPDATE runs SET tier = :tier WHERE run_id = :run_id;
+
+-- name: put_step
+-- Where a step stands. The first start is kept over retries.
+INSERT INTO steps (run_id, step, position, status, attempt, started_at, finished_at, error, reason)
+VALUES (:run_id, :step, :seq, :status, :attempt, :started_at, :finished_at, :error, :reason)
+ON CONFLICT (run_id, step) DO UPDATE SET
+  status = excluded.status,
+  attempt = excluded.attempt,
+  started_at = COALESCE(started_at, excluded.started_at),
+  finished_at = excluded.finished_at,
+  error = excluded.error,
+  reason = excluded.reason;
+
+-- name: insert_script
+-- A script's provenance; its text is in the record.
+INSERT INTO scripts (record_id, run_id, hash, integration, action, version, template, template_hash, interpreter)
+VALUES (:record_id, :run_id, :hash, :integration, :action, :version, :template, :template_hash, :interpreter);
+
+-- name: insert_finding
+-- A finding of the validator.
+INSERT INTO findings (record_id, run_id, rule, severity, message, line, "column", source, excerpt, hint, allowed)
+VALUES (:record_id, :run_id, :rule, :severity, :message, :line, :column, :source, :excerpt, :hint, :allowed);
+
+-- name: insert_output
+-- Where a step's output is kept.
+INSERT INTO outputs (record_id, run_id, step, path, bytes, truncated)
+VALUES (:record_id, :run_id, :step, :path, :bytes, :truncated);
+
+-- name: insert_change_set
+-- Counts of a change set; packages, users, units and notes are in the record.
+INSERT INTO change_sets (record_id, run_id, created, modified, deleted, appended, bytes_added)
+VALUES (:record_id, :run_id, :created, :modified, :deleted, :appended, :bytes_added);
+
+-- name: insert_change
+-- One changed path.
+INSERT INTO changes (record_id, run_id, path, action, kind, aspects, before, after)
+VALUES (:record_id, :run_id, :path, :action, :kind, :aspects, :before, :after);
+
+-- name: insert_check
+-- One check result.
+INSERT INTO checks (record_id, run_id, check_id, kind, status, observed, expected, description, duration_s, attempts)
+VALUES (:record_id, :run_id, :check_id, :kind, :status, :observed, :expected, :description, :duration_s, :attempts);
+
+-- name: put_transaction
+-- The state of a transaction; it stays with the run that made it.
+INSERT INTO transactions ("transaction", target, run_id, state, tier, updated_at)
+VALUES (:transaction, :target, :run_id, :state, :tier, :at)
+ON CONFLICT (target, "transaction") DO UPDATE SET
+  state = excluded.state,
+  tier = COALESCE(excluded.tier, tier),
+  updated_at = excluded.updated_at;
+
+-- name: put_generation
+-- What a run installed; a run that says it twice corrects itself.
+INSERT INTO generations (run_id, target, integration, parameter_hash, parameters, manifest_version, manifest_hash,
+                         "transaction", created_at)
+VALUES (:run_id, :target, :integration, :parameter_hash, :parameters, :manifest_version, :manifest_hash,
+        :transaction, :created_at)
+ON CONFLICT (run_id) DO UPDATE SET
+  target = excluded.target,
+  integration = excluded.integration,
+  parameter_hash = excluded.parameter_hash,
+  parameters = excluded.parameters,
+  manifest_version = excluded.manifest_version,
+  manifest_hash = excluded.manifest_hash,
+  "transaction" = excluded."transaction";
+
+-- name: remove_generation
+-- A generation was ended on purpose, for example by an uninstall.
+UPDATE generations SET removed_by = :run_id, removed_reason = :reason WHERE run_id = :generation;
+
+-- name: undo_run
+-- A run was rolled back by another one.
+UPDATE runs SET status = 'rolled-back', undone_by = :by WHERE run_id = :run;
+
+-- name: redo_run
+-- A rolled-back run is in force again, with the status that it had.
+UPDATE runs SET status = COALESCE(outcome, status), undone_by = NULL WHERE run_id = :run;
+
+-- name: settle_generations
+-- Say which run ended each generation of the integrations that :run touched; NULL makes it live. In order:
+-- the run that rolled its run back, the run that removed it (unless that one was rolled back), the next
+-- generation of the same integration whose run was not rolled back.
+UPDATE generations AS g SET ended_by = COALESCE(
+  (SELECT own.undone_by FROM runs AS own WHERE own.run_id = g.run_id),
+  (SELECT remover.run_id FROM runs AS remover WHERE remover.run_id = g.removed_by AND remover.undone_by IS NULL),
+  (SELECT later.run_id FROM generations AS later JOIN runs AS r ON r.run_id = later.run_id
+   WHERE later.target = g.target AND later.integration = g.integration
+     AND later.generation_id > g.generation_id AND r.undone_by IS NULL
+   ORDER BY later.generation_id LIMIT 1))
+WHERE (target, integration) IN
+  (SELECT target, integration FROM generations WHERE run_id = :run OR removed_by = :run);
+
+-- name: select_events
+-- A page of a run's events in order.
+SELECT seq, type, step, attempt, at, data, blobs FROM events
+WHERE run_id = :run_id AND seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: select_records
+-- A page of a run's records in the order in which they were written.
+SELECT record_id, kind, data, blobs FROM records
+WHERE run_id = :run_id AND (:kind IS NULL OR kind = :kind) AND record_id > :after
+ORDER BY record_id LIMIT :limit;
+
+-- name: select_run
+-- One run.
+SELECT run_id, action, integration, version, target, status, changed, tier, error, undoes, undone_by, workflow,
+       workflow_hash, inputs, user, host, created_at, started_at, finished_at
+FROM runs WHERE run_id = :run_id;
+
+-- name: select_runs
+-- Runs, newest first.
+SELECT run_id, action, integration, version, target, status, changed, tier, error, undoes, undone_by, workflow,
+       workflow_hash, inputs, user, host, created_at, started_at, finished_at
+FROM runs
+WHERE (:status IS NULL OR status = :status)
+  AND (:integration IS NULL OR integration = :integration)
+  AND (:target IS NULL OR target = :target)
+  AND (:action IS NULL OR action = :action)
+ORDER BY created_at DESC, run_id DESC LIMIT :limit;
+
+-- name: select_steps
+-- The steps of the runs in a JSON list of run ids, in the order in which they began.
+SELECT run_id, step, status, attempt, started_at, finished_at, error, reason FROM steps
+WHERE run_id IN (SELECT value FROM json_each(:run_ids)) ORDER BY run_id, position;
+
+-- name: select_ids
+-- Run ids from :low (included) to :high (not included).
+SELECT run_id FROM runs WHERE run_id >= :low AND run_id < :high ORDER BY run_id LIMIT :limit;
+
+-- name: select_generations
+-- Generations of a target, newest first.
+SELECT target, integration, run_id, parameter_hash, parameters, manifest_version, manifest_hash, "transaction",
+       live, created_at
+FROM generations
+WHERE target = :target AND (:integration IS NULL OR integration = :integration) AND (NOT :live_only OR live)
+ORDER BY generation_id DESC LIMIT :limit;
+
+-- name: select_latest_transaction
+-- The newest committed transaction on a target whose run was not undone.
+SELECT t."transaction", t.run_id, t.target, t.state, COALESCE(t.tier, r.tier) AS tier, r.action, r.integration,
+       r.version, r.status, r.created_at
+FROM transactions AS t JOIN runs AS r ON r.run_id = t.run_id
+WHERE t.target = :target AND t.state = 'committed' AND r.undone_by IS NULL
+ORDER BY r.created_at DESC, r.run_id DESC, t.rowid DESC LIMIT 1;

@@ -1,0 +1,48 @@
+"""A connection that knows the named queries: the only place where SQL meets values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.store.encoding import column
+from workflow_agent.store.schema import load_queries
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["Statements"]
+
+
+class Statements:
+    """Runs queries by name on one connection; every value goes through :func:`~.encoding.column`.
+
+    Raises sqlite3.Error as the driver does; the caller says what that means.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self._queries = load_queries()
+
+    def execute(self, name: str, values: Mapping[str, Any] | None = None) -> int:
+        """Run a statement that gives no rows; gives the row id of an INSERT."""
+        cursor = self.connection.execute(self._queries[name], _columns(values or {}))
+        return cursor.lastrowid or 0
+
+    def execute_many(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Run a statement once for each row."""
+        self.connection.executemany(self._queries[name], (_columns(row) for row in rows))
+
+    def rows(self, name: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Run a query and read all its rows, each by column name."""
+        cursor = self.connection.execute(self._queries[name], _columns(values or {}))
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def number(self, name: str, values: Mapping[str, Any] | None = None) -> int:
+        """Run a query that gives one number."""
+        return int(self.connection.execute(self._queries[name], _columns(values or {})).fetchone()[0])
+
+
+def _columns(values: Mapping[str, Any]) -> dict[str, str | int | float | None]:
+    return {name: column(value) for name, value in values.items()}
