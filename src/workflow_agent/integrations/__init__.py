@@ -1,3 +1,89 @@
-"""integrations."""
+"""Integrations: manifests, parameters, the registry, lint.
+
+Layout, lowest first::
+
+    fields · checks · manifest      the models (pydantic)
+    problems · schema_problems      what is wrong, in an author's words
+    values · binding                parameters
+    soundness · loading             text to a manifest, or every problem with its place
+    resolving                       manifest + parameters + facts -> what is to be done
+    registry · linting · readme_page · schema
+
+Names load when they are first used: pydantic costs 36 ms, which ``--help`` does not pay.
+"""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workflow_agent.integrations.binding import bind_parameters, parameter_hash
+    from workflow_agent.integrations.linting import LintFinding, lint
+    from workflow_agent.integrations.loading import load_manifest
+    from workflow_agent.integrations.manifest import Manifest, Parameter
+    from workflow_agent.integrations.readme_page import readme
+    from workflow_agent.integrations.registry import Listing, Registry, builtin_folder, load_folder
+    from workflow_agent.integrations.resolving import (
+        ResolvedAction,
+        ResolvedFile,
+        ResolvedState,
+        check_platform,
+        resolve,
+    )
+    from workflow_agent.integrations.schema import manifest_schema
+
+__all__ = [
+    "LintFinding",
+    "Listing",
+    "Manifest",
+    "Parameter",
+    "Registry",
+    "ResolvedAction",
+    "ResolvedFile",
+    "ResolvedState",
+    "bind_parameters",
+    "builtin_folder",
+    "check_platform",
+    "lint",
+    "load_folder",
+    "load_manifest",
+    "manifest_schema",
+    "parameter_hash",
+    "readme",
+    "resolve",
+]
+
+_HOMES = {
+    "LintFinding": "linting",
+    "Listing": "registry",
+    "Manifest": "manifest",
+    "Parameter": "manifest",
+    "Registry": "registry",
+    "ResolvedAction": "resolving",
+    "ResolvedFile": "resolving",
+    "ResolvedState": "resolving",
+    "bind_parameters": "binding",
+    "builtin_folder": "registry",
+    "check_platform": "resolving",
+    "lint": "linting",
+    "load_folder": "registry",
+    "load_manifest": "loading",
+    "manifest_schema": "schema",
+    "parameter_hash": "binding",
+    "readme": "readme_page",
+    "resolve": "resolving",
+}
+
+
+def __getattr__(name: str) -> Any:  # Any: whatever the module holds
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

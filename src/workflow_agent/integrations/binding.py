@@ -1,0 +1,115 @@
+"""Bind what people gave to what a manifest declares: typed, complete, or every problem at once."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from workflow_agent.integrations.values import parse_value
+from workflow_agent.model.errors import ParameterError
+from workflow_agent.model.identity import content_hash
+from workflow_agent.model.nearest import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from workflow_agent.integrations.manifest import Manifest, Parameter
+
+__all__ = ["SECRET_KEY", "bind_parameters", "parameter_hash"]
+
+#: Key of the mapping that stands for a secret: ``{"secret": "env:NAME"}``.
+SECRET_KEY: Final = "secret"  # noqa: S105 - a key, not a secret
+_REFERENCE = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]{0,254}|file:/[^\0\n\r]{1,4095}|stdin|prompt|-)")
+_SHOWN: Final = 60
+
+
+def _shown(value: Any) -> str:  # Any: what the caller was given
+    if isinstance(value, str):
+        text = repr(value[: _SHOWN + 1])
+        return text if len(value) <= _SHOWN else f"{text[:_SHOWN]}… ({len(value)} characters)"
+    return type(value).__name__ if isinstance(value, list | dict | tuple) else str(value)[:_SHOWN]
+
+
+def _secret(value: Any) -> dict[str, str]:
+    """Parse a secret's reference; the value itself is resolved last, by the executor."""
+    reference = value.get(SECRET_KEY) if isinstance(value, dict) and len(value) == 1 else value
+    if not (isinstance(reference, str) and _REFERENCE.fullmatch(reference)):
+        raise ValueError("is a secret: give a reference, not its value")
+    return {SECRET_KEY: reference}
+
+
+def _bind_one(declared: Parameter, name: str, given: Mapping[str, Any]) -> Any:
+    if name in given and given[name] is not None:
+        return _secret(given[name]) if declared.secret else parse_value(declared, given[name])
+    if declared.required:
+        raise ValueError("is required")
+    if declared.default is None or declared.secret:
+        return None
+    return parse_value(declared, declared.default)
+
+
+def _hint(declared: Parameter, name: str) -> str:
+    if declared.secret:
+        return f"`--secret {name}=env:NAME`, `file:PATH` or `-`"
+    example = f", for example `{declared.example}`" if declared.example is not None else ""
+    return f"{name} ({declared.type}): {declared.description}{example}"
+
+
+def _problems(manifest: Manifest, given: Mapping[str, Any], bound: dict[str, Any]) -> list[dict[str, Any]]:
+    problems = [
+        {
+            "parameter": name[:_SHOWN],
+            "message": f"{manifest.name} has no parameter `{name[:_SHOWN]}`",
+            "hint": did_you_mean(name, manifest.parameters),
+        }
+        for name in given
+        if name not in manifest.parameters
+    ]
+    for name, declared in manifest.parameters.items():
+        try:
+            bound[name] = _bind_one(declared, name, given)
+        except ValueError as error:
+            was = f", not {_shown(given[name])}" if name in given and not declared.secret else ""
+            problems.append(
+                {
+                    "parameter": name,
+                    "message": f"parameter `{name}` {error}{was}",
+                    "hint": _hint(declared, name),
+                },
+            )
+    return problems
+
+
+def bind_parameters(manifest: Manifest, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Parse what was given by the declared types and fill in the defaults.
+
+    Args:
+        manifest: Declares the parameters.
+        given: Name to text (as typed), JSON value (from a file), or a list of them for a parameter given
+            several times. A secret is given as a reference: ``env:NAME``, ``file:/PATH``, ``stdin``,
+            ``prompt`` or ``-``.
+
+    Returns:
+        Every declared parameter, in the manifest's order; None where none was given and there is no default;
+        ``{"secret": reference}`` for a secret.
+
+    Raises:
+        ParameterError: names unknown, values of the wrong type or missing; ``details["errors"]`` lists all as
+            ``{parameter, message, hint}``. Values of secrets are never part of it.
+    """
+    bound: dict[str, Any] = {}
+    problems = _problems(manifest, given, bound)
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ParameterError(
+            f"{problems[0]['message']}{more}",
+            where=f"{manifest.name} › {problems[0]['parameter']}",  # noqa: RUF001 - how places are written
+            hint=problems[0]["hint"],
+            details={"errors": problems},
+        )
+    return bound
+
+
+def parameter_hash(bound: Mapping[str, Any]) -> str:
+    """Content hash (SHA-256, hex) of bound values; secrets count by their reference."""
+    return content_hash(dict(bound))

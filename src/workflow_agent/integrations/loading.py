@@ -1,0 +1,155 @@
+"""Read `integration.yaml`: text to a frozen manifest, or every problem with its place.
+
+Three passes, each on the result of the last: YAML (with places), the models, and what holds between fields
+(``soundness``). The first pass that finds problems reports all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import ValidationError as PydanticError
+
+from workflow_agent.authoring.yaml_source import load_yaml, read_text
+from workflow_agent.integrations.manifest import Manifest
+from workflow_agent.integrations.problems import Problem, key_text
+from workflow_agent.integrations.schema_problems import problems_of
+from workflow_agent.integrations.soundness import soundness
+from workflow_agent.model.errors import ManifestError, NotFoundError, ValidationError
+from workflow_agent.model.identity import content_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from workflow_agent.authoring.yaml_source import YamlDocument
+
+__all__ = [
+    "MANIFEST_FILE",
+    "load_manifest",
+    "manifest_error",
+    "manifest_hash",
+    "name_problems",
+    "parse_manifest",
+    "place_of",
+    "read_document",
+]
+
+#: The file that makes a folder an integration.
+MANIFEST_FILE: Final = "integration.yaml"
+#: What changes nothing about what an integration does, and so nothing about its hash.
+_BESIDES: Final = frozenset({MANIFEST_FILE, "README.md", "CHANGELOG.md", "LICENSE", "tests", "__pycache__"})
+
+
+def read_document(folder: Path) -> YamlDocument:
+    """Read the manifest's YAML.
+
+    Raises:
+        NotFoundError: the folder has no manifest.
+        ManifestError: it is too large, not UTF-8 or not YAML.
+    """
+    file = folder / MANIFEST_FILE
+    try:
+        return load_yaml(read_text(file), source=str(file))
+    except OSError as error:
+        raise NotFoundError(
+            f"{folder} is not an integration",
+            where=str(file),
+            cause=error.strerror,
+            hint=f"an integration is a folder with a file `{MANIFEST_FILE}`",
+        ) from error
+    except ValidationError as error:
+        entry = {"where": error.where, "key": "(top)", "code": "yaml", "message": error.message, "hint": error.hint}
+        details = {"errors": [entry], **error.details}
+        raise ManifestError(error.message, where=error.where, hint=error.hint, details=details) from error
+
+
+def parse_manifest(data: Any) -> tuple[Manifest | None, list[Problem]]:  # Any: what YAML gives
+    """Validate a manifest's data; gives the manifest when the models accept it, and every problem found."""
+    try:
+        manifest = Manifest.model_validate(data)
+    except PydanticError as error:
+        return None, problems_of(error, data)
+    return manifest, soundness(manifest)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir() and not entry.is_symlink():
+            yield from _files(entry)
+        elif entry.is_file():
+            yield entry
+
+
+def manifest_hash(folder: Path, data: Any) -> str:
+    """Hash what an integration does: its data and every file of its folder that takes part."""
+    parts = {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for entry in sorted(folder.iterdir())
+        if entry.name not in _BESIDES
+        for file in (_files(entry) if entry.is_dir() and not entry.is_symlink() else (entry,))
+        if file.is_file()
+    }
+    return content_hash({"data": data, "files": parts})
+
+
+def name_problems(manifest: Manifest, folder: Path) -> list[Problem]:
+    """Say so when a manifest is not named like its folder."""
+    if manifest.name == folder.name:
+        return []
+    return [
+        Problem(
+            path=("name",),
+            code="name",
+            message=f"is `{manifest.name}` but its folder is `{folder.name}`",
+            hint="name the folder like the integration",
+        ),
+    ]
+
+
+def place_of(where: str) -> tuple[int, int]:
+    """Give line and column of a ``file:line:column``."""
+    _, line, column = where.rsplit(":", 2)
+    return int(line), int(column)
+
+
+def manifest_error(document: YamlDocument, problems: Iterable[Problem]) -> ManifestError:
+    """Make one error of all problems, located; ``details["errors"]`` lists them in the document's order."""
+    errors = [
+        {
+            "where": document.where(problem.path),
+            "key": key_text(problem.path),
+            "code": problem.code,
+            "message": problem.message,
+            "hint": problem.hint,
+        }
+        for problem in problems
+    ]
+    errors.sort(key=lambda error: place_of(str(error["where"])))
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return ManifestError(
+        f"`{first['key']}` {first['message']}{more}",
+        where=first["where"],
+        hint=first["hint"],
+        details={"errors": errors},
+    )
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Load the integration of a folder.
+
+    Raises:
+        NotFoundError: the folder has no manifest.
+        ManifestError: it is not valid; ``details["errors"]`` lists every problem as ``{where, key, code,
+            message, hint}``, `where` being ``file:line:column``.
+    """
+    folder = folder.absolute()
+    document = read_document(folder)
+    manifest, problems = parse_manifest(document.data)
+    if manifest is not None:
+        problems = [*name_problems(manifest, folder), *problems]
+    if manifest is None or problems:
+        raise manifest_error(document, problems)
+    return manifest.located(folder, manifest_hash(folder, document.data))

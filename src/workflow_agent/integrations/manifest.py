@@ -1,0 +1,301 @@
+"""The manifest `integration.yaml` as frozen models. Reading it is in ``loading``, using it in ``resolving``.
+
+The top-level keys are fixed; each model below is one of their values. Descriptions of fields become the JSON
+Schema's descriptions.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import (
+    Discriminator,
+    Field,
+    JsonValue,
+    PrivateAttr,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    Tag,
+)
+
+from workflow_agent.integrations.checks import CheckSpec  # noqa: TC001 - pydantic reads it
+from workflow_agent.integrations.fields import AbsolutePath, Identifier, Part, Seconds, Slug, Text, Version
+from workflow_agent.model.system import InitKind
+
+__all__ = [
+    "SCHEMA",
+    "Action",
+    "ActionName",
+    "Argument",
+    "Directory",
+    "Documentation",
+    "Effect",
+    "EffectKind",
+    "FileDeclaration",
+    "FileFormat",
+    "Item",
+    "Manifest",
+    "Parameter",
+    "ParameterType",
+    "Platform",
+    "ServiceDeclaration",
+    "StateData",
+    "StatePolicy",
+    "Upgrade",
+    "UpgradePolicy",
+]
+
+#: The schema version that this release reads.
+SCHEMA = "workflow-agent/integration/1"
+
+_Octal: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^[0-7]{3,4}$")]
+_Owner: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}:[a-z_][a-z0-9_-]{0,31}$")]
+_TemplateName: TypeAlias = Annotated[
+    StrictStr,
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*(/[a-z0-9][a-z0-9_.-]*){0,3}$"),
+    Field(description="Looked up in the integration's `templates` folder first; without the suffix."),
+]
+_Listen: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^(tcp|udp)/([0-9]{1,5}|\$\{\{.+\}\})$")]
+_Url: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^https?://\S+$", max_length=2048)]
+
+
+class ParameterType(StrEnum):
+    """Types of parameters; ``binding`` says what each accepts."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    PORT = "port"
+    PATH = "path"
+    DURATION = "duration"
+    LIST = "list"
+    ENUM = "enum"
+    URL = "url"
+    HOST = "host"
+    ADDRESS = "address"
+
+
+class FileFormat(StrEnum):
+    """Formats of typed writers; ``text`` is written as it stands, ``nginx`` comes from a template."""
+
+    JSON = "json"
+    YAML = "yaml"
+    TOML = "toml"
+    INI = "ini"
+    ENV = "env"
+    SYSTEMD = "systemd"
+    CRON = "cron"
+    NGINX = "nginx"
+    TEXT = "text"
+
+
+class ActionName(StrEnum):
+    """Actions that a manifest may define."""
+
+    INSTALL = "install"
+    UPGRADE = "upgrade"
+    CONFIGURE = "configure"
+    UNINSTALL = "uninstall"
+
+
+class StatePolicy(StrEnum):
+    """What becomes of data that the service made when the integration goes."""
+
+    KEEP = "keep"
+    SNAPSHOT = "snapshot"
+    DROP = "drop"
+
+
+class EffectKind(StrEnum):
+    """How an effect outside the captured files is taken back."""
+
+    COMPENSATED = "compensated"
+    DECLARED = "declared"
+    IRREVERSIBLE = "irreversible"
+
+
+class UpgradePolicy(StrEnum):
+    """What a newer manifest or package version means for an installation."""
+
+    IN_PLACE = "in-place"
+    REINSTALL = "reinstall"
+    REFUSE = "refuse"
+
+
+class Platform(Part):
+    """A family of systems that the integration was tested on."""
+
+    family: Slug = Field(description="Package family: the `ID` or one of `ID_LIKE` of os-release.")
+    os: Annotated[tuple[Slug, ...], Field(min_length=1)]
+    releases: tuple[StrictStr, ...] = Field(default=(), description="`VERSION_ID`s; empty: any.")
+    architectures: tuple[StrictStr, ...] = Field(default=(), description="As `uname -m` says; empty: any.")
+    init: tuple[InitKind, ...] = Field(default=(InitKind.SYSTEMD, InitKind.SYSVINIT, InitKind.NONE))
+
+
+class Parameter(Part):
+    """A value that people set.
+
+    `min` and `max` bound a number's value, a text's length, a list's count (durations: seconds). For a list,
+    `items` is the type of its items, and `pattern` and `choices` hold for each of them.
+    """
+
+    type: ParameterType
+    description: Annotated[Text, StringConstraints(min_length=1)]
+    default: JsonValue = None
+    required: StrictBool = False
+    secret: StrictBool = False
+    multiline: StrictBool = False
+    pattern: StrictStr | None = Field(default=None, description="The whole text must match (Python `re`).")
+    choices: tuple[StrictStr | StrictInt | StrictFloat, ...] = ()
+    min: StrictInt | StrictFloat | None = None
+    max: StrictInt | StrictFloat | None = None
+    items: ParameterType | None = None
+    example: JsonValue = None
+
+
+class Item(Part):
+    """One entry of an argument vector, left out unless `when` holds, repeated for `each` item.
+
+    Inside `value` and `when`, ``item`` is the item.
+    """
+
+    value: Text
+    when: Text | None = None
+    each: Text | None = Field(default=None, description="An expression that gives a list.")
+
+
+def _argument_kind(value: Any) -> str:  # Any: what YAML gives
+    return "text" if isinstance(value, str) else "item"
+
+
+Argument: TypeAlias = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[Item, Tag("item")],
+    Discriminator(_argument_kind),
+]
+
+
+class Action(Part):
+    """Which script template carries the action out, and what it is given."""
+
+    template: _TemplateName
+    with_: dict[Identifier, JsonValue] = Field(default_factory=dict, alias="with")
+    timeout: Seconds | None = Field(default=None, description="Seconds that the script may take.")
+
+
+class FileDeclaration(Part):
+    """A configuration file, written by the writer of its format, with one of values, content, template."""
+
+    path: AbsolutePath
+    format: FileFormat
+    values: dict[str, JsonValue] | list[JsonValue] | None = None
+    content: Text | None = None
+    template: _TemplateName | None = None
+    mode: _Octal = "0644"
+    owner: _Owner = "root:root"
+    when: Text | None = None
+
+
+class Directory(Part):
+    """A directory that must exist before a service starts."""
+
+    path: AbsolutePath
+    mode: _Octal = "0755"
+    owner: _Owner = "root:root"
+
+
+class ServiceDeclaration(Part):
+    """A long-running service. `argv`, `user`, `environment_file`: for targets without an init system."""
+
+    name: Annotated[StrictStr, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9@._-]{0,127}$")]
+    argv: tuple[Argument, ...] = ()
+    user: Annotated[StrictStr, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] = "root"
+    environment_file: AbsolutePath | None = None
+    exe: AbsolutePath | None = None
+    listens: tuple[_Listen, ...] = Field(default=(), description="Ports that it opens, such as `tcp/9100`.")
+    directories: tuple[Directory, ...] = ()
+    reload: Text | None = Field(default=None, description="A signal such as `HUP`, or none: restart.")
+    start: StrictBool = True
+    sysvinit: StrictBool = Field(default=True, description="Its script in `/etc/init.d` can be used.")
+
+
+class Effect(Part):
+    """Something that the script does outside files; declared, so that it can be said before it is done."""
+
+    kind: EffectKind
+    description: Annotated[Text, StringConstraints(min_length=1)]
+
+
+class StateData(Part):
+    """Data that the running service makes, and what becomes of it."""
+
+    path: AbsolutePath
+    policy: StatePolicy = StatePolicy.KEEP
+    description: Text = ""
+
+
+class Upgrade(Part):
+    """How a newer version comes in. `soak` seconds after it the checks must still hold."""
+
+    policy: UpgradePolicy = UpgradePolicy.IN_PLACE
+    soak: Annotated[StrictFloat, Field(ge=0, le=3600)] = 0.0
+    notes: Text = ""
+
+
+class Documentation(Part):
+    """A page that says more."""
+
+    url: _Url
+    title: Annotated[Text, StringConstraints(min_length=1)]
+
+
+class Manifest(Part):
+    """An integration: what it needs, installs, writes, starts and proves.
+
+    `folder` and `hash` are set by ``load_manifest``.
+    """
+
+    schema_: Literal["workflow-agent/integration/1"] = Field(alias="schema")
+    name: Slug
+    version: Version
+    description: Annotated[Text, StringConstraints(min_length=1, max_length=400)]
+    category: Slug
+    homepage: _Url | None = None
+    platforms: Annotated[tuple[Platform, ...], Field(min_length=1)]
+    parameters: dict[Identifier, Parameter] = Field(default_factory=dict)
+    requires: tuple[Slug, ...] = ()
+    conflicts: tuple[Slug, ...] = ()
+    actions: dict[ActionName, Action]
+    files: tuple[FileDeclaration, ...] = ()
+    services: tuple[ServiceDeclaration, ...] = ()
+    checks: Annotated[tuple[CheckSpec, ...], Field(min_length=1)]
+    negative_checks: tuple[CheckSpec, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    state_data: tuple[StateData, ...] = ()
+    upgrade: Upgrade = Field(default_factory=Upgrade)
+    documentation: tuple[Documentation, ...] = ()
+
+    _folder: Path = PrivateAttr(default=Path())
+    _hash: str = PrivateAttr(default="")
+
+    @property
+    def folder(self) -> Path:
+        """The folder that it was read from."""
+        return self._folder
+
+    @property
+    def hash(self) -> str:
+        """Content hash (SHA-256, hex) of its data and of every file of the folder that takes part."""
+        return self._hash
+
+    def located(self, folder: Path, content: str) -> Manifest:
+        """Give the same manifest with its folder and content hash set."""
+        copy = self.model_copy()
+        copy._folder = folder  # noqa: SLF001 - a copy of ourselves
+        copy._hash = content  # noqa: SLF001 - a copy of ourselves
+        return copy

@@ -1,0 +1,27 @@
+"""Problems found in a manifest: where in the document, what, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+__all__ = ["KeyPath", "Problem", "key_text"]
+
+#: Keys and indices from the top of the document.
+KeyPath: TypeAlias = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One problem at one key. `code` is stable."""
+
+    path: KeyPath
+    message: str
+    code: str = "schema"
+    hint: str | None = None
+
+
+def key_text(path: KeyPath) -> str:
+    """Write a key path as people read it: ``checks[2].url``; the top is ``(top)``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".") or "(top)"

@@ -1,0 +1,322 @@
+"""From manifest, action, parameters and facts to what is to be done: everything interpolated, nothing written.
+
+Pure. Expressions see ``parameters`` and ``facts``; those of `files`, `checks` and `negative_checks` see
+``services.<name>.argv`` and ``.arguments`` (without the program) as well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError as PydanticError
+
+from workflow_agent.integrations.checks import COMMON_CHECK_KEYS, check_adapter
+from workflow_agent.integrations.fields import BOUND
+from workflow_agent.integrations.manifest import ActionName, FileFormat, Item
+from workflow_agent.integrations.schema_problems import problems_of
+from workflow_agent.model.errors import ExpressionError, ManifestError, NotFoundError, UnsupportedPlatformError
+from workflow_agent.model.expression import interpolate, parse, text_of
+from workflow_agent.model.nearest import did_you_mean
+from workflow_agent.model.system import Check, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from workflow_agent.integrations.checks import CheckSpec
+    from workflow_agent.integrations.manifest import (
+        Argument,
+        FileDeclaration,
+        Manifest,
+        Platform,
+        ServiceDeclaration,
+    )
+    from workflow_agent.model.system import TargetFacts
+
+__all__ = [
+    "ResolvedAction",
+    "ResolvedFile",
+    "ResolvedState",
+    "check_platform",
+    "resolve",
+]
+
+#: What every init system and shell reads as one word of an unquoted ``$ARGS``.
+_PLAIN_WORD = re.compile(r"[^\s'\"\\`]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedFile:
+    """A file as declared, interpolated; exactly one of `values`, `content`, `template` is set."""
+
+    path: str
+    format: str
+    values: Any = None  # Any: a JSON value
+    content: str | None = None
+    template: str | None = None
+    mode: str = "0644"
+    owner: str = "root:root"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedState:
+    """Data that the service makes: `policy` is keep, snapshot or drop."""
+
+    path: str
+    policy: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedAction:
+    """What an action of an integration means on one target.
+
+    `template` is looked up from `folder` first. `context` is what the template may name: the action's `with`
+    keys, ``parameters`` and ``facts``. `checks` hold when the action is done; `negative_checks` when it is
+    taken back.
+    """
+
+    integration: str
+    action: str
+    version: str
+    manifest_hash: str
+    template: str
+    folder: Path
+    context: Mapping[str, Any]
+    timeout_s: float | None = None
+    files: tuple[ResolvedFile, ...] = ()
+    services: tuple[Service, ...] = ()
+    checks: tuple[Check, ...] = ()
+    negative_checks: tuple[Check, ...] = ()
+    state_data: tuple[ResolvedState, ...] = ()
+    effects: tuple[Mapping[str, str], ...] = ()
+    requires: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    documentation: tuple[Mapping[str, str], ...] = field(default=())
+
+
+def _suits(platform: Platform, facts: TargetFacts) -> bool:
+    return (
+        platform.family in {facts.os_id, *facts.os_like}
+        and facts.os_id in platform.os
+        and (not platform.releases or facts.os_version in platform.releases)
+        and (not platform.architectures or facts.architecture in platform.architectures)
+        and facts.init in platform.init
+    )
+
+
+def _platform_text(platform: Platform) -> str:
+    parts = ["/".join(platform.os), "/".join(platform.releases), "/".join(platform.architectures)]
+    return " ".join(part for part in parts if part) + " with init " + "/".join(platform.init)
+
+
+def check_platform(manifest: Manifest, facts: TargetFacts) -> None:
+    """Raise UnsupportedPlatformError, naming what is supported, when the manifest does not cover the target."""
+    if any(_suits(platform, facts) for platform in manifest.platforms):
+        return
+    supported = [_platform_text(platform) for platform in manifest.platforms]
+    found = f"{facts.os_id} {facts.os_version} {facts.architecture} with init {facts.init}"
+    raise UnsupportedPlatformError(
+        f"{manifest.name} does not support {found}",
+        where=facts.target,
+        hint="supported: " + "; ".join(supported),
+        details={"found": found, "supported": supported},
+    )
+
+
+def _holds(condition: str | None, names: Mapping[str, Any]) -> bool:
+    return condition is None or parse(condition).holds(names)
+
+
+def _text(value: Any) -> str:  # Any: what an expression gave
+    return "" if value is None else text_of(value)
+
+
+def _item(item: Item, names: Mapping[str, Any]) -> Iterable[str]:
+    rounds = [names]
+    if item.each is not None:
+        rounds = [{**names, "item": value} for value in parse(item.each).evaluate(names) or ()]
+    for scope in rounds:
+        if _holds(item.when, scope):
+            yield _text(interpolate(item.value, scope))
+
+
+def _arguments(declared: Iterable[Argument], names: Mapping[str, Any]) -> list[str]:
+    """Resolve an argument vector; a whole ``${{ list }}`` is spliced in."""
+    result: list[str] = []
+    for argument in declared:
+        if isinstance(argument, Item):
+            result.extend(_item(argument, names))
+            continue
+        value = interpolate(argument, names)
+        result.extend(map(_text, value) if isinstance(value, list | tuple) else [_text(value)])
+    return result
+
+
+def _service(declared: ServiceDeclaration, names: Mapping[str, Any], *, start: bool) -> Service:
+    return Service(
+        name=declared.name,
+        argv=tuple(_arguments(declared.argv, names)),
+        user=declared.user,
+        environment_file=declared.environment_file,
+        directories=tuple(
+            {"path": _text(interpolate(entry.path, names)), "mode": entry.mode, "owner": entry.owner}
+            for entry in declared.directories
+        ),
+        exe=declared.exe,
+        listens=tuple(_text(interpolate(port, names)) for port in declared.listens),
+        reload=declared.reload,
+        start=start and declared.start,
+        sysvinit=declared.sysvinit,
+    )
+
+
+def _words(value: Any, place: str) -> Any:
+    """Join a list to words for an environment file, which knows only texts."""
+    if not isinstance(value, list | tuple):
+        return value
+    words = [_text(word) for word in value]
+    for word in words:
+        if not _PLAIN_WORD.fullmatch(word):
+            raise ManifestError(
+                f"`{word[:60]}` cannot be one word of a list in an environment file",
+                where=place,
+                hint="spaces, quotes and backslashes are read differently by systemd and by init scripts",
+            )
+    return " ".join(words)
+
+
+def _file(declared: FileDeclaration, names: Mapping[str, Any]) -> ResolvedFile:
+    values, content = interpolate(declared.values, names), None
+    if declared.format is FileFormat.ENV and isinstance(values, dict):
+        values = {key: _words(value, f"{declared.path} › {key}") for key, value in values.items()}  # noqa: RUF001 - how places are written
+    if declared.content is not None:
+        content = _text(interpolate(declared.content, names))
+    return ResolvedFile(
+        path=_text(interpolate(declared.path, names)),
+        format=declared.format.value,
+        values=values,
+        content=content,
+        template=declared.template,
+        mode=declared.mode,
+        owner=declared.owner,
+    )
+
+
+def _check(declared: CheckSpec, names: Mapping[str, Any], where: str) -> Check:
+    """Interpolate a check and validate it once more: an expression may have given the wrong type."""
+    data = declared.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"when"})
+    data = interpolate(data, names)
+    try:
+        bound = check_adapter().validate_python(data, context=dict(BOUND))
+    except PydanticError as error:
+        problems = problems_of(error, {"checks": [data]}, prefix=("checks", 0))
+        raise ManifestError(
+            f"`{declared.id}` became invalid: `{problems[0].path[-1]}` {problems[0].message}",
+            where=where,
+            hint="the expression gives another type than the key needs",
+        ) from error
+    spec = bound.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(COMMON_CHECK_KEYS))
+    return Check(id=bound.id, kind=bound.kind, spec=spec, description=bound.description, timeout_s=bound.timeout)
+
+
+def _checks(declared: Iterable[CheckSpec], names: Mapping[str, Any], where: str) -> tuple[Check, ...]:
+    return tuple(_check(entry, names, where) for entry in declared if _holds(entry.when, names))
+
+
+def _action_name(manifest: Manifest, action: str) -> ActionName:
+    known = [name.value for name in manifest.actions]
+    if action not in known:
+        raise NotFoundError(
+            f"{manifest.name} has no action `{action[:60]}`",
+            where=manifest.name,
+            hint=did_you_mean(action, known),
+        )
+    return ActionName(action)
+
+
+def _state_data(manifest: Manifest, names: Mapping[str, Any]) -> tuple[ResolvedState, ...]:
+    return tuple(
+        ResolvedState(
+            path=_text(interpolate(entry.path, names)),
+            policy=entry.policy.value,
+            description=entry.description,
+        )
+        for entry in manifest.state_data
+    )
+
+
+def resolve(
+    manifest: Manifest,
+    action: str,
+    parameters: Mapping[str, Any],
+    facts: TargetFacts,
+) -> ResolvedAction:
+    """Say what an action means here.
+
+    Args:
+        manifest: A loaded manifest.
+        action: ``install``, ``upgrade``, ``configure`` or ``uninstall``, as far as the manifest has it.
+        parameters: As ``bind_parameters`` gives them.
+        facts: Of the target.
+
+    Returns:
+        For ``uninstall`` no files are written, services are not started again, and the checks are the
+        manifest's negative ones.
+
+    Raises:
+        NotFoundError: the manifest has no such action.
+        UnsupportedPlatformError: the target is none of its platforms.
+        ManifestError: an expression gave a value of the wrong type.
+    """
+    name = _action_name(manifest, action)
+    check_platform(manifest, facts)
+    try:
+        return _resolve(manifest, name, parameters, facts)
+    except ExpressionError as error:
+        raise ManifestError(
+            f"an expression of {manifest.name} failed: {error.message}",
+            where=f"{manifest.name} › {action}",  # noqa: RUF001 - how places are written
+            cause=error.where,
+            hint=error.hint,
+        ) from error
+
+
+def _resolve(
+    manifest: Manifest,
+    name: ActionName,
+    parameters: Mapping[str, Any],
+    facts: TargetFacts,
+) -> ResolvedAction:
+    leaving = name is ActionName.UNINSTALL
+    names: dict[str, Any] = {"parameters": dict(parameters), "facts": dataclasses.asdict(facts)}
+    services = tuple(_service(entry, names, start=not leaving) for entry in manifest.services)
+    declared = manifest.actions[name]
+    context = {**interpolate(declared.with_, names), **names}
+    names["services"] = {
+        entry.name: {"argv": list(entry.argv), "arguments": list(entry.argv[1:])} for entry in services
+    }
+    where = f"{manifest.name} › {name}"  # noqa: RUF001 - how places are written
+    negative = _checks(manifest.negative_checks, names, where)
+    return ResolvedAction(
+        integration=manifest.name,
+        action=name.value,
+        version=manifest.version,
+        manifest_hash=manifest.hash,
+        template=declared.template,
+        folder=manifest.folder,
+        context=context,
+        timeout_s=declared.timeout,
+        files=() if leaving else tuple(_file(e, names) for e in manifest.files if _holds(e.when, names)),
+        services=services,
+        checks=negative if leaving else _checks(manifest.checks, names, where),
+        negative_checks=() if leaving else negative,
+        state_data=_state_data(manifest, names),
+        effects=tuple({"kind": e.kind.value, "description": e.description} for e in manifest.effects),
+        requires=manifest.requires,
+        conflicts=manifest.conflicts,
+        documentation=tuple({"url": entry.url, "title": entry.title} for entry in manifest.documentation),
+    )

@@ -1,0 +1,237 @@
+"""What must hold between the fields of a manifest. A manifest that fails here is refused, not warned about.
+
+Pure functions from a manifest to problems; each returns all that it finds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from workflow_agent.integrations.fields import EXPRESSION_MARK
+from workflow_agent.integrations.manifest import ActionName, FileFormat, ParameterType
+from workflow_agent.integrations.problems import KeyPath, Problem
+from workflow_agent.integrations.values import parse_value
+from workflow_agent.model.errors import ExpressionError
+from workflow_agent.model.expression import parse, references_of
+from workflow_agent.model.nearest import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from workflow_agent.integrations.manifest import Manifest, Parameter
+
+__all__ = ["expression_texts", "facts_known", "references_in", "soundness"]
+
+#: Fields of :class:`workflow_agent.model.system.TargetFacts` that expressions may name.
+facts_known: Final = (
+    "target",
+    "hostname",
+    "os_id",
+    "os_version",
+    "os_codename",
+    "os_like",
+    "architecture",
+    "kernel",
+    "init",
+    "package_manager",
+    "is_root",
+    "tier",
+    "tier_reason",
+)
+_SERVICE_KEYS: Final = ("argv", "arguments")
+_ROOTS_BY_KEY: Final[Mapping[str, frozenset[str]]] = {
+    "files": frozenset({"parameters", "facts", "services"}),
+    "checks": frozenset({"parameters", "facts", "services"}),
+    "negative_checks": frozenset({"parameters", "facts", "services"}),
+    "actions": frozenset({"parameters", "facts"}),
+    "services": frozenset({"parameters", "facts"}),
+    "state_data": frozenset({"parameters", "facts"}),
+}
+_CONDITIONED: Final = frozenset({"files", "checks", "negative_checks"})
+
+
+def expression_texts(manifest: Manifest) -> Iterator[tuple[KeyPath, str, bool]]:
+    """Walk every text that may hold expressions: key path, text, and whether all of it is one expression."""
+    data = manifest.model_dump(mode="json", by_alias=True, exclude_none=True)
+    for key in _ROOTS_BY_KEY:
+        yield from _texts((key,), data.get(key))
+
+
+def _texts(path: KeyPath, value: Any) -> Iterator[tuple[KeyPath, str, bool]]:  # Any: a JSON value
+    if isinstance(value, str):
+        bare = _is_condition(path)
+        if bare or EXPRESSION_MARK in value:
+            yield path, value, bare
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts((*path, index), item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _texts((*path, name), item)
+
+
+def _is_condition(path: KeyPath) -> bool:
+    match path:
+        case (str(key), int(), "when"):
+            return key in _CONDITIONED
+        case ("services", int(), "argv", int(), "when" | "each"):
+            return True
+        case _:
+            return False
+
+
+def references_in(text: str, *, bare: bool) -> frozenset[str]:
+    """List the dotted paths that a text names; raises ExpressionError."""
+    return parse(text).references if bare else references_of(text)
+
+
+def _reference(manifest: Manifest, path: KeyPath, reference: str) -> Problem | None:
+    root, *rest = reference.split(".")
+    allowed = set(_ROOTS_BY_KEY[str(path[0])]) | ({"item"} if _has_item(manifest, path) else set())
+    if root not in allowed:
+        return _unknown(path, root, f"names `{root}`, which is not known here", allowed)
+    known: Mapping[str, Iterable[str]] = {
+        "parameters": manifest.parameters,
+        "facts": facts_known,
+        "services": [service.name for service in manifest.services],
+    }
+    if root == "item":
+        return None
+    if not rest or rest[0] not in known[root]:
+        name = rest[0] if rest else ""
+        return _unknown(path, name, f"names `{reference}`, but there is no such {root.removesuffix('s')}", known[root])
+    if root == "services" and (len(rest) == 1 or rest[1] not in _SERVICE_KEYS):
+        return _unknown(path, "".join(rest[1:2]), f"names `{reference}`, which a service has not", _SERVICE_KEYS)
+    return None
+
+
+def _unknown(path: KeyPath, name: str, message: str, known: Iterable[str]) -> Problem:
+    return Problem(path=path, code="unknown-reference", message=message, hint=did_you_mean(name, known))
+
+
+def _has_item(manifest: Manifest, path: KeyPath) -> bool:
+    match path:
+        case ("services", int(service), "argv", int(index), "value" | "when"):
+            return bool(getattr(manifest.services[service].argv[index], "each", None))
+        case _:
+            return False
+
+
+def _expressions(manifest: Manifest) -> Iterator[Problem]:
+    for path, text, bare in expression_texts(manifest):
+        try:
+            references = references_in(text, bare=bare)
+        except ExpressionError as error:
+            yield Problem(path=path, code="expression", message=f"is no expression: {error.message}", hint=error.hint)
+            continue
+        for reference in sorted(references):
+            problem = _reference(manifest, path, reference)
+            if problem is not None:
+                yield problem
+
+
+def _duplicates(values: Iterable[tuple[KeyPath, str]], what: str) -> Iterator[Problem]:
+    seen: Counter[str] = Counter()
+    for path, value in values:
+        seen[value] += 1
+        if seen[value] > 1:
+            yield Problem(path=path, code="duplicate", message=f"is the {what} `{value}` once more")
+
+
+def _unique(manifest: Manifest) -> Iterator[Problem]:
+    lists = {"checks": manifest.checks, "negative_checks": manifest.negative_checks}
+    ids = [((key, index, "id"), check.id) for key, checks in lists.items() for index, check in enumerate(checks)]
+    yield from _duplicates(ids, "check")
+    names = [(("services", index, "name"), service.name) for index, service in enumerate(manifest.services)]
+    yield from _duplicates(names, "service")
+    paths = [(("files", i, "path"), file.path) for i, file in enumerate(manifest.files) if file.when is None]
+    yield from _duplicates(paths, "file")
+
+
+def _actions(manifest: Manifest) -> Iterator[Problem]:
+    if ActionName.INSTALL not in manifest.actions:
+        yield Problem(path=("actions",), code="missing", message="has no `install`")
+    for key in ("requires", "conflicts"):
+        names: tuple[str, ...] = getattr(manifest, key)
+        for index, name in enumerate(names):
+            if name == manifest.name:
+                yield Problem(path=(key, index), code="self", message="names the integration itself")
+            elif key == "conflicts" and name in manifest.requires:
+                yield Problem(path=(key, index), code="self", message=f"names `{name}`, which is required")
+
+
+def _files(manifest: Manifest) -> Iterator[Problem]:
+    for index, file in enumerate(manifest.files):
+        given = [key for key in ("values", "content", "template") if getattr(file, key) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            message = f"needs one of `values`, `content`, `template`; it has {found}"
+            yield Problem(path=("files", index), code="file-source", message=message)
+        elif given == ["values"] and file.format in {FileFormat.TEXT, FileFormat.NGINX}:
+            message = f"cannot be written as {file.format}"
+            yield Problem(path=("files", index, "values"), code="file-source", message=message)
+
+
+def _parameter(declared: Parameter) -> Iterator[tuple[str, str]]:
+    """Give key and message for each rule that a parameter's declaration breaks."""
+    is_list = declared.type is ParameterType.LIST
+    kind = (declared.items or ParameterType.STRING) if is_list else declared.type
+    if kind is ParameterType.ENUM and not declared.choices:
+        yield "type", "is enum, which needs `choices`"
+    if declared.items is not None and (not is_list or declared.items is ParameterType.LIST):
+        yield "items", "is the scalar type of a list's items"
+    if declared.min is not None and declared.max is not None and declared.min > declared.max:
+        yield "min", "is larger than `max`"
+    if declared.required and declared.default is not None:
+        yield "required", "and `default` exclude each other"
+    if declared.multiline and kind is not ParameterType.STRING:
+        yield "multiline", "is for texts only"
+    if declared.secret and kind is not ParameterType.STRING:
+        yield "secret", "is for texts only"
+
+
+def _samples(declared: Parameter) -> Iterator[tuple[str, str]]:
+    if declared.pattern is not None:
+        try:
+            re.compile(declared.pattern)
+        except re.error as error:
+            yield "pattern", f"is no regular expression: {error}"
+            return
+    for key in ("default", "example"):
+        value = getattr(declared, key)
+        if value is None:
+            continue
+        try:
+            parse_value(declared, value)
+        except ValueError as error:
+            yield key, str(error)
+
+
+def _parameters(manifest: Manifest) -> Iterator[Problem]:
+    for name, declared in manifest.parameters.items():
+        found = list(_parameter(declared)) or list(_samples(declared))
+        for key, message in found:
+            yield Problem(path=("parameters", name, key), code="parameter", message=message)
+
+
+_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {"process": ("exe", "name"), "unit": ("active", "enabled")}
+
+
+def _checks(manifest: Manifest) -> Iterator[Problem]:
+    for key in ("checks", "negative_checks"):
+        for index, check in enumerate(getattr(manifest, key)):
+            needed = _NEEDS.get(check.kind, ())
+            if needed and all(getattr(check, name) is None for name in needed):
+                message = "needs " + " or ".join(f"`{name}`" for name in needed)
+                yield Problem(path=(key, index), code="check", message=message)
+            if check.kind == "process" and check.current and check.exe is None:
+                message = "needs `exe`, the file that should be running"
+                yield Problem(path=(key, index, "current"), code="check", message=message)
+
+
+def soundness(manifest: Manifest) -> list[Problem]:
+    """Find what the models alone cannot: duplicates, unknown references, defaults that do not fit, and so on."""
+    passes = (_unique, _actions, _files, _parameters, _checks, _expressions)
+    return [problem for check in passes for problem in check(manifest)]
