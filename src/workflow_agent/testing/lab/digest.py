@@ -41,7 +41,7 @@ class FileRecord:
         owner: User and group id.
         size: Bytes of a regular file; 0 of everything else (a directory never shrinks on ext4).
         mtime_ns: Time of the last change of the content.
-        content: SHA-256 of a regular file, the target of a link, the numbers of a device.
+        content: BLAKE2b hash of a regular file, the target of a link, the numbers of a device.
         attributes: Extended attributes: ACL, capabilities, labels, users' own.
         flags: What ``chattr`` sets (immutable, append-only …).
         names: All names of a file with hard links, sorted; empty for a file with one name.
@@ -178,7 +178,7 @@ def _open_and_read(path: bytes, *, regular: bool) -> tuple[str, int]:
             flags = int.from_bytes(fcntl.ioctl(number, _FS_IOC_GETFLAGS, bytes(8))[:4], "little")
         if not regular:
             return "", flags & _SETTABLE_FLAGS
-        found = hashlib.sha256()
+        found = hashlib.blake2b(digest_size=32)  # twice as fast as SHA-256 where the processor has no help for it
         while block := os.read(number, _BLOCK):
             found.update(block)
         return found.hexdigest(), flags & _SETTABLE_FLAGS

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 
 from workflow_agent.model.errors import StepFailedError, UnreachableError
 from workflow_agent.testing.lab.digest import FileRecord, digest
-from workflow_agent.testing.lab.image import DEFAULT_PACKAGES, DISK_BYTES, LabKind, base_image, copy_disk
+from workflow_agent.testing.lab.image import DEFAULT_PACKAGES, DISK_BYTES, DISK_NAME, LabKind, base_image, copy_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,6 +61,7 @@ class LabHost:
         kind: ``plain`` (nothing runs; init scripts work through ``service``) or ``systemd``.
         packages: What can be installed there without a network.
         size: Bytes of its disk.
+        in_memory: Where its disk lives: see :func:`workflow_agent.testing.lab.image.copy_disk`.
 
     Example:
         ::
@@ -77,10 +78,12 @@ class LabHost:
         *,
         packages: tuple[str, ...] = DEFAULT_PACKAGES,
         size: int = DISK_BYTES,
+        in_memory: bool | None = None,
     ) -> None:
         self.kind = LabKind(kind)
         self._packages = packages
         self._size = size
+        self._in_memory = in_memory
         self._disk: int | None = None
         self._device = ""
         self._launcher: subprocess.Popen[str] | None = None
@@ -122,7 +125,8 @@ class LabHost:
             UnreachableError: No image can be built, or the host does not come up.
         """
         if self._disk is None:
-            self._disk = copy_disk(base_image(self.kind, packages=self._packages), size=self._size)
+            image = base_image(self.kind, packages=self._packages)
+            self._disk = copy_disk(image, size=self._size, in_memory=self._in_memory)
         name = f"workflow-agent-lab-{os.getpid()}-{time.monotonic_ns():x}"
         config = {"disk": self._disk, "init": self.kind.value, "hostname": "lab", "name": name}
         self._launcher = subprocess.Popen(
@@ -259,7 +263,7 @@ def _await_detached(device: str) -> None:
 def _is_ours(backing: Path) -> bool:
     """Tell whether a loop device still shows a disk of this cache: another process may have taken its number meanwhile."""
     try:
-        return "/.disk-" in backing.read_text(encoding="utf-8")
+        return DISK_NAME in backing.read_text(encoding="utf-8")
     except OSError:
         return False
 
@@ -275,7 +279,9 @@ def _read_process(pid: int, space: str) -> LabProcess | None:
         if os.readlink(folder / "ns/pid") != space:
             return None
         status = dict(
-            line.split(":\t", 1) for line in (folder / "status").read_text(encoding="utf-8").splitlines() if ":\t" in line
+            line.split(":\t", 1)
+            for line in (folder / "status").read_text(encoding="utf-8").splitlines()
+            if ":\t" in line
         )
         words = (folder / "cmdline").read_bytes().split(b"\0")[:-1]
         return LabProcess(
