@@ -28,9 +28,11 @@ __all__ = [
     "descendants_of",
     "end_processes",
     "executable_of",
+    "inner_ids",
     "is_listening",
     "is_running",
     "processes_of",
+    "started_at",
     "wait_until_gone",
 ]
 
@@ -281,3 +283,29 @@ def _ports(pid: int, kind: str, sockets: set[str]) -> set[int]:
                 if fields[_SOCKET_STATE] == state and fields[_SOCKET_INODE] in sockets:
                     found.add(int(fields[1].rpartition(":")[2], 16))
     return found
+
+
+def inner_ids(pid: int, processes: Iterable[RunningProcess]) -> dict[int, RunningProcess]:
+    """Map process ids as the target of process `pid` counts them to its processes."""
+    level = len(_namespace_ids(pid)) - 1 if pid else 0
+    found = {}
+    for process in processes:
+        with contextlib.suppress(OSError, IndexError):
+            found[_namespace_ids(process.pid)[level]] = process
+    return found
+
+
+def _namespace_ids(pid: int) -> list[int]:
+    """Read a process's ids in each PID namespace from ours inwards."""
+    for line in _read(f"/proc/{pid}/status").splitlines():
+        if line.startswith(b"NSpid:"):
+            return [int(part) for part in line.split()[1:]]
+    return [pid]
+
+
+def started_at(process: RunningProcess) -> float:
+    """Give a process's start in seconds since the epoch, to about a hundredth."""
+    for line in _read("/proc/stat").splitlines():
+        if line.startswith(b"btime "):
+            return int(line.split()[1]) + process.started / os.sysconf("SC_CLK_TCK")
+    return 0.0

@@ -1,0 +1,107 @@
+"""Services with an init script. What a script returns proves nothing: the processes are looked at.
+
+Source: Debian policy 9.3; init scripts of Debian 12.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import TYPE_CHECKING
+
+from workflow_agent.targets.live import LiveResult, run_live
+from workflow_agent.targets.paths import open_in_root, open_root, read_in_root, stat_in_root
+from workflow_agent.targets.service_processes import (
+    RunningProcess,
+    executable_of,
+    inner_ids,
+    started_at,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workflow_agent.model.system import Service
+
+__all__ = ["InitScripts", "exe_path", "pid_file_candidates"]
+
+_PID_FILE = re.compile(r"^\s*(?:#\s*pidfile:\s*|PIDFILE=)[\"']?(/[^\s\"';]+)", re.MULTILINE)
+_SCRIPT_NAME = re.compile(r"^\s*NAME=[\"']?([\w.-]+)", re.MULTILINE)
+_CLOCK_ERROR_S = 2.0
+
+
+def exe_path(service: Service) -> str | None:
+    """Give the program that a service's process runs, as its manifest says."""
+    if service.exe:
+        return service.exe
+    return service.argv[0] if service.argv and service.argv[0].startswith("/") else None
+
+
+def pid_file_candidates(name: str, script: str) -> list[str]:
+    """List where a service may keep its pid: what its init script says first, then the customary places."""
+    named = _SCRIPT_NAME.search(script)
+    own = named[1] if named else name
+    said = [re.sub(r"\$\{NAME\}|\$NAME\b", lambda _: own, path) for path in _PID_FILE.findall(script)]
+    paths = [path for path in said if "$" not in path]
+    return list(dict.fromkeys([*paths, f"/run/{own}.pid", f"/run/{name}.pid", f"/run/{name}/{name}.pid"]))
+
+
+class InitScripts:
+    """The init scripts of the target of process `pid`."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def has(self, name: str) -> bool:
+        """Whether there is an init script of that name."""
+        with open_root(self._pid) as root_fd, contextlib.suppress(OSError):
+            return bool(stat_in_root(root_fd, f"/etc/init.d/{name}").st_mode & 0o111)
+        return False
+
+    def is_enabled(self, name: str) -> bool:
+        """Whether a runlevel starts it."""
+        with open_root(self._pid) as root_fd:
+            for level in "2345":
+                with contextlib.suppress(OSError):
+                    folder = open_in_root(root_fd, f"/etc/rc{level}.d", os.O_RDONLY | os.O_DIRECTORY)
+                    try:
+                        links = os.listdir(folder)
+                    finally:
+                        os.close(folder)
+                    if any(link[:1] == "S" and link[3:] == name for link in links):
+                        return True
+        return False
+
+    def members(self, service: Service, processes: Sequence[RunningProcess]) -> list[RunningProcess]:
+        """Pick the processes of a service: those that run its program, and the one that its pid file names.
+
+        A pid file counts only when it is not older than the process: after a crash the id may belong to
+        somebody else.
+        """
+        path = exe_path(service)
+        found: list[RunningProcess] = []
+        if path:
+            program = executable_of(self._pid, path)
+            found = [process for process in processes if program.runs_as(process)]
+        if not found:
+            found = self._by_pid_file(service.name, processes)
+        return found
+
+    def _by_pid_file(self, name: str, processes: Sequence[RunningProcess]) -> list[RunningProcess]:
+        with open_root(self._pid) as root_fd:
+            script = ""
+            with contextlib.suppress(OSError):
+                script = read_in_root(root_fd, f"/etc/init.d/{name}").decode("utf-8", "replace")
+            by_id = inner_ids(self._pid, processes)
+            for path in pid_file_candidates(name, script):
+                with contextlib.suppress(OSError, ValueError):
+                    written = stat_in_root(root_fd, path).st_mtime
+                    process = by_id.get(int(read_in_root(root_fd, path, limit=32)))
+                    if process is not None and started_at(process) <= written + _CLOCK_ERROR_S:
+                        return [process]
+        return []
+
+    async def call(self, name: str, verb: str, *, timeout_s: float) -> LiveResult:
+        """Run `service NAME VERB`."""
+        return await run_live(self._pid, ("service", name, verb), timeout_s=timeout_s)
