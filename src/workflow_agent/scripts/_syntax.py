@@ -1,0 +1,26 @@
+"""The shell's syntax tree (tree-sitter-bash). The only module that knows which parser is used."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tree_sitter import Language, Tree
+
+__all__ = ["parse_shell"]
+
+
+@cache
+def _language() -> Language:
+    import tree_sitter_bash  # noqa: PLC0415 - late: 30 ms with tree_sitter
+    from tree_sitter import Language  # noqa: PLC0415 - late: 30 ms
+
+    return Language(tree_sitter_bash.language())
+
+
+def parse_shell(text: str) -> Tree:
+    """Parse bash text; broken parts are ERROR nodes in the tree. Never raises for any text."""
+    from tree_sitter import Parser  # noqa: PLC0415 - late: 30 ms
+
+    return Parser(_language()).parse(text.encode("utf-8", "replace"))
