@@ -13,10 +13,11 @@ from pydantic import Field, StrictBool, StrictStr, StringConstraints, TypeAdapte
 from workflow_agent.integrations.fields import (
     AbsolutePath,
     DynamicBool,
-    DynamicInt,
+    DynamicExitCode,
     DynamicNumber,
     DynamicPort,
     DynamicScalar,
+    DynamicStatus,
     Part,
     Seconds,
     Slug,
@@ -58,14 +59,14 @@ class FileCheck(CheckDeclaration):
     kind: Literal["file"]
     path: AbsolutePath
     exists: DynamicBool = True
-    type: Literal["file", "directory", "symlink", "socket", "fifo"] | None = None
+    type: Literal["file", "directory", "symlink", "fifo", "socket", "block", "char"] | None = None
     mode: _Mode | None = None
     owner: Text | None = None
     contains: Text | None = None
 
 
 class PackageCheck(CheckDeclaration):
-    """A package is installed (or not), with a version that starts as given."""
+    """A package is installed (or not), in the version given."""
 
     kind: Literal["package"]
     name: Text
@@ -109,7 +110,7 @@ class HttpCheck(CheckDeclaration):
 
     kind: Literal["http"]
     url: _Url
-    status: DynamicInt = 200
+    status: DynamicStatus = 200
     contains: Text | None = None
     header: dict[StrictStr, Text] | None = None
     json_: dict[StrictStr, DynamicScalar] | None = Field(default=None, alias="json")
@@ -133,7 +134,7 @@ class CommandCheck(CheckDeclaration):
 
     kind: Literal["command"]
     argv: Annotated[tuple[Text, ...], Field(min_length=1)]
-    exit_code: DynamicInt = 0
+    exit_code: DynamicExitCode = 0
     stdout_contains: Text | None = None
 
 

@@ -33,10 +33,11 @@ __all__ = [
     "EXPRESSION_MARK",
     "AbsolutePath",
     "DynamicBool",
-    "DynamicInt",
+    "DynamicExitCode",
     "DynamicNumber",
     "DynamicPort",
     "DynamicScalar",
+    "DynamicStatus",
     "Identifier",
     "Part",
     "Seconds",
@@ -111,13 +112,19 @@ _Expression: TypeAlias = Annotated[
     Tag("expression"),
 ]
 _Port: TypeAlias = Annotated[StrictInt, Field(ge=1, le=65535)]
+_Status: TypeAlias = Annotated[StrictInt, Field(ge=100, le=599)]
+_ExitCode: TypeAlias = Annotated[StrictInt, Field(ge=0, le=255)]
 
 DynamicBool: TypeAlias = Annotated[
     Annotated[StrictBool, Tag("value")] | _Expression,
     Discriminator(_kind_of),
 ]
-DynamicInt: TypeAlias = Annotated[
-    Annotated[StrictInt, Tag("value")] | _Expression,
+DynamicStatus: TypeAlias = Annotated[
+    Annotated[_Status, Tag("value")] | _Expression,
+    Discriminator(_kind_of),
+]
+DynamicExitCode: TypeAlias = Annotated[
+    Annotated[_ExitCode, Tag("value")] | _Expression,
     Discriminator(_kind_of),
 ]
 DynamicNumber: TypeAlias = Annotated[

@@ -189,7 +189,10 @@ class Action(Part):
 
 
 class FileDeclaration(Part):
-    """A configuration file, written by the writer of its format, with one of values, content, template."""
+    """A configuration file, written by the writer of its format.
+
+    `values` for typed formats, `content` for text, `template` for nginx.
+    """
 
     path: AbsolutePath
     format: FileFormat

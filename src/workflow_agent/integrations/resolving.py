@@ -7,7 +7,6 @@ Pure. Expressions see ``parameters`` and ``facts``; those of `files`, `checks` a
 from __future__ import annotations
 
 import dataclasses
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from pydantic import ValidationError as PydanticError
 
 from workflow_agent.integrations.checks import COMMON_CHECK_KEYS, check_adapter
 from workflow_agent.integrations.fields import BOUND
-from workflow_agent.integrations.manifest import ActionName, FileFormat, Item
+from workflow_agent.integrations.manifest import ActionName, Item
 from workflow_agent.integrations.schema_problems import problems_of
 from workflow_agent.model.errors import ExpressionError, ManifestError, NotFoundError, UnsupportedPlatformError
 from workflow_agent.model.expression import interpolate, parse, text_of
@@ -43,9 +42,6 @@ __all__ = [
     "check_platform",
     "resolve",
 ]
-
-#: What every init system and shell reads as one word of an unquoted ``$ARGS``.
-_PLAIN_WORD = re.compile(r"[^\s'\"\\`]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,31 +170,14 @@ def _service(declared: ServiceDeclaration, names: Mapping[str, Any], *, start: b
     )
 
 
-def _words(value: Any, place: str) -> Any:
-    """Join a list to words for an environment file, which knows only texts."""
-    if not isinstance(value, list | tuple):
-        return value
-    words = [_text(word) for word in value]
-    for word in words:
-        if not _PLAIN_WORD.fullmatch(word):
-            raise ManifestError(
-                f"`{word[:60]}` cannot be one word of a list in an environment file",
-                where=place,
-                hint="spaces, quotes and backslashes are read differently by systemd and by init scripts",
-            )
-    return " ".join(words)
-
-
 def _file(declared: FileDeclaration, names: Mapping[str, Any]) -> ResolvedFile:
-    values, content = interpolate(declared.values, names), None
-    if declared.format is FileFormat.ENV and isinstance(values, dict):
-        values = {key: _words(value, f"{declared.path} › {key}") for key, value in values.items()}  # noqa: RUF001 - how places are written
+    content = None
     if declared.content is not None:
         content = _text(interpolate(declared.content, names))
     return ResolvedFile(
         path=_text(interpolate(declared.path, names)),
         format=declared.format.value,
-        values=values,
+        values=interpolate(declared.values, names),
         content=content,
         template=declared.template,
         mode=declared.mode,

@@ -49,6 +49,8 @@ _ROOTS_BY_KEY: Final[Mapping[str, frozenset[str]]] = {
     "services": frozenset({"parameters", "facts"}),
     "state_data": frozenset({"parameters", "facts"}),
 }
+#: What a file is written from; typed formats from `values`.
+_SOURCES: Final[Mapping[str, str]] = {FileFormat.TEXT: "content", FileFormat.NGINX: "template"}
 _CONDITIONED: Final = frozenset({"files", "checks", "negative_checks"})
 
 
@@ -165,13 +167,11 @@ def _actions(manifest: Manifest) -> Iterator[Problem]:
 def _files(manifest: Manifest) -> Iterator[Problem]:
     for index, file in enumerate(manifest.files):
         given = [key for key in ("values", "content", "template") if getattr(file, key) is not None]
-        if len(given) != 1:
-            found = " and ".join(given) or "none of them"
-            message = f"needs one of `values`, `content`, `template`; it has {found}"
+        wanted = _SOURCES.get(file.format, "values")
+        if given != [wanted]:
+            found = " and ".join(f"`{key}`" for key in given) or "neither"
+            message = f"is a file of format {file.format}, which is written from `{wanted}`; it has {found}"
             yield Problem(path=("files", index), code="file-source", message=message)
-        elif given == ["values"] and file.format in {FileFormat.TEXT, FileFormat.NGINX}:
-            message = f"cannot be written as {file.format}"
-            yield Problem(path=("files", index, "values"), code="file-source", message=message)
 
 
 def _parameter(declared: Parameter) -> Iterator[tuple[str, str]]:
@@ -218,6 +218,14 @@ def _parameters(manifest: Manifest) -> Iterator[Problem]:
 
 _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {"process": ("exe", "name"), "unit": ("active", "enabled")}
 
+#: Key that states an absence, and what cannot be said of something absent.
+_ABSENCE: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "file": ("exists", ("mode", "owner", "contains", "type")),
+    "package": ("installed", ("version",)),
+    "process": ("running", ("current",)),
+    "metric": ("present", ("min", "max", "equals")),
+}
+
 
 def _checks(manifest: Manifest) -> Iterator[Problem]:
     for key in ("checks", "negative_checks"):
@@ -226,9 +234,14 @@ def _checks(manifest: Manifest) -> Iterator[Problem]:
             if needed and all(getattr(check, name) is None for name in needed):
                 message = "needs " + " or ".join(f"`{name}`" for name in needed)
                 yield Problem(path=(key, index), code="check", message=message)
-            if check.kind == "process" and check.current and check.exe is None:
+            if check.kind == "process" and check.current is not None and check.exe is None:
                 message = "needs `exe`, the file that should be running"
                 yield Problem(path=(key, index, "current"), code="check", message=message)
+            absent, details = _ABSENCE.get(check.kind, ("", ()))
+            told = [name for name in details if getattr(check, name) is not None]
+            if absent and getattr(check, absent) is False and told:
+                message = f"says `{absent}: false`, so it cannot say " + ", ".join(f"`{name}`" for name in told)
+                yield Problem(path=(key, index), code="check", message=message)
 
 
 def soundness(manifest: Manifest) -> list[Problem]:
