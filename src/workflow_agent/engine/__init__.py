@@ -1,3 +1,39 @@
-"""engine."""
+"""Runs workflows: a pure state machine, and the driver that feeds it.
+
+commands (what the machine wants) · plan (order of steps) · proceeding and machine (decide, fold) · inputs ·
+reply · live, asking and driver (everything that waits)
+"""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workflow_agent.engine.driver import Driver
+    from workflow_agent.engine.inputs import checked_inputs
+    from workflow_agent.engine.machine import decide, fold, replay
+    from workflow_agent.engine.plan import Plan, plan_of
+
+__all__ = ["Driver", "Plan", "checked_inputs", "decide", "fold", "plan_of", "replay"]
+
+_HOMES = {
+    "Driver": "driver",
+    "Plan": "plan",
+    "checked_inputs": "inputs",
+    "decide": "machine",
+    "fold": "machine",
+    "plan_of": "plan",
+    "replay": "machine",
+}
+
+
+def __getattr__(name: str) -> Any:  # Any: one of `__all__`
+    # late: the driver loads asyncio (35 ms), which commands that only read do not need
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,27 +8,28 @@ from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import ValidationError
 from workflow_agent.model.sequence import stable_order
-from workflow_agent.model.workflow import Step, Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from workflow_agent.model.workflow import Step, Workflow
 
 __all__ = ["Plan", "plan_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Ids in order: `main` steps, then `on_failure` (considered after a failure only), then `always`."""
+    """Ids in order: `main` steps, then `on_failure` (considered after a failure only), then `always`.
 
+    `sequence` is all of them, in the order in which they are considered.
+    """
+
+    workflow: Workflow
     steps: Mapping[str, Step]
     main: tuple[str, ...]
     on_failure: tuple[str, ...]
     always: tuple[str, ...]
-
-    @property
-    def sequence(self) -> tuple[str, ...]:
-        """Every step in the order in which it is considered."""
-        return (*self.main, *self.on_failure, *self.always)
+    sequence: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,9 +62,10 @@ def _plan_of(key: _Same) -> Plan:
         if step.id in steps:
             raise ValidationError(f"two steps have the id `{step.id}`", where=f"workflow {workflow.name}")
         steps[step.id] = step
-    main = [step for step in workflow.steps if not step.always]
-    always = [step for step in workflow.steps if step.always]
-    return Plan(steps, _ordered(main), _ordered(workflow.on_failure), _ordered(always))
+    main = _ordered([step for step in workflow.steps if not step.always])
+    recovery = _ordered(workflow.on_failure)
+    always = _ordered([step for step in workflow.steps if step.always])
+    return Plan(workflow, steps, main, recovery, always, main + recovery + always)
 
 
 def _ordered(steps: list[Step] | tuple[Step, ...]) -> tuple[str, ...]:

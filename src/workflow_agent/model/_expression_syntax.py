@@ -182,6 +182,7 @@ def _bad_character(text: str, position: int) -> ExpressionError:
         "!": "write `not`, or `!=` to compare",
         "&": "write `and`",
         "|": "write `or`",
+        "$": "here the expression stands without `${{ }}`",
     }
     return syntax_error(text, position + 1, f"unexpected character {char!r}", hint=hints.get(char))
 

@@ -1,0 +1,93 @@
+"""A run's inputs: checked against what the workflow declares, defaults filled in, JSON and nothing else."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.model.errors import ValidationError
+from workflow_agent.model.nearest import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from workflow_agent.model.workflow import InputSpec, Workflow
+
+__all__ = ["as_json", "checked_inputs"]
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+
+
+def as_json(value: Any) -> Any:  # Any: JSON out
+    """Give a deep copy with JSON types only (tuples become lists), as the journal will give it back.
+
+    Raises:
+        ValueError: it is not JSON (NaN, a set, an object, a cycle).
+    """
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
+def checked_inputs(workflow: Workflow, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Give every declared input its value; null counts as not given.
+
+    Raises:
+        ValidationError: names are unknown (with the nearest ones), missing or of another type; the message
+            tells the first problem, `details` has all under ``problems``.
+    """
+    try:
+        given: dict[str, Any] = as_json(dict(inputs))
+    except ValueError as error:
+        raise ValidationError("the inputs are not JSON values", where=_place(workflow), cause=str(error)) from error
+    problems = [*_unknown(workflow, given), *_unfit(workflow, given)]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        message, hint = problems[0]
+        raise ValidationError(
+            message + more,
+            where=_place(workflow),
+            hint=hint,
+            details={"problems": [{"message": text, "hint": help_} for text, help_ in problems]},
+        )
+    return {name: spec.default if given.get(name) is None else given[name] for name, spec in workflow.inputs.items()}
+
+
+def _place(workflow: Workflow) -> str:
+    return f"workflow {workflow.name}"
+
+
+def _unknown(workflow: Workflow, given: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    for name in given:
+        if name not in workflow.inputs:
+            yield f"there is no input `{name[:60]}`", did_you_mean(name, workflow.inputs)
+
+
+def _unfit(workflow: Workflow, given: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    for name, spec in workflow.inputs.items():
+        value = given.get(name)
+        if value is None:
+            if spec.required:
+                yield f"the input `{name}` is missing", spec.description or None
+        elif not _fits(spec, value):
+            yield f"the input `{name}` must be of type {spec.type}, not {_type_of(value)}", None
+
+
+def _fits(spec: InputSpec, value: Any) -> bool:  # Any: a JSON value
+    if spec.type == "any":
+        return True
+    if isinstance(value, bool):
+        return spec.type == "boolean"
+    return isinstance(value, _TYPES[spec.type])
+
+
+def _type_of(value: Any) -> str:  # Any: a JSON value
+    return next(name for name, types in _TYPES.items() if type(value) in types)

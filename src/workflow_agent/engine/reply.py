@@ -1,0 +1,103 @@
+"""What an agent answered: the output, and the keys that speak to the driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from workflow_agent.engine.inputs import as_json
+from workflow_agent.model.errors import InternalError
+from workflow_agent.model.event import Record
+from workflow_agent.model.status import RunStatus, StepStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from workflow_agent.model.errors import WorkflowAgentError
+
+__all__ = ["OUTCOMES", "Reply", "read_reply", "records_of_error"]
+
+_Status = TypeVar("_Status", RunStatus, StepStatus)
+
+#: What a step of `on_failure` may say that became of the run.
+OUTCOMES = frozenset({RunStatus.ROLLED_BACK, RunStatus.NEEDS_ATTENTION, RunStatus.FAILED, RunStatus.CANCELLED})
+_STATUSES = frozenset({StepStatus.SUCCEEDED, StepStatus.UNCHANGED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A reply, taken apart."""
+
+    output: Mapping[str, Any]
+    status: StepStatus = StepStatus.SUCCEEDED
+    run_status: RunStatus | None = None
+    changed: bool | None = None
+    records: tuple[Record, ...] = ()
+
+    def event_data(self) -> dict[str, Any]:
+        """Give the data of StepSucceeded."""
+        optional = {"run_status": self.run_status and self.run_status.value, "changed": self.changed}
+        return {
+            "output": self.output,
+            "status": self.status.value,
+            **{key: value for key, value in optional.items() if value is not None},
+        }
+
+
+def read_reply(data: Mapping[str, Any], subject: str) -> Reply:
+    """Take ``_records``, ``_status``, ``_run_status`` and ``_changed`` out of a reply's data.
+
+    Raises:
+        InternalError: the reply is no JSON, or one of these keys has a value that it cannot have.
+    """
+    try:
+        output = as_json(dict(data))
+        return Reply(
+            records=_records(output.pop("_records", [])),
+            status=_one_of(_STATUSES, output.pop("_status", StepStatus.SUCCEEDED)),
+            run_status=None if (given := output.pop("_run_status", None)) is None else _one_of(OUTCOMES, given),
+            changed=_boolean(output.pop("_changed", None)),
+            output=output,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InternalError(f"the reply of {subject} cannot be read", cause=str(error)) from error
+
+
+def records_of_error(error: WorkflowAgentError) -> tuple[dict[str, Any], tuple[Record, ...]]:
+    """Take ``_records`` out of an error's details, so that findings and output of a failed step are kept.
+
+    Returns:
+        The error as JSON without them, and the records (none when they cannot be read).
+    """
+    data = error.to_dict()
+    details = dict(data["details"])
+    found = details.pop("_records", [])
+    try:
+        records = _records(as_json(found))
+        data["details"] = as_json(details)
+    except (KeyError, TypeError, ValueError):
+        # An error must arrive whatever its details hold; they are the part that can be spared.
+        return data | {"details": {}}, ()
+    return data, records
+
+
+def _records(found: Any) -> tuple[Record, ...]:  # Any: a JSON value
+    if not isinstance(found, list):
+        raise TypeError("`_records` is not a list")
+    for entry in found:
+        if not (isinstance(entry["kind"], str) and isinstance(entry["data"], dict)):
+            raise TypeError("a record is {kind: text, data: object}")
+    return tuple(Record(entry["kind"], entry["data"]) for entry in found)
+
+
+def _one_of(allowed: frozenset[_Status], value: Any) -> _Status:  # Any: a JSON value
+    for status in allowed:
+        if status.value == value:
+            return status
+    raise ValueError(f"{value!r} is not a status that a reply can give")
+
+
+def _boolean(value: Any) -> bool | None:  # Any: a JSON value
+    if value is not None and not isinstance(value, bool):
+        raise TypeError("`_changed` is not a boolean")
+    return value
