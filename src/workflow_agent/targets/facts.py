@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import platform
 import re
 from typing import TYPE_CHECKING
 
@@ -15,11 +14,9 @@ from workflow_agent.targets.probes import Prober
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["parse_os_release", "read_facts"]
+__all__ = ["parse_os_release", "read_facts", "read_system"]
 
 _SMALL = 64 << 10
-#: Debian's and OCI's names for machines; others keep the kernel's name.
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 #: First one found wins; a system may carry more than one.
 _PACKAGE_MANAGERS = (
     ("apt", "/usr/bin/apt-get"),
@@ -68,7 +65,7 @@ async def read_facts(
         os_version=release.get("VERSION_ID", ""),
         os_codename=release.get("VERSION_CODENAME", ""),
         os_like=tuple(release.get("ID_LIKE", "").split()),
-        architecture=_ARCHITECTURES.get(platform.machine(), platform.machine()),
+        architecture=system.machine,
         kernel=system.release,
         init=init,
         package_manager=manager,
@@ -92,9 +89,13 @@ async def _hostname(pid: int, prober: Prober | None) -> str:
 
 def _read(pid: int) -> tuple[dict[str, str], InitKind, str | None]:
     with open_root(pid) as root:
-        release = _os_release(root)
-        manager = next((name for name, path in _PACKAGE_MANAGERS if _exists(root, path)), None)
-        return release, _init(root), manager
+        return read_system(root)
+
+
+def read_system(root: int) -> tuple[dict[str, str], InitKind, str | None]:
+    """Read `os-release`, the init system and the package manager below an opened root folder."""
+    manager = next((name for name, path in _PACKAGE_MANAGERS if _exists(root, path)), None)
+    return _os_release(root), _init(root), manager
 
 
 def _os_release(root: int) -> dict[str, str]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     #: Looks once.
     Look = Callable[[Mapping[str, Any], Site], Outcome]
 
-__all__ = ["parse_properties", "run_check", "unit_outcome"]
+__all__ = ["find_package", "parse_properties", "run_check", "unit_outcome"]
 
 _CONTENT_LIMIT = 8 << 20
 _STANZA_STATUS = "install ok installed"
@@ -101,6 +101,11 @@ def _package(spec: Mapping[str, Any], _site: Site) -> Outcome:
         text = read_bytes("/var/lib/dpkg/status").decode("utf-8", "replace")
     except FileNotFoundError as error:
         raise UnreachableError("there is no dpkg database here") from error
+    return find_package(spec, text)
+
+
+def find_package(spec: Mapping[str, Any], text: str) -> Outcome:
+    """Compare a package check with the text of dpkg's status file."""
     wanted = spec.get("installed", True)
     fields = _stanza(text, spec["name"])
     if fields is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +32,9 @@ _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, never b
 def look_at_port(spec: Mapping[str, Any], site: Site) -> Outcome:
     """Port: something listens, and for TCP a connection is taken."""
     wanted = spec.get("open", True)
+    address = str(ipaddress.ip_address(spec["address"])) if "address" in spec else None
     found = [
-        item
-        for item in listeners(spec["protocol"])
-        if item.port == spec["port"] and _covers(item.address, spec.get("address"))
+        item for item in listeners(spec["protocol"]) if item.port == spec["port"] and _covers(item.address, address)
     ]
     if not found:
         return Outcome(not wanted, "nothing listens")
@@ -48,7 +48,7 @@ def look_at_port(spec: Mapping[str, Any], site: Site) -> Outcome:
     if not wanted or spec["protocol"] == "udp":
         return Outcome(wanted, observed)
     try:
-        connect(_reachable(spec.get("address"), found), spec["port"], site.deadline).close()
+        connect(_reachable(address, found), spec["port"], site.deadline).close()
     except UnreachableError as error:
         return Outcome(False, f"{observed}, but {error.message}: {error.cause}")
     return Outcome(True, observed)

@@ -5,6 +5,7 @@ One table for both sides of the probe protocol. A kind or key that is not in it 
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 import re
@@ -58,6 +59,14 @@ def _unit_name(value: Any) -> str | None:
     return None if good else "a unit name"
 
 
+def _address(value: Any) -> str | None:
+    try:
+        ipaddress.ip_address(value if isinstance(value, str) else "")
+    except ValueError:
+        return "an IP address"
+    return None
+
+
 def _mode(value: Any) -> str | None:
     good = isinstance(value, str) and re.fullmatch(r"[0-7]{3,4}", value)
     return None if good else "an octal text such as '0644'"
@@ -96,7 +105,7 @@ _KEYS: dict[str, dict[str, Callable[[Any], str | None]]] = {
     "port": {
         "port*": _PORT,
         "protocol*": _one_of("tcp", "udp"),
-        "address": _text,
+        "address": _address,
         "open": _flag,
         "process": _path,
     },

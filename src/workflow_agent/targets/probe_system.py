@@ -23,6 +23,7 @@ __all__ = [
     "account_ids",
     "account_names",
     "listeners",
+    "parse_sockets",
     "processes",
     "read_bytes",
     "runs_program",
@@ -179,16 +180,17 @@ def listeners(protocol: str) -> list[Listener]:
     Raises:
         OSError: The IPv4 table cannot be read. A missing IPv6 table means a kernel without IPv6.
     """
-    found = _table(f"/proc/net/{protocol}", protocol)
+    found = parse_sockets(read_bytes(f"/proc/net/{protocol}").decode("ascii"), protocol)
     with suppress(FileNotFoundError):
-        found += _table(f"/proc/net/{protocol}6", protocol)
+        found += parse_sockets(read_bytes(f"/proc/net/{protocol}6").decode("ascii"), protocol)
     return found
 
 
-def _table(path: str, protocol: str) -> list[Listener]:
+def parse_sockets(table: str, protocol: str) -> list[Listener]:
+    """Read the waiting sockets out of a table of the kernel (`/proc/net/tcp` and its kin)."""
     wanted = _TCP_LISTEN if protocol == "tcp" else _UDP_UNCONNECTED
     found = []
-    for line in read_bytes(path).decode("ascii").splitlines()[1:]:
+    for line in table.splitlines()[1:]:
         _, local, _, state, _, _, _, _, _, inode, *_ = line.split()
         if state == wanted:
             address, _, port = local.partition(":")

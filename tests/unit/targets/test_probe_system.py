@@ -1,0 +1,77 @@
+"""Accounts, sockets and processes are read from files of the system."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from workflow_agent.targets.probe_system import (
+    Process,
+    account_ids,
+    account_names,
+    parse_sockets,
+    runs_program,
+    same_file,
+    socket_owners,
+)
+
+_HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+
+
+def _row(local: str, state: str, inode: int = 7) -> str:
+    return f"   0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0\n"
+
+
+@pytest.mark.parametrize(
+    ("local", "address", "port"),
+    [
+        ("0100007F:0016", "127.0.0.1", 22),
+        ("00000000:238C", "0.0.0.0", 9100),
+        ("00000000000000000000000000000000:0050", "::", 80),
+        ("00000000000000000000000001000000:0050", "::1", 80),
+        ("0000000000000000FFFF00000100007F:0050", "127.0.0.1", 80),
+        ("B80D0120000000000000000001000000:FFFF", "2001:db8::1", 65535),
+    ],
+)
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the table is in the byte order of the machine")
+def test_addresses_of_the_kernel_are_read(local: str, address: str, port: int) -> None:
+    (found,) = parse_sockets(_HEAD + _row(local, "0A"), "tcp")
+
+    assert (found.address, found.port, found.inode) == (address, port, 7)
+
+
+@pytest.mark.parametrize(("protocol", "state"), [("tcp", "0A"), ("udp", "07")])
+def test_only_waiting_sockets_count(protocol: str, state: str) -> None:
+    rows = "".join(_row("0100007F:0016", f"{number:02X}", number) for number in range(1, 13))
+
+    assert [item.inode for item in parse_sockets(_HEAD + rows, protocol)] == [int(state, 16)]
+
+
+def test_accounts_are_read_without_the_c_library(tmp_path: Path) -> None:
+    path = tmp_path / "passwd"
+    path.write_text("root:x:0:0::/:/bin/sh\ntoor:x:0:0::/:/bin/sh\n+\nbad:x:y\nwww:x:33:33\n\n")
+
+    assert account_ids(str(path)) == {"root": 0, "toor": 0, "www": 33}
+    assert account_names(str(path)) == {0: "root", 33: "www"}
+    assert account_ids(str(tmp_path / "missing")) == {}
+
+
+def test_a_process_without_a_readable_program_runs_no_known_program() -> None:
+    process = Process(os.getpid(), 1, "x", None, "x", 0, 1)
+
+    assert not runs_program(process, str(Path("/proc/self/exe").readlink()))
+
+
+def test_a_process_runs_the_file_whatever_its_link_says() -> None:
+    own = str(Path("/proc/self/exe").readlink())
+
+    assert runs_program(Process(os.getpid(), 1, "x", "/elsewhere", "x", 0, 1), own)
+    assert runs_program(Process(os.getpid(), 1, "x", "/usr/bin/gone (deleted)", "x", 0, 1), "/usr/bin/gone")
+    assert not runs_program(Process(os.getpid(), 1, "x", "/a/usr/bin/gone", "x", 0, 1), "/usr/bin/gone")
+    assert not same_file(os.getpid(), "/no/such/file")
+
+
+def test_owners_of_unknown_sockets_are_nobody() -> None:
+    assert socket_owners({0}) == {}
