@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import ValidationError
 from workflow_agent.model.nearest import did_you_mean
+from workflow_agent.model.value_types import is_of_type, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from workflow_agent.model.workflow import InputSpec, Workflow
+    from workflow_agent.model.workflow import Workflow
 
 __all__ = ["as_json", "checked_inputs"]
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-}
 
 
 def as_json(value: Any) -> Any:  # Any: JSON out
@@ -77,17 +69,5 @@ def _unfit(workflow: Workflow, given: Mapping[str, Any]) -> Iterator[tuple[str, 
         if value is None:
             if spec.required:
                 yield f"the input `{name}` is missing", spec.description or None
-        elif not _fits(spec, value):
-            yield f"the input `{name}` must be of type {spec.type}, not {_type_of(value)}", None
-
-
-def _fits(spec: InputSpec, value: Any) -> bool:  # Any: a JSON value
-    if spec.type == "any":
-        return True
-    if isinstance(value, bool):
-        return spec.type == "boolean"
-    return isinstance(value, _TYPES[spec.type])
-
-
-def _type_of(value: Any) -> str:  # Any: a JSON value
-    return next(name for name, types in _TYPES.items() if type(value) in types)
+        elif not is_of_type(value, spec.type):
+            yield f"the input `{name}` must be of type {spec.type}, not {type_of(value)}", None

@@ -37,8 +37,12 @@ from workflow_agent.model.identity import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TypeAlias
 
-__all__ = ["Expression", "interpolate", "parse", "references_of", "text_of"]
+    #: The way to a part of a JSON value: keys and indexes.
+    Way: TypeAlias = tuple[str | int, ...]
+
+__all__ = ["Expression", "expressions_in", "interpolate", "parse", "references_of", "text_of"]
 
 _OPEN = "${{"
 _CLOSE = "}}"
@@ -92,12 +96,19 @@ def interpolate(value: Any, names: Mapping[str, Any]) -> Any:  # Any: JSON in, J
 
 def references_of(value: Any) -> frozenset[str]:  # Any: a JSON value
     """Collect what the expressions in a JSON value read; raises ExpressionError as `interpolate` does."""
-    found: set[str] = set()
+    return frozenset().union(*(expression.references for _, expression in expressions_in(value)))
+
+
+def expressions_in(value: Any) -> Iterator[tuple[Way, Expression]]:  # Any: a JSON value
+    """Find the expressions in the texts of a JSON value, each with the way to its text.
+
+    Raises:
+        ExpressionError: one of them is not valid; `details` has its way as ``path``.
+    """
     for way, text in _texts(value, ()):
         for part in _split_at(text, way):
             if isinstance(part, Expression):
-                found |= part.references
-    return frozenset(found)
+                yield way, part
 
 
 def text_of(value: Any) -> str:  # Any: a JSON value
@@ -235,7 +246,7 @@ def _equal(left: Any, right: Any) -> bool:
     return True
 
 
-def _interpolate(value: Any, names: Mapping[str, Any], way: tuple[str | int, ...]) -> Any:
+def _interpolate(value: Any, names: Mapping[str, Any], way: Way) -> Any:
     _check_depth(way)
     if isinstance(value, str):
         return _fill(value, names, way) if _OPEN in value else value
@@ -246,7 +257,7 @@ def _interpolate(value: Any, names: Mapping[str, Any], way: tuple[str | int, ...
     return value
 
 
-def _fill(text: str, names: Mapping[str, Any], way: tuple[str | int, ...]) -> Any:
+def _fill(text: str, names: Mapping[str, Any], way: Way) -> Any:
     parts = _split_at(text, way)
     try:
         if len(parts) == 1 and isinstance(parts[0], Expression):
@@ -256,7 +267,7 @@ def _fill(text: str, names: Mapping[str, Any], way: tuple[str | int, ...]) -> An
         raise _placed(error, way) from error
 
 
-def _texts(value: Any, way: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _texts(value: Any, way: Way) -> Iterator[tuple[Way, str]]:
     _check_depth(way)
     if isinstance(value, str):
         yield way, value
@@ -268,19 +279,19 @@ def _texts(value: Any, way: tuple[str | int, ...]) -> Iterator[tuple[tuple[str |
             yield from _texts(item, (*way, key))
 
 
-def _check_depth(way: tuple[str | int, ...]) -> None:
+def _check_depth(way: Way) -> None:
     if len(way) > MAX_DEPTH:
         raise ExpressionError(f"the value is nested deeper than {MAX_DEPTH}")
 
 
-def _split_at(text: str, way: tuple[str | int, ...]) -> list[str | Expression]:
+def _split_at(text: str, way: Way) -> list[str | Expression]:
     try:
         return _split(text)
     except ExpressionError as error:
         raise _placed(error, way) from error
 
 
-def _placed(error: ExpressionError, way: tuple[str | int, ...]) -> ExpressionError:
+def _placed(error: ExpressionError, way: Way) -> ExpressionError:
     path = ".".join(str(part) for part in way)
     where = ", ".join(part for part in (path, error.where) if part) or None
     details = error.details | {"path": list(way)}

@@ -1,0 +1,141 @@
+"""The shape of a workflow definition as people write it: keys, types, ranges.
+
+What belongs here: what one key alone must satisfy. What does not: what holds between keys
+(``workflow_soundness``).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from workflow_agent.model.status import RunStatus
+from workflow_agent.model.workflow import Backoff, EffectPolicy, InputSpec, Step, Workflow
+
+__all__ = ["InputDefinition", "RetryDefinition", "StepDefinition", "WorkflowDefinition", "keys_at", "seconds"]
+
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_YEAR_S = 366 * _UNIT_S["d"]
+
+
+def seconds(value: Any) -> Any:  # Any: what the text says; what is no text is left to the field's type
+    """Read a duration: a number of seconds, or a text such as ``90s``, ``10m``, ``1.5h``.
+
+    Raises:
+        ValueError: a text is no duration.
+    """
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value.strip())
+    if match is None:
+        raise ValueError("a duration is a number of seconds, or a number with ms, s, m, h or d, such as `90s`")
+    return float(match[1]) * _UNIT_S[match[2]]
+
+
+_Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=_YEAR_S)]
+_Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+
+
+class _Definition(BaseModel):
+    # Strict: "5" is no number and 1 is no boolean; what people see in the file is what runs.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class InputDefinition(_Definition):
+    """One declared input."""
+
+    type: Literal["any", "string", "integer", "number", "boolean", "array", "object"] = "any"
+    required: bool = False
+    default: Any = None  # Any: a JSON value
+    description: str = ""
+
+    def build(self) -> InputSpec:
+        """Give the model's form."""
+        return InputSpec(type=self.type, required=self.required, default=self.default, description=self.description)
+
+
+class RetryDefinition(_Definition):
+    """When a failed step is tried again."""
+
+    attempts: Annotated[int, Field(ge=1, le=100)] = 1
+    initial_s: _Seconds = 1.0
+    factor: Annotated[float, Field(ge=1, le=100)] = 2.0
+    max_s: _Seconds = 60.0
+
+    def build(self) -> Backoff:
+        """Give the model's form."""
+        return Backoff(attempts=self.attempts, initial_s=self.initial_s, factor=self.factor, max_s=self.max_s)
+
+
+class StepDefinition(_Definition):
+    """One step."""
+
+    id: _Id
+    uses: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}\.[a-z][a-z0-9-]{0,63}$")]
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with")  # Any: JSON values
+    needs: list[str] = Field(default_factory=list)
+    when: str | None = None
+    timeout_s: _Seconds | None = None
+    always: bool = False
+    phase: Literal["planning", "awaiting-approval", "running", "waiting", "verifying", "rolling-back"] = "running"
+    effect: Literal["at_least_once", "at_most_once", "transactional"] = "at_least_once"
+    retry: RetryDefinition = Field(default_factory=RetryDefinition)
+    description: str = ""
+
+    def build(self) -> Step:
+        """Give the model's form."""
+        return Step(
+            id=self.id,
+            uses=self.uses,
+            with_=self.with_,
+            needs=tuple(self.needs),
+            when=self.when,
+            timeout_s=self.timeout_s,
+            always=self.always,
+            phase=RunStatus(self.phase),
+            effect=EffectPolicy(self.effect),
+            retry=self.retry.build(),
+            description=self.description,
+        )
+
+
+class WorkflowDefinition(_Definition):
+    """A whole definition."""
+
+    schema_: Literal["workflow-agent/workflow/1"] = Field(default="workflow-agent/workflow/1", alias="schema")
+    name: _Id
+    version: Annotated[str, Field(min_length=1, max_length=64)]
+    description: str = ""
+    inputs: dict[str, InputDefinition] = Field(default_factory=dict)
+    timeout_s: _Seconds | None = None
+    steps: Annotated[list[StepDefinition], Field(min_length=1, max_length=10_000)]
+    on_failure: list[StepDefinition] = Field(default_factory=list, max_length=1000)
+
+    def build(self) -> Workflow:
+        """Give the model's form."""
+        return Workflow(
+            name=self.name,
+            version=self.version,
+            description=self.description,
+            inputs={name: definition.build() for name, definition in self.inputs.items()},
+            timeout_s=self.timeout_s,
+            steps=tuple(step.build() for step in self.steps),
+            on_failure=tuple(step.build() for step in self.on_failure),
+        )
+
+
+def keys_at(way: tuple[str | int, ...]) -> list[str]:
+    """List the keys that a definition knows at a place."""
+    match way:
+        case ():
+            model: type[_Definition] = WorkflowDefinition
+        case (_, int(), "retry"):
+            model = RetryDefinition
+        case (_, int()):
+            model = StepDefinition
+        case _:
+            model = InputDefinition
+    return [field.alias or name for name, field in model.model_fields.items()]
