@@ -177,6 +177,7 @@ RULES: Final = {
     "unknown-key": Severity.ERROR,
     "choice": Severity.ERROR,
     "pattern": Severity.ERROR,
+    "too-short": Severity.ERROR,
     "name": Severity.ERROR,
     "duplicate": Severity.ERROR,
     "missing": Severity.ERROR,

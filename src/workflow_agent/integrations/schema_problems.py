@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from workflow_agent.integrations import manifest as models
 from workflow_agent.integrations.checks import CHECK_KINDS
 from workflow_agent.integrations.problems import KeyPath, Problem
-from workflow_agent.model.nearest import did_you_mean
+from workflow_agent.model.nearest import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,16 +117,27 @@ def _bad_key(path: KeyPath, context: Mapping[str, Any]) -> Problem:
 
 
 def _choice(path: KeyPath, data: Any, expected: str) -> Problem:
-    given = value_at(path, data)
-    shown = f" not `{given}`," if isinstance(given, str) and len(given) <= 40 else ""  # noqa: PLR2004 - one line
-    words = _words(expected)
-    hint = did_you_mean(given, words) if isinstance(given, str) else None
+    given, words = value_at(path, data), _words(expected)
+    if len(words) == 1:
+        return Problem(path=path, message=f"should be `{words[0]}`", code="choice")
+    is_word = isinstance(given, str) and len(given) <= 40  # noqa: PLR2004 - what fits into a line
     return Problem(
         path=path,
-        message=f"should be{shown} one of " + ", ".join(words) if len(words) > 1 else f"should be `{words[0]}`",
+        message=(f"is `{given}`, which is not one of " if is_word else "should be one of ") + ", ".join(words),
         code="choice",
-        hint=hint,
+        hint=did_you_mean(given, words) if isinstance(given, str) and nearest(given, words) else None,
     )
+
+
+def _sentence(kind: str, context: Mapping[str, Any], message: str) -> tuple[str, str]:
+    """Give code and sentence of a problem that only its key and type describe."""
+    if kind == "string_pattern_mismatch":
+        return "pattern", f"should match {context['pattern']}"
+    if kind == "too_short":
+        least = context["min_length"]
+        return "too-short", f"should have at least {least} item{'s' * (least > 1)}"
+    text = _SENTENCES.get(kind) or message.replace("Input should", "should").replace("String should", "should")
+    return "schema", text[:1].lower() + text[1:]
 
 
 def _problem(detail: ErrorDetails, data: Any) -> Problem:
@@ -140,10 +151,8 @@ def _problem(detail: ErrorDetails, data: Any) -> Problem:
         return _choice(path, data, str(context["expected"]))
     if kind == "union_tag_invalid":
         return _choice((*path, "kind"), data, str(context["expected_tags"]))
-    if kind == "string_pattern_mismatch":
-        return Problem(path=path, message=f"should match {context['pattern']}", code="pattern")
-    message = _SENTENCES.get(kind) or detail["msg"].replace("Input should", "should").replace("String should", "should")
-    return Problem(path=path, message=message[:1].lower() + message[1:])
+    code, message = _sentence(kind, context, detail["msg"])
+    return Problem(path=path, code=code, message=message)
 
 
 def _merge(problems: Iterable[Problem]) -> list[Problem]:
@@ -167,4 +176,11 @@ def _merge(problems: Iterable[Problem]) -> list[Problem]:
 def problems_of(error: PydanticError, data: Any, *, prefix: KeyPath = ()) -> list[Problem]:
     """Translate everything that pydantic found in `data`; `prefix` says where the validated part stands in it."""
     details = error.errors(include_url=False, include_input=False)
-    return _merge(_problem(detail | {"loc": (*prefix, *detail["loc"])}, data) for detail in details)
+    problems = _merge(_problem(detail | {"loc": (*prefix, *detail["loc"])}, data) for detail in details)
+    return [problem for problem in problems if not (problem.code == "too-short" and _has_deeper(problem, problems))]
+
+
+def _has_deeper(problem: Problem, problems: Iterable[Problem]) -> bool:
+    """Say whether a list seems short only because pydantic refused its items."""
+    size = len(problem.path)
+    return any(len(other.path) > size and other.path[:size] == problem.path for other in problems)

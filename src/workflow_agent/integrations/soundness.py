@@ -126,7 +126,12 @@ def _expressions(manifest: Manifest) -> Iterator[Problem]:
         try:
             references = references_in(text, bare=bare)
         except ExpressionError as error:
-            yield Problem(path=path, code="expression", message=f"is no expression: {error.message}", hint=error.hint)
+            yield Problem(
+                path=path,
+                code="expression",
+                message=f"is no expression: {error.message} ({error.where})",
+                hint=error.hint,
+            )
             continue
         for reference in sorted(references):
             problem = _reference(manifest, path, reference)
