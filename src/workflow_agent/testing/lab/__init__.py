@@ -1,7 +1,7 @@
 """Real Debian hosts on one machine, without containers: for tests and demonstrations of changes to whole systems.
 
-``image`` builds and caches disks, ``launcher`` starts a host's first process, ``host`` is what tests hold in their hands,
-``digest`` reads and compares all files, ``setup`` installs what a fresh machine lacks.
+``image`` builds and caches disks, ``launcher`` starts a host's first process, ``host`` is what tests hold in their
+hands, ``digest`` reads and compares all files, ``setup`` installs what a fresh machine lacks.
 """
 
 from __future__ import annotations

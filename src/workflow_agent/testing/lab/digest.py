@@ -12,6 +12,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.system import escape_path
@@ -84,7 +85,7 @@ def digest(root: Path | str, *, excluded: Iterable[str] = EXCLUDED) -> dict[str,
     found = list(_walk(base, skip))
     groups = _link_groups(found)
     with ThreadPoolExecutor(_WORKERS) as pool:  # hashing leaves the interpreter's lock
-        records = pool.map(lambda item: _record(base, *item, groups), found, chunksize=64)
+        records = pool.map(partial(_record, base, groups), found)
         return {escape_path(name): record for (name, _), record in zip(found, records, strict=True)}
 
 
@@ -122,7 +123,7 @@ def _differences(old: FileRecord, new: FileRecord) -> Iterator[str]:
 
 def _walk(base: bytes, skip: frozenset[bytes]) -> Iterator[tuple[bytes, os.stat_result]]:
     """Yield every name below the root with its status, directories before what they hold."""
-    yield b"/", os.stat(base + b"/")
+    yield b"/", os.stat(base + b"/")  # noqa: PTH116  # names are bytes here
     folders = [b""]
     while folders:
         folder = folders.pop()
@@ -145,15 +146,16 @@ def _link_groups(found: list[tuple[bytes, os.stat_result]]) -> dict[tuple[int, i
 
 
 def _record(
-    base: bytes, name: bytes, status: os.stat_result, groups: Mapping[tuple[int, int], tuple[str, ...]]
+    base: bytes, groups: Mapping[tuple[int, int], tuple[str, ...]], found: tuple[bytes, os.stat_result]
 ) -> FileRecord:
+    name, status = found
     path = base + name
     regular = stat.S_ISREG(status.st_mode)
     content, flags = "", 0
     if regular or stat.S_ISDIR(status.st_mode):
         content, flags = _open_and_read(path, regular=regular)
     elif stat.S_ISLNK(status.st_mode):
-        content = escape_path(os.readlink(path))
+        content = escape_path(os.readlink(path))  # noqa: PTH115
     elif stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
         content = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
     return FileRecord(
@@ -170,7 +172,7 @@ def _record(
 
 
 def _open_and_read(path: bytes, *, regular: bool) -> tuple[str, int]:
-    """Give the content's hash (empty for a directory) and the flags, with the access time left alone where that is allowed."""
+    """Give the content's hash (empty for a directory) and the flags; the access time is left alone."""
     number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC)
     try:
         flags = 0

@@ -1,7 +1,7 @@
 """A real Debian host for a test: a disk of its own, namespaces of its own, no network but loopback, gone afterwards.
 
-What belongs here: the life of a host and looking into it. What does not: what is on its disk (``image``), what happens in
-the new namespaces (``launcher``), comparing trees (``digest``).
+What belongs here: the life of a host and looking into it. What does not: what is on its disk (``image``), what
+happens in the new namespaces (``launcher``), comparing trees (``digest``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from workflow_agent.model.errors import StepFailedError, UnreachableError
 from workflow_agent.testing.lab.digest import FileRecord, digest
@@ -53,9 +53,9 @@ class LabProcess:
 class LabHost:
     """A throw-away Debian host; use it as a context manager.
 
-    Starting it copies the cached image (built on the very first use), which takes about half a second, and starts the first
-    process in new mount, process, network, host name, IPC and cgroup namespaces. It dies with the process that made it,
-    however that ends, and leaves no mount, loop device, file or process behind.
+    Starting it copies the cached image (built on the very first use), which takes about a quarter of a second, and
+    starts the first process in new mount, process, network, host name, IPC and cgroup namespaces. It dies with the
+    process that made it, however that ends, and leaves no mount, loop device, file or process behind.
 
     Args:
         kind: ``plain`` (nothing runs; init scripts work through ``service``) or ``systemd``.
@@ -147,7 +147,7 @@ class LabHost:
         assert self._launcher is not None
         assert self._launcher.stdout is not None
         line = self._launcher.stdout.readline()
-        told = json.loads(line) if line else {"error": "the launcher ended without a word"}
+        told: dict[str, Any] = json.loads(line) if line else {"error": "the launcher ended without a word"}
         if "error" in told:
             message = "the lab host did not start"
             raise UnreachableError(message, cause=told["error"], hint="it needs root, loop devices and namespaces")
@@ -209,12 +209,12 @@ class LabHost:
 
     def processes(self) -> list[LabProcess]:
         """List what runs on the host, its first process first; threads of the kernel and zombies have no part in it."""
-        space = os.readlink(f"/proc/{self.pid}/ns/pid")
+        space = str(Path(f"/proc/{self.pid}/ns/pid").readlink())
         found = [process for pid in _process_ids() if (process := _read_process(pid, space)) is not None]
         return sorted(found, key=lambda process: process.inner_pid)
 
     def units(self) -> dict[str, str]:
-        """Give the state of every loaded unit, for example ``{"dbus.service": "active/running"}``; empty without systemd."""
+        """Give every loaded unit's state, for example ``{"dbus.service": "active/running"}``; empty without systemd."""
         if self.kind is not LabKind.SYSTEMD:
             return {}
         listing = self.run(["systemctl", "list-units", "--all", "--plain", "--no-legend", "--no-pager"])
@@ -224,7 +224,8 @@ class LabHost:
     def power_off(self) -> None:
         """Kill everything at once, as a power cut does; the disk stays for the next :meth:`start`."""
         launcher, self._launcher = self._launcher, None
-        device, self._device, self._pid = self._device, "", 0
+        device, self._device = self._device, ""
+        self._pid = 0
         if launcher is None:
             return
         assert launcher.stdin is not None
@@ -261,7 +262,7 @@ def _await_detached(device: str) -> None:
 
 
 def _is_ours(backing: Path) -> bool:
-    """Tell whether a loop device still shows a disk of this cache: another process may have taken its number meanwhile."""
+    """Tell whether a loop device still shows a lab's disk: somebody else may have taken its number meanwhile."""
     try:
         return DISK_NAME in backing.read_text(encoding="utf-8")
     except OSError:
@@ -269,14 +270,14 @@ def _is_ours(backing: Path) -> bool:
 
 
 def _process_ids() -> Iterator[int]:
-    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
 
 
 def _read_process(pid: int, space: str) -> LabProcess | None:
     """Read a process of the namespace `space`; None for others, for the dead and for those that just ended."""
     folder = Path(f"/proc/{pid}")
     with suppress(OSError):
-        if os.readlink(folder / "ns/pid") != space:
+        if str((folder / "ns/pid").readlink()) != space:
             return None
         status = dict(
             line.split(":\t", 1)
@@ -288,7 +289,7 @@ def _read_process(pid: int, space: str) -> LabProcess | None:
             pid=pid,
             inner_pid=int(status["NSpid"].split()[-1]),
             uid=int(status["Uid"].split()[0]),
-            program=os.readlink(folder / "exe"),
+            program=str((folder / "exe").readlink()),
             arguments=tuple(word.decode(errors="replace") for word in words),
         )
     return None

@@ -36,7 +36,7 @@ _BUILD = Path(__file__).with_name("build.sh")
 _FALLBACK_MIRROR = "http://deb.debian.org/debian"
 _APT_SETTINGS = re.compile(r"Acquire::(https?::|Check-|Retries|ForceIPv)", re.IGNORECASE)
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-# Source: linux/fs.h
+# From linux/fs.h
 _FICLONE = 0x40049409
 _LOG_LINES = 15
 _PLENTY_BYTES = 2 * 1024**3
@@ -92,8 +92,8 @@ def copy_disk(image: Path, *, size: int = DISK_BYTES, in_memory: bool | None = N
     Args:
         image: What :func:`base_image` gave.
         size: Bytes of the new disk; another size than the image's costs a resize.
-        in_memory: Keep the disk in memory (writing and dropping 200 MB costs a real disk seconds) or beside the image, for
-            measurements that have to pay for every flush; None takes memory when there is plenty.
+        in_memory: Keep the disk in memory (writing and dropping 200 MB costs a real disk seconds) or beside the
+            image, for measurements that have to pay for every flush; None takes memory when there is plenty.
 
     Returns:
         An open descriptor, readable and writable, not inheritable.

@@ -1,10 +1,10 @@
 """Start the init of a lab host: the one program that runs between the test and the host.
 
-It is run as ``python -I -S launcher.py CONFIG_FD`` in a process of its own, imports the standard library only, and does in order:
-attach the disk (an open, already unlinked file) to a loop device that frees itself, make new namespaces, mount the disk, fork
-the namespace's first process, and wait until that process or the caller ends. Nothing that it makes has to be cleaned up by
-somebody else: mounts live in a private mount namespace, the loop device is freed with its last mount, the host dies with
-this process, and this process ends when its standard input is closed.
+It is run as ``python -I -S launcher.py CONFIG`` in a process of its own, imports the standard library only, and does
+in order: make a private mount namespace, attach the disk (an open file without a name) to a loop device that frees
+itself, mount it, make the other namespaces, fork their first process, and wait until that process or the caller ends.
+Nothing that it makes has to be cleaned up by somebody else: mounts live in private namespaces, the loop device is freed
+with its last mount, the host dies with this process, and this process ends when its standard input is closed.
 
 What belongs here: what happens on the way to the first process. What does not: what tests see (``host``).
 """
@@ -65,7 +65,7 @@ def _prctl(option: int, value: object) -> None:
 
 
 def _attach(disk: int) -> tuple[str, int]:
-    """Give the disk file to a free loop device; it frees itself with its last user. Returns its path and an open descriptor."""
+    """Give the disk to a free loop device, which frees itself with its last user; returns its path and descriptor."""
     control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
     # struct loop_config: fd, block size, struct loop_info64 (flags at byte 52 of 232), 64 reserved bytes
     info = struct.pack("=52xI176x", _LO_FLAGS_AUTOCLEAR)
@@ -156,7 +156,7 @@ def _fill_root(root: str, *, systemd: bool) -> None:
     _mount("tmpfs", f"{root}/run", "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755")
     Path(root, "run/lock").mkdir(mode=0o1777)
     Path(root, "run/lock").chmod(0o1777)
-    _mount("tmpfs", f"{root}/tmp", "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777")
+    _mount("tmpfs", f"{root}/tmp", "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777")  # noqa: S108  # the host's
 
 
 def _pivot(root: str) -> None:
@@ -197,7 +197,7 @@ def _become_init(config: dict[str, Any], root: str, ready: int) -> NoReturn:
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
     if systemd:
         environment["container"] = "lab"
-        os.execve("/sbin/init", ["/sbin/init"], environment)
+        os.execve("/sbin/init", ["/sbin/init"], environment)  # noqa: S606  # a fixed program
     os.close(ready)
     os.environ.clear()
     os.environ.update(environment)
@@ -205,7 +205,7 @@ def _become_init(config: dict[str, Any], root: str, ready: int) -> NoReturn:
 
 
 def _start(config: dict[str, Any]) -> tuple[int, str]:
-    """Mount the disk, make namespaces, fork the first process, wait until it is ready. Returns its id and the loop device."""
+    """Mount the disk, fork the first process in new namespaces, wait for it; returns its id and the loop device."""
     root = Path("/tmp/root")  # noqa: S108  # on the private tmpfs
     root.mkdir()
     device, loop = _attach(config["disk"])
@@ -247,6 +247,12 @@ def _watch(child: int) -> None:
     os.close(descriptor)
 
 
+def _say(words: dict[str, Any]) -> None:
+    """Tell the caller one thing, as a line of JSON."""
+    sys.stdout.write(json.dumps(words) + "\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Read the configuration from argv, start, say ``{"pid", "device"}`` or ``{"error"}`` in one line, watch."""
     config = json.loads(sys.argv[1])
@@ -260,10 +266,10 @@ def main() -> int:
         if config["init"] == "systemd":
             group = _enter_cgroup(Path("/tmp/cgroup"), config["name"])  # noqa: S108
         child, device = _start(config)
-        print(json.dumps({"pid": child, "device": device}), flush=True)
+        _say({"pid": child, "device": device})
         _watch(child)
     except OSError as error:
-        print(json.dumps({"error": str(error)}), flush=True)
+        _say({"error": str(error)})
         return 1
     finally:
         _leave_cgroup(group)

@@ -1,0 +1,56 @@
+"""What all tests share: a clean environment, and real hosts to change."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from workflow_agent.testing.lab import LabHost
+from workflow_agent.testing.lab.setup import install_programs, obstacle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LAB_FIXTURES = {"lab_plain": "root", "lab_systemd": "systemd"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks for a lab host, so that ``-m "not root"`` needs no second list."""
+    for item in items:
+        for fixture, marker in _LAB_FIXTURES.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker("root")
+                item.add_marker(marker)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader's own settings never reach a test."""
+    for name in list(os.environ):
+        if name.startswith("WORKFLOW_AGENT_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def lab() -> None:
+    """Skip when this machine cannot carry lab hosts; on CI first install what can be installed."""
+    if os.environ.get("CI") == "true" and os.geteuid() == 0:
+        install_programs()
+    if reason := obstacle():
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def lab_plain(lab: None) -> Iterator[LabHost]:
+    """A fresh Debian host without an init system; init scripts work."""
+    with LabHost("plain") as host:
+        yield host
+
+
+@pytest.fixture
+def lab_systemd(lab: None) -> Iterator[LabHost]:
+    """A fresh Debian host that runs systemd."""
+    with LabHost("systemd") as host:
+        yield host
