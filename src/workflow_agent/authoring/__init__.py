@@ -6,8 +6,32 @@ between parts) · workflow_source (load and dump) · catalogue
 
 from __future__ import annotations
 
-from workflow_agent.authoring.catalogue import FolderCatalogue
-from workflow_agent.authoring.workflow_source import dump_workflow, load_workflow
-from workflow_agent.authoring.yaml_source import YamlDocument, load_yaml, read_text
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workflow_agent.authoring.catalogue import FolderCatalogue
+    from workflow_agent.authoring.workflow_source import dump_workflow, load_workflow
+    from workflow_agent.authoring.yaml_source import YamlDocument, load_yaml, read_text
 
 __all__ = ["FolderCatalogue", "YamlDocument", "dump_workflow", "load_workflow", "load_yaml", "read_text"]
+
+_HOMES = {
+    "FolderCatalogue": "catalogue",
+    "YamlDocument": "yaml_source",
+    "dump_workflow": "workflow_source",
+    "load_workflow": "workflow_source",
+    "load_yaml": "yaml_source",
+    "read_text": "yaml_source",
+}
+
+
+def __getattr__(name: str) -> Any:  # Any: one of `__all__`
+    # late: who only lists names needs neither the expression language nor the schema
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

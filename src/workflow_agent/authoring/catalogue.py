@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workflow_agent.authoring.workflow_source import load_workflow
-from workflow_agent.authoring.yaml_source import read_text
 from workflow_agent.model.errors import NotFoundError, ValidationError
 from workflow_agent.model.nearest import did_you_mean
 
@@ -61,6 +59,9 @@ class FolderCatalogue:
 
 
 def _read(path: Path) -> Workflow:
+    from workflow_agent.authoring.workflow_source import load_workflow  # noqa: PLC0415  # late: 20 ms
+    from workflow_agent.authoring.yaml_source import read_text  # noqa: PLC0415  # late: 5 ms
+
     try:
         text = read_text(path)
     except OSError as error:

@@ -39,7 +39,7 @@ class Problem:
 
 
 def refusal(document: YamlDocument, problems: Sequence[Problem]) -> ValidationError:
-    """Make one error of problems: it tells the first, `details` has all under ``problems``."""
+    """Make one error of problems: it tells the first in the text, `details` has all under ``problems``."""
     placed = [
         {
             "where": document.where(problem.way) if problem.at_key else document.where_value(problem.way),
@@ -49,6 +49,7 @@ def refusal(document: YamlDocument, problems: Sequence[Problem]) -> ValidationEr
         }
         for problem in problems
     ]
+    placed.sort(key=lambda entry: [int(number) for number in str(entry["where"]).rsplit(":", 2)[1:]])
     first = placed[0]
     message = f"{first['path']}: {first['message']}" if first["path"] else str(first["message"])
     more = f" (and {len(placed) - 1} more)" if len(placed) > 1 else ""
