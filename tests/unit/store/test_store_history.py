@@ -8,6 +8,8 @@ import pytest
 from workflow_agent.model.errors import ConflictError, InternalError, NotFoundError, StoreError
 from workflow_agent.model.event import EventType
 from workflow_agent.store import SqliteStore
+from workflow_agent.store.blobs import BlobFolder
+from workflow_agent.store.reader import Reader
 from workflow_agent.testing import EventChain
 
 if TYPE_CHECKING:
@@ -137,3 +139,15 @@ async def test_folders_are_for_their_owner_only(store: SqliteStore) -> None:
 async def test_artifacts_never_leave_their_folder(store: SqliteStore, run_id: str) -> None:
     with pytest.raises(InternalError):
         store.artifacts_dir(run_id)
+
+
+@pytest.mark.parametrize(("found", "known", "part"), [(1, 2, "older"), (3, 2, "newer")])
+def test_a_reader_wants_the_schema_that_it_knows(tmp_path: Path, found: int, known: int, part: str) -> None:
+    reader = Reader(tmp_path / "x.db", BlobFolder(tmp_path))
+
+    with pytest.raises(StoreError, match=part) as caught:
+        reader._check_version(found, known)
+
+    assert caught.value.hint
+    reader._check_version(known, known)
+    assert "open=False" in repr(reader)
