@@ -91,7 +91,7 @@ class Asker:
             await self._pause(run, pause)
             if (stop := self.stop(run)) is not None:
                 return stop
-        data = {"with": command.inputs}
+        data = {"with": command.inputs, "phase": run.plan.steps[command.step].phase.value}
         return Draft(type=EventType.STEP_STARTED, step=command.step, attempt=command.attempt, data=data)
 
     async def request(self, run: LiveRun, command: RequestStep) -> Draft:
@@ -224,7 +224,7 @@ class Asker:
             type=EventType.STEP_SUCCEEDED,
             step=step.id,
             attempt=attempt,
-            data=reply.event_data(),
+            data=reply.event_data() | _times(run, step),
             records=reply.records,
         )
 
@@ -251,9 +251,15 @@ def _failed(run: LiveRun, step: Step, attempt: int, error: WorkflowAgentError, s
         type=EventType.STEP_FAILED,
         step=step.id,
         attempt=attempt,
-        data={"error": located, "status": status.value},
+        data={"error": located, "status": status.value} | _times(run, step),
         records=records,
     )
+
+
+def _times(run: LiveRun, step: Step) -> dict[str, float | None]:
+    """Give the outcome's start, for history: a step without a StepStarted has no other record of it."""
+    assert run.state is not None
+    return {"started_at": run.state.steps[step.id].started_at}
 
 
 def _cancelled(run: LiveRun) -> Draft:

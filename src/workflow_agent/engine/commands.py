@@ -28,7 +28,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class StartRun:
-    """Record that the run begins."""
+    """Record that the run begins, with the phase of its first step."""
+
+    phase: RunStatus
 
 
 @dataclass(frozen=True, slots=True)

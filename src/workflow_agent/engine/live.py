@@ -57,8 +57,8 @@ class Draft:
 def draft_of(command: Command, now: float) -> Draft | None:
     """Give the record that carries out a command which only records; None for one that reaches the world."""
     match command:
-        case StartRun():
-            return Draft(type=EventType.RUN_STARTED)
+        case StartRun(phase):
+            return Draft(type=EventType.RUN_STARTED, data={"phase": phase.value})
         case SkipStep(step, reason):
             return Draft(type=EventType.STEP_SKIPPED, step=step, data={"reason": reason})
         case FailStep(step, error):

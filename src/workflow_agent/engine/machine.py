@@ -165,8 +165,9 @@ def _created(plan: Plan, event: Event) -> RunState:
     )
 
 
-def _on_created(_plan: Plan, state: RunState, _event: Event) -> Decision:
-    return state, (StartRun(),)
+def _on_created(plan: Plan, state: RunState, _event: Event) -> Decision:
+    step = candidate(plan, state)
+    return state, (StartRun(step.phase if step else RunStatus.RUNNING),)
 
 
 def _on_started(plan: Plan, state: RunState, event: Event) -> Decision:

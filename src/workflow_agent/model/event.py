@@ -55,9 +55,9 @@ class Record:
 class Event:
     """One journal record. `seq` counts from 1 within the run; `at` is UTC seconds since the epoch.
 
-    `data` by type: RunCreated ``{workflow, workflow_hash, inputs, meta}`` · StepStarted ``{with}`` ·
-    StepSucceeded ``{output, status, run_status?, changed?}`` · StepFailed ``{error, status}`` (failed,
-    cancelled or unknown) · StepSkipped ``{reason}`` · RetryScheduled ``{due_at}`` (its attempt is the next) ·
+    `data` by type: RunCreated ``{workflow, workflow_hash, inputs, meta}`` · RunStarted ``{phase}`` ·
+    StepStarted ``{with, phase}`` · StepSucceeded ``{output, status, started_at, run_status?, changed?}`` ·
+    StepFailed ``{error, status, started_at?}`` (failed, cancelled or unknown) · StepSkipped ``{reason}`` · RetryScheduled ``{due_at}`` (its attempt is the next) ·
     CancelRequested ``{reason, error?}`` (with an error it was a time-out) · RunFinished
     ``{status, error, changed}``.
     """
