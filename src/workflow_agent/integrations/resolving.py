@@ -131,6 +131,16 @@ def _text(value: Any) -> str:  # Any: what an expression gave
     return "" if value is None else text_of(value)
 
 
+def _path(declared: str, names: Mapping[str, Any]) -> str:
+    path = _text(interpolate(declared, names))
+    if not path.startswith("/") or ".." in path.split("/") or any(char < " " for char in path):
+        raise ManifestError(
+            f"`{declared}` became `{path[:60]}`, which is no absolute path",
+            hint="use a parameter of type path",
+        )
+    return path
+
+
 def _item(item: Item, names: Mapping[str, Any]) -> Iterable[str]:
     rounds = [names]
     if item.each is not None:
@@ -159,7 +169,7 @@ def _service(declared: ServiceDeclaration, names: Mapping[str, Any], *, start: b
         user=declared.user,
         environment_file=declared.environment_file,
         directories=tuple(
-            {"path": _text(interpolate(entry.path, names)), "mode": entry.mode, "owner": entry.owner}
+            {"path": _path(entry.path, names), "mode": entry.mode, "owner": entry.owner}
             for entry in declared.directories
         ),
         exe=declared.exe,
@@ -175,7 +185,7 @@ def _file(declared: FileDeclaration, names: Mapping[str, Any]) -> ResolvedFile:
     if declared.content is not None:
         content = _text(interpolate(declared.content, names))
     return ResolvedFile(
-        path=_text(interpolate(declared.path, names)),
+        path=_path(declared.path, names),
         format=declared.format.value,
         values=interpolate(declared.values, names),
         content=content,
@@ -220,7 +230,7 @@ def _action_name(manifest: Manifest, action: str) -> ActionName:
 def _state_data(manifest: Manifest, names: Mapping[str, Any]) -> tuple[ResolvedState, ...]:
     return tuple(
         ResolvedState(
-            path=_text(interpolate(entry.path, names)),
+            path=_path(entry.path, names),
             policy=entry.policy.value,
             description=entry.description,
         )

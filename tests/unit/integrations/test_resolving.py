@@ -269,6 +269,18 @@ def test_an_expression_that_gives_the_wrong_type_is_told_by_key(text: str) -> No
     assert "`port` became invalid: `port`" in caught.value.message
 
 
+@pytest.mark.parametrize("text", ["etc/x", "/srv/../etc/x", "/srv/\n", None])
+@pytest.mark.parametrize("key", ["files", "state_data"])
+def test_an_expression_cannot_make_another_path_than_an_absolute_one(key: str, text: str | None) -> None:
+    entry = {"path": "${{ parameters.text }}"}
+    more = {"format": "text", "content": ""} if key == "files" else {}
+    checks = [{"id": "p", "kind": "package", "name": "x"}]
+    manifest = Manifest.model_validate(DATA | {"checks": checks, "files": [], key: [entry | more]})
+
+    with pytest.raises(ManifestError, match="no absolute path"):
+        resolve(manifest, "install", {"text": text}, UBUNTU)
+
+
 def test_an_expression_that_fails_names_the_integration() -> None:
     checks = [{"id": "p", "kind": "package", "name": "x", "when": "parameters.text"}]
     manifest = Manifest.model_validate(DATA | {"checks": checks})
