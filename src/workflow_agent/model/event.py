@@ -57,9 +57,9 @@ class Event:
 
     `data` by type: RunCreated ``{workflow, workflow_hash, inputs, meta}`` · RunStarted ``{phase}`` ·
     StepStarted ``{with, phase}`` · StepSucceeded ``{output, status, started_at, run_status?, changed?}`` ·
-    StepFailed ``{error, status, started_at?}`` (failed, cancelled or unknown) · StepSkipped ``{reason}`` · RetryScheduled ``{due_at}`` (its attempt is the next) ·
-    CancelRequested ``{reason, error?}`` (with an error it was a time-out) · RunFinished
-    ``{status, error, changed}``.
+    StepFailed ``{error, status, started_at?}`` (failed, cancelled or unknown) · StepSkipped ``{reason}`` ·
+    RetryScheduled ``{due_at}`` (its attempt is the next) · CancelRequested ``{reason, error?}`` (with an error
+    it was a time-out) · RunFinished ``{status, error, changed}``.
     """
 
     run_id: str
