@@ -202,6 +202,10 @@ class Target(Protocol):
         """
         ...
 
+    async def release_package_locks(self) -> None:
+        """Let others install while a person thinks; `commit` takes the locks again and compares."""
+        ...
+
     async def commit(self, transaction: str) -> Mapping[str, Any]:
         """Bring the captured effects to the target; gives timings and counts. Raises PathConflictError, CommitError."""
         ...
@@ -242,4 +246,8 @@ class TargetRegistry(Protocol):
 
     def get(self, name: str) -> Target:
         """Give the target, the same object for the same name; raises NotFoundError."""
+        ...
+
+    def opened(self) -> list[str]:
+        """List the names of targets that were given so far."""
         ...

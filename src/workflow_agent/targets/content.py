@@ -12,7 +12,7 @@ from workflow_agent.targets.linux import open_beneath
 if TYPE_CHECKING:
     from workflow_agent.targets.entries import Entry
 
-__all__ = ["appended_length", "differing_aspects", "read_file", "strip_overlay_attributes"]
+__all__ = ["appended_length", "differing_aspects", "read_file", "read_link", "strip_overlay_attributes"]
 
 _CHUNK = 1 << 20
 
@@ -53,6 +53,14 @@ def _link_target(root_fd: int, path: bytes) -> str:
         return os.readlink(entry)
     finally:
         os.close(parent_fd)
+
+
+def read_link(root_fd: int, path: bytes) -> bytes | None:
+    """Read where a link leads; None when it is none."""
+    try:
+        return os.fsencode(_link_target(root_fd, path.strip(b"/")))
+    except OSError:
+        return None
 
 
 def _same_bytes(root_fd: int, one: bytes, other: bytes) -> bool:

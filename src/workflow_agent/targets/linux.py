@@ -11,6 +11,7 @@ import fcntl
 import os
 import platform
 import struct
+import threading
 
 __all__ = [
     "CLONE_NEWIPC",
@@ -186,7 +187,7 @@ def die_with_parent(expected_parent: int | None = None) -> None:
 
 def capability_bounding_set_drop(keep: frozenset[int]) -> None:
     """Drop every capability not in `keep` from the bounding set; takes effect at the next exec."""
-    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as stream:
+    with open("/proc/sys/kernel/cap_last_cap", encoding="utf-8") as stream:
         last = int(stream.read())
     for number in range(last + 1):
         if number not in keep:
@@ -227,22 +228,27 @@ class _FileHandle(ctypes.Structure):
     )
 
 
-_handle = _FileHandle()
-_mount_id = ctypes.c_int()
-_handle_ref = ctypes.addressof(_handle)
-_mount_ref = ctypes.addressof(_mount_id)
-_handle_data = ctypes.addressof(_handle) + _FileHandle.f_handle.offset
+class _HandleBuffer(threading.local):
+    """One buffer a thread: the call is made for every entry of a file system."""
+
+    def __init__(self) -> None:
+        self.handle = _FileHandle()
+        self.mount_id = ctypes.c_int()
+        self.handle_at = ctypes.addressof(self.handle)
+        self.mount_at = ctypes.addressof(self.mount_id)
+        self.data_at = self.handle_at + _FileHandle.f_handle.offset
+
+
+_buffer = _HandleBuffer()
 
 
 def file_handle(folder_fd: int, name: bytes) -> bytes:
-    """Identify an entry by inode and generation (not following links); empty where unsupported.
-
-    Not thread-safe: one buffer is reused, this is called for every entry of a file system.
-    """
-    _handle.handle_bytes = _HANDLE_BYTES
-    if _libc.name_to_handle_at(folder_fd, name, _handle_ref, _mount_ref, 0) < 0:
+    """Identify an entry by inode and generation (not following links); empty where unsupported."""
+    buffer = _buffer
+    buffer.handle.handle_bytes = _HANDLE_BYTES
+    if _libc.name_to_handle_at(folder_fd, name, buffer.handle_at, buffer.mount_at, 0) < 0:
         return b""
-    return ctypes.string_at(_handle_data, _handle.handle_bytes)
+    return ctypes.string_at(buffer.data_at, buffer.handle.handle_bytes)
 
 
 def file_flags(descriptor: int) -> int:

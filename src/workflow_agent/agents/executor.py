@@ -1,0 +1,249 @@
+"""The executor agent: the only one that changes a target, through its transactions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, TypeAdapter
+
+from workflow_agent.agents.output_log import OutputLog
+from workflow_agent.agents.serving import Reply, Request, Verb, plain
+from workflow_agent.model.errors import CaptureError
+from workflow_agent.model.event import EventType, RecordKind
+from workflow_agent.model.system import Script, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from workflow_agent.model.message import Message
+    from workflow_agent.model.ports import Bus, TargetRegistry
+
+__all__ = [
+    "ActivateReply",
+    "ActivateRequest",
+    "CommitReply",
+    "ConfigureReply",
+    "ConfigureRequest",
+    "DiscardReply",
+    "ExecutorAgent",
+    "PrepareReply",
+    "PrepareRequest",
+    "RollbackReply",
+    "RollbackRequest",
+    "TransactionRequest",
+]
+
+_SCRIPT = TypeAdapter(Script)
+_SERVICES = TypeAdapter(list[Service])
+
+
+class PrepareRequest(Request):
+    """Run a script in a capture. `hold_locks` keeps the host's package locks until the commit."""
+
+    target: str
+    script: dict[str, Any]
+    timeout_s: float = 900.0
+    wait_s: float = 0.0
+    hold_locks: bool = True
+
+
+class PrepareReply(Reply):
+    """The transaction and what it would change."""
+
+    transaction: str
+    change_set: dict[str, Any]
+
+
+class TransactionRequest(Request):
+    """Names a transaction."""
+
+    target: str
+    transaction: str
+
+
+class CommitRequest(TransactionRequest):
+    """Commit. With `undoes`, a rolled-back transaction comes again: that run is in force once more."""
+
+    undoes: str | None = None
+    wait_s: float = 0.0
+
+
+class CommitReply(Reply):
+    """Counts and milliseconds."""
+
+    transaction: str
+    operations: int
+    check_ms: float
+    exchange_ms: float
+    sync_ms: float
+
+
+class ActivateRequest(TransactionRequest):
+    """Start the services; `start: false` leaves them alone."""
+
+    services: list[dict[str, Any]]
+    start: bool = True
+
+
+class ActivateReply(Reply):
+    """What was done to each service."""
+
+    services: list[dict[str, Any]]
+
+
+class ConfigureRequest(TransactionRequest):
+    """Carry out the effects that the manifest declares on running services."""
+
+    effects: list[dict[str, Any]]
+
+
+class ConfigureReply(Reply):
+    """What was done."""
+
+    done: list[dict[str, Any]]
+
+
+class RollbackRequest(TransactionRequest):
+    """Take a transaction back. `keep` are folders whose data stays; `plan_only` only looks."""
+
+    keep: list[str] = Field(default_factory=list)
+    plan_only: bool = False
+    undoes: str | None = None
+    wait_s: float = 0.0
+
+
+class RollbackReply(Reply):
+    """What went back, what went, what stayed."""
+
+    transaction: str
+    restored: int
+    removed: int
+    attributes: int
+    appended: list[str]
+    owned: list[str]
+    kept: list[str]
+    services: list[dict[str, Any]]
+    left: list[dict[str, Any]]
+    exact: bool
+
+
+class DiscardReply(Reply):
+    """The transaction that is forgotten."""
+
+    transaction: str
+
+
+class ExecutorAgent:
+    """Thin: takes the target for the run, asks it, gives it back when the run has ended.
+
+    Args:
+        targets: Gives targets by name.
+        bus: Carries a script's output to whoever watches.
+        artifacts: Gives the folder for a run's files.
+        output_limit: How much of a script's output is kept, in bytes.
+    """
+
+    name = "executor"
+
+    def __init__(
+        self, targets: TargetRegistry, bus: Bus, artifacts: Callable[[str], Path], *, output_limit: int
+    ) -> None:
+        self._targets = targets
+        self._bus = bus
+        self._artifacts = artifacts
+        self._output_limit = output_limit
+
+    def verbs(self) -> Mapping[str, Verb]:
+        """prepare, commit, activate, configure, rollback, discard."""
+        return {
+            "prepare": Verb(PrepareRequest, PrepareReply, self._prepare),
+            "commit": Verb(CommitRequest, CommitReply, self._commit),
+            "activate": Verb(ActivateRequest, ActivateReply, self._activate),
+            "configure": Verb(ConfigureRequest, ConfigureReply, self._configure),
+            "rollback": Verb(RollbackRequest, RollbackReply, self._rollback),
+            "discard": Verb(TransactionRequest, DiscardReply, self._discard),
+        }
+
+    async def run_ended(self, message: Message) -> None:
+        """Give a run's target back; subscribed to ``run.*.event``."""
+        if message.data.get("type") == EventType.RUN_FINISHED:
+            for name in self._targets.opened():
+                await self._targets.get(name).release(str(message.data["run_id"]))
+
+    async def _prepare(self, request: PrepareRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+        target = self._targets.get(request.target)
+        run_id = _run_of(message)
+        await target.acquire(run_id, wait_s=request.wait_s)
+        async with OutputLog(self._bus, self._artifacts(run_id), message, limit=self._output_limit) as output:
+            transaction, change_set = await target.prepare(
+                run_id,
+                _SCRIPT.validate_python(request.script),
+                timeout_s=request.timeout_s,
+                on_output=output.line,
+            )
+        if not request.hold_locks:
+            await target.release_package_locks()
+        data = plain(change_set)
+        records = [
+            {"kind": RecordKind.OUTPUT, "data": output.summary()},
+            {"kind": RecordKind.CHANGE_SET, "data": data},
+            _transaction_record(transaction, "captured", request.target),
+        ]
+        return PrepareReply(transaction=transaction, change_set=data), {"_records": records}
+
+    async def _commit(self, request: CommitRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+        target = self._targets.get(request.target)
+        await target.acquire(_run_of(message), wait_s=request.wait_s)
+        figures = await target.commit(request.transaction)
+        records = [_transaction_record(request.transaction, "committed", request.target)]
+        if request.undoes is not None:
+            records.append({"kind": RecordKind.REDONE, "data": {"run": request.undoes}})
+        reply = CommitReply(transaction=request.transaction, **figures)
+        return reply, {"_records": records, "_changed": True}
+
+    async def _activate(self, request: ActivateRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+        if not request.start:
+            return ActivateReply(services=[]), {}
+        target = self._targets.get(request.target)
+        await target.acquire(_run_of(message))
+        services = _SERVICES.validate_python(request.services)
+        outcomes = await target.activate(request.transaction, services)
+        return ActivateReply(services=[dict(outcome) for outcome in outcomes]), {}
+
+    async def _configure(self, request: ConfigureRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+        declared = [effect for effect in request.effects if effect["kind"] == "declared"]
+        if declared:
+            raise CaptureError(
+                f"the manifest declares an effect on a running service, which this version cannot carry out: "
+                f"{declared[0]['description']}",
+                where=message.step_id,
+            )
+        return ConfigureReply(done=[]), {}
+
+    async def _rollback(self, request: RollbackRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+        target = self._targets.get(request.target)
+        await target.acquire(_run_of(message), wait_s=request.wait_s)
+        result = await target.rollback(request.transaction, keep=request.keep, plan_only=request.plan_only)
+        special: dict[str, Any] = {}
+        if not request.plan_only:
+            records = [_transaction_record(request.transaction, "rolled-back", request.target)]
+            if request.undoes is not None:
+                records.append({"kind": RecordKind.UNDONE, "data": {"run": request.undoes}})
+            special = {"_records": records, "_changed": True}
+        return RollbackReply(**result), special
+
+    async def _discard(self, request: TransactionRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+        await self._targets.get(request.target).discard(request.transaction)
+        records = [_transaction_record(request.transaction, "discarded", request.target)]
+        return DiscardReply(transaction=request.transaction), {"_records": records}
+
+
+def _run_of(message: Message) -> str:
+    assert message.run_id is not None, "requests to the executor belong to a run"
+    return message.run_id
+
+
+def _transaction_record(transaction: str, state: str, target: str) -> dict[str, Any]:
+    data = {"transaction": transaction, "state": state, "target": target, "tier": "exact"}
+    return {"kind": RecordKind.TRANSACTION, "data": data}

@@ -1,0 +1,235 @@
+"""The knowledge agent: what is known about an integration, a target, and an earlier run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from workflow_agent.agents.serving import Reply, Request, Verb, plain
+from workflow_agent.integrations import Registry, bind_parameters, load_folder, parameter_hash, resolve
+from workflow_agent.model.errors import ConflictError, NotFoundError, ParameterError
+from workflow_agent.model.event import EventType, RecordKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from workflow_agent.integrations import Manifest, ResolvedAction
+    from workflow_agent.model.message import Message
+    from workflow_agent.model.ports import History, Journal, TargetRegistry
+
+__all__ = ["KnowledgeAgent", "LocateReply", "LocateRequest", "LookupReply", "LookupRequest"]
+
+
+class LookupRequest(Request):
+    """Ask what installing an integration means on a target. `integration` is a name or a folder's path."""
+
+    integration: str
+    target: str
+    action: str = "install"
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class LookupReply(Reply):
+    """Everything that later steps need, interpolated; JSON forms of the model's values.
+
+    `installed` is the live generation, if any.
+    """
+
+    integration: str
+    action: str
+    version: str
+    description: str
+    manifest_hash: str
+    parameters: dict[str, Any]
+    parameter_hash: str
+    facts: dict[str, Any]
+    template: str
+    folder: str
+    context: dict[str, Any]
+    files: list[dict[str, Any]]
+    services: list[dict[str, Any]]
+    checks: list[dict[str, Any]]
+    negative_checks: list[dict[str, Any]]
+    state_data: list[dict[str, Any]]
+    effects: list[dict[str, Any]]
+    installed: dict[str, Any] | None
+    multiline: list[str]
+
+
+class LocateRequest(Request):
+    """Ask what a rollback of a run means; an empty `run` is the newest that can be rolled back on the target."""
+
+    run: str = ""
+    target: str
+
+
+class LocateReply(Reply):
+    """Which transaction goes back (`undo`) or comes again (`redo`), and how to look whether it did."""
+
+    run: str
+    direction: str
+    transaction: str
+    integration: str | None
+    version: str | None
+    target: str
+    services: list[dict[str, Any]]
+    checks: list[dict[str, Any]]
+    negative_checks: list[dict[str, Any]]
+    keep: list[str]
+    generation: dict[str, Any] | None
+    tier: str
+
+
+class KnowledgeAgent:
+    """Answers from manifests, the target itself, and the journal."""
+
+    name = "knowledge"
+
+    def __init__(self, registry: Registry, targets: TargetRegistry, history: History, journal: Journal) -> None:
+        self._registry = registry
+        self._targets = targets
+        self._history = history
+        self._journal = journal
+
+    def verbs(self) -> Mapping[str, Verb]:
+        """lookup, locate."""
+        return {
+            "lookup": Verb(LookupRequest, LookupReply, self._lookup),
+            "locate": Verb(LocateRequest, LocateReply, self._locate),
+        }
+
+    # -- lookup ------------------------------------------------------------------------------------------------------
+
+    async def _lookup(self, request: LookupRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+        manifest = self._manifest(request.integration)
+        target = self._targets.get(request.target)
+        generations = await self._history.generations(request.target, manifest.name)
+        installed = generations[0] if generations else None
+        given = request.parameters
+        if request.action == "verify" and installed is not None and not given:
+            given = {name: value for name, value in installed.parameters.items() if value is not None}
+        parameters = bind_parameters(manifest, given)
+        _refuse_secrets(manifest)
+        facts = await target.facts()
+        action = "install" if request.action in {"plan", "verify"} else request.action
+        resolved = resolve(manifest, action, parameters, facts)
+        return (
+            LookupReply(
+                integration=manifest.name,
+                action=request.action,
+                version=manifest.version,
+                description=manifest.description,
+                manifest_hash=manifest.hash,
+                parameters=parameters,
+                parameter_hash=parameter_hash(parameters),
+                facts=plain(facts),
+                installed=plain(installed) if installed else None,
+                multiline=[f"parameters.{name}" for name, spec in manifest.parameters.items() if spec.multiline],
+                **_resolved(resolved),
+            ),
+            {},
+        )
+
+    def _manifest(self, name: str) -> Manifest:
+        if "/" in name or name in {".", ".."}:
+            return load_folder(Path(name))
+        return self._registry.get(name)
+
+    # -- locate ------------------------------------------------------------------------------------------------------
+
+    async def _locate(self, request: LocateRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+        run = await self._run_to_undo(request)
+        direction = "undo"
+        source = run
+        if run["undoes"]:  # a rollback is taken back by doing again what it undid
+            direction = "redo"
+            source = await self._history.run(run["undoes"])
+        transaction = await self._transaction(source["run_id"])
+        lookup = await self._output(source["run_id"], "lookup")
+        generation = await self._history.records(source["run_id"], RecordKind.GENERATION)
+        return (
+            LocateReply(
+                run=run["run_id"],
+                direction=direction,
+                transaction=transaction,
+                integration=source["integration"],
+                version=source["version"],
+                target=request.target,
+                services=lookup.get("services", []),
+                checks=lookup.get("checks", []),
+                negative_checks=lookup.get("negative_checks", []),
+                keep=[item["path"] for item in lookup.get("state_data", []) if item["policy"] == "keep"],
+                generation=dict(generation[-1].data) if generation else None,
+                tier=source["tier"] or "exact",
+            ),
+            {},
+        )
+
+    async def _run_to_undo(self, request: LocateRequest) -> dict[str, Any]:
+        if not request.run:
+            latest = await self._history.latest_transaction(request.target)
+            if latest is None:
+                raise NotFoundError(
+                    f"there is nothing to roll back on `{request.target}`",
+                    hint="`workflow-agent history` lists what was done",
+                )
+            return await self._history.run(latest["run_id"])
+        run = await self._history.run(await self._history.resolve(request.run))
+        if run["undone_by"]:
+            raise ConflictError(
+                f"run {run['run_id']} was rolled back already, by run {run['undone_by']}",
+                run_id=run["run_id"],
+                hint=f"to have it again: `workflow-agent rollback {run['undone_by']}`",
+            )
+        if run["status"] not in {"succeeded", "needs-attention"} or not run["changed"]:
+            raise ConflictError(
+                f"run {run['run_id']} changed nothing that could be rolled back ({run['status']})",
+                run_id=run["run_id"],
+                hint="`workflow-agent history` lists what was done",
+            )
+        if run["target"] != request.target:
+            raise ConflictError(
+                f"run {run['run_id']} was on `{run['target']}`, not on `{request.target}`",
+                hint=f"add `--target {run['target']}`",
+            )
+        return run
+
+    async def _transaction(self, run_id: str) -> str:
+        records = await self._history.records(run_id, RecordKind.TRANSACTION)
+        if not records:
+            raise NotFoundError(f"run {run_id} has no transaction", run_id=run_id)
+        return str(records[-1].data["transaction"])
+
+    async def _output(self, run_id: str, step: str) -> dict[str, Any]:
+        """Read what a step of a run gave; the run itself remembers what it was about."""
+        for event in await self._journal.events(run_id):
+            if event.type is EventType.STEP_SUCCEEDED and event.step == step:
+                output = event.data["output"]
+                return dict(output) if output else {}
+        return {}
+
+
+def _resolved(resolved: ResolvedAction) -> dict[str, Any]:
+    return {
+        "template": resolved.template,
+        "folder": str(resolved.folder),
+        "context": dict(resolved.context),
+        "files": [plain(item) for item in resolved.files],
+        "services": [plain(service) for service in resolved.services],
+        "checks": [plain(check) for check in resolved.checks],
+        "negative_checks": [plain(check) for check in resolved.negative_checks],
+        "state_data": [plain(item) for item in resolved.state_data],
+        "effects": [dict(effect) for effect in resolved.effects],
+    }
+
+
+def _refuse_secrets(manifest: Manifest) -> None:
+    secrets = sorted(name for name, spec in manifest.parameters.items() if spec.secret)
+    if secrets:
+        raise ParameterError(
+            f"`{manifest.name}` takes secrets ({', '.join(secrets)}), which this version cannot deliver yet",
+            where=manifest.name,
+            state="nothing was changed",
+        )

@@ -1,0 +1,148 @@
+"""The verifier agent: looks at the world, and says whether it is as claimed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from workflow_agent.agents.serving import Reply, Request, Verb, plain
+from workflow_agent.model.errors import CheckFailedError, ConflictError, NotFoundError
+from workflow_agent.model.event import RecordKind
+from workflow_agent.model.system import Check, CheckResult, CheckStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from workflow_agent.model.message import Message
+    from workflow_agent.model.ports import Target, TargetRegistry
+
+__all__ = ["CurrentReply", "CurrentRequest", "VerifierAgent", "VerifyReply", "VerifyRequest"]
+
+_CHECKS = TypeAdapter(list[Check])
+
+
+class VerifyRequest(Request):
+    """Checks to hold on a target. `generation`, when given, is recorded as live once they all do.
+
+    `missing` is the transaction whose paths must all be there.
+    """
+
+    target: str
+    checks: list[dict[str, Any]]
+    transaction: str | None = None
+    generation: dict[str, Any] | None = None
+    generation_ended: str | None = None
+
+
+class VerifyReply(Reply):
+    """Results, all passed."""
+
+    checks: list[dict[str, Any]]
+
+
+class CurrentRequest(Request):
+    """Ask whether an installed generation is what is wanted, and works."""
+
+    target: str
+    installed: dict[str, Any]
+    version: str
+    manifest_hash: str
+    parameter_hash: str
+    checks: list[dict[str, Any]]
+
+
+class CurrentReply(Reply):
+    """`unchanged` or the reason why not: parameters, missing-paths, checks."""
+
+    unchanged: bool
+    reason: str | None
+    missing: list[str]
+    checks: list[dict[str, Any]]
+
+
+class VerifierAgent:
+    """Carries checks out through the target's prober; a check that cannot be carried out is no pass."""
+
+    name = "verifier"
+
+    def __init__(self, targets: TargetRegistry) -> None:
+        self._targets = targets
+
+    def verbs(self) -> Mapping[str, Verb]:
+        """verify, current."""
+        return {
+            "verify": Verb(VerifyRequest, VerifyReply, self._verify),
+            "current": Verb(CurrentRequest, CurrentReply, self._current),
+        }
+
+    async def _verify(self, request: VerifyRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+        target = self._targets.get(request.target)
+        results = await target.check(_CHECKS.validate_python(request.checks))
+        data = [plain(result) for result in results]
+        failed = [result for result in results if result.status is not CheckStatus.PASSED]
+        missing = await target.missing_paths(request.transaction) if request.transaction else []
+        if failed or missing:
+            raise _failure(request.target, failed, missing, data)
+        records = [{"kind": RecordKind.CHECK, "data": item} for item in data]
+        if request.generation is not None:
+            generation = request.generation | {
+                "target": request.target,
+                "run_id": message.run_id,
+                "live": True,
+                "transaction": request.transaction,
+            }
+            records.append({"kind": RecordKind.GENERATION, "data": generation})
+        if request.generation_ended is not None:
+            ended = {"generation": request.generation_ended, "reason": "rolled back"}
+            records.append({"kind": RecordKind.GENERATION_ENDED, "data": ended})
+        return VerifyReply(checks=data), {"_records": records}
+
+    async def _current(self, request: CurrentRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+        installed = request.installed
+        if installed["manifest_hash"] != request.manifest_hash:
+            raise ConflictError(
+                f"version {installed['manifest_version']} of the integration is installed, "
+                f"this is version {request.version}",
+                state="nothing was changed",
+                hint=f"take the installed one back first: `workflow-agent rollback {installed['run_id']}`",
+            )
+        if installed["parameter_hash"] != request.parameter_hash:
+            return CurrentReply(unchanged=False, reason="parameters", missing=[], checks=[]), {}
+        target = self._targets.get(request.target)
+        missing = await self._missing(target, installed)
+        results: Sequence[CheckResult] = []
+        if not missing:
+            results = await target.check(_CHECKS.validate_python(request.checks))
+        data = [plain(result) for result in results]
+        red = any(result.status is not CheckStatus.PASSED for result in results)
+        reason = "missing-paths" if missing else "checks" if red else None
+        reply = CurrentReply(unchanged=reason is None, reason=reason, missing=missing, checks=data)
+        if reason is not None:
+            return reply, {}
+        records = [{"kind": RecordKind.CHECK, "data": item} for item in data]
+        return reply, {"_records": records, "_status": "unchanged", "_changed": False}
+
+    @staticmethod
+    async def _missing(target: Target, installed: Mapping[str, Any]) -> list[str]:
+        if not installed["transaction"]:
+            return []
+        try:
+            return await target.missing_paths(installed["transaction"])
+        except NotFoundError:
+            return []  # its before-images were pruned: the checks decide
+
+
+def _failure(
+    target: str, failed: Sequence[CheckResult], missing: Sequence[str], data: Sequence[Mapping[str, Any]]
+) -> CheckFailedError:
+    names = [result.id for result in failed]
+    first = failed[0] if failed else None
+    return CheckFailedError(
+        f"{len(names)} of {len(data)} checks failed: {', '.join(names)}"
+        if names
+        else f"{len(missing)} installed paths are missing or were replaced: {', '.join(missing[:5])}",
+        where=f"{target} › {names[0] if names else missing[0]}",
+        cause=f"expected {first.expected}, observed {first.observed}" if first else None,
+        details={"checks": list(data), "missing": list(missing)},
+    )

@@ -1,0 +1,97 @@
+"""What a person reads before saying yes: packages, users, units and files, from a plan and the files' contents."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from workflow_agent.model.system import ChangeSet, escape_path, unescape_path
+from workflow_agent.targets.content import read_file, read_link
+from workflow_agent.targets.derive import derive_changes, needs_content
+from workflow_agent.targets.linux import open_beneath
+from workflow_agent.targets.live_tree import transaction_folder
+from workflow_agent.targets.shims import SHIM_PATHS, parse_requested, shim_texts
+
+if TYPE_CHECKING:
+    from workflow_agent.targets.plan import Plan
+
+__all__ = ["ChangeReporter"]
+
+#: Present in every capture, whether or not the target has it: it forbids starts while packages are configured.
+_ALWAYS = frozenset({"policy-rc.d"})
+#: Changes to these cannot be recovered by a process that needs them while it runs (rule 17).
+_NOT_CRASH_EXACT = ("/usr/lib/x86_64-linux-gnu/libc.so", "/usr/lib/systemd/systemd", "/usr/bin/python3", "/etc/ld.so")
+_BOOT = ("/boot/", "/usr/lib/modules/", "/lib/modules/")
+
+
+class ChangeReporter:
+    """Reads both sides of one transaction. Blocking."""
+
+    def __init__(self, root_fd: int, transaction: str) -> None:
+        self._root_fd = root_fd
+        self._transaction = transaction
+
+    def shims(self) -> list[dict[str, str]]:
+        """List the recording stand-ins for programs that the target has, by physical path."""
+        found = []
+        for name, text in shim_texts().items():
+            path = next((path for path in SHIM_PATHS[name] if self._stands(path, always=name in _ALWAYS)), None)
+            if path is not None:
+                found.append({"path": path, "text": text})
+        return found
+
+    def _stands(self, path: str, *, always: bool) -> bool:
+        folder, _, name = os.fsencode(path).strip(b"/").rpartition(b"/")
+        try:
+            folder_fd = open_beneath(self._root_fd, folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            return False  # not there, or a link (merged /usr): then the other candidate is the real place
+        try:
+            return always or os.access(name, os.F_OK, dir_fd=folder_fd)
+        finally:
+            os.close(folder_fd)
+
+    def report(self, plan: Plan, requested: str) -> ChangeSet:
+        """Make the change set of a plan and of the service actions that the script asked for."""
+        paths = [change.path for change in plan.changes if needs_content(change.path)]
+        points = sorted({operation.point for operation in plan.operations}, key=len, reverse=True)
+        before = {path: self._content(unescape_path(path)) for path in paths}
+        after = {path: self._content(self._staged(unescape_path(path), points)) for path in paths}
+        derived = derive_changes(before, after, plan.changes)
+        return ChangeSet(
+            changes=tuple(plan.changes),
+            packages=derived.packages,
+            users=derived.users,
+            groups=derived.groups,
+            units=derived.units,
+            requested=parse_requested(requested),
+            dropped=_dropped(plan),
+            notes=derived.notes + _notes(plan),
+            bytes_added=plan.bytes_added,
+        )
+
+    def _staged(self, path: bytes, points: list[bytes]) -> bytes:
+        point = next(point for point in points if path == point or path.startswith(point.rstrip(b"/") + b"/"))
+        return transaction_folder(point, self._transaction) + b"/upper" + path[len(point.rstrip(b"/")) :]
+
+    def _content(self, path: bytes) -> bytes | None:
+        """Read a file, or where a link leads; None when there is neither."""
+        content = read_file(self._root_fd, path)
+        return content if content is not None else read_link(self._root_fd, path)
+
+
+def _dropped(plan: Plan) -> tuple[dict[str, object], ...]:
+    reasons = Counter(plan.dropped.values())
+    first = {reason: path for path, reason in reversed(plan.dropped.items())}
+    return tuple({"path": escape_path(first[reason]), "reason": reason} for reason in reasons)
+
+
+def _notes(plan: Plan) -> tuple[str, ...]:
+    paths = [change.path for change in plan.changes]
+    notes = []
+    if any(path.startswith(_NOT_CRASH_EXACT) for path in paths):
+        notes.append("system libraries change: a power cut in the middle of the commit may need a rescue system")
+    if any(path.startswith(_BOOT) for path in paths):
+        notes.append("the kernel or what it boots from changes: a rollback does not change the running kernel")
+    return tuple(notes)

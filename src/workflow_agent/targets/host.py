@@ -1,0 +1,487 @@
+"""The target in which a process lives: this machine, a lab host, later a container.
+
+Puts the parts together: lock, baseline, capture, plan, exchange, services, probes. Blocking work on files runs
+in a thread; what a commit or a rollback has begun, it ends, also when the caller is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from workflow_agent.model.errors import (
+    CaptureError,
+    NotFoundError,
+    PathConflictError,
+    PermissionDeniedError,
+    RollbackIncompleteError,
+    TransactionError,
+    UnreachableError,
+)
+from workflow_agent.model.failpoint import failpoint
+from workflow_agent.targets.capture import CaptureQuota, capture_script, overlay_reason
+from workflow_agent.targets.change_report import ChangeReporter
+from workflow_agent.targets.entries import walk_file_system
+from workflow_agent.targets.exchange import Exchanger
+from workflow_agent.targets.facts import read_facts
+from workflow_agent.targets.live_services import LiveServices
+from workflow_agent.targets.live_tree import LiveTree
+from workflow_agent.targets.mounts import MountUse, plan_mounts, read_mounts
+from workflow_agent.targets.package_locks import PackageLocks
+from workflow_agent.targets.paths import root_folder
+from workflow_agent.targets.plan import make_plan
+from workflow_agent.targets.probes import Prober
+from workflow_agent.targets.state_data import keep_data
+from workflow_agent.targets.target_lock import TargetLock
+from workflow_agent.targets.transaction import Transaction, TransactionFolders, TransactionState
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from workflow_agent.model.ports import OutputSink
+    from workflow_agent.model.system import ChangeSet, Check, CheckResult, Script, Service, TargetFacts
+    from workflow_agent.targets.mounts import Mount
+
+__all__ = ["HostTarget"]
+
+_T = TypeVar("_T")
+_PACKAGE_LOCK_WAIT_S = 120.0
+_MS = 1000.0
+
+
+class HostTarget:
+    """A system that is changed by transactions; implements the port ``Target``.
+
+    Args:
+        name: As people call it (``host``).
+        pid: A process that lives in it; 0 is this machine as we see it.
+        quota: How much a script may stage.
+        package_lock_wait_s: How long to wait for apt, dpkg or useradd of somebody else.
+    """
+
+    def __init__(
+        self,
+        name: str = "host",
+        *,
+        pid: int = 0,
+        quota: CaptureQuota | None = None,
+        package_lock_wait_s: float = _PACKAGE_LOCK_WAIT_S,
+    ) -> None:
+        self.name = name
+        self._pid = pid
+        self._quota = quota or CaptureQuota()
+        self._lock_wait_s = package_lock_wait_s
+        self._root = -1
+        self._opened: tuple[TransactionFolders, TargetLock, PackageLocks] | None = None
+        self._prober = Prober(pid)
+        self._facts: TargetFacts | None = None
+
+    # -- the parts, opened late ------------------------------------------------------------------------------------
+
+    def _open(self) -> tuple[TransactionFolders, TargetLock, PackageLocks]:
+        if self._opened is None:
+            try:
+                self._root = os.open(root_folder(self._pid), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError as error:
+                raise UnreachableError(
+                    f"the target `{self.name}` cannot be reached",
+                    cause=str(error),
+                    hint="check the setting `targets.host_pid`" if self._pid else None,
+                ) from error
+            self._opened = (
+                TransactionFolders(self._root),
+                TargetLock(self._root, self.name),
+                PackageLocks(self._root),
+            )
+        return self._opened
+
+    @property
+    def _folders(self) -> TransactionFolders:
+        return self._open()[0]
+
+    @property
+    def _locks(self) -> PackageLocks:
+        return self._open()[2]
+
+    async def _services(self) -> LiveServices:
+        facts = self._facts or await self.facts()
+        return LiveServices(self._pid, facts.init)
+
+    def _require_root(self) -> None:
+        if os.geteuid() != 0:
+            raise PermissionDeniedError(
+                "changing this system needs root",
+                cause="effects are captured with overlay mounts, which only root may make",
+                state="nothing was changed",
+            )
+
+    # -- facts and locks ---------------------------------------------------------------------------------------------
+
+    async def facts(self) -> TargetFacts:
+        """Read facts; the tier is what the kernel and the file systems allow, tried only by `prepare`."""
+        self._open()
+
+        async def unsupported() -> str | None:
+            return _static_reason(self._mounts())
+
+        self._facts = await read_facts(self.name, self._pid, prober=self._prober, try_overlay=unsupported)
+        return self._facts
+
+    async def try_capture(self) -> str | None:
+        """Really set a capture up and take it down; gives why it cannot be done, None when it can."""
+        self._require_root()
+        transaction = f"try-{os.getpid()}"
+        mounts = self._mounts()
+        points = _captured(mounts)
+        try:
+            for point in points:
+                await self._blocking(self._folders.create, transaction, point)
+            return await overlay_reason(self._pid, transaction, mounts)
+        finally:
+            await self._blocking(self._folders.remove, transaction, points)
+
+    async def acquire(self, run_id: str, *, wait_s: float = 0.0) -> None:
+        """Take the target for a run and settle what a crash left; raises TargetLockedError."""
+        self._require_root()
+        folders, lock, _ = self._open()
+        await self._blocking(folders.ensure_state_folder, b"/")
+        await lock.acquire(run_id, wait_s=wait_s)
+        try:
+            await self._finish(self._settle)
+        except BaseException:
+            lock.release(run_id)
+            raise
+
+    async def release(self, run_id: str) -> None:
+        """Give the target and the package locks back."""
+        if self._opened is not None:
+            _, lock, locks = self._opened
+            if lock.holder == run_id:
+                locks.release()
+            lock.release(run_id)
+
+    def _settle(self) -> None:
+        """Undo what was interrupted; forget captures whose run is gone. The lock is held: nobody else works."""
+        folders = self._folders
+        for transaction in folders.ids():
+            try:
+                state = folders.read(transaction).state
+            except TransactionError:
+                continue  # damaged: kept for a person, every command that needs it says so
+            except NotFoundError:
+                state = None
+            self._settle_one(transaction, state)
+
+    def _settle_one(self, transaction: str, state: TransactionState | None) -> None:
+        if state in {None, TransactionState.CAPTURED}:
+            self._folders.remove(transaction, _captured(self._mounts()))
+        elif state in {TransactionState.COMMITTING, TransactionState.ROLLING_BACK}:
+            self._undo(self._folders.read(transaction))
+
+    # -- prepare -----------------------------------------------------------------------------------------------------
+
+    async def prepare(
+        self,
+        run_id: str,
+        script: Script,
+        *,
+        timeout_s: float,
+        on_output: OutputSink,
+    ) -> tuple[str, ChangeSet]:
+        """Run the script in a capture; gives the transaction's id and what it would change (see the port)."""
+        self._require_root()
+        mounts = self._mounts()
+        points = _captured(mounts)
+        if reason := _static_reason(mounts):
+            raise CaptureError("nothing can be captured here", cause=reason, state="nothing was changed")
+        transaction = f"{run_id}.{sum(name.startswith(run_id) for name in self._folders.ids()) + 1}"
+        await self._locks.acquire(wait_s=self._lock_wait_s)
+        try:
+            return transaction, await self._capture(
+                transaction, run_id, mounts, script, timeout_s=timeout_s, on_output=on_output
+            )
+        except BaseException:
+            self._locks.release()
+            await self._finish(lambda: self._folders.remove(transaction, points))
+            raise
+
+    async def _capture(
+        self,
+        transaction: str,
+        run_id: str,
+        mounts: list[tuple[Mount, MountUse]],
+        script: Script,
+        *,
+        timeout_s: float,
+        on_output: OutputSink,
+    ) -> ChangeSet:
+        points = _captured(mounts)
+        baselines = {point: await self._blocking(walk_file_system, self._root, point) for point in points}
+        for point in points:
+            await self._blocking(self._folders.create, transaction, point)
+        reporter = ChangeReporter(self._root, transaction)
+        result = await capture_script(
+            target_pid=self._pid,
+            root_fd=self._root,
+            transaction=transaction,
+            mounts=mounts,
+            shims=await self._blocking(reporter.shims),
+            script=script,
+            timeout_s=timeout_s,
+            on_output=on_output,
+            quota=self._quota,
+        )
+        plan = await self._blocking(make_plan, self._root, transaction, baselines)
+        change_set = await self._blocking(reporter.report, plan, result.requested)
+        await (await self._services()).refuse_stopped_units(change_set)
+        await self._blocking(self._folders.drop_work, transaction, points)
+        await self._blocking(
+            self._folders.write,
+            Transaction(
+                id=transaction,
+                run_id=run_id,
+                state=TransactionState.CAPTURED,
+                points=points,
+                operations=tuple(plan.operations),
+            ),
+        )
+        return change_set
+
+    async def release_package_locks(self) -> None:
+        """Let others install while a person thinks; `commit` takes the locks again and compares (rule 5)."""
+        self._locks.release()
+
+    # -- commit ------------------------------------------------------------------------------------------------------
+
+    async def commit(self, transaction: str) -> Mapping[str, Any]:
+        """Bring captured (or once more rolled-back) effects to the target; gives timings and counts."""
+        self._require_root()
+        await self._locks.acquire(wait_s=self._lock_wait_s)
+        try:
+            return await self._finish(lambda: self._commit(transaction))
+        finally:
+            self._locks.release()
+
+    def _commit(self, transaction: str) -> dict[str, Any]:
+        folders = self._folders
+        plan = folders.read(transaction)
+        if plan.state not in {TransactionState.CAPTURED, TransactionState.ROLLED_BACK}:
+            raise TransactionError(f"a transaction that is {plan.state.value} cannot be committed", where=transaction)
+        with LiveTree(self._root) as tree:
+            exchanger = self._exchanger(tree, plan)
+            started = time.monotonic()
+            exchanger.dry_pass(plan.operations)
+            checked = time.monotonic()
+            folders.sync(plan.points)  # contents first: an exchange has none of rename's safety (rule 15)
+            plan = folders.move(plan, TransactionState.COMMITTING)
+            prepared = time.monotonic()
+            try:
+                exchanger.commit(plan.operations)
+            except RollbackIncompleteError:
+                raise
+            except Exception:
+                folders.move(plan, TransactionState.CAPTURED)
+                raise
+            exchanged = time.monotonic()
+            folders.sync(plan.points)
+            failpoint("transaction.committed")
+            operations = tuple(exchanger.refresh(plan.operations))
+            folders.move(plan, TransactionState.COMMITTED, operations=operations)
+            ended = time.monotonic()
+        return {
+            "operations": len(operations),
+            "check_ms": round((checked - started) * _MS, 3),
+            "exchange_ms": round((exchanged - prepared) * _MS, 3),
+            "sync_ms": round((prepared - checked + ended - exchanged) * _MS, 3),
+        }
+
+    # -- activate ----------------------------------------------------------------------------------------------------
+
+    async def activate(self, transaction: str, services: Sequence[Service]) -> list[Mapping[str, Any]]:
+        """Start services, or restart those that run already; what they were before is recorded first."""
+        control = await self._services()
+        plan = await self._blocking(self._folders.read, transaction)
+        before = await control.record(services)
+        merged = before | plan.services.get("before", {})  # the first record is the one to go back to
+        plan = replace(plan, services={"before": merged, "started": [service.name for service in services]})
+        await self._blocking(self._folders.write, plan)
+        outcomes, created = await control.start(services)
+        if created:
+            plan = replace(plan, services=plan.services | {"created_directories": created})
+            await self._blocking(self._folders.write, plan)
+        return outcomes
+
+    # -- rollback ----------------------------------------------------------------------------------------------------
+
+    async def rollback(
+        self, transaction: str, *, keep: Sequence[str] = (), plan_only: bool = False
+    ) -> Mapping[str, Any]:
+        """Take a committed transaction back and look whether it is back (see the port)."""
+        self._require_root()
+        plan = await self._blocking(self._folders.read, transaction)
+        if plan.state is TransactionState.CAPTURED:
+            await self.discard(transaction)
+            return _rolled_back(plan, [], [], [])
+        if plan.state is TransactionState.ROLLED_BACK:
+            return _rolled_back(plan, [], [], [])
+        owned = await self._blocking(self._look_before_rollback, plan)
+        if plan_only:
+            return _rolled_back(plan, owned, [], [])
+        await self._locks.acquire(wait_s=self._lock_wait_s)
+        try:
+            control = await self._services()
+            stopped = await control.stop(plan.services)
+            await control.end_leftovers(self._root, plan.operations)
+            await self._finish(lambda: self._undo(plan))
+            kept = await self._blocking(keep_data, self._root, plan, keep)
+            restored = await control.restore(plan.services, self._root)
+        finally:
+            self._locks.release()
+        left = await self._blocking(self._differences, plan)
+        left = [item for item in left if item["path"] not in kept]
+        if left:
+            raise RollbackIncompleteError(
+                f"{len(left)} paths are not as before",
+                where=str(left[0]["path"]),
+                details={"left": left},
+                hint="look at the paths, then put them right by hand",
+            )
+        return _rolled_back(plan, owned, kept, stopped + restored)
+
+    def _look_before_rollback(self, plan: Transaction) -> list[str]:
+        with LiveTree(self._root) as tree:
+            exchanger = self._exchanger(tree, plan)
+            exchanger.check_images(plan.operations)
+            conflicts = exchanger.conflicts_with_rollback(plan.operations)
+            if conflicts:
+                names = ", ".join(str(conflict["path"]) for conflict in conflicts[:20])
+                raise PathConflictError(
+                    f"changed since the run committed: {names}",
+                    where=str(conflicts[0]["path"]),
+                    state="nothing was changed",
+                    hint="put these paths back as the run left them, or roll back the later run first",
+                    details={"conflicts": conflicts},
+                )
+            return exchanger.owned(plan.operations)
+
+    def _undo(self, plan: Transaction) -> None:
+        folders = self._folders
+        if plan.state is not TransactionState.COMMITTING:
+            plan = folders.move(plan, TransactionState.ROLLING_BACK)
+        with LiveTree(self._root) as tree:
+            exchanger = self._exchanger(tree, plan)
+            exchanger.undo(plan.operations)
+            folders.sync(plan.points)
+            failpoint("transaction.undone")
+            operations = tuple(exchanger.refresh(plan.operations))
+        folders.move(plan, TransactionState.ROLLED_BACK, operations=operations)
+
+    def _differences(self, plan: Transaction) -> list[dict[str, object]]:
+        with LiveTree(self._root) as tree:
+            return self._exchanger(tree, plan).differences_from(plan.operations)
+
+    async def discard(self, transaction: str) -> None:
+        """Forget a capture; a committed transaction is never forgotten by this."""
+        self._locks.release()
+
+        def remove() -> None:
+            try:
+                plan = self._folders.read(transaction)
+            except NotFoundError:
+                self._folders.remove(transaction, _captured(self._mounts()))
+                return
+            if plan.state is TransactionState.CAPTURED:
+                self._folders.remove(transaction, plan.points)
+
+        await self._finish(remove)
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    async def check(self, checks: Sequence[Check]) -> list[CheckResult]:
+        """Poll checks through the probe program; results in the order asked."""
+        return await self._prober.check(checks)
+
+    async def snapshot(self) -> Mapping[str, Any]:
+        """List processes and listeners."""
+        return await self._prober.snapshot()
+
+    async def missing_paths(self, transaction: str) -> list[str]:
+        """List committed paths that are missing or replaced now."""
+
+        def look() -> list[str]:
+            plan = self._folders.read(transaction)
+            with LiveTree(self._root) as tree:
+                return self._exchanger(tree, plan).missing(plan.operations)
+
+        return await self._blocking(look)
+
+    async def close(self) -> None:
+        """End the probe program and give every lock back."""
+        await self._prober.close()
+        if self._opened is not None:
+            _, lock, locks = self._opened
+            locks.release()
+            if lock.holder is not None:
+                lock.release(lock.holder)
+            os.close(self._root)
+            self._opened = None
+
+    # -- running blocking work -----------------------------------------------------------------------------------------
+
+    def _mounts(self) -> list[tuple[Mount, MountUse]]:
+        return plan_mounts(read_mounts(self._pid))
+
+    def _exchanger(self, tree: LiveTree, plan: Transaction) -> Exchanger:
+        return Exchanger(tree, plan.id, lambda: self._folders.release_reserve(plan.points))
+
+    async def _blocking(self, function: Callable[..., _T], *arguments: Any) -> _T:  # Any: the function's own
+        return await asyncio.to_thread(function, *arguments)
+
+    async def _finish(self, function: Callable[[], _T]) -> _T:
+        """Run to the end what must not be left half done, and pass a cancellation on afterwards."""
+        task: Awaitable[_T] = asyncio.ensure_future(asyncio.to_thread(function))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await task
+            raise
+
+
+def _captured(mounts: list[tuple[Mount, MountUse]]) -> tuple[bytes, ...]:
+    return tuple(mount.point for mount, use in mounts if use is MountUse.OVERLAY)
+
+
+def _static_reason(mounts: list[tuple[Mount, MountUse]]) -> str | None:
+    """Say what can be seen to stand against a capture without trying it."""
+    root = next((pair for pair in mounts if pair[0].point == b"/"), None)
+    if root is None:
+        return "the root file system is not among the mounts"
+    if root[1] is not MountUse.OVERLAY:
+        kind = root[0].kind
+        why = "it is mounted read-only" if not root[0].writable else f"capture was never tried on {kind}"
+        return f"the root file system is {kind}: {why}"
+    with open("/proc/filesystems", encoding="utf-8") as stream:
+        if "overlay" not in stream.read().split():
+            return "the kernel has no overlay file system (try `modprobe overlay`)"
+    return None
+
+
+def _rolled_back(
+    plan: Transaction, owned: list[str], kept: list[str], services: list[Mapping[str, Any]]
+) -> dict[str, Any]:
+    kinds = [operation.kind.value for operation in plan.operations]
+    return {
+        "transaction": plan.id,
+        "restored": kinds.count("exchange") + kinds.count("remove"),
+        "removed": kinds.count("create"),
+        "attributes": kinds.count("attributes"),
+        "appended": [os.fsdecode(operation.path) for operation in plan.operations if operation.kind.value == "append"],
+        "owned": owned,
+        "kept": kept,
+        "services": [dict(service) for service in services],
+        "left": [],
+        "exact": True,
+    }

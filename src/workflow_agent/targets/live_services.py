@@ -1,0 +1,156 @@
+"""Services of a transaction: recorded before, started after the commit, put back by a rollback."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.model.errors import CaptureError
+from workflow_agent.model.system import InitKind, Service
+from workflow_agent.targets.linux import open_beneath
+from workflow_agent.targets.live_tree import LiveTree
+from workflow_agent.targets.operations import OperationKind
+from workflow_agent.targets.service_processes import end_processes
+from workflow_agent.targets.service_state import ServiceKind, ServiceState
+from workflow_agent.targets.services import ServiceControl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from workflow_agent.model.system import ChangeSet
+    from workflow_agent.targets.operations import Operation
+
+__all__ = ["LiveServices"]
+
+_EXECUTABLE = 0o111
+_GRACE_S = 10.0
+
+
+class LiveServices:
+    """What a transaction does to the services of the target of process `pid`.
+
+    The record is JSON that the plan file keeps: ``{name: {service, state}}``.
+    """
+
+    def __init__(self, pid: int, init: InitKind) -> None:
+        self._pid = pid
+        self._control = ServiceControl(pid, init)
+
+    async def refuse_stopped_units(self, change_set: ChangeSet) -> None:
+        """Refuse a script that wanted to stop what runs on the target: its data would move under it (rule 3).
+
+        Raises:
+            CaptureError: names the services.
+        """
+        names = {str(item["unit"]) for item in change_set.requested if item["verb"] == "stop" and item["unit"]}
+        states = await self._control.state(sorted(names)) if names else {}
+        running = sorted(name for name, state in states.items() if state.active)
+        if running:
+            raise CaptureError(
+                f"the script stops what runs on the target: {', '.join(running)}",
+                cause="inside the capture it goes on running, and would not see what is changed under it",
+                state="nothing was changed",
+                hint=f"stop it first (`service {running[0]} stop`), then run the command again",
+            )
+
+    async def record(self, services: Sequence[Service]) -> dict[str, Any]:
+        """Look at services before anything is done to them."""
+        states = await self._control.state(services)
+        return {
+            service.name: {"service": asdict(service), "state": asdict(states[service.name])} for service in services
+        }
+
+    async def start(self, services: Sequence[Service]) -> tuple[list[Mapping[str, Any]], list[str]]:
+        """Start services, restart those that run; gives what was done and which folders were made for it.
+
+        Raises:
+            ServiceFailedError: one did not start or did not stay.
+        """
+        done: list[Mapping[str, Any]] = []
+        created: list[str] = []
+        states = await self._control.state(services)
+        for service in services:
+            if not service.start:
+                continue
+            if states[service.name].active:
+                outcome = await self._control.restart(service, units_changed=True)
+            else:
+                outcome = await self._control.start(service, units_changed=True)
+            created += outcome.created_directories
+            done.append(
+                {
+                    "service": service.name,
+                    "by": outcome.kind.value,
+                    "action": "restarted" if states[service.name].active else "started",
+                    "reason": outcome.reason,
+                }
+            )
+        return done, created
+
+    async def stop(self, record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Stop every service of a record, those that ran before too: they start again when their files are back."""
+        stopped: list[Mapping[str, Any]] = []
+        for name, entry in record.get("before", {}).items():
+            outcome = await self._control.stop(_service(entry["service"]))
+            stopped.append({"service": name, "action": "stopped", "needed": outcome.needed.value})
+        return stopped
+
+    async def end_leftovers(self, root_fd: int, operations: Iterable[Operation]) -> None:
+        """End what still runs a program that the transaction brought: nothing of it may go on."""
+        with LiveTree(root_fd) as tree:
+            programs = {
+                (entry.dev, entry.ino)
+                for operation in operations
+                for entry in _brought(tree, operation)
+                if stat.S_ISREG(entry.mode) and entry.mode & _EXECUTABLE
+            }
+        left = await self._control.leftover_processes(programs)
+        if left:
+            await end_processes(left, grace_s=_GRACE_S)
+
+    async def restore(self, record: Mapping[str, Any], root_fd: int) -> list[Mapping[str, Any]]:
+        """Put services back as recorded, after their files are back."""
+        before = record.get("before", {})
+        if not before:
+            return []
+        await self._control.reload_units()
+        restored: list[Mapping[str, Any]] = []
+        for name, entry in before.items():
+            state = _state(entry["state"])
+            if state.kind is ServiceKind.ABSENT:
+                continue
+            await self._control.restore(state, _service(entry["service"]))
+            restored.append({"service": name, "action": "restored", "active": state.active})
+        for path in sorted(record.get("created_directories", ()), reverse=True):
+            _remove_if_empty(root_fd, os.fsencode(path))
+        return restored
+
+
+def _brought(tree: LiveTree, operation: Operation) -> Iterable[Any]:
+    if operation.after is None or operation.kind not in {OperationKind.CREATE, OperationKind.EXCHANGE}:
+        return ()
+    if operation.after.is_dir:
+        return tree.below(operation.path).values()
+    return (operation.after,)
+
+
+def _service(data: Mapping[str, Any]) -> Service:
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return Service(**fields)
+
+
+def _state(data: Mapping[str, Any]) -> ServiceState:
+    return ServiceState(**{**data, "kind": ServiceKind(data["kind"]), "main_pids": tuple(data["main_pids"])})
+
+
+def _remove_if_empty(root_fd: int, path: bytes) -> None:
+    parent, _, name = path.strip(b"/").rpartition(b"/")
+    with suppress(OSError):
+        parent_fd = open_beneath(root_fd, parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.rmdir(name, dir_fd=parent_fd)
+        finally:
+            os.close(parent_fd)
