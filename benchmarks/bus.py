@@ -1,9 +1,10 @@
 """Buses inside one process: ours, autogen-core, bubus and FastStream's in-memory broker, the same work for each.
 
-``python -m benchmarks.bus [--json] [--rounds N]``. Two measures:
+``python -m benchmarks.bus [--json] [--rounds N]``. Measures:
 
 * ``publish``: N fresh messages to one subscriber, from the first call until the last one has been handled.
 * ``request``: one request after the other to one subscriber; rate, and the time of each (p50, p99).
+  ``request_timed`` is the same with a deadline, for ours.
 
 Every round opens each bus anew, one system after the other, so that a disturbance of the machine meets all of them.
 The figure is the median of the rounds (at least 5, after one that is thrown away).
@@ -27,7 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-UNITS = {"publish": "msg/s", "request": "req/s", "request p50": "ms", "request p99": "ms"}
+UNITS = {
+    "publish": "msg/s",
+    "request": "req/s",
+    "request_p50": "ms",
+    "request_p99": "ms",
+    "request_timed": "req/s",
+}
 
 
 class _Tally:
@@ -72,9 +79,21 @@ async def _request(system: System) -> dict[str, float]:
     times.sort()
     return {
         "request": system.n_request / (last - start),
-        "request p50": quantile(times, 0.5),
-        "request p99": quantile(times, 0.99),
+        "request_p50": quantile(times, 0.5),
+        "request_p99": quantile(times, 0.99),
     }
+
+
+async def _request_timed(system: System) -> dict[str, float]:
+    """Request with a deadline of 30 s each, where the system has that; gives the rate."""
+    async with system.open(lambda: None) as link:
+        if link.timed is None:
+            return {}
+        await link.timed(0)
+        start = time.perf_counter()
+        for n in range(system.n_request):
+            await link.timed(n)
+        return {"request_timed": system.n_request / (time.perf_counter() - start)}
 
 
 def _present(systems: Sequence[System]) -> list[System]:
@@ -95,7 +114,7 @@ def measure(rounds: int) -> list[Figure]:
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
     for number in range(rounds + 1):
         for system in systems:
-            for work in (_publish, _request):
+            for work in (_publish, _request, _request_timed):
                 gc.collect()
                 for name, value in asyncio.run(work(system)).items():
                     if number:  # the first round warms up
@@ -111,6 +130,7 @@ def measure(rounds: int) -> list[Figure]:
         )
         for name, unit in UNITS.items()
         for system in systems
+        if values[name, system.name]
     ]
 
 

@@ -84,8 +84,6 @@ class Lane:
         delivery.lane = self
         if self._backlog.size >= self._limit:
             self._parked.push(delivery)
-            if not self._workers:  # the last one was cancelled from outside
-                self._hire()
             return False
         self._enqueue(delivery)
         return True
@@ -114,7 +112,7 @@ class Lane:
             self._wake_all()
             if not self._workers:
                 self._on_end(self)
-        if self._workers and current_lane.get() is not self:
+        while self._workers and current_lane.get() is not self:
             await asyncio.wait(self._workers)
 
     async def quiet(self) -> None:
@@ -158,6 +156,8 @@ class Lane:
         self._workers.discard(worker)
         # the place of one that was cancelled while it was idle
         self._idle = deque(waiter for waiter in self._idle if not waiter.done())
+        if self._backlog.size and not self._workers:  # it was cancelled from outside
+            self._hire()
         self._settle()
         if self._closed and not self._workers:
             self._on_end(self)
