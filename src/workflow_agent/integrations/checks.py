@@ -6,6 +6,7 @@ written out in the bound check, so that a prober never has to know them.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, StrictBool, StrictStr, StringConstraints, TypeAdapter
@@ -157,6 +158,7 @@ CHECK_KINDS: dict[str, type[CheckDeclaration]] = {
 COMMON_CHECK_KEYS = frozenset({"id", "kind", "description", "when", "timeout"})
 
 
+@cache
 def check_adapter() -> TypeAdapter[CheckSpec]:
-    """Give the validator of one check."""
+    """Give the validator of one check; built once, because building costs milliseconds."""
     return TypeAdapter(CheckSpec)
