@@ -105,18 +105,20 @@ class ConfigureReply(Reply):
 
 
 class RollbackRequest(TransactionRequest):
-    """Take a transaction back. `keep` are folders whose data stays; `plan_only` only looks."""
+    """Take a transaction back. With `keep_data` the data in the folders `keep` stays; `plan_only` only looks."""
 
     keep: list[str] = Field(default_factory=list)
+    keep_data: bool = False
     plan_only: bool = False
     undoes: str | None = None
     wait_s: float = 0.0
 
 
 class RollbackReply(Reply):
-    """What went back, what went, what stayed."""
+    """What went back, what went, what stayed. `was` is the transaction's state before: captured, committed …"""
 
     transaction: str
+    was: str
     restored: int
     removed: int
     attributes: int
@@ -224,7 +226,8 @@ class ExecutorAgent:
     async def _rollback(self, request: RollbackRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
         target = self._targets.get(request.target)
         await target.acquire(_run_of(message), wait_s=request.wait_s)
-        result = await target.rollback(request.transaction, keep=request.keep, plan_only=request.plan_only)
+        keep = request.keep if request.keep_data else []
+        result = await target.rollback(request.transaction, keep=keep, plan_only=request.plan_only)
         special: dict[str, Any] = {}
         if not request.plan_only:
             records = [_transaction_record(request.transaction, "rolled-back", request.target)]

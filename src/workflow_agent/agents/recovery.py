@@ -73,6 +73,8 @@ class RecoveryAgent:
                 RunStatus.NEEDS_ATTENTION,
                 changed=True,
             )
+        if result["was"] == "captured":  # the commit refused before its first exchange, or took itself back
+            return _decided("discard", "nothing was committed", result, RunStatus.FAILED, changed=False)
         return _decided("rollback", reason, result, RunStatus.ROLLED_BACK, changed=False)
 
     async def _ask(self, verb: str, request: RecoverRequest, message: Message) -> dict[str, Any]:

@@ -15,24 +15,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from workflow_agent.model.message import Message
-    from workflow_agent.model.ports import Target, TargetRegistry
+    from workflow_agent.model.ports import Clock, Target, TargetRegistry
 
 __all__ = ["CurrentReply", "CurrentRequest", "VerifierAgent", "VerifyReply", "VerifyRequest"]
 
 _CHECKS = TypeAdapter(list[Check])
+#: Kinds of checks that hold whether or not a service runs.
+_STATIC_KINDS = frozenset({"file", "package", "command"})
 
 
 class VerifyRequest(Request):
-    """Checks to hold on a target. `generation`, when given, is recorded as live once they all do.
+    """Checks to hold on a target, and a transaction whose paths must all be there.
 
-    `missing` is the transaction whose paths must all be there.
+    `generation`, when given, is recorded as live once everything holds. Without `started` only what does not need
+    a running service is looked at.
     """
 
     target: str
     checks: list[dict[str, Any]]
+    started: bool = True
     transaction: str | None = None
     generation: dict[str, Any] | None = None
-    generation_ended: str | None = None
 
 
 class VerifyReply(Reply):
@@ -66,8 +69,9 @@ class VerifierAgent:
 
     name = "verifier"
 
-    def __init__(self, targets: TargetRegistry) -> None:
+    def __init__(self, targets: TargetRegistry, clock: Clock) -> None:
         self._targets = targets
+        self._clock = clock
 
     def verbs(self) -> Mapping[str, Verb]:
         """verify, current."""
@@ -78,7 +82,10 @@ class VerifierAgent:
 
     async def _verify(self, request: VerifyRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
         target = self._targets.get(request.target)
-        results = await target.check(_CHECKS.validate_python(request.checks))
+        checks = _CHECKS.validate_python(request.checks)
+        if not request.started:
+            checks = [check for check in checks if check.kind in _STATIC_KINDS]
+        results = await target.check(checks)
         data = [plain(result) for result in results]
         failed = [result for result in results if result.status is not CheckStatus.PASSED]
         missing = await target.missing_paths(request.transaction) if request.transaction else []
@@ -91,11 +98,9 @@ class VerifierAgent:
                 "run_id": message.run_id,
                 "live": True,
                 "transaction": request.transaction,
+                "created_at": self._clock.now(),
             }
             records.append({"kind": RecordKind.GENERATION, "data": generation})
-        if request.generation_ended is not None:
-            ended = {"generation": request.generation_ended, "reason": "rolled back"}
-            records.append({"kind": RecordKind.GENERATION_ENDED, "data": ended})
         return VerifyReply(checks=data), {"_records": records}
 
     async def _current(self, request: CurrentRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:

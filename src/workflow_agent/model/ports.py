@@ -219,7 +219,7 @@ class Target(Protocol):
     ) -> Mapping[str, Any]:
         """Take a committed transaction back and check that it is back.
 
-        Gives ``{restored, removed, kept, left, services, exact}``. Raises PathConflictError (by name, nothing
+        Gives ``{transaction, was, restored, removed, attributes, appended, owned, kept, services, left, exact}``. Raises PathConflictError (by name, nothing
         touched) and RollbackIncompleteError.
         """
         ...

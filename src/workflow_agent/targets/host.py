@@ -475,6 +475,7 @@ def _rolled_back(
     kinds = [operation.kind.value for operation in plan.operations]
     return {
         "transaction": plan.id,
+        "was": plan.state.value,
         "restored": kinds.count("exchange") + kinds.count("remove"),
         "removed": kinds.count("create"),
         "attributes": kinds.count("attributes"),
