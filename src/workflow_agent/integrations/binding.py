@@ -103,7 +103,7 @@ def bind_parameters(manifest: Manifest, given: Mapping[str, Any]) -> dict[str, A
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise ParameterError(
             f"{problems[0]['message']}{more}",
-            where=f"{manifest.name} › {problems[0]['parameter']}",  # noqa: RUF001 - how places are written
+            where=f"{manifest.name} › {problems[0]['parameter']}",
             hint=problems[0]["hint"],
             details={"errors": problems},
         )

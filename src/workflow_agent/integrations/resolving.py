@@ -268,7 +268,7 @@ def resolve(
     except ExpressionError as error:
         raise ManifestError(
             f"an expression of {manifest.name} failed: {error.message}",
-            where=f"{manifest.name} › {action}",  # noqa: RUF001 - how places are written
+            where=f"{manifest.name} › {action}",
             cause=error.where,
             hint=error.hint,
         ) from error
@@ -288,7 +288,7 @@ def _resolve(
     names["services"] = {
         entry.name: {"argv": list(entry.argv), "arguments": list(entry.argv[1:])} for entry in services
     }
-    where = f"{manifest.name} › {name}"  # noqa: RUF001 - how places are written
+    where = f"{manifest.name} › {name}"
     negative = _checks(manifest.negative_checks, names, where)
     return ResolvedAction(
         integration=manifest.name,
