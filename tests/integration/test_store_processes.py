@@ -9,14 +9,19 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from workflow_agent.model.errors import StoreError
+from workflow_agent.model.errors import InternalError, StoreError
 from workflow_agent.store import SqliteStore
 from workflow_agent.store.filelock import FileLock
-from workflow_agent.store.session import Limits
+from workflow_agent.store.session import Append, Limits
+from workflow_agent.store.writer import Writer
 from workflow_agent.testing import EventChain
+
+if TYPE_CHECKING:
+    from workflow_agent.store.encoding import EncodedEvent
 
 # Appends runs of its own, and in between events to one run that all processes share.
 HAMMER = """
@@ -271,3 +276,19 @@ def test_a_disk_that_is_full_while_rows_are_inserted_costs_that_batch_only(tmp_p
 
     assert ended.stderr == ""
     assert ended.stdout.split() == ["unreachable.store", "1", "0"]
+
+
+async def test_a_defect_inside_a_batch_leaves_nobody_waiting(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "x.db", Limits())
+    await writer.close()
+    await writer.start()
+    broken = Append("r-1", 0, cast("list[EncodedEvent]", [None]))
+
+    with pytest.raises(InternalError, match="defect") as caught:
+        await writer.append(broken)
+
+    assert "AttributeError" in (caught.value.cause or "")
+    with pytest.raises(StoreError, match="open it again"):
+        await writer.append(Append("r-1", 0, []))
+    await writer.close()
+    assert "alive=False" in repr(writer)

@@ -206,7 +206,8 @@ def _undone(db: Statements, event: Event, _record_id: int, data: Mapping[str, An
     _settle(db, data["run"])
 
 
-def _redone(db: Statements, _event: Event, _record_id: int, data: Mapping[str, Any]) -> None:
+def _redone(db: Statements, event: Event, _record_id: int, data: Mapping[str, Any]) -> None:
+    db.execute("undo_undoer", {"run": data["run"], "by": event.run_id})
     db.execute("redo_run", {"run": data["run"]})
     _settle(db, data["run"])
 

@@ -70,6 +70,9 @@ class Writer:
         except asyncio.CancelledError:
             self._queue.put(None)
             raise
+        except WorkflowAgentError:
+            self._thread.join()  # it has nothing left to do
+            raise
 
     async def append(self, append: Append) -> int:
         """Store an append; gives the new head when it is on disk. A cancelled caller does not undo it.

@@ -320,6 +320,27 @@ async def test_undoing_an_upgrade_brings_the_generation_before_back(store: Sqlit
     assert await live(store) == ["r-2"]
     redone = await store.history.run("r-2")
     assert (redone["status"], redone["undone_by"]) == ("succeeded", None)
+    undoer = await store.history.run("r-3")
+    assert (undoer["status"], undoer["undone_by"]) == ("rolled-back", "r-4")
+
+
+async def test_redoing_forgets_that_the_rollback_ended_the_generation(store: SqliteStore) -> None:
+    ended = (RecordKind.GENERATION_ENDED, {"generation": "r-1", "reason": "rolled back"})
+    await install(store, "r-1", generation("one"))
+    await install(store, "r-2", (RecordKind.UNDONE, {"run": "r-1"}), ended)
+    before = await live(store)
+
+    await install(store, "r-3", (RecordKind.REDONE, {"run": "r-1"}))
+
+    assert (before, await live(store)) == ([], ["r-1"])
+
+
+async def test_a_run_that_took_itself_back_can_be_redone(store: SqliteStore) -> None:
+    await install(store, "r-1", (RecordKind.UNDONE, {"run": "r-1"}))
+    await install(store, "r-2", (RecordKind.REDONE, {"run": "r-1"}))
+
+    run = await store.history.run("r-1")
+    assert (run["status"], run["undone_by"]) == ("succeeded", None)
 
 
 async def test_an_uninstall_ends_a_generation_and_undoing_it_brings_it_back(store: SqliteStore) -> None:
@@ -364,3 +385,10 @@ async def test_undoing_a_run_that_nobody_knows_changes_nothing(store: SqliteStor
     await install(store, "r-1", generation("one"), (RecordKind.UNDONE, {"run": "r-elsewhere"}))
 
     assert await live(store) == ["r-1"]
+
+
+async def test_more_records_than_a_page_holds_are_all_given(store: SqliteStore) -> None:
+    chain = EventChain("r-1")
+    await write(store, chain.created(), noted(chain, *[("note", {"n": number}) for number in range(1001)]))
+
+    assert [record.data["n"] for record in await store.history.records("r-1")] == list(range(1001))

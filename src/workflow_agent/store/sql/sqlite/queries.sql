@@ -185,6 +185,11 @@ UPDATE generations SET removed_by = :run_id, removed_reason = :reason WHERE run_
 -- A run was rolled back by another one.
 UPDATE runs SET status = 'rolled-back', undone_by = :by WHERE run_id = :run;
 
+-- name: undo_undoer
+-- The run that rolled :run back was itself taken back, by the run that brings :run in force again.
+UPDATE runs SET status = 'rolled-back', undone_by = :by
+WHERE run_id = (SELECT undone_by FROM runs WHERE run_id = :run) AND run_id <> :run;
+
 -- name: redo_run
 -- A rolled-back run is in force again, with the status that it had.
 UPDATE runs SET status = COALESCE(outcome, status), undone_by = NULL WHERE run_id = :run;
