@@ -78,8 +78,15 @@ def _texts(value: Any) -> str | None:
 
 
 def _mapping(value: Any) -> str | None:
-    good = isinstance(value, dict) and all(isinstance(key, str) for key in value)
-    return None if good else "a mapping"
+    return None if isinstance(value, dict) and _is_json(value) else "a mapping of JSON values"
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    return value is None or isinstance(value, str | int | float)
 
 
 def _arguments(value: Any) -> str | None:
@@ -177,11 +184,12 @@ def is_negative(spec: Mapping[str, Any]) -> bool:
 
 
 def describe(kind: str, spec: Mapping[str, Any]) -> str:
-    """Write what a check expects as one sentence."""
-    writer = _SENTENCES.get(kind)
-    if writer is None:
-        return f"{kind} {json.dumps(dict(spec), sort_keys=True, default=str)}"
-    subject, details = writer(spec)
+    """Write what a check expects as one sentence; one that is not valid is shown as it is."""
+    try:
+        validate_spec(kind, spec)
+    except ValidationError:
+        return f"{kind} {json.dumps(dict(spec), default=repr, skipkeys=True)}"
+    subject, details = _SENTENCES[kind](spec)
     return " ".join([subject, ", ".join(details)]) if details else subject
 
 

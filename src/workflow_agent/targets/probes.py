@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import UnreachableError, ValidationError
@@ -20,7 +21,7 @@ from workflow_agent.targets.probe_spec import describe, is_negative, validate_sp
 from workflow_agent.targets.programs import program_argv
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from workflow_agent.model.system import Check
 
@@ -123,8 +124,8 @@ class Prober:
     async def _look(self, check: Check, deadline: float) -> dict[str, Any]:
         """Make one attempt; failures to look become replies with `error`."""
         try:
-            validate_spec(check.kind, check.spec)
-            spec = json.loads(json.dumps(_plain(check.spec)))
+            spec = _plain(check.spec)
+            validate_spec(check.kind, spec)
             request = {"ask": "check", "kind": check.kind, "spec": spec}
             return await self._ask(request | {"limit_s": _attempt_limit(check, deadline - time.monotonic())})
         except (ValidationError, UnreachableError) as error:
@@ -159,9 +160,11 @@ def _attempt_limit(check: Check, left: float) -> float:
 
 
 def _plain(value: Any) -> Any:  # Any: JSON values, perhaps in read-only mappings and tuples
-    if hasattr(value, "items"):
+    if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
 
 
 def _result(check: Check, reply: Mapping[str, Any], attempts: int, duration_s: float) -> CheckResult:
@@ -171,7 +174,7 @@ def _result(check: Check, reply: Mapping[str, Any], attempts: int, duration_s: f
         kind=check.kind,
         status=CheckStatus.ERROR if "error" in reply else status,
         observed=str(reply["observed"]),
-        expected=describe(check.kind, check.spec),
+        expected=describe(check.kind, _plain(check.spec)),
         description=check.description,
         duration_s=round(duration_s, 6),
         attempts=attempts,
@@ -284,3 +287,6 @@ async def _end(process: asyncio.subprocess.Process, *, at_once: bool) -> None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
     await process.wait()
+    # asyncio would hold our end of the pipe until the program's dying child lets go of the other, and has
+    # no public way to say that nobody reads any more.
+    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001

@@ -108,8 +108,10 @@ def test_what_cannot_be_checked_is_refused(kind: str, spec: dict[str, Any], reas
         validate_spec(kind, spec)
 
 
-def test_an_unknown_kind_is_still_described() -> None:
+def test_what_is_not_valid_is_still_shown() -> None:
     assert describe("moon", {"phase": "full"}) == 'moon {"phase": "full"}'
+    assert describe("http", {"url": "http://h/", "header": [1]}) == 'http {"url": "http://h/", "header": [1]}'
+    assert describe("file", {"path": {1}}) == 'file {"path": "{1}"}'
 
 
 @pytest.mark.parametrize(
