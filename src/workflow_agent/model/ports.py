@@ -129,6 +129,10 @@ class History(Protocol):
         """List runs, newest first, each as `run` gives it."""
         ...
 
+    async def unfinished(self, target: str) -> list[dict[str, Any]]:
+        """List the runs on a target that have no end, oldest first: run_id, workflow."""
+        ...
+
     async def run(self, run_id: str) -> dict[str, Any]:
         """Give one run; raises NotFoundError.
 
@@ -219,7 +223,8 @@ class Target(Protocol):
     ) -> Mapping[str, Any]:
         """Take a committed transaction back and check that it is back.
 
-        Gives ``{transaction, was, restored, removed, attributes, appended, owned, kept, services, left, exact}``. Raises PathConflictError (by name, nothing
+        Gives ``{transaction, was, restored, removed, attributes, appended, owned, kept, services, left, exact}``.
+        Raises PathConflictError (by name, nothing
         touched) and RollbackIncompleteError.
         """
         ...

@@ -60,6 +60,10 @@ class SqliteHistory:
         filters = {"status": status, "integration": integration, "target": target, "action": action}
         return await self._reader.run(partial(_runs, "select_runs", filters | {"limit": limit}))
 
+    async def unfinished(self, target: str) -> list[dict[str, Any]]:
+        """List the runs on a target that have no end, oldest first, at most 1000: run_id, workflow."""
+        return await self._reader.run(lambda db: db.rows("select_unfinished", target=target, limit=_UNFINISHED))
+
     async def run(self, run_id: str) -> dict[str, Any]:
         """Give one run with its steps; raises NotFoundError. The keys are those of the port."""
         found = await self._reader.run(partial(_runs, "select_run", {"run_id": run_id}))

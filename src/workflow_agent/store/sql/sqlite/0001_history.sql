@@ -25,6 +25,7 @@ CREATE TABLE runs (
   finished_at   REAL
 );
 CREATE INDEX runs_newest ON runs (created_at, run_id);
+CREATE INDEX runs_unfinished ON runs (target, created_at) WHERE finished_at IS NULL;
 
 CREATE TABLE events (
   run_id  TEXT NOT NULL REFERENCES runs (run_id),

@@ -225,6 +225,12 @@ SELECT run_id, action, integration, version, target, status, changed, tier, erro
        workflow_hash, inputs, user, host, created_at, started_at, finished_at
 FROM runs WHERE run_id = :run_id;
 
+-- name: select_unfinished
+-- Ids and workflows of the runs on a target that have no end, oldest first.
+SELECT run_id, workflow FROM runs
+WHERE target = :target AND finished_at IS NULL
+ORDER BY created_at, run_id LIMIT :limit;
+
 -- name: select_runs
 -- Runs, newest first.
 SELECT run_id, action, integration, version, target, status, changed, tier, error, undoes, undone_by, workflow,

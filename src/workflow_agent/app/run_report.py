@@ -1,0 +1,71 @@
+"""A run as everybody reads it: the JSON of CONTRACTS, put together from history."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.model.event import RecordKind
+from workflow_agent.model.status import RunStatus
+
+if TYPE_CHECKING:
+    from workflow_agent.model.ports import History
+
+__all__ = ["report_run"]
+
+_ACTIONS = ("created", "modified", "deleted", "appended")
+
+
+async def report_run(history: History, run_id: str) -> dict[str, Any]:
+    """Describe one run.
+
+    Keys of the contract: run_id, action, integration, version, target, status, changed, tier, changes {created,
+    modified, deleted, appended, items}, checks, generation, rollback_command, started_at, finished_at; beside them
+    change_set, findings, services, steps, error, user, host, undoes, undone_by.
+
+    Raises:
+        NotFoundError: there is no such run.
+    """
+    run = await history.run(run_id)
+    by_kind: dict[str, list[dict[str, Any]]] = {}
+    for record in await history.records(run_id):
+        by_kind.setdefault(record.kind, []).append(dict(record.data))
+    change_set = _last(by_kind, RecordKind.CHANGE_SET) or {}
+    items = change_set.get("changes", [])
+    counts = Counter(item["action"] for item in items)
+    return {
+        **{key: run[key] for key in ("run_id", "action", "integration", "version", "target", "status")},
+        "changed": bool(run["changed"]),
+        "tier": run["tier"],
+        "changes": {action: counts[action] for action in _ACTIONS} | {"items": items},
+        "checks": _checks(by_kind, run),
+        "generation": _last(by_kind, RecordKind.GENERATION),
+        "rollback_command": _rollback_command(run),
+        "started_at": run["started_at"] or run["created_at"],
+        "finished_at": run["finished_at"],
+        "change_set": {key: value for key, value in change_set.items() if key != "changes"},
+        "findings": by_kind.get(RecordKind.FINDING, []),
+        "transaction": _last(by_kind, RecordKind.TRANSACTION),
+        "output": _last(by_kind, RecordKind.OUTPUT),
+        **{key: run[key] for key in ("steps", "error", "user", "host", "undoes", "undone_by", "workflow")},
+    }
+
+
+def _last(by_kind: dict[str, list[dict[str, Any]]], kind: RecordKind) -> dict[str, Any] | None:
+    records = by_kind.get(kind)
+    return records[-1] if records else None
+
+
+def _checks(by_kind: dict[str, list[dict[str, Any]]], run: dict[str, Any]) -> list[dict[str, Any]]:
+    """Results of the last look; of a failed one they travel in the error."""
+    failed = ((run["error"] or {}).get("details") or {}).get("checks")
+    return failed if failed is not None else by_kind.get(RecordKind.CHECK, [])
+
+
+def _rollback_command(run: dict[str, Any]) -> str | None:
+    """Give the exact command that takes the run back, where there is something to take back."""
+    done = run["status"] in {RunStatus.SUCCEEDED, RunStatus.NEEDS_ATTENTION}
+    if not (done and run["changed"]) or run["undone_by"] or run["action"] not in {"install", "rollback"}:
+        return None
+    target = "" if run["target"] == "host" else f" --target {run['target']}"
+    return f"workflow-agent rollback {run['run_id']}{target}"
