@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from workflow_agent.testing.lab import diff, digest
+from workflow_agent.testing.lab import diff, digest, grown_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,6 +135,23 @@ def test_created_and_deleted_names_are_told_with_their_folder(tree: Path) -> Non
     assert "created: /etc/new\\x0aline" in lines
     assert "deleted: /etc/pipe" in lines
     assert any(line.startswith("changed: /etc: mtime_ns") for line in lines)
+
+
+def test_only_logs_that_kept_all_they_had_count_as_grown(tree: Path) -> None:
+    logs = tree / "var/log"
+    logs.mkdir(parents=True)
+    for name in ("appended", "rewritten", "shortened", "opened", "same"):
+        (logs / name).write_text("one\ntwo\n")
+    before = digest(tree)
+
+    (logs / "appended").write_text("one\ntwo\nthree\n")
+    (logs / "rewritten").write_text("ONE\ntwo\nthree\n")
+    (logs / "shortened").write_text("one\n")
+    (logs / "opened").write_text("one\ntwo\nthree\n")
+    (logs / "opened").chmod(0o777)
+    (tree / "etc/passwd").write_text("root\nmallory\n")
+
+    assert grown_logs(tree, before, digest(tree)) == ["/var/log/appended"]
 
 
 @needs_root

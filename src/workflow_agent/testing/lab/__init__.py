@@ -6,8 +6,8 @@ hands, ``digest`` reads and compares all files, ``setup`` installs what a fresh 
 
 from __future__ import annotations
 
-from workflow_agent.testing.lab.digest import FileRecord, diff, digest
+from workflow_agent.testing.lab.digest import FileRecord, diff, digest, grown_logs
 from workflow_agent.testing.lab.host import LabHost, LabProcess
 from workflow_agent.testing.lab.image import LabKind, base_image
 
-__all__ = ["FileRecord", "LabHost", "LabKind", "LabProcess", "base_image", "diff", "digest"]
+__all__ = ["FileRecord", "LabHost", "LabKind", "LabProcess", "base_image", "diff", "digest", "grown_logs"]

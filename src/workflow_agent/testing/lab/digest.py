@@ -11,17 +11,17 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from workflow_agent.model.system import escape_path
+from workflow_agent.model.system import escape_path, unescape_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["EXCLUDED", "FileRecord", "diff", "digest"]
+__all__ = ["EXCLUDED", "FileRecord", "diff", "digest", "grown_logs"]
 
 EXCLUDED = ("/proc", "/sys", "/dev", "/run", "/tmp", "/.workflow-agent")  # noqa: S108  # names inside the target
 
@@ -108,6 +108,29 @@ def diff(before: Mapping[str, FileRecord], after: Mapping[str, FileRecord]) -> l
     return lines
 
 
+def grown_logs(
+    root: Path | str, before: Mapping[str, FileRecord], after: Mapping[str, FileRecord], *, below: str = "/var/log/"
+) -> list[str]:
+    """Name the logs that were only appended to: what was there is still there, byte for byte, and all else is equal.
+
+    Args:
+        root: The folder that `after` was read from, still as it was then.
+        before: The earlier reading.
+        after: The later reading.
+        below: Only names that begin with this are considered.
+    """
+    base = os.fsencode(os.fspath(root)).rstrip(b"/")
+    return [
+        name
+        for name, old in sorted(before.items())
+        if name.startswith(below)
+        and (new := after.get(name)) is not None
+        and new.size > old.size
+        and replace(new, size=old.size, mtime_ns=old.mtime_ns, content=old.content) == old
+        and _content(base + unescape_path(name), old.size) == old.content
+    ]
+
+
 def _differences(old: FileRecord, new: FileRecord) -> Iterator[str]:
     for field in fields(FileRecord):
         one, other = getattr(old, field.name), getattr(new, field.name)
@@ -180,12 +203,27 @@ def _open_and_read(path: bytes, *, regular: bool) -> tuple[str, int]:
             flags = int.from_bytes(fcntl.ioctl(number, _FS_IOC_GETFLAGS, bytes(8))[:4], "little")
         if not regular:
             return "", flags & _SETTABLE_FLAGS
-        found = hashlib.blake2b(digest_size=32)  # twice as fast as SHA-256 where the processor has no help for it
-        while block := os.read(number, _BLOCK):
-            found.update(block)
-        return found.hexdigest(), flags & _SETTABLE_FLAGS
+        return _hash(number), flags & _SETTABLE_FLAGS
     finally:
         os.close(number)
+
+
+def _content(path: bytes, size: int) -> str:
+    """Hash the first bytes of a file."""
+    number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return _hash(number, size)
+    finally:
+        os.close(number)
+
+
+def _hash(number: int, size: int | None = None) -> str:
+    found = hashlib.blake2b(digest_size=32)  # twice as fast as SHA-256 where the processor has no help for it
+    left = size if size is not None else 1 << 62
+    while block := os.read(number, min(_BLOCK, left)):
+        found.update(block)
+        left -= len(block)
+    return found.hexdigest()
 
 
 def _attributes(path: bytes) -> tuple[tuple[str, bytes], ...]:
