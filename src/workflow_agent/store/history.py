@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["SqliteHistory"]
 
 _CANDIDATES: Final = 10
+#: Runs without an end that one question gives.
+_UNFINISHED: Final = 1000
 _LAST_CHARACTER: Final = chr(0x10FFFF)
 
 
