@@ -74,6 +74,20 @@ async def test_runs_are_listed_newest_first_and_filtered(store: SqliteStore) -> 
     assert (await store.history.runs(status="running"))[0] == await store.history.run("r-1")
 
 
+async def test_runs_without_an_end_are_listed_oldest_first(store: SqliteStore) -> None:
+    await make(store, "r-1", 5.0, target="host")
+    await make(store, "r-2", 3.0, target="host")
+    await make(store, "r-3", 4.0, target="docker:web")
+    await make(store, "r-4", 1.0, target="host")
+    chain = EventChain("r-4")
+    chain.created()
+    await store.journal.append("r-4", 1, [chain.finished()])
+
+    found = await store.history.unfinished("host")
+
+    assert found == [{"run_id": "r-2", "workflow": "install"}, {"run_id": "r-1", "workflow": "install"}]
+
+
 async def test_looking_at_nothing_makes_nothing_and_starts_no_thread(tmp_path: Path) -> None:
     threads = threading.active_count()
     store = SqliteStore.open_read_only(tmp_path / "none")
@@ -83,6 +97,7 @@ async def test_looking_at_nothing_makes_nothing_and_starts_no_thread(tmp_path: P
     assert await store.history.records("r-1") == []
     assert await store.history.generations("host") == []
     assert await store.history.latest_transaction("host") is None
+    assert await store.history.unfinished("host") == []
     with pytest.raises(NotFoundError):
         await store.history.resolve("r-1")
     assert threading.active_count() == threads
