@@ -115,7 +115,7 @@ class RollbackRequest(TransactionRequest):
 
 
 class RollbackReply(Reply):
-    """What went back, what went, what stayed. `was` is the transaction's state before: captured, committed …"""
+    """What went back, what went, what stayed. `was` is the transaction's state before, such as committed."""
 
     transaction: str
     was: str

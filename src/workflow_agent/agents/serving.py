@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict
 from pydantic import ValidationError as PydanticError
 
 from workflow_agent.model.errors import InterruptedRunError, ValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from workflow_agent.model.message import Message
     from workflow_agent.model.ports import Bus, Subscription
@@ -60,8 +64,16 @@ class Agent(Protocol):
 
 
 def plain(value: Any) -> Any:  # Any: a value of the model, and its JSON form
-    """Turn dataclasses, enums and tuples into JSON values."""
-    return TypeAdapter(type(value)).dump_python(value, mode="json")
+    """Turn dataclasses, enums, tuples, mappings and paths into JSON values."""
+    if dataclasses.is_dataclass(value):
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, PurePath) else value
 
 
 @dataclass(slots=True)

@@ -147,10 +147,12 @@ class HostTarget:
         """Take the target for a run and settle what a crash left; raises TargetLockedError."""
         self._require_root()
         folders, lock, _ = self._open()
+        if lock.holder == run_id:
+            return
         await self._blocking(folders.ensure_state_folder, b"/")
         await lock.acquire(run_id, wait_s=wait_s)
         try:
-            await self._finish(self._settle)
+            await self._finish(lambda: self._settle(run_id))
         except BaseException:
             lock.release(run_id)
             raise
@@ -163,8 +165,8 @@ class HostTarget:
                 locks.release()
             lock.release(run_id)
 
-    def _settle(self) -> None:
-        """Undo what was interrupted; forget captures whose run is gone. The lock is held: nobody else works."""
+    def _settle(self, run_id: str) -> None:
+        """Undo what was interrupted; forget captures of other runs. The lock is held: nobody else works."""
         folders = self._folders
         for transaction in folders.ids():
             try:
@@ -173,6 +175,8 @@ class HostTarget:
                 continue  # damaged: kept for a person, every command that needs it says so
             except NotFoundError:
                 state = None
+            if state is TransactionState.CAPTURED and transaction.startswith(run_id):
+                continue  # the run was resumed and goes on with it
             self._settle_one(transaction, state)
 
     def _settle_one(self, transaction: str, state: TransactionState | None) -> None:
