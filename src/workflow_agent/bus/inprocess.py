@@ -157,8 +157,6 @@ class InProcessBus:
             await self._give_up(deliveries)
             raise _too_late(message) from None
         except asyncio.CancelledError:
-            if not reply.cancelled():
-                reply.exception()  # it came in the same moment; look at it, or asyncio complains
             await self._give_up(deliveries)
             raise
         finally:
@@ -263,8 +261,6 @@ def _leave(delivery: Delivery) -> None:
     assert room is not None
     if room.cancel() or room.cancelled():
         delivery.withdraw()
-    else:
-        room.exception()  # look at it, or asyncio complains of those that were not awaited
 
 
 def _set_timer(
