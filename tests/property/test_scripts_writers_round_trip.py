@@ -197,7 +197,8 @@ INI_NAMES = st.text(string.ascii_letters + string.digits + "_.-", min_size=1, ma
 def test_ini_values_are_what_a_plain_reader_sees(values: dict[str, dict[str, str]]) -> None:
     with contextlib.suppress(ValidationError):
         text = write_config("ini", values)
-        section, seen = "", {name: {} for name in values}  # type: dict[str, dict[str, str]]
+        section = ""
+        seen: dict[str, dict[str, str]] = {name: {} for name in values}
         for line in filter(None, text.split("\n")):
             if line.startswith("["):
                 section = line[1:-1]
