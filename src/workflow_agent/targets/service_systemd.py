@@ -5,6 +5,7 @@ Source: systemctl(1), org.freedesktop.systemd1(5).
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import ServiceFailedError, UnreachableError
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
     #: Property name to text, as `systemctl show` prints it.
     Properties: TypeAlias = Mapping[str, str]
 
-__all__ = ["Systemd", "in_unit", "is_enabled", "is_masked", "trouble_of", "unit_name"]
+__all__ = ["Systemd", "in_unit", "is_enabled", "is_masked", "reload_program", "trouble_of", "unit_name"]
 
 _PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,UnitFileState,Type,MainPID,ControlGroup,NRestarts,NeedDaemonReload,"
-    "Result,CanReload,ExecMainStatus"
+    "Result,CanReload,ExecReload,ExecMainStatus"
 )
 _SUFFIXES = (".service", ".socket", ".timer", ".path", ".target", ".mount", ".slice", ".scope", ".device")
+_PROGRAM = re.compile(r"\bpath=(\S+)")
 _QUERY_S = 30.0
 _STATUS_LINES = "20"
 _ENABLED = {
@@ -54,6 +56,14 @@ def is_masked(properties: Properties) -> bool:
     """Whether a unit cannot be started by anybody."""
     masked = ("masked", "masked-runtime")
     return properties.get("UnitFileState") in masked or properties.get("LoadState") == "masked"
+
+
+def reload_program(properties: Properties) -> str | None:
+    """Give the program that reloads a unit; None when the unit cannot reload or does it without a program."""
+    if properties.get("CanReload") != "yes":
+        return None
+    found = _PROGRAM.search(properties.get("ExecReload", ""))
+    return found[1] if found else None
 
 
 def in_unit(process: RunningProcess, control_group: str) -> bool:
@@ -126,6 +136,11 @@ class Systemd:
             hint=f"look with `systemctl status {name}`",
             details={"service": name, "output": result.last_lines(20)},
         )
+
+    async def stop(self, name: str, *, timeout_s: float) -> LiveResult:
+        """Stop a unit and forget that it failed, else it stays listed for ever, also after its files are gone."""
+        script = 'systemctl stop -- "$1"; code=$?; systemctl reset-failed -- "$1" 2>/dev/null; exit $code'
+        return await run_live(self._pid, ("sh", "-c", script, "sh", unit_name(name)), timeout_s=timeout_s)
 
     async def reload_units(self) -> None:
         """Let systemd read its unit files again.

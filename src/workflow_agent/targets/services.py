@@ -22,6 +22,7 @@ from workflow_agent.targets.live import run_live
 from workflow_agent.targets.service_processes import (
     RunningProcess,
     end_processes,
+    executable_of,
     is_running,
     wait_until_gone,
 )
@@ -33,7 +34,7 @@ from workflow_agent.targets.service_state import (
     StopNeed,
     StopOutcome,
 )
-from workflow_agent.targets.service_systemd import unit_name
+from workflow_agent.targets.service_systemd import reload_program
 from workflow_agent.targets.service_view import ServiceView, as_service, failure
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ _CHANGE_S = 60.0
 _SETTLE_S = 0.3
 _AFTER_STOP_S = 1.0
 _AFTER_RELOAD_S = 0.1
-_IDLE = ("inactive", "failed")
+_IDLE = "inactive"
 
 
 class ServiceControl:
@@ -141,14 +142,10 @@ class ServiceControl:
         processes = await self._view.processes()
         state = self._view.state(one, unit, processes)
         mine = self._view.attributed(one, unit, processes)
-        is_unit = state.kind is ServiceKind.SYSTEMD
         busy = bool(mine) or state.kind is ServiceKind.SUPERVISED
-        busy = busy or (is_unit and unit is not None and unit.get("ActiveState") not in _IDLE)
+        busy = busy or (unit is not None and unit.get("ActiveState", _IDLE) != _IDLE)
         if busy:
             await self._stop_by_init(one, state, timeout_s=timeout_s)
-        if is_unit:
-            # Else a failed unit stays listed for ever, also after its files are gone.
-            await self._view.systemd.call("reset-failed", "--", unit_name(one.name), timeout_s=_CHANGE_S)
         needed = await self._prove_gone(one, unit, mine)
         if needed is StopNeed.NOTHING and busy:
             needed = StopNeed.INIT
@@ -157,7 +154,7 @@ class ServiceControl:
     async def _stop_by_init(self, service: Service, state: ServiceState, *, timeout_s: float) -> None:
         await stop_supervisor(self._view, service.name)
         if state.kind is ServiceKind.SYSTEMD:
-            await self._view.systemd.call("stop", "--", unit_name(service.name), timeout_s=timeout_s)
+            await self._view.systemd.stop(service.name, timeout_s=timeout_s)
         elif state.kind is ServiceKind.SYSVINIT and service.sysvinit:
             await self._view.scripts.call(service.name, "stop", timeout_s=timeout_s)
 
@@ -197,8 +194,8 @@ class ServiceControl:
     async def reload(self, service: Service) -> None:
         """Let a running service read its configuration again.
 
-        A unit that can reload does; else `service.reload` is a signal (``HUP``) for its main processes,
-        a command, or ``restart``, which is also what happens without it.
+        A unit that can reload does, if the program that it needs exists; else `service.reload` is a signal
+        (``HUP``) for its main processes, a command, or ``restart``, which is also what happens without it.
 
         Raises:
             ServiceFailedError: It does not run, refuses, or ends over it.
@@ -208,13 +205,18 @@ class ServiceControl:
             raise failure(service, "there is no process that could read its configuration again", "")
         if state.kind is ServiceKind.SYSTEMD:
             unit = (await self._view.systemd.show([service.name]))[service.name]
-            if unit.get("CanReload") == "yes":
+            program = reload_program(unit)
+            # Many units reload with /bin/kill, which a minimal system does not have.
+            if unit.get("CanReload") == "yes" and (program is None or self._exists(program)):
                 await self._view.systemd.change("reload", service.name, timeout_s=_CHANGE_S)
                 return
         if not service.reload or service.reload == "restart":
             await self.restart(service)
             return
         await self._reload_by(service, service.reload, state.main_pids)
+
+    def _exists(self, program: str) -> bool:
+        return executable_of(self._view.pid, program).inode is not None
 
     async def _reload_by(self, service: Service, way: str, main_pids: Iterable[int]) -> None:
         number = _signal(way)
