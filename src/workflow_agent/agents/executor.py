@@ -110,7 +110,7 @@ class RollbackRequest(TransactionRequest):
     keep: list[str] = Field(default_factory=list)
     keep_data: bool = False
     plan_only: bool = False
-    undoes: str | None = None
+    undoes: list[str] = Field(default_factory=list)
     wait_s: float = 0.0
 
 
@@ -231,8 +231,7 @@ class ExecutorAgent:
         special: dict[str, Any] = {}
         if not request.plan_only:
             records = [_transaction_record(request.transaction, "rolled-back", request.target)]
-            if request.undoes is not None:
-                records.append({"kind": RecordKind.UNDONE, "data": {"run": request.undoes}})
+            records += [{"kind": RecordKind.UNDONE, "data": {"run": run}} for run in request.undoes]
             special = {"_records": records, "_changed": True}
         return RollbackReply(**result), special
 

@@ -66,9 +66,15 @@ class LocateRequest(Request):
 
 
 class LocateReply(Reply):
-    """Which transaction goes back (`undo`) or comes again (`redo`), and how to look whether it did."""
+    """Which transaction goes back (`undo`) or comes again (`redo`), and how to look whether it did.
+
+    `run` is the run that is taken back, `source` the one whose transaction it is about, `undoes` both where a
+    rollback ends more than one run.
+    """
 
     run: str
+    source: str
+    undoes: list[str]
     direction: str
     transaction: str
     integration: str | None
@@ -129,7 +135,7 @@ class KnowledgeAgent:
                 multiline=[f"parameters.{name}" for name, spec in manifest.parameters.items() if spec.multiline],
                 **_resolved(resolved),
             ),
-            {},
+            _subject(manifest.name, manifest.version),
         )
 
     def _manifest(self, name: str) -> Manifest:
@@ -141,17 +147,19 @@ class KnowledgeAgent:
 
     async def _locate(self, request: LocateRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
         run = await self._run_to_undo(request)
-        direction = "undo"
-        source = run
-        if run["undoes"]:  # a rollback is taken back by doing again what it undid
-            direction = "redo"
-            source = await self._history.run(run["undoes"])
+        source, depth = run, 0
+        while source["undoes"]:  # a rollback is taken back by doing again what it undid, and so on
+            source = await self._history.run(source["undoes"])
+            depth += 1
+        direction = "redo" if depth % 2 else "undo"
         transaction = await self._transaction(source["run_id"])
         lookup = await self._output(source["run_id"], "lookup")
         generation = await self._history.records(source["run_id"], RecordKind.GENERATION)
         return (
             LocateReply(
                 run=run["run_id"],
+                source=source["run_id"],
+                undoes=list(dict.fromkeys([source["run_id"], run["run_id"]])),
                 direction=direction,
                 transaction=transaction,
                 integration=source["integration"],
@@ -164,7 +172,7 @@ class KnowledgeAgent:
                 generation=dict(generation[-1].data) if generation else None,
                 tier=source["tier"] or "exact",
             ),
-            {},
+            _subject(source["integration"], source["version"]),
         )
 
     async def _run_to_undo(self, request: LocateRequest) -> dict[str, Any]:
@@ -209,6 +217,12 @@ class KnowledgeAgent:
                 output = event.data["output"]
                 return dict(output) if output else {}
         return {}
+
+
+def _subject(integration: str | None, version: str | None) -> dict[str, Any]:
+    """Tell history what the run is about, by its real name."""
+    data = {"integration": integration, "version": version}
+    return {"_records": [{"kind": RecordKind.SUBJECT, "data": data}]}
 
 
 def _resolved(resolved: ResolvedAction) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class EventType(StrEnum):
 class RecordKind(StrEnum):
     """Kinds of records that an agent's reply may carry into history (see ``docs/history.md``)."""
 
+    SUBJECT = "subject"  # {"integration", "version"}: what the run is about
     SCRIPT = "script"  # text with secrets masked, its provenance and hash
     FINDING = "finding"  # of the validator
     OUTPUT = "output"  # {"path": artifact, "bytes": n, "truncated": bool, "tail": [lines]}

@@ -201,12 +201,19 @@ def _generation_ended(db: Statements, event: Event, _record_id: int, data: Mappi
     _settle(db, generation)
 
 
+def _subject(db: Statements, event: Event, _record_id: int, data: Mapping[str, Any]) -> None:
+    names = {"integration": data["integration"], "version": data["version"]}
+    db.execute("set_subject", names | {"run_id": event.run_id})
+
+
 def _undone(db: Statements, event: Event, _record_id: int, data: Mapping[str, Any]) -> None:
     db.execute("undo_run", {"run": data["run"], "by": event.run_id})
+    db.execute("set_undoes", {"run": data["run"], "by": event.run_id})
     _settle(db, data["run"])
 
 
 def _redone(db: Statements, event: Event, _record_id: int, data: Mapping[str, Any]) -> None:
+    db.execute("set_undoes_undoer", {"run": data["run"], "by": event.run_id})
     db.execute("undo_undoer", {"run": data["run"], "by": event.run_id})
     db.execute("redo_run", {"run": data["run"]})
     _settle(db, data["run"])
@@ -226,6 +233,7 @@ _RECORD_RULES: Final[Mapping[str, _RecordRule]] = {
     RecordKind.TRANSACTION: _transaction,
     RecordKind.GENERATION: _generation,
     RecordKind.GENERATION_ENDED: _generation_ended,
+    RecordKind.SUBJECT: _subject,
     RecordKind.UNDONE: _undone,
     RecordKind.REDONE: _redone,
 }

@@ -185,6 +185,18 @@ UPDATE generations SET removed_by = :run_id, removed_reason = :reason WHERE run_
 -- A run was rolled back by another one.
 UPDATE runs SET status = 'rolled-back', undone_by = :by WHERE run_id = :run;
 
+-- name: set_undoes
+-- The run :by rolled :run back.
+UPDATE runs SET undoes = :run WHERE run_id = :by;
+
+-- name: set_undoes_undoer
+-- The run :by takes back the run that rolled :run back.
+UPDATE runs SET undoes = (SELECT undone_by FROM runs WHERE run_id = :run) WHERE run_id = :by;
+
+-- name: set_subject
+-- What a run is about, once that is known by its real name.
+UPDATE runs SET integration = :integration, version = :version WHERE run_id = :run_id;
+
 -- name: undo_undoer
 -- The run that rolled :run back was itself taken back, by the run that brings :run in force again.
 UPDATE runs SET status = 'rolled-back', undone_by = :by
