@@ -18,6 +18,7 @@ _SYS_OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
 _READ_LIMIT = 8 << 20
+_PIECE = 64 << 10
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -94,7 +95,11 @@ def read_in_root(root_fd: int, path: str | bytes, *, limit: int = _READ_LIMIT) -
         OSError: It cannot be opened, or it is no regular file (a FIFO would block for ever).
     """
     descriptor = open_in_root(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    with os.fdopen(descriptor, "rb") as stream:
+    content = bytearray()
+    with os.fdopen(descriptor, "rb", buffering=0) as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(22, "not a regular file", os.fsdecode(path))
-        return stream.read(limit)
+        # In pieces: one read of the whole limit would reserve that much for every little file.
+        while len(content) < limit and (piece := stream.read(min(_PIECE, limit - len(content)))):
+            content += piece
+    return bytes(content)

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _READ_LIMIT = 64 << 20
+_PIECE = 64 << 10
 _TCP_LISTEN = "0A"
 _UDP_UNCONNECTED = "07"
 _DELETED = " (deleted)"
@@ -65,8 +66,12 @@ class Listener(NamedTuple):
 
 def read_bytes(path: str, limit: int = _READ_LIMIT) -> bytes:
     """Read at most `limit` bytes of a file; raises OSError."""
-    with open(path, "rb") as stream:
-        return stream.read(limit)
+    # In pieces: one read of the whole limit would reserve that much for every little file of procfs.
+    content = bytearray()
+    with open(path, "rb", buffering=0) as stream:
+        while len(content) < limit and (piece := stream.read(min(_PIECE, limit - len(content)))):
+            content += piece
+    return bytes(content)
 
 
 def account_names(path: str) -> dict[int, str]:

@@ -44,11 +44,16 @@ def listening(address: str = "127.0.0.1", kind: int = socket.SOCK_STREAM) -> Ite
 
 
 @contextmanager
-def serving(talk: Callable[[socket.socket], None], address: str = "127.0.0.1") -> Iterator[int]:
-    """Let `talk` handle each connection after the request's header was read; gives the port."""
+def serving(
+    talk: Callable[[socket.socket], None], address: str = "127.0.0.1", requests: list[bytes] | None = None
+) -> Iterator[int]:
+    """Let `talk` handle each connection after the request's header was read; gives the port.
+
+    The headers are kept in `requests`.
+    """
     with listening(address) as waiting:
         stopped = threading.Event()
-        thread = threading.Thread(target=_accept, args=(waiting, talk, stopped))
+        thread = threading.Thread(target=_accept, args=(waiting, talk, stopped, requests))
         thread.start()
         try:
             yield int(waiting.getsockname()[1])
@@ -58,7 +63,12 @@ def serving(talk: Callable[[socket.socket], None], address: str = "127.0.0.1") -
             thread.join()
 
 
-def _accept(waiting: socket.socket, talk: Callable[[socket.socket], None], stopped: threading.Event) -> None:
+def _accept(
+    waiting: socket.socket,
+    talk: Callable[[socket.socket], None],
+    stopped: threading.Event,
+    requests: list[bytes] | None,
+) -> None:
     while not stopped.is_set():
         with suppress(OSError):
             connection, _ = waiting.accept()
@@ -67,6 +77,8 @@ def _accept(waiting: socket.socket, talk: Callable[[socket.socket], None], stopp
                 request = b""
                 while b"\r\n\r\n" not in request and (data := connection.recv(65536)):
                     request += data
+                if requests is not None:
+                    requests.append(request)
                 talk(connection)
 
 
