@@ -63,8 +63,10 @@ class PackageLocks:
             raise
 
     async def _take(self, path: bytes, deadline: float) -> None:
+        # flock needs no write access, and to have debconf's database open for writing would refuse its exchange.
+        flags = os.O_RDWR if path in _RECORD_LOCKS else os.O_RDONLY
         try:
-            descriptor = open_beneath(self._root_fd, path, os.O_RDWR)
+            descriptor = open_beneath(self._root_fd, path, flags)
         except OSError as error:
             if error.errno in {errno.ENOENT, errno.ENOTDIR}:
                 return  # this package system is not there
