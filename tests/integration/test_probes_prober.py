@@ -309,6 +309,59 @@ async def test_a_target_that_is_gone_is_an_error(tmp_path: Path) -> None:
     assert "cannot enter the target" in result.observed
 
 
+async def test_cancelling_the_start_leaves_nothing_behind(prober: Prober) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await prober.hostname()
+
+    assert _program_pids() == []
+    assert await prober.hostname() == os.uname().nodename
+
+
+_WITHOUT_IPV6 = """
+import fcntl, socket, struct
+from workflow_agent.targets.linux import CLONE_NEWNET, unshare
+unshare(CLONE_NEWNET)
+open("/proc/sys/net/ipv6/conf/all/disable_ipv6", "w").write("1")
+with socket.socket() as any_socket:  # SIOCSIFFLAGS: the loopback device is up
+    fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH14x", b"lo", 1))
+server = socket.create_server(("127.0.0.1", 8080))
+print("ready", flush=True)
+while True:
+    connection, _ = server.accept()
+    connection.recv(9999)
+    connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nup 1\\n")
+    connection.close()
+"""
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root")
+async def test_a_network_without_ipv6_is_probed_over_ipv4() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _WITHOUT_IPV6, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout is not None
+    prober = Prober(process.pid)
+    try:
+        assert await process.stdout.readline() == b"ready\n"
+        results = await prober.check(
+            [
+                _check("port", port=8080, protocol="tcp"),
+                _check("metric", url="http://localhost:8080/", name="up", equals=1),
+                _check("http", url="http://[::1]:8080/", timeout_s=0.1),
+                _check("port", port=8080, protocol="tcp", address="::1", open=False),
+            ]
+        )
+    finally:
+        await prober.close()
+        process.kill()
+        await process.communicate()
+
+    passed, failed = CheckStatus.PASSED, CheckStatus.FAILED
+    assert [result.status for result in results] == [passed, passed, failed, passed], results
+
+
 async def test_a_snapshot_shows_what_came_and_went(prober: Prober) -> None:
     before = await prober.snapshot()
     with _running("sleep", "60") as process:

@@ -11,6 +11,7 @@ import ipaddress
 import re
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ from workflow_agent.model.errors import UnreachableError, ValidationError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["HttpAnswer", "addresses_of", "connect", "fetch"]
+__all__ = ["HttpAnswer", "addresses_of", "connect", "fetch", "parse_hosts"]
 
 BODY_LIMIT = 8 << 20
 HEADER_LIMIT = 64 << 10
@@ -27,6 +28,7 @@ _CHUNK_LINE_LIMIT = 1024
 _CONNECT_LIMIT_S = 2.0
 _RECEIVE = 64 << 10
 _MAX_INTERIM = 8
+_HOSTS_LIMIT = 1 << 20
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\r\n]*)?")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f]")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
@@ -87,19 +89,21 @@ def addresses_of(host: str) -> list[str]:
 
 
 def _hosts_file(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    found = []
     try:
         with open("/etc/hosts", encoding="utf-8", errors="replace") as stream:
-            lines = stream.read(1 << 20).splitlines()
+            return parse_hosts(stream.read(_HOSTS_LIMIT), host)
     except OSError:
         return []
-    for line in lines:
-        address, *names = line.partition("#")[0].split() or [""]
-        if host in (name.lower() for name in names):
-            try:
+
+
+def parse_hosts(text: str, host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Find a lower-case name in the text of `/etc/hosts`; lines that are not in its form are skipped."""
+    found = []
+    for line in text.splitlines():
+        address, *names = line.partition("#")[0].lower().split() or [""]
+        if host in names:
+            with suppress(ValueError):
                 found.append(ipaddress.ip_address(address))
-            except ValueError:
-                continue
     return found
 
 

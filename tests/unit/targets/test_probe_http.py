@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from workflow_agent.model.errors import UnreachableError, ValidationError
-from workflow_agent.targets.probe_http import HttpAnswer, addresses_of, fetch
+from workflow_agent.targets.probe_http import HttpAnswer, addresses_of, fetch, parse_hosts
 
 if TYPE_CHECKING:
     from tests.unit.targets.probe_servers import IPV6, answering, endless, free_port, http, listening, serving
@@ -146,6 +148,31 @@ def test_names_come_from_the_hosts_file_or_not_at_all() -> None:
     assert addresses_of("127.0.0.9") == ["127.0.0.9"]
     with pytest.raises(UnreachableError, match="no name service"):
         addresses_of("no-such-name.invalid")
+
+
+def test_the_hosts_file_is_read_line_by_line() -> None:
+    text = "127.0.0.1 localhost\n::1 Web.local web # web2\n10.0.0.1\tweb\nnonsense web\n\n# 10.0.0.2 web\n"
+
+    assert [str(address) for address in parse_hosts(text, "web")] == ["::1", "10.0.0.1"]
+    assert [str(address) for address in parse_hosts(text, "web.local")] == ["::1"]
+    assert parse_hosts(text, "we") == parse_hosts(text, "web2") == []
+
+
+def test_every_address_that_did_not_answer_is_told() -> None:
+    with pytest.raises(UnreachableError) as caught:
+        _fetch(free_port(), host="localhost")
+
+    first, second = (caught.value.cause or "").split("; ")
+    assert first == "127.0.0.1: Connection refused"
+    assert second.startswith("::1: ")
+
+
+def test_a_server_that_breaks_the_connection_is_told() -> None:
+    def reset(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with serving(reset) as port, pytest.raises(UnreachableError, match="connection broke"):
+        _fetch(port)
 
 
 @pytest.mark.parametrize(
