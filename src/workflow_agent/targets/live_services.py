@@ -14,7 +14,6 @@ from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.operations import OperationKind
 from workflow_agent.targets.service_processes import end_processes
-from workflow_agent.targets.service_state import ServiceKind, ServiceState
 from workflow_agent.targets.services import ServiceControl
 
 if TYPE_CHECKING:
@@ -112,18 +111,16 @@ class LiveServices:
             await end_processes(left, grace_s=_GRACE_S)
 
     async def restore(self, record: Mapping[str, Any], root_fd: int) -> list[Mapping[str, Any]]:
-        """Put services back as recorded, after their files are back."""
+        """Start again what ran before, after the files are back; whether it is enabled or masked is files, too."""
         before = record.get("before", {})
         if not before:
             return []
         await self._control.reload_units()
         restored: list[Mapping[str, Any]] = []
         for name, entry in before.items():
-            state = _state(entry["state"])
-            if state.kind is ServiceKind.ABSENT:
-                continue
-            await self._control.restore(state, _service(entry["service"]))
-            restored.append({"service": name, "action": "restored", "active": state.active})
+            if entry["state"]["active"]:
+                await self._control.start(_service(entry["service"]), units_changed=True)
+                restored.append({"service": name, "action": "started again"})
         for path in sorted(record.get("created_directories", ()), reverse=True):
             _remove_if_empty(root_fd, os.fsencode(path))
         return restored
@@ -140,10 +137,6 @@ def _brought(tree: LiveTree, operation: Operation) -> Iterable[Any]:
 def _service(data: Mapping[str, Any]) -> Service:
     fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
     return Service(**fields)
-
-
-def _state(data: Mapping[str, Any]) -> ServiceState:
-    return ServiceState(**{**data, "kind": ServiceKind(data["kind"]), "main_pids": tuple(data["main_pids"])})
 
 
 def _remove_if_empty(root_fd: int, path: bytes) -> None:
