@@ -161,11 +161,13 @@ async def test_a_pid_file_names_the_process_unless_it_is_older(lab_plain: LabHos
     init_script(lab_plain, start=f"{DAEMON} 1000 & echo $! >/run/daemon.pid")
     await control.start(daemon())
     fresh = (await control.state(["daemon"]))["daemon"]
+    suffixed = (await control.state(["daemon.service"]))["daemon.service"]
 
     lab_plain.run(["touch", "-d", "2001-01-01", "/run/daemon.pid"])
     stale = (await control.state(["daemon"]))["daemon"]
 
     assert (fresh.active, list(fresh.main_pids)) == (True, daemons(lab_plain))
+    assert (suffixed.kind, suffixed.main_pids) == (fresh.kind, fresh.main_pids)
     assert not stale.active
     assert (await control.stop("daemon")).needed is StopNeed.NOTHING
     assert len(daemons(lab_plain)) == 1

@@ -47,6 +47,11 @@ def pid_file_candidates(name: str, script: str) -> list[str]:
     return list(dict.fromkeys([*paths, f"/run/{own}.pid", f"/run/{name}.pid", f"/run/{name}/{name}.pid"]))
 
 
+def _plain(name: str) -> str:
+    """Drop the suffix that scripts for systemd put to a name."""
+    return name.removesuffix(".service")
+
+
 class InitScripts:
     """The init scripts of the target of process `pid`."""
 
@@ -56,7 +61,7 @@ class InitScripts:
     def has(self, name: str) -> bool:
         """Whether there is an init script of that name."""
         with open_root(self._pid) as root_fd, contextlib.suppress(OSError):
-            return bool(stat_in_root(root_fd, f"/etc/init.d/{name}").st_mode & 0o111)
+            return bool(stat_in_root(root_fd, f"/etc/init.d/{_plain(name)}").st_mode & 0o111)
         return False
 
     def is_enabled(self, name: str) -> bool:
@@ -69,7 +74,7 @@ class InitScripts:
                         links = os.listdir(folder)
                     finally:
                         os.close(folder)
-                    if any(link[:1] == "S" and link[3:] == name for link in links):
+                    if any(link[:1] == "S" and link[3:] == _plain(name) for link in links):
                         return True
         return False
 
@@ -85,7 +90,7 @@ class InitScripts:
             program = executable_of(self._pid, path)
             found = [process for process in processes if program.runs_as(process)]
         if not found:
-            found = self._by_pid_file(service.name, processes)
+            found = self._by_pid_file(_plain(service.name), processes)
         return found
 
     def _by_pid_file(self, name: str, processes: Sequence[RunningProcess]) -> list[RunningProcess]:
@@ -104,4 +109,4 @@ class InitScripts:
 
     async def call(self, name: str, verb: str, *, timeout_s: float) -> LiveResult:
         """Run `service NAME VERB`."""
-        return await run_live(self._pid, ("service", name, verb), timeout_s=timeout_s)
+        return await run_live(self._pid, ("service", _plain(name), verb), timeout_s=timeout_s)
