@@ -14,16 +14,19 @@ if TYPE_CHECKING:
     from workflow_agent.scripts._lookup import find_template, template_folders
     from workflow_agent.scripts.rendering import render_file, render_script, script_hash
     from workflow_agent.scripts.template_lint import lint_template
+    from workflow_agent.scripts.validator import refuse_on_errors, validate_script
     from workflow_agent.scripts.writers import CONFIG_FORMATS, write_config
 
 __all__ = [
     "CONFIG_FORMATS",
     "find_template",
     "lint_template",
+    "refuse_on_errors",
     "render_file",
     "render_script",
     "script_hash",
     "template_folders",
+    "validate_script",
     "write_config",
 ]
 
@@ -31,10 +34,12 @@ _HOMES = {
     "CONFIG_FORMATS": "writers",
     "find_template": "_lookup",
     "lint_template": "template_lint",
+    "refuse_on_errors": "validator",
     "render_file": "rendering",
     "render_script": "rendering",
     "script_hash": "rendering",
     "template_folders": "_lookup",
+    "validate_script": "validator",
     "write_config": "writers",
 }
 

@@ -1,0 +1,149 @@
+"""Run all matchers over a script and the texts within it; give findings with places."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workflow_agent.model.system import Finding
+from workflow_agent.scripts.policy.bombs import match_bombs
+from workflow_agent.scripts.policy.calls import MAX_DEPTH, read_text, run_texts
+from workflow_agent.scripts.policy.deletes import match_deletes
+from workflow_agent.scripts.policy.hits import Hit
+from workflow_agent.scripts.policy.host import match_host, match_redirect, undeclared, written_paths
+from workflow_agent.scripts.policy.resolving import DECODED, NET, without_markers
+from workflow_agent.scripts.policy.secrets import match_secrets, match_tracing, uses_secrets
+from workflow_agent.scripts.policy.table import RULES
+from workflow_agent.scripts.policy.unwrapping import SHELLS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from tree_sitter import Node
+
+    from workflow_agent.scripts.policy.calls import Call, ShellText
+
+__all__ = ["analyse"]
+
+_EXCERPT = 120
+_MAX_TEXTS = 200
+
+
+def analyse(
+    text: str,
+    *,
+    inside_transaction: bool = True,
+    secrets: Collection[str] = (),
+    declared_paths: Collection[str] | None = None,
+) -> list[Finding]:
+    """Check a script against the policy.
+
+    Args:
+        text: The script.
+        inside_transaction: Whether effects on the host's files are captured and can be taken back.
+        secrets: Names of variables that hold secrets, besides those that are named like one.
+        declared_paths: Folders and files that it may write to; None: anything.
+
+    Returns:
+        Findings by line, each rule at most once per place.
+    """
+    analysis = _Analysis(secrets, declared_paths)
+    shell = read_text(without_markers(text))
+    lines = text.split("\n")
+    found: dict[tuple[str, int, int], Finding] = {}
+    for hit in analysis.hits(shell):
+        row, column = hit.node.start_point
+        rule = RULES[hit.rule]
+        found.setdefault(
+            (hit.rule, row, column),
+            Finding(
+                rule=hit.rule,
+                severity=rule.inside if inside_transaction else rule.outside,
+                message=f"{rule.message}: {hit.detail}" if hit.detail else rule.message,
+                line=row + 1,
+                column=_characters(lines, row, column) + 1,
+                excerpt=lines[row].strip()[:_EXCERPT] if row < len(lines) else "",
+                hint=rule.hint,
+            ),
+        )
+    return sorted(found.values(), key=lambda finding: (finding.line, finding.column, finding.rule))
+
+
+def _characters(lines: list[str], row: int, column: int) -> int:
+    """Turn a column in bytes into one in characters."""
+    line = lines[row] if row < len(lines) else ""
+    return len(line.encode("utf-8", "replace")[:column].decode("utf-8", "ignore"))
+
+
+class _Analysis:
+    def __init__(self, secrets: Collection[str], declared_paths: Collection[str] | None) -> None:
+        self._secrets = secrets
+        self._declared = declared_paths
+        self._texts = 0
+
+    def hits(self, shell: ShellText) -> Iterator[Hit]:
+        """Give hits of a text and of all texts within it, placed in the outermost script."""
+        for hit in self._own(shell):
+            yield Hit(hit.rule, shell.place(hit.node), hit.detail)
+        for call in shell.calls:
+            for text in run_texts(shell, call):
+                yield from self._within(text, call, shell)
+
+    def _own(self, shell: ShellText) -> Iterator[Hit]:
+        yield from _unparsable(shell)
+        yield from match_bombs(shell)
+        for redirect in shell.redirects:
+            yield from match_redirect(redirect)
+            yield from self._undeclared(list(redirect.targets), redirect.node)
+        for call in shell.calls:
+            yield from match_deletes(call, shell)
+            yield from match_host(call)
+            yield from match_secrets(call, shell, self._secrets)
+            yield from match_tracing(call, shell, self._secrets)
+            yield from _fetched_script(call)
+            yield from self._undeclared(written_paths(call), call.node)
+        yield from self._traced_from_start(shell)
+
+    def _undeclared(self, paths: list[str], node: Node) -> Iterator[Hit]:
+        for path in paths if self._declared is not None else ():
+            if undeclared(path, self._declared or ()):
+                yield Hit("undeclared-path", node, f"`{path}`")
+
+    def _traced_from_start(self, shell: ShellText) -> Iterator[Hit]:
+        first = shell.nodes[1] if len(shell.nodes) > 1 else None
+        if first is None or first.type != "comment" or not (first.text or b"").startswith(b"#!"):
+            return
+        options = (first.text or b"").partition(b" -")[2]
+        if b"x" in options and uses_secrets(shell, self._secrets):
+            yield Hit("secret-traced", first)
+
+    def _within(self, text: str, call: Call, shell: ShellText) -> Iterator[Hit]:
+        """Judge a text that a call runs: where it came from, and what it does."""
+        place = shell.place(call.node)
+        if NET in text:
+            yield Hit("network-to-shell", place, f"`{call.name}`")
+        elif DECODED in text:
+            yield Hit("decoded-to-shell", place, f"`{call.name}`")
+        self._texts += 1
+        if shell.depth >= MAX_DEPTH or self._texts > _MAX_TEXTS:
+            yield Hit("unparsable", place, "too many texts within texts")
+        elif text.strip():
+            yield from self.hits(read_text(text, outer=shell, origin=place))
+
+
+def _fetched_script(call: Call) -> Iterator[Hit]:
+    """``bash <(curl …)``: the argument itself is what was fetched."""
+    if call.name not in SHELLS and call.name not in ("source", "."):
+        return
+    operands = [word for word in call.argv[1:] if not word.startswith("-")]
+    for word in operands[:1]:
+        if NET in word:
+            yield Hit("network-to-shell", call.node, f"`{call.name}`")
+        elif DECODED in word:
+            yield Hit("decoded-to-shell", call.node, f"`{call.name}`")
+
+
+def _unparsable(shell: ShellText) -> Iterator[Hit]:
+    if not shell.root.has_error:
+        return
+    broken = next((node for node in shell.nodes if node.type == "ERROR" or node.is_missing), shell.root)
+    yield Hit("unparsable", broken)

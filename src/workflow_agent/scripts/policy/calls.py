@@ -1,0 +1,276 @@
+"""From text to calls: every command that a script can run, with wrappers, pipes and nested texts followed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice, product
+from typing import TYPE_CHECKING
+
+from workflow_agent.scripts._syntax import parse_shell
+from workflow_agent.scripts.policy.resolving import (
+    DECODED,
+    KNOWN,
+    MAYBE,
+    NET,
+    SPLIT,
+    Scope,
+    collect_scope,
+    node_text,
+    resolve,
+    walk,
+)
+from workflow_agent.scripts.policy.unwrapping import command_chain, reads_stdin, shell_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tree_sitter import Node
+
+__all__ = ["MAX_DEPTH", "Call", "Redirect", "ShellText", "printed", "read_text", "run_texts", "upstream"]
+
+#: How deep texts within texts are followed (``bash -c "eval '…'"``).
+MAX_DEPTH = 6
+_MAX_VARIANTS = 24
+_NETWORK = frozenset(
+    [
+        "curl",
+        "wget",
+        "fetch",
+        "aria2c",
+        "axel",
+        "lynx",
+        "links",
+        "w3m",
+        "nc",
+        "ncat",
+        "netcat",
+        "socat",
+        "ftp",
+        "lftp",
+        "tftp",
+        "http",
+        "https",
+    ]
+)
+_NEVER_EMPTY = frozenset(
+    [
+        "mktemp",
+        "pwd",
+        "date",
+        "uname",
+        "hostname",
+        "id",
+        "nproc",
+        "getconf",
+        "dpkg",
+        "arch",
+        "tempfile",
+        "dirname",
+        "basename",
+    ]
+)
+_ENDS = frozenset(("command_substitution", "process_substitution", "function_definition"))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One command that may run. `argv` begins with the program's name, without a folder."""
+
+    argv: tuple[str, ...]
+    node: Node
+    wrapped: bool = False
+
+    @property
+    def name(self) -> str:
+        """The program's name."""
+        return self.argv[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Output sent to a file: the operator and what the target can be."""
+
+    operator: str
+    targets: tuple[str, ...]
+    node: Node
+
+
+@dataclass(slots=True)
+class ShellText:
+    """A script, or a text within one; `origin` is the node of the outermost script that holds it."""
+
+    root: Node
+    scope: Scope
+    nodes: list[Node]
+    depth: int = 0
+    origin: Node | None = None
+    calls: list[Call] = field(default_factory=list)
+    redirects: list[Redirect] = field(default_factory=list)
+
+    def place(self, node: Node) -> Node:
+        """The node of the outermost script to which findings about `node` belong."""
+        return self.origin or node
+
+    def calls_in(self, nodes: list[Node]) -> list[Call]:
+        """Give the calls that stand within the given nodes."""
+        spans = [(node.start_byte, node.end_byte) for node in nodes]
+        return [
+            call
+            for call in self.calls
+            if any(start <= call.node.start_byte and call.node.end_byte <= end for start, end in spans)
+        ]
+
+
+def read_text(text: str, *, outer: ShellText | None = None, origin: Node | None = None) -> ShellText:
+    """Parse a text and find its calls and redirections, not those of texts within it."""
+    root = parse_shell(text).root_node
+    nodes = list(walk(root))
+    scope = collect_scope(nodes, outer.scope if outer else None)
+    scope.substitution = lambda node, depth: _substituted(node, scope, depth)
+    shell = ShellText(root, scope, nodes, outer.depth + 1 if outer else 0, origin)
+    for node in nodes:
+        if node.type == "command":
+            shell.calls += _calls(node, scope, 0)
+        elif node.type == "file_redirect":
+            _note_redirect(shell, node)
+    return shell
+
+
+def _note_redirect(shell: ShellText, node: Node) -> None:
+    operator = next((child.type for child in node.children if not child.is_named), "")
+    target = node.child_by_field_name("destination")
+    if ">" in operator and target is not None:
+        shell.redirects.append(Redirect(operator, tuple(resolve(target, shell.scope)), node))
+
+
+def _calls(node: Node, scope: Scope, depth: int) -> list[Call]:
+    found: dict[tuple[str, ...], Call] = {}
+    for argv in _variants(node, scope, depth):
+        for position, inner in enumerate(command_chain(argv)):
+            key = tuple(inner)
+            found.setdefault(key, Call(key, node, position > 0))
+    return list(found.values())
+
+
+def _variants(node: Node, scope: Scope, depth: int) -> Iterator[list[str]]:
+    """Give argument vectors: all combinations when they are few, else each word's alternatives alone."""
+    name = node.child_by_field_name("name")
+    words = [name] if name else []
+    words += node.children_by_field_name("argument")
+    choices = [[_pieces(text) for text in resolve(word, scope, depth=depth)] for word in words]
+    total = 1
+    for choice in choices:
+        total *= len(choice)
+    if total <= _MAX_VARIANTS:
+        combinations: Iterator[tuple[list[str], ...]] = product(*choices)
+    else:
+        first = [choice[0] for choice in choices]
+        alone = (
+            (*first[:index], option, *first[index + 1 :]) for index, choice in enumerate(choices) for option in choice
+        )
+        combinations = islice(alone, 4 * _MAX_VARIANTS)
+    for combination in combinations:
+        yield [piece for pieces in combination for piece in pieces]
+
+
+def _pieces(text: str) -> list[str]:
+    return [piece for piece in text.split(SPLIT) if piece] if SPLIT in text else [text]
+
+
+def _substituted(node: Node, scope: Scope, depth: int) -> list[str]:
+    """Say what a substitution gives: constant text where that is plain to see, a marker otherwise."""
+    commands = [inner for inner in walk(node) if inner.type == "command"]
+    calls = [call for command in commands for call in _calls(command, scope, depth + 1)]
+    origin = _origin(calls)
+    if origin:
+        return [origin]
+    if len(commands) != 1 or node.type == "process_substitution" or not calls:
+        return [KNOWN if node.type == "process_substitution" else MAYBE]
+    if calls[0].name in _NEVER_EMPTY:
+        return [KNOWN]
+    return [text.rstrip("\n") for text in printed(calls)] or [MAYBE]
+
+
+def _origin(calls: list[Call]) -> str | None:
+    """Marker of text that comes from a network or a decoder; None when neither takes part."""
+    if any(call.name in _NETWORK or any(NET in word for word in call.argv) for call in calls):
+        return NET
+    if any(_decodes(call) or any(DECODED in word for word in call.argv) for call in calls):
+        return DECODED
+    return None
+
+
+def _decodes(call: Call) -> bool:
+    arguments = call.argv[1:]
+    if call.name in ("base64", "base32", "basenc", "uudecode"):
+        return call.name == "uudecode" or any(word in ("-d", "-D", "--decode", "-di") for word in arguments)
+    if call.name == "openssl":
+        return any(word in ("-d", "enc", "base64") for word in arguments)
+    return call.name == "xxd" and any(word.startswith("-") and "r" in word for word in arguments)
+
+
+def printed(calls: list[Call]) -> list[str]:
+    """Give the texts that ``echo`` and ``printf`` calls print; a format's ``%s`` are filled in order."""
+    texts = []
+    for call in calls:
+        words = list(call.argv[1:])
+        if call.name == "echo":
+            while words and words[0] in ("-n", "-e", "-E", "-ne", "-en"):
+                words.pop(0)
+            texts.append(" ".join(words))
+        elif call.name == "printf" and words and words[0] != "-v":
+            text = words[0].replace("\\n", "\n")
+            for word in words[1:]:
+                text = text.replace("%s", word, 1) if "%s" in text else f"{text}{word}"
+            texts.append(text)
+    return texts
+
+
+def upstream(node: Node) -> list[Node]:
+    """Give the nodes whose output reaches a command's standard input."""
+    sources: list[Node] = [child for child in node.children if child.type == "herestring_redirect"]
+    current = node
+    while current.parent is not None and current.type not in _ENDS:
+        parent = current.parent
+        if parent.type == "pipeline":
+            sources += [child for child in parent.named_children if child.end_byte <= current.start_byte]
+        if current.type == "pipeline" and parent.type == "heredoc_redirect" and parent.parent is not None:
+            sources.append(parent.parent)
+        if parent.type == "redirected_statement":
+            sources += [
+                child
+                for child in parent.children_by_field_name("redirect")
+                if child.start_byte >= current.end_byte and not _is_output(child)
+            ]
+        current = parent
+    return sources
+
+
+def _is_output(redirect: Node) -> bool:
+    return redirect.type == "file_redirect" and not any(child.type == "<" for child in redirect.children)
+
+
+def run_texts(shell: ShellText, call: Call) -> list[str]:
+    """Give the texts that a call runs as shell script: arguments, and constant text on its standard input."""
+    texts = shell_texts(call.argv)
+    if not reads_stdin(call.argv):
+        return texts
+    sources = upstream(call.node)
+    calls = shell.calls_in(sources)
+    origin = _origin(calls)
+    if origin:
+        texts.append(origin)
+    texts += printed(calls)
+    for source in sources:
+        texts += _constant_input(source, shell.scope)
+    return texts
+
+
+def _constant_input(source: Node, scope: Scope) -> list[str]:
+    texts: list[str] = []
+    for node in walk(source):
+        if node.type == "heredoc_body":
+            texts.append(node_text(node))
+        elif node.type == "herestring_redirect":
+            texts += resolve(node.named_children[-1], scope) if node.named_children else []
+    return texts

@@ -1,0 +1,291 @@
+"""What reaches past a host's files: disks, power, kernel, mounts, firewall, audit; and access, logs, crontabs."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+from workflow_agent.scripts.policy.hits import Hit
+from workflow_agent.scripts.policy.paths import (
+    is_block_device,
+    is_kernel_setting,
+    is_log,
+    is_under_system,
+    system_tree,
+)
+from workflow_agent.scripts.policy.resolving import MARKERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from workflow_agent.scripts.policy.calls import Call, Redirect
+
+__all__ = ["match_host", "match_redirect", "written_paths"]
+
+_POWER_VERBS = frozenset(
+    [
+        "reboot",
+        "poweroff",
+        "halt",
+        "kexec",
+        "soft-reboot",
+        "suspend",
+        "hibernate",
+        "hybrid-sleep",
+        "rescue",
+        "emergency",
+        "isolate",
+    ]
+)
+_GUARDS = re.compile(r"(firewalld|ufw|nftables|iptables|ip6tables|netfilter-persistent)(\.service)?")
+_WATCHERS = re.compile(r"(auditd|apparmor|selinux.*|rsyslog|systemd-journald)(\.service)?")
+_DISK_TOOLS = frozenset(
+    [
+        "wipefs",
+        "blkdiscard",
+        "mkswap",
+        "fdisk",
+        "sfdisk",
+        "cfdisk",
+        "gdisk",
+        "sgdisk",
+        "parted",
+        "partprobe",
+        "hdparm",
+        "badblocks",
+        "cryptsetup",
+        "pvcreate",
+        "pvremove",
+        "vgcreate",
+        "vgremove",
+        "lvremove",
+        "mdadm",
+        "zpool",
+    ]
+)
+_ONLY_LOOKS = frozenset(
+    [
+        "-l",
+        "--list",
+        "-p",
+        "--print",
+        "print",
+        "-V",
+        "--version",
+        "-h",
+        "--help",
+        "status",
+        "luksDump",
+        "--detail",
+        "--examine",
+        "-i",
+    ]
+)
+_WORLD = re.compile(r"(^|,)[ugo]*[oa][ugoa]*[+=][rxXst]*w|(^|,)=[rxXst]*w")
+
+
+def match_host(call: Call) -> Iterator[Hit]:
+    """Match one call against the table of programs, and what it writes against devices and kernel settings."""
+    matcher = _BY_NAME.get(call.name) or (_disk if call.name.startswith(("mkfs.", "mkfs", "mke2fs")) else None)
+    if matcher is not None:
+        rule = matcher(call.argv[1:])
+        if rule:
+            yield Hit(rule, call.node, f"`{call.name}`")
+    for path in written_paths(call):
+        yield from _written(path, call)
+
+
+def _written(path: str, call: Call) -> Iterator[Hit]:
+    if is_block_device(path):
+        yield Hit("block-device", call.node, f"`{path}`")
+    elif is_kernel_setting(path):
+        yield Hit("kernel-setting", call.node, f"`{path}`")
+
+
+def written_paths(call: Call) -> list[str]:
+    """Give the paths that a call writes to, as far as its arguments tell."""
+    words = [word for word in call.argv[1:] if not word.startswith("-")]
+    if call.name == "dd":
+        return [word[3:] for word in words if word.startswith("of=")]
+    if call.name in ("tee", "shred", "truncate", "touch", "mkdir", "rm", "rmdir", "unlink", "mkfifo"):
+        return words
+    if call.name in ("cp", "mv", "install", "ln", "rsync", "scp"):
+        return words[-1:]
+    if call.name == "sed" and any(word.startswith(("-i", "--in-place")) for word in call.argv):
+        return words[1:]
+    if call.name in ("chmod", "chown", "chgrp"):
+        return words[1:]
+    return []
+
+
+def match_redirect(redirect: Redirect) -> Iterator[Hit]:
+    """Match the target of a redirection."""
+    for target in redirect.targets:
+        if is_block_device(target):
+            yield Hit("block-device", redirect.node, f"`{target}`")
+        elif posixpath.normpath(target) == "/proc/sysrq-trigger":
+            yield Hit("power", redirect.node, f"`{target}`")
+        elif is_kernel_setting(target):
+            yield Hit("kernel-setting", redirect.node, f"`{target}`")
+        elif is_log(target) and ">>" not in redirect.operator:
+            yield Hit("traces-wiped", redirect.node, f"`{target}`")
+
+
+def undeclared(path: str, declared: Collection[str]) -> bool:
+    """Say whether an absolute, fully known path lies outside every declared path, /tmp and /dev."""
+    if not path.startswith("/") or MARKERS & set(path):
+        return False
+    normal = posixpath.normpath(path)
+    allowed = (*declared, "/tmp", "/var/tmp", "/dev")  # noqa: S108 - compared, not opened
+    return not any(normal == item.rstrip("/") or normal.startswith(item.rstrip("/") + "/") for item in allowed)
+
+
+def _power(words: Sequence[str]) -> str | None:
+    return None if {"-c", "--help", "--version", "-w", "--wtmp-only"} & set(words) else "power"
+
+
+def _init(words: Sequence[str]) -> str | None:
+    return "power" if set(words) & {"0", "1", "6", "s", "S"} else None
+
+
+def _systemctl(words: Sequence[str]) -> str | None:
+    verbs = [word for word in words if not word.startswith("-")]
+    if not verbs:
+        return None
+    if verbs[0] in _POWER_VERBS:
+        return "power"
+    if verbs[0] not in ("stop", "disable", "mask", "kill"):
+        return None
+    if any(_GUARDS.fullmatch(unit) for unit in verbs[1:]):
+        return "firewall-off"
+    return "audit-off" if any(_WATCHERS.fullmatch(unit) for unit in verbs[1:]) else None
+
+
+def _service(words: Sequence[str]) -> str | None:
+    return _systemctl([words[1], words[0]]) if len(words) > 1 else None
+
+
+def _loginctl(words: Sequence[str]) -> str | None:
+    return "power" if set(words) & _POWER_VERBS else None
+
+
+def _iptables(words: Sequence[str]) -> str | None:
+    flushes = {"-F", "--flush", "-X", "--delete-chain"} & set(words)
+    opens = len(words) > 2 and words[0] in ("-P", "--policy") and "ACCEPT" in words  # noqa: PLR2004 - -P CHAIN TARGET
+    return "firewall-off" if flushes or opens else None
+
+
+def _words(rule: str, *sequences: str) -> Callable[[Sequence[str]], str | None]:
+    """Match when all words of one of the sequences are there."""
+    wanted = [set(sequence.split()) for sequence in sequences]
+    return lambda words: rule if any(each <= set(words) for each in wanted) else None
+
+
+def _always(rule: str) -> Callable[[Sequence[str]], str | None]:
+    return lambda _words: rule
+
+
+def _unless(rule: str, *harmless: str) -> Callable[[Sequence[str]], str | None]:
+    return lambda words: rule if words and not set(words) & set(harmless) else None
+
+
+def _disk(words: Sequence[str]) -> str | None:
+    if set(words) & _ONLY_LOOKS or not words:
+        return None
+    paths = [word for word in words if word.startswith("/")]
+    on_files = paths and not any(path.startswith("/dev/") for path in paths)
+    return None if on_files else "block-device"
+
+
+def _sysctl(words: Sequence[str]) -> str | None:
+    changes = any("=" in word or word.startswith(("-w", "--write", "-p", "--load", "--system")) for word in words)
+    return "kernel-setting" if changes else None
+
+
+def _chmod(words: Sequence[str]) -> str | None:
+    operands = [word for word in words if not word.startswith("-")]
+    if not operands or not _opens_to_all(operands[0]):
+        return None
+    return "world-writable" if any(_is_owned_by_system(path) for path in operands[1:]) else None
+
+
+def _opens_to_all(mode: str) -> bool:
+    if re.fullmatch(r"[0-7]{3,5}", mode):
+        sticky = len(mode) > 3 and int(mode[-4]) & 1  # noqa: PLR2004 - the digit before the last three
+        return bool(int(mode[-1]) & 2) and not sticky
+    return bool(_WORLD.search(mode))
+
+
+def _is_owned_by_system(path: str) -> bool:
+    if system_tree(path):
+        return True
+    return is_under_system(path) and not path.startswith(("/opt/", "/srv/", "/var/"))
+
+
+def _chown(words: Sequence[str]) -> str | None:
+    recursive = any(word == "--recursive" or re.fullmatch(r"-[a-zA-Z]*R[a-zA-Z]*", word) for word in words)
+    operands = [word for word in words if not word.startswith("-")]
+    return "system-owner" if recursive and any(system_tree(path) for path in operands[1:]) else None
+
+
+def _wipes(words: Sequence[str]) -> str | None:
+    return "traces-wiped" if any(is_log(word) for word in words) else None
+
+
+def _truncate(words: Sequence[str]) -> str | None:
+    return _wipes(words)
+
+
+def _journalctl(words: Sequence[str]) -> str | None:
+    return "traces-wiped" if any(word.startswith("--vacuum") for word in words) else None
+
+
+def _history(words: Sequence[str]) -> str | None:
+    return "traces-wiped" if any(re.fullmatch(r"-[a-z]*c[a-z]*", word) for word in words) else None
+
+
+def _unset(words: Sequence[str]) -> str | None:
+    return "traces-wiped" if {"HISTFILE", "HISTSIZE"} & set(words) else None
+
+
+def _crontab(words: Sequence[str]) -> str | None:
+    return "crontab-removed" if any(re.fullmatch(r"-[a-z]*r[a-z]*", word) for word in words) else None
+
+
+_BY_NAME: Mapping[str, Callable[[Sequence[str]], str | None]] = {
+    **dict.fromkeys(("reboot", "shutdown", "poweroff", "halt"), _power),
+    **dict.fromkeys(("init", "telinit"), _init),
+    **dict.fromkeys(("iptables", "ip6tables", "iptables-nft", "iptables-legacy", "ebtables"), _iptables),
+    **dict.fromkeys(_DISK_TOOLS, _disk),
+    **dict.fromkeys(("umount", "pivot_root", "swapoff", "fusermount"), _always("mount")),
+    **dict.fromkeys(
+        ("unshare", "nsenter", "chroot", "machinectl"), _unless("namespace", "--help", "--version", "list")
+    ),
+    **dict.fromkeys(("insmod", "rmmod"), _always("kernel-module")),
+    **dict.fromkeys(("rm", "shred", "unlink"), _wipes),
+    "mount": _unless("mount", "-l", "--version", "-V", "-h", "--help", "--show-labels"),
+    "swapon": _unless("mount", "-s", "--show", "--summary", "--help"),
+    "losetup": _unless("mount", "-a", "--list", "-l", "--all"),
+    "modprobe": _unless("kernel-module", "-n", "--dry-run", "--show-depends", "-c", "--showconfig", "-D"),
+    "kexec": _always("power"),
+    "loginctl": _loginctl,
+    "systemctl": _systemctl,
+    "service": _service,
+    "sysctl": _sysctl,
+    "ufw": _words("firewall-off", "disable", "reset"),
+    "nft": _words("firewall-off", "flush ruleset"),
+    "firewall-cmd": _words("firewall-off", "--panic-off", "--set-default-zone=trusted"),
+    "auditctl": _words("audit-off", "-e 0", "-D", "-e0"),
+    "setenforce": _words("audit-off", "0", "Permissive", "permissive"),
+    "aa-teardown": _always("audit-off"),
+    "aa-disable": _always("audit-off"),
+    "chmod": _chmod,
+    "chown": _chown,
+    "chgrp": _chown,
+    "truncate": _truncate,
+    "journalctl": _journalctl,
+    "history": _history,
+    "unset": _unset,
+    "crontab": _crontab,
+}

@@ -1,0 +1,131 @@
+"""Secrets that a script would print, and traces that would print them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from workflow_agent.scripts.policy.hits import Hit
+from workflow_agent.scripts.policy.resolving import node_text, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from tree_sitter import Node
+
+    from workflow_agent.scripts.policy.calls import Call, ShellText
+
+__all__ = ["match_secrets", "match_tracing"]
+
+_NAME = re.compile(r"PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|CREDENTIAL|(?<!PUBLIC)_KEY$", re.IGNORECASE)
+_NOT_THE_VALUE = re.compile(r"_(FILE|PATH|DIR|URL|URI|ID|NAME|LENGTH|LEN|COUNT|TYPE|TTL)$", re.IGNORECASE)
+_PRINTERS = frozenset(("echo", "printf", "logger", "wall", "write", "cat", "printenv"))
+_SHOWN = re.compile(r"/dev/(stdout|stderr|tty.*|console|fd/[12])|&?[12]")
+_SHOWERS = frozenset(("tee", "cat", "less", "more", "head", "tail", "sed", "grep", "logger"))
+
+
+def is_secret(name: str, declared: Collection[str]) -> bool:
+    """Say whether a variable is declared secret, or named like one."""
+    return name in declared or bool(_NAME.search(name) and not _NOT_THE_VALUE.search(name))
+
+
+def match_secrets(call: Call, shell: ShellText, declared: Collection[str]) -> Iterator[Hit]:
+    """Match printing commands whose arguments or input hold a secret and whose output is shown."""
+    if call.name not in _PRINTERS or call.argv[1:2] == ("-v",):
+        return
+    name = next(_secrets_in(call, declared), None)
+    if name is not None and (call.name in ("logger", "wall", "write") or _is_shown(call.node, shell)):
+        yield Hit("secret-echoed", call.node, f"`{name}`")
+
+
+def _secrets_in(call: Call, declared: Collection[str]) -> Iterator[str]:
+    if call.name == "printenv":
+        yield from (word for word in call.argv[1:] if is_secret(word, declared))
+        return
+    parts = call.node.children_by_field_name("argument")
+    if call.name == "cat":
+        parts = [child for child in call.node.children if child.type == "herestring_redirect"]
+        parent = call.node.parent
+        if parent is not None and parent.type == "redirected_statement":
+            parts += [child for child in parent.children if child.type == "heredoc_redirect"]
+    for part in parts:
+        yield from _expanded(part, declared)
+
+
+def _expanded(node: Node, declared: Collection[str]) -> Iterator[str]:
+    """Give the secret variables whose value becomes part of a word; a length or ``:+`` does not count."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if current.type in ("command_substitution", "process_substitution"):
+            continue
+        if current.type in ("simple_expansion", "expansion"):
+            operator = current.child_by_field_name("operator")
+            name = next((child for child in walk(current) if child.type == "variable_name"), None)
+            if (
+                name is not None
+                and (operator is None or node_text(operator) not in ("#", ":+", "+"))
+                and is_secret(node_text(name), declared)
+            ):
+                yield node_text(name)
+        stack.extend(reversed(current.children))
+
+
+def _is_shown(node: Node, shell: ShellText) -> bool:
+    current = node
+    while current.parent is not None:
+        parent = current.parent
+        if parent.type in ("command_substitution", "process_substitution"):
+            return False
+        if parent.type == "redirected_statement" and _leaves(parent):
+            return False
+        if parent.type == "pipeline" or _pipes_on(parent):
+            after = [
+                child for child in walk(parent) if child.type == "command" and child.start_byte >= current.end_byte
+            ]
+            if after:
+                last = shell.calls_in([after[-1]])
+                return bool(last) and last[0].name in _SHOWERS and _is_shown(after[-1], shell)
+        current = parent
+    return True
+
+
+def _pipes_on(statement: Node) -> bool:
+    """``cat <<END | next``: the pipe is part of the here-document."""
+    return statement.type == "redirected_statement" and any(
+        grandchild.type == "pipeline"
+        for child in statement.children
+        if child.type == "heredoc_redirect"
+        for grandchild in child.children
+    )
+
+
+def _leaves(statement: Node) -> bool:
+    """Say whether a statement's standard output goes to a file that nobody watches."""
+    for node in walk(statement):
+        if node.type != "file_redirect" or (
+            node.parent is not None and node.parent.id != statement.id and node.parent.type != "heredoc_redirect"
+        ):
+            continue
+        descriptor = node.child_by_field_name("descriptor")
+        target = node.child_by_field_name("destination")
+        to_output = descriptor is None or node_text(descriptor) == "1"
+        writes = any(">" in child.type for child in node.children)
+        if to_output and writes and target is not None and not _SHOWN.fullmatch(node_text(target).strip("\"'")):
+            return True
+    return False
+
+
+def match_tracing(call: Call, shell: ShellText, declared: Collection[str]) -> Iterator[Hit]:
+    """Match ``set -x`` and ``bash -x`` in a script that uses secrets."""
+    words = call.argv[1:]
+    traces = (call.name == "set" or call.name.endswith("sh")) and (
+        "xtrace" in words or any(re.fullmatch(r"-[a-zA-Z]*x[a-zA-Z]*", word) for word in words[:3])
+    )
+    if traces and uses_secrets(shell, declared):
+        yield Hit("secret-traced", call.node)
+
+
+def uses_secrets(shell: ShellText, declared: Collection[str]) -> bool:
+    """Say whether any variable of the script is a secret."""
+    return any(node.type == "variable_name" and is_secret(node_text(node), declared) for node in shell.nodes)

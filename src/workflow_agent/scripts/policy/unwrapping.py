@@ -1,0 +1,189 @@
+"""Commands behind commands: ``sudo``, ``env``, ``xargs``, ``find -exec`` … and shell text given as an argument."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from workflow_agent.scripts.policy.resolving import KNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["INTERPRETERS", "SHELLS", "command_chain", "narrowed_find", "program", "reads_stdin", "shell_texts"]
+
+SHELLS = frozenset(("sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "rbash", "fish"))
+#: Programs that run a text which arrives on their standard input.
+INTERPRETERS = SHELLS | {"perl", "ruby", "node", "php", "lua", "tclsh"}
+_PYTHON = re.compile(r"python[0-9.]*")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
+_MAX_CHAIN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Wrapper:
+    """How to find the command behind a command: options that take a value, words before the command."""
+
+    valued: frozenset[str] = frozenset()
+    positional: int = 0
+    assignments: bool = False
+
+
+def _wrapper(valued: str = "", positional: int = 0, *, assignments: bool = False) -> _Wrapper:
+    return _Wrapper(frozenset(valued.split()), positional, assignments)
+
+
+_WRAPPERS = {
+    "sudo": _wrapper("-u -g -h -p -C -T -R -D -r -t -U --user --group --chdir --host", assignments=True),
+    "doas": _wrapper("-u -C"),
+    "runuser": _wrapper("-u -g -G --user --group"),
+    "env": _wrapper("-u -C --unset --chdir", assignments=True),
+    "command": _wrapper(),
+    "builtin": _wrapper(),
+    "exec": _wrapper("-a"),
+    "nohup": _wrapper(),
+    "time": _wrapper("-f -o --format --output"),
+    "nice": _wrapper("-n --adjustment"),
+    "ionice": _wrapper("-c -n --class --classdata"),
+    "chrt": _wrapper("", 1),
+    "taskset": _wrapper("", 1),
+    "timeout": _wrapper("-k -s --kill-after --signal", 1),
+    "setsid": _wrapper(),
+    "stdbuf": _wrapper("-i -o -e --input --output --error"),
+    "flock": _wrapper("-w -E --timeout --conflict-exit-code", 1),
+    "xargs": _wrapper("-I -n -P -L -d -E -s -a --max-args --max-procs --delimiter --replace --arg-file"),
+    "parallel": _wrapper("-j -n -a --jobs"),
+    "busybox": _wrapper(),
+    "toybox": _wrapper(),
+    "chronic": _wrapper(),
+    "coproc": _wrapper(),
+    "fakeroot": _wrapper("-l -f -s -i"),
+    "strace": _wrapper("-e -o -p -s"),
+    "chroot": _wrapper("", 1),
+    "nsenter": _wrapper("-t -S -G"),
+    "unshare": _wrapper(),
+    "systemd-run": _wrapper("-p -u -E --unit --property --setenv"),
+}
+
+
+def program(word: str) -> str:
+    """The name of the program that a command word means: no folder, no marker of an unknown folder."""
+    return word.rsplit("/", 1)[-1].rsplit(KNOWN, 1)[-1]
+
+
+def command_chain(argv: Sequence[str]) -> Iterator[list[str]]:
+    """Give the command as written, then each command behind it, names without folders."""
+    current = list(argv)
+    for _ in range(_MAX_CHAIN):
+        while current and _ASSIGNMENT.match(current[0]):
+            current.pop(0)
+        if not current:
+            return
+        current[0] = program(current[0])
+        yield current
+        if current[0] == "find":
+            yield from _executed_by_find(current)
+            return
+        inner = _behind(current)
+        if inner is None:
+            return
+        current = inner
+
+
+def _behind(argv: list[str]) -> list[str] | None:
+    wrapper = _WRAPPERS.get(argv[0])
+    if wrapper is None or (argv[0] == "command" and argv[1:2] and argv[1] in ("-v", "-V")):
+        return None
+    index, skipped = 1, 0
+    while index < len(argv):
+        word = argv[index]
+        if word == "--":
+            index += 1
+            break
+        if word.startswith("-") and word != "-":
+            if argv[0] == "env" and word in ("-S", "--split-string"):
+                return [*" ".join(argv[index + 1 : index + 2]).split(), *argv[index + 2 :]]
+            index += 2 if word in wrapper.valued else 1
+        elif wrapper.assignments and _ASSIGNMENT.match(word):
+            index += 1
+        elif skipped < wrapper.positional:
+            skipped += 1
+            index += 1
+        else:
+            break
+    return argv[index + wrapper.positional - skipped :] if index < len(argv) else []
+
+
+def _executed_by_find(argv: list[str]) -> Iterator[list[str]]:
+    for start, word in enumerate(argv):
+        if word in ("-exec", "-execdir", "-ok", "-okdir"):
+            rest = argv[start + 1 :]
+            ends = [index for index, item in enumerate(rest) if item in (";", "+")]
+            inner = rest[: ends[0]] if ends else rest
+            roots, narrowed = narrowed_find(argv)
+            for root in roots if inner else ():
+                found = f"{root}/{KNOWN}" if narrowed else root
+                yield from command_chain([word.replace("{}", found) for word in inner])
+
+
+def shell_texts(argv: Sequence[str]) -> list[str]:
+    """Give texts that this command runs as shell script: ``sh -c TEXT``, ``eval``, ``trap``, ``su -c``."""
+    name, arguments = argv[0], list(argv[1:])
+    if name == "eval":
+        return [" ".join(arguments)]
+    if name == "trap":
+        words = [word for word in arguments if word != "--"]
+        return words[:1] if len(words) > 1 else []
+    if name in SHELLS:
+        return _after_c(arguments)
+    if name in ("su", "script", "flock", "runuser"):
+        return [arguments[i + 1] for i, word in enumerate(arguments[:-1]) if word in ("-c", "--command")]
+    if name == "watch":
+        return [" ".join(word for word in arguments if not word.startswith("-"))]
+    return []
+
+
+def _after_c(arguments: list[str]) -> list[str]:
+    for index, word in enumerate(arguments):
+        if re.fullmatch(r"-[a-zA-Z]*c[a-zA-Z]*", word):
+            rest = [item for item in arguments[index + 1 :] if not re.fullmatch(r"[-+][a-zA-Z]+|--", item)]
+            return rest[:1]
+        if not word.startswith(("-", "+")):
+            return []
+    return []
+
+
+def reads_stdin(argv: Sequence[str]) -> bool:
+    """Say whether this is an interpreter that takes its program from standard input."""
+    name, arguments = argv[0], argv[1:]
+    if name in ("source", "."):
+        return bool(arguments) and arguments[0] in ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "-")
+    if name not in INTERPRETERS and not _PYTHON.fullmatch(name):
+        return False
+    for word in arguments:
+        if word in ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0") or (name in SHELLS and word == "-s"):
+            return True
+        if word in ("-c", "-e", "-m") or not word.startswith(("-", "+")):
+            return False
+    return True
+
+
+_NARROWING = re.compile(r"-(i?name|i?path|i?wholename|i?regex|[acm](min|time)|newer.*|user|group|empty|size|perm|inum)")
+
+
+def narrowed_find(argv: Sequence[str]) -> tuple[list[str], bool]:
+    """Give the roots of a ``find``, and whether a test keeps it from taking everything below them."""
+    roots = []
+    for word in argv[1:]:
+        if word in ("-H", "-L", "-P"):
+            continue
+        if word.startswith(("-", "(", "!")):
+            break
+        roots.append(word)
+    tests = list(argv[1 + len(roots) :])
+    narrowed = any(
+        _NARROWING.fullmatch(word) and (not word.endswith("name") or value.strip("*.") != "")
+        for word, value in zip(tests, [*tests[1:], ""], strict=True)
+    )
+    return roots or ["."], narrowed

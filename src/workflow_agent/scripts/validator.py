@@ -1,0 +1,126 @@
+"""The validator: is a script well-formed, sound and permitted? Nothing of it runs here.
+
+Layers: size and encoding, ``bash -n``, shellcheck, policy rules on the syntax tree. A later layer runs even when an
+earlier one found errors, except that text which is no text goes no further.
+"""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from workflow_agent.model.errors import ScriptRefusedError, ValidationError
+from workflow_agent.model.system import Finding, Severity
+from workflow_agent.scripts._programs import bash_findings, shellcheck_findings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+__all__ = ["MAX_SCRIPT_BYTES", "refuse_on_errors", "validate_script"]
+
+MAX_SCRIPT_BYTES = 1024 * 1024
+_SHELLCHECK_RULE = re.compile(r"SC[0-9]{4}")
+#: Findings outside the policy that a person may allow; what is no bash at all nobody can allow.
+_OTHER_ALLOWED = frozenset({"shellcheck-missing", "shellcheck-failed"})
+
+
+def validate_script(
+    script_text: str,
+    *,
+    allow: Collection[str] = (),
+    inside_transaction: bool = True,
+    declared_paths: Collection[str] | None = None,
+    secrets: Collection[str] = (),
+) -> list[Finding]:
+    """Check a script. Starts two short processes; runs nothing of the script.
+
+    Args:
+        script_text: The whole script.
+        allow: Rule ids (policy or shellcheck) whose findings a person allows; they stay listed, with
+            `allowed` set.
+        inside_transaction: Inside one, rules that only endanger the host's files give warnings.
+        declared_paths: Where it may write, for targets without capture; None: anywhere.
+        secrets: Names of variables that hold secrets.
+
+    Returns:
+        Findings in the order of lines.
+
+    Raises:
+        ValidationError: `allow` names a rule that does not exist.
+    """
+    from workflow_agent.scripts.policy import analyse  # noqa: PLC0415 - late: 30 ms
+
+    _check_allowed_ids(allow)
+    broken = _not_a_text(script_text)
+    if broken is not None:
+        return [broken]
+    with ThreadPoolExecutor(2, thread_name_prefix="validator") as pool:
+        # Both are separate processes, so they overlap with each other and with the policy's work here.
+        outside = [pool.submit(bash_findings, script_text), pool.submit(shellcheck_findings, script_text)]
+        policy = analyse(
+            script_text,
+            inside_transaction=inside_transaction,
+            secrets=secrets,
+            declared_paths=declared_paths,
+        )
+        findings = [finding for future in outside for finding in future.result()] + policy
+    allowed = frozenset(allow)
+    findings = [replace(finding, allowed=finding.rule in allowed) for finding in findings]
+    return sorted(findings, key=lambda finding: (finding.line, finding.column, finding.rule))
+
+
+def refuse_on_errors(findings: Sequence[Finding]) -> None:
+    """Raise when a finding is an error that was not allowed.
+
+    Raises:
+        ScriptRefusedError: names the first such finding; `details` lists all of them.
+    """
+    errors = [item for item in findings if item.severity is Severity.ERROR and not item.allowed]
+    if not errors:
+        return
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    raise ScriptRefusedError(
+        f"the script was refused by `{first.rule}`: {first.message}{more}",
+        where=f"script:{first.line}:{first.column}",
+        cause=first.excerpt or None,
+        hint=first.hint or f"allow it with `--allow {first.rule}` if it is meant",
+        details={
+            "findings": [
+                {"rule": item.rule, "line": item.line, "column": item.column, "message": item.message}
+                for item in errors
+            ]
+        },
+    )
+
+
+def _check_allowed_ids(allow: Collection[str]) -> None:
+    from workflow_agent.scripts.policy import RULES  # noqa: PLC0415 - late: 30 ms
+
+    known = RULES.keys() | _OTHER_ALLOWED
+    for rule in allow:
+        if rule not in known and not _SHELLCHECK_RULE.fullmatch(rule):
+            nearest = get_close_matches(rule, sorted(known), n=1)
+            raise ValidationError(
+                f"there is no rule `{rule}` that can be allowed",
+                hint=f"did you mean `{nearest[0]}`?" if nearest else "rules: " + ", ".join(sorted(known)),
+            )
+
+
+def _not_a_text(text: str) -> Finding | None:
+    try:
+        size = len(text.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        return _refusal("encoding", "is not valid Unicode text", text.count("\n", 0, error.start) + 1)
+    if "\0" in text:
+        return _refusal("encoding", "contains a NUL character", text.count("\n", 0, text.index("\0")) + 1)
+    if size > MAX_SCRIPT_BYTES:
+        return _refusal("size", f"has {size} bytes; {MAX_SCRIPT_BYTES} are allowed", 1)
+    return None
+
+
+def _refusal(rule: str, message: str, line: int) -> Finding:
+    return Finding(rule=rule, severity=Severity.ERROR, message=f"the script {message}", line=line, source="text")
