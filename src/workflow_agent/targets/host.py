@@ -377,11 +377,18 @@ class HostTarget:
             plan = folders.move(plan, TransactionState.ROLLING_BACK)
         with LiveTree(self._root) as tree:
             exchanger = self._exchanger(tree, plan)
-            exchanger.undo(plan.operations)
+            try:
+                exchanger.undo(plan.operations)
+            except RollbackIncompleteError as error:
+                left: RollbackIncompleteError | None = error  # all the rest is back: said once, not at each command
+            else:
+                left = None
             folders.sync(plan.points)
             failpoint("transaction.undone")
             operations = tuple(exchanger.refresh(plan.operations))
         folders.move(plan, TransactionState.ROLLED_BACK, operations=operations)
+        if left is not None:
+            raise left
 
     def _differences(self, plan: Transaction) -> list[dict[str, object]]:
         with LiveTree(self._root) as tree:
