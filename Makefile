@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
+# programs of the environment (shellcheck) are found by tests as if it were activated
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SHELL_SCRIPTS := .ci/run $(wildcard src/workflow_agent/testing/lab/*.sh)
 

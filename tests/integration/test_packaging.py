@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,35 @@ def test_the_wheel_alone_checks_what_it_carries(installed: Path, tmp_path: Path)
     told = json.loads(_run(installed / "workflow-agent", "integrations", "lint", "nginx", "--json", folder=tmp_path))
 
     assert told["ok"] is True
+
+
+def _imported() -> set[str]:
+    """Top-level names of other people's packages that the code imports anywhere."""
+    names: set[str] = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    own = {"workflow_agent", "pydantic_core"}  # the second is pydantic's, by its documentation
+    return names - set(sys.stdlib_module_names) - own
+
+
+def test_whatever_is_imported_is_required() -> None:
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    lines = settings["options"]["install_requires"].splitlines()
+    required = {canonicalize_name(Requirement(line).name) for line in lines if line.strip()}
+    carriers = packages_distributions()
+
+    undeclared = {
+        name: carriers.get(name)
+        for name in _imported()
+        if not required & {canonicalize_name(carrier) for carrier in carriers.get(name, ())}
+    }
+
+    assert undeclared == {}
 
 
 @pytest.mark.parametrize(
