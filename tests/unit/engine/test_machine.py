@@ -63,7 +63,7 @@ class Story:
         return self.tell(E.RUN_CREATED, inputs=inputs, meta={"user": "ann"}).tell(E.RUN_STARTED)
 
     def start(self, step: str, inputs: dict[str, Any], attempt: int = 1) -> Story:
-        return self.tell(E.STEP_STARTED, step, attempt, **{"with": inputs})  # type: ignore[arg-type]
+        return self.tell(E.STEP_STARTED, step, attempt, **{"with": inputs})
 
     def ok(self, step: str, output: Any = None, **data: Any) -> Story:
         return self.tell(E.STEP_SUCCEEDED, step, output=output, **data)
