@@ -6,6 +6,7 @@ import os
 import selectors
 import subprocess
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from workflow_agent.model.errors import UnreachableError
@@ -55,7 +56,7 @@ def run_command(argv: Sequence[str], deadline: float) -> CommandResult:
             stderr=subprocess.PIPE,
             env=_ENVIRONMENT,
             cwd="/",
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - this program has one thread
+            preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - this program has one thread
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise UnreachableError(f"`{argv[0]}` cannot be started", cause=str(error)) from error

@@ -145,10 +145,11 @@ class _Looker:
         self.reply = bytearray()
         self.pipe, out = os.pipe()
         os.set_blocking(self.pipe, False)
+        server = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
             os.setsid()
-            die_with_parent()
+            die_with_parent(server)
             _write(answer(request, own), out)
             signal.pause()  # our parent ends the session, with all that a command left behind
         os.close(out)
