@@ -5,13 +5,13 @@
     sqlite       SqliteStore: opens and closes everything below
     journal      the Journal port         | history   the History port
     writer       one thread, one read-write connection, group commit
-    reader       one read-only connection in a thread
+    reader       one read-only connection (aiosqlite)
     projection   events and records -> rows of the history tables
     encoding     events <-> JSON text and blobs | blobs  content-addressed files
     schema       migrations and named queries from ``sql/``
     faults       errors of the driver -> ours   | filelock  a lock that names its holder
 
-Only this package knows the database driver. Names are resolved late, because importing the driver costs
+Only this package knows the database drivers. Names are resolved late, because importing the driver costs
 8 ms that ``--help`` does not need.
 """
 

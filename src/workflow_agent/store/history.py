@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.model.errors import ConflictError, NotFoundError
@@ -14,7 +13,7 @@ from workflow_agent.store.reader import PAGE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from workflow_agent.store.reader import Reader, Snapshot
+    from workflow_agent.store.reader import Reader
 
 __all__ = ["SqliteHistory"]
 
@@ -37,7 +36,7 @@ class SqliteHistory:
             NotFoundError: no run begins like this.
             ConflictError: several do; `details["candidates"]` lists the first ones.
         """
-        found = await self._reader.run(partial(_resolve, prefix))
+        found = await self._beginning_with(prefix)
         if not found:
             raise NotFoundError(f"no run begins with `{prefix}`", hint="`workflow-agent history` lists the runs")
         if len(found) > 1:
@@ -60,15 +59,15 @@ class SqliteHistory:
     ) -> list[dict[str, Any]]:
         """List runs, newest first, each as :meth:`run` gives it."""
         filters = {"status": status, "integration": integration, "target": target, "action": action}
-        return await self._reader.run(partial(_runs, "select_runs", filters | {"limit": limit}))
+        return await self._runs("select_runs", **filters, limit=limit)
 
     async def unfinished(self, target: str) -> list[dict[str, Any]]:
         """List the runs on a target that have no end, oldest first, at most 1000: run_id, workflow."""
-        return await self._reader.run(lambda db: db.rows("select_unfinished", target=target, limit=_UNFINISHED))
+        return await self._reader.rows("select_unfinished", target=target, limit=_UNFINISHED)
 
     async def run(self, run_id: str) -> dict[str, Any]:
         """Give one run with its steps; raises NotFoundError. The keys are those of the port."""
-        found = await self._reader.run(partial(_runs, "select_run", {"run_id": run_id}))
+        found = await self._runs("select_run", run_id=run_id)
         if not found:
             raise NotFoundError(f"there is no run `{run_id}`", hint="`workflow-agent history` lists the runs")
         return found[0]
@@ -77,46 +76,49 @@ class SqliteHistory:
         """List a run's records in the order in which they were written."""
         records: list[Record] = []
         after = 0
-        while True:
-            page = await self._reader.run(partial(_records, run_id, kind, after))
-            records += [record for _, record in page]
-            if len(page) < PAGE:
-                return records
-            after = page[-1][0]
+        async with self._reader.view() as view:
+            while True:
+                rows = await view.rows("select_records", run_id=run_id, kind=kind, after=after, limit=PAGE)
+                data = await view.objects(rows)
+                records += [Record(row["kind"], item) for row, item in zip(rows, data, strict=True)]
+                if len(rows) < PAGE:
+                    return records
+                after = rows[-1]["record_id"]
 
     async def generations(
         self, target: str, integration: str | None = None, *, live_only: bool = True
     ) -> list[Generation]:
         """List generations, newest first, a thousand at most."""
-        return await self._reader.run(partial(_generations, target, integration, live_only))
+        values = {"target": target, "integration": integration, "live_only": live_only}
+        return [_generation(row) for row in await self._reader.rows("select_generations", **values, limit=PAGE)]
 
     async def latest_transaction(self, target: str) -> dict[str, Any] | None:
         """Give the newest committed transaction on a target whose run was not undone, or None.
 
         Keys: transaction, run_id, target, state, tier, action, integration, version, status, created_at.
         """
-        rows = await self._reader.run(lambda db: db.rows("select_latest_transaction", target=target))
+        rows = await self._reader.rows("select_latest_transaction", target=target)
         return rows[0] if rows else None
 
+    async def _beginning_with(self, prefix: str) -> list[str]:
+        kind, dash, rest = prefix.partition("-")
+        async with self._reader.view() as view:
+            for text in dict.fromkeys((prefix, kind.lower() + dash + rest.upper())):
+                rows = await view.rows("select_ids", low=text, high=text + _LAST_CHARACTER, limit=_CANDIDATES)
+                ids = [row["run_id"] for row in rows]
+                if text and ids:
+                    # A whole id is itself, even where a longer one begins with it.
+                    return ids[:1] if ids[0] == text else ids
+        return []
 
-def _resolve(prefix: str, db: Snapshot) -> list[str]:
-    kind, dash, rest = prefix.partition("-")
-    for text in dict.fromkeys((prefix, kind.lower() + dash + rest.upper())):
-        rows = db.rows("select_ids", low=text, high=text + _LAST_CHARACTER, limit=_CANDIDATES)
-        ids = [row["run_id"] for row in rows]
-        if text and ids:
-            # A whole id is itself, even where a longer one begins with it.
-            return ids[:1] if ids[0] == text else ids
-    return []
-
-
-def _runs(query: str, values: Mapping[str, Any], db: Snapshot) -> list[dict[str, Any]]:
-    runs = [_run(row) for row in db.rows(query, **values)]
-    by_id = {run["run_id"]: run for run in runs}
-    for row in db.rows("select_steps", run_ids=list(by_id)):
-        run = by_id[row.pop("run_id")]
-        run["steps"].append({"id": row.pop("step")} | row | {"error": _json(row["error"])})
-    return runs
+    async def _runs(self, query: str, **values: Any) -> list[dict[str, Any]]:  # Any: JSON values
+        async with self._reader.view() as view:
+            runs = [_run(row) for row in await view.rows(query, **values)]
+            by_id = {run["run_id"]: run for run in runs}
+            for row in await view.rows("select_steps", run_ids=list(by_id)):
+                run = by_id[row.pop("run_id")]
+                run["steps"].append({"id": row.pop("step")} | row | {"error": _json(row["error"])})
+        return runs
 
 
 def _run(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,13 +131,5 @@ def _json(text: str | None) -> Any:  # Any: a JSON value
     return None if text is None else json.loads(text)
 
 
-def _records(run_id: str, kind: str | None, after: int, db: Snapshot) -> list[tuple[int, Record]]:
-    rows = db.rows("select_records", run_id=run_id, kind=kind, after=after, limit=PAGE)
-    return [(row["record_id"], Record(row["kind"], db.data(row))) for row in rows]
-
-
-def _generations(target: str, integration: str | None, live_only: bool, db: Snapshot) -> list[Generation]:
-    rows = db.rows("select_generations", target=target, integration=integration, live_only=live_only, limit=PAGE)
-    return [
-        Generation(**{**row, "parameters": json.loads(row["parameters"]), "live": bool(row["live"])}) for row in rows
-    ]
+def _generation(row: Mapping[str, Any]) -> Generation:
+    return Generation(**{**row, "parameters": json.loads(row["parameters"]), "live": bool(row["live"])})

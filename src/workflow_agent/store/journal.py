@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import StoreError
 from workflow_agent.model.event import Event, EventType
@@ -12,11 +12,11 @@ from workflow_agent.store.reader import PAGE
 from workflow_agent.store.session import Append
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from workflow_agent.store.blobs import BlobFolder
     from workflow_agent.store.encoding import EncodedEvent
-    from workflow_agent.store.reader import Reader, Snapshot
+    from workflow_agent.store.reader import Reader
     from workflow_agent.store.writer import Writer
 
 __all__ = ["SqliteJournal"]
@@ -57,28 +57,27 @@ class SqliteJournal:
             StoreError: the database or a blob cannot be read.
         """
         events: list[Event] = []
-        while True:
-            page = await self._reader.run(partial(_page, run_id, after))
-            events += page
-            if len(page) < PAGE:
-                return events
-            after = page[-1].seq
+        async with self._reader.view() as view:
+            while True:
+                rows = await view.rows("select_events", run_id=run_id, after=after, limit=PAGE)
+                data = await view.objects(rows)
+                events += [_event(run_id, row, item) for row, item in zip(rows, data, strict=True)]
+                if len(rows) < PAGE:
+                    return events
+                after = events[-1].seq
 
 
 def _encode(events: Sequence[Event], blobs: BlobFolder) -> list[EncodedEvent]:
     return [encode_event(event, blobs.put) for event in events]
 
 
-def _page(run_id: str, after: int, snapshot: Snapshot) -> list[Event]:
-    return [
-        Event(
-            run_id=run_id,
-            seq=row["seq"],
-            type=EventType(row["type"]),
-            at=row["at"],
-            step=row["step"],
-            attempt=row["attempt"],
-            data=snapshot.data(row),
-        )
-        for row in snapshot.rows("select_events", run_id=run_id, after=after, limit=PAGE)
-    ]
+def _event(run_id: str, row: Mapping[str, Any], data: Mapping[str, Any]) -> Event:
+    return Event(
+        run_id=run_id,
+        seq=row["seq"],
+        type=EventType(row["type"]),
+        at=row["at"],
+        step=row["step"],
+        attempt=row["attempt"],
+        data=data,
+    )

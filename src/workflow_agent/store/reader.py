@@ -1,126 +1,119 @@
-"""Read-only queries: one connection (``mode=ro``) in one thread, each job short and complete.
+"""Read-only queries through aiosqlite: a connection (``mode=ro``) for each question, closed with its answer.
 
-The standard driver in a thread of ours, not aiosqlite: a job is one hop to the thread, in which the rows are read,
-blobs fetched and JSON parsed, so that none of it happens on the event loop and no cursor lives across an await;
-aiosqlite hops once per call and leaves the parsing to the loop. The thread starts with the first job, and without a
-database there is no job.
+A query is executed and all its rows are fetched in one call into the connection's thread, so no cursor lives across an
+await. Large values are read and parsed in a thread too. Opening takes less than a millisecond; in return nothing is
+left between questions: no thread that keeps a program from ending, no descriptor of a file that was replaced.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import aiosqlite
 
 from workflow_agent.model.errors import StoreError
 from workflow_agent.store.encoding import decode_row
-from workflow_agent.store.faults import closed, foreign, newer_schema, translated, unusable
-from workflow_agent.store.schema import load_migrations, version_of
-from workflow_agent.store.statements import Statements
+from workflow_agent.store.faults import closed, newer_schema, translated
+from workflow_agent.store.schema import load_migrations, load_queries
+from workflow_agent.store.statements import columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    import sqlite3
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from workflow_agent.store.blobs import BlobFolder
 
-__all__ = ["PAGE", "Reader", "Snapshot"]
+__all__ = ["PAGE", "Reader", "View"]
 
 T = TypeVar("T")
 
 #: Rows per query where a result has no limit of its own.
 PAGE: Final = 1000
 _BUSY_S: Final = 5.0
+#: Characters of JSON that are parsed on the event loop (about 1 ms); more goes to a thread.
+_PARSE_HERE: Final = 64 * 1024
 
 
-class Snapshot:
-    """What a job sees: queries by name, empty answers where there is no database."""
+class View:
+    """The database while a question is answered; without a connection it is empty."""
 
-    def __init__(self, statements: Statements | None, blobs: BlobFolder) -> None:
-        self._statements = statements
-        self._blobs = blobs
+    def __init__(self, connection: aiosqlite.Connection | None, reader: Reader) -> None:
+        self._connection = connection
+        self._reader = reader
 
-    def rows(self, name: str, **values: Any) -> list[dict[str, Any]]:  # Any: JSON values
-        """Run a query and give all its rows."""
-        return [] if self._statements is None else self._statements.rows(name, values)
+    async def rows(self, name: str, **values: Any) -> list[dict[str, Any]]:  # Any: JSON values
+        """Run a query by name and give all its rows by column name."""
+        if self._connection is None:
+            return []
+        rows = await self._connection.execute_fetchall(load_queries()[name], columns_of(values))
+        return list(rows)  # type: ignore[arg-type]  # the row factory makes dictionaries
 
-    def data(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the object in the columns `data` and `blobs` of a row."""
-        return decode_row(row["data"], row["blobs"], self._blobs.get)
+    async def objects(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Give the object in the columns `data` and `blobs` of each row; raises StoreError for a bad blob."""
+        return await self._reader.decode(rows)
 
 
 class Reader:
-    """Runs read-only jobs. A missing database is an empty one, and stays missing."""
+    """Answers questions. A missing database is an empty one, and stays missing."""
 
     def __init__(self, path: Path, blobs: BlobFolder) -> None:
         self.path = path
         self._blobs = blobs
-        self._statements: Statements | None = None
         self._closed = False
-        # No thread starts before the first job.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="workflow-agent-store-reader")
 
     def __repr__(self) -> str:
-        return f"Reader({str(self.path)!r}, open={self._statements is not None})"
+        return f"Reader({str(self.path)!r}, closed={self._closed})"
 
-    async def run(self, job: Callable[[Snapshot], T]) -> T:
-        """Run a job in the thread and give its result.
+    @asynccontextmanager
+    async def view(self) -> AsyncIterator[View]:
+        """Open the database for one question.
 
         Raises:
-            StoreError: closed, damaged, newer or older than this release; and what the job raises.
+            StoreError: closed, damaged, newer or older than this release.
             PermissionDeniedError: the folder belongs to somebody else.
         """
         if self._closed:
             raise closed(self.path)
         with translated(self.path):
-            # No thread for an empty answer.
-            missing = self._statements is None and not self.path.exists()
-        if missing:
-            return job(Snapshot(None, self._blobs))
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._job, job)
+            if not self.path.exists():
+                yield View(None, self)
+                return
+            address = self.path.absolute().as_uri() + "?mode=ro"
+            async with aiosqlite.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None) as connection:
+                connection.row_factory = _by_name  # type: ignore[assignment]  # typed for classes only
+                view = View(connection, self)
+                (row,) = await view.rows("schema_version")
+                version = row["user_version"]
+                self._check_version(version, len(load_migrations()))
+                # Version 0: somebody is making it at this moment, or died while making it.
+                yield view if version else View(None, self)
+
+    async def rows(self, name: str, **values: Any) -> list[dict[str, Any]]:  # Any: JSON values
+        """Ask one query; raises as :meth:`view` does."""
+        async with self.view() as view:
+            return await view.rows(name, **values)
+
+    async def decode(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Give the object in the columns `data` and `blobs` of each row; raises StoreError for a bad blob."""
+
+        def decoded() -> list[dict[str, Any]]:
+            return [decode_row(row["data"], row["blobs"], self._blobs.get) for row in rows]
+
+        is_small = not any(row["blobs"] for row in rows) and sum(len(row["data"]) for row in rows) <= _PARSE_HERE
+        return decoded() if is_small else await self.offload(decoded)
 
     async def offload(self, work: Callable[[], T]) -> T:
-        """Do blocking work of the store (encoding and blobs) in the same thread; raises StoreError when closed."""
+        """Do blocking work of the store (encoding and blobs) in a thread; raises StoreError when closed."""
         if self._closed:
             raise closed(self.path)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.to_thread(work)
 
-    async def close(self) -> None:
-        """Close the connection and end the thread; a second call is no error."""
-        if self._closed:
-            return
-        if self._statements is not None:
-            await self.offload(self._drop)
+    def close(self) -> None:
+        """Answer no more; a second call is no error."""
         self._closed = True
-        self._thread.shutdown(wait=True)
-
-    # -- in the thread ---------------------------------------------------------------------------------------------
-
-    def _job(self, job: Callable[[Snapshot], T]) -> T:
-        try:
-            if self._statements is None:
-                self._statements = self._connect()
-            return job(Snapshot(self._statements, self._blobs))
-        except foreign() as problem:
-            # The next job opens anew: the file may have been replaced by a good one.
-            self._drop()
-            raise unusable(problem, self.path) from problem
-
-    def _connect(self) -> Statements | None:
-        address = self.path.absolute().as_uri() + "?mode=ro"
-        connection = sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None)
-        try:
-            version = version_of(connection)
-            self._check_version(version, len(load_migrations()))
-        except BaseException:
-            connection.close()
-            raise
-        if version == 0:
-            # Somebody is making it at this moment, or died while making it.
-            connection.close()
-            return None
-        return Statements(connection)
 
     def _check_version(self, found: int, known: int) -> None:
         if found > known:
@@ -132,7 +125,7 @@ class Reader:
                 hint="a command that changes something brings it up to date",
             )
 
-    def _drop(self) -> None:
-        if self._statements is not None:
-            self._statements.connection.close()
-            self._statements = None
+
+def _by_name(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
+    """Make a row in the thread that reads it."""
+    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}

@@ -76,6 +76,7 @@ def _statements(text: str) -> Iterator[str]:
             pending = ""
 
 
+@cache
 def load_migrations(folder: Path = _FOLDER) -> tuple[Migration, ...]:
     """Read ``NNNN_name.sql`` in order; raises InternalError when a number is missing or double."""
     files = sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql"))

@@ -90,7 +90,6 @@ class SqliteStore:
         await asyncio.shield(self._close())
 
     async def _close(self) -> None:
-        # The reader first, so that the writer's connection can be the last one and tidy up.
-        await self._reader.close()
+        self._reader.close()
         if self._writer is not None:
             await self._writer.close()

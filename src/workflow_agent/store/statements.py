@@ -1,4 +1,4 @@
-"""A connection that knows the named queries: the only place where SQL meets values."""
+"""The writer's connection, which knows the named queries; the one place where SQL meets values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Statements"]
+__all__ = ["Statements", "columns_of"]
 
 
 class Statements:
@@ -26,23 +26,24 @@ class Statements:
 
     def execute(self, name: str, values: Mapping[str, Any] | None = None) -> int:
         """Run a statement that gives no rows; gives the row id of an INSERT."""
-        cursor = self.connection.execute(self._queries[name], _columns(values or {}))
+        cursor = self.connection.execute(self._queries[name], columns_of(values or {}))
         return cursor.lastrowid or 0
 
     def execute_many(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run a statement once for each row."""
-        self.connection.executemany(self._queries[name], (_columns(row) for row in rows))
+        self.connection.executemany(self._queries[name], (columns_of(row) for row in rows))
 
     def rows(self, name: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a query and read all its rows, each by column name."""
-        cursor = self.connection.execute(self._queries[name], _columns(values or {}))
+        cursor = self.connection.execute(self._queries[name], columns_of(values or {}))
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def number(self, name: str, values: Mapping[str, Any] | None = None) -> int:
         """Run a query that gives one number."""
-        return int(self.connection.execute(self._queries[name], _columns(values or {})).fetchone()[0])
+        return int(self.connection.execute(self._queries[name], columns_of(values or {})).fetchone()[0])
 
 
-def _columns(values: Mapping[str, Any]) -> dict[str, str | int | float | None]:
+def columns_of(values: Mapping[str, Any]) -> dict[str, str | int | float | None]:
+    """Give the parameters of a query, each as a column takes it."""
     return {name: column(value) for name, value in values.items()}

@@ -165,4 +165,4 @@ def test_a_reader_wants_the_schema_that_it_knows(tmp_path: Path, found: int, kno
 
     assert caught.value.hint
     reader._check_version(known, known)
-    assert "open=False" in repr(reader)
+    assert "closed=False" in repr(reader)
