@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -393,6 +393,46 @@ asyncio.run(Prober().check([check]))
 
     for pid in pids:
         await _gone(pid)
+
+
+_MANY_LOOKS = """
+import asyncio
+from workflow_agent.model.system import Check
+from workflow_agent.targets.probes import Prober
+
+async def main():
+    prober = Prober()
+    await prober.hostname()
+    print("ready", flush=True)
+    await prober.check([Check(id="a", kind="file", spec={"path": "/no/such"}, timeout_s=60)] * 30)
+
+asyncio.run(main())
+"""
+
+
+def _with_mark(mark: bytes) -> list[int]:
+    """List the processes that carry a mark in their environment."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+async def test_a_look_that_begins_while_the_program_dies_does_not_outlive_it(tmp_path: Path) -> None:
+    """Between fork and the request to die with the parent, the parent may be gone already."""
+    for number in range(8):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _MANY_LOOKS, stdout=subprocess.PIPE, env={"MARK": str(tmp_path)}
+        )
+        assert process.stdout is not None
+        await process.stdout.readline()
+        await asyncio.sleep(number / 200)  # to hit another moment each time
+        process.kill()
+        await process.communicate()
+
+    await _eventually(lambda: None if _with_mark(str(tmp_path).encode()) else 0)
 
 
 def test_nothing_is_loaded_after_the_namespaces_were_entered(tmp_path: Path) -> None:
