@@ -41,6 +41,8 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _NO_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]")
 _SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+# Characters that JSON strings may hold as they are and YAML may not, or takes for line ends.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +142,10 @@ def scalar(text: str) -> str | float | bool | None:
 
 
 def _json_as_yaml(text: str) -> str:
-    """Remove the two places where YAML is no superset of JSON: tabs between tokens, pairs of surrogates.
+    """Remove the places where YAML is no superset of JSON: tabs, pairs of surrogates, odd characters.
 
-    A tab becomes one space, so columns stay. Only text that is JSON is touched: there a raw tab cannot stand
-    inside a string.
+    Only text that is JSON is touched: there a raw tab can stand only between tokens (it becomes a space, so
+    columns stay) and an odd character only inside a string (it becomes an escape).
     """
     if not text.lstrip().startswith(("{", "[")):
         return text
@@ -151,7 +153,8 @@ def _json_as_yaml(text: str) -> str:
         json.loads(text)
     except (ValueError, RecursionError):
         return text
-    return _SURROGATES.sub(_join_surrogates, text.replace("\t", " "))
+    escaped = _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text.replace("\t", " "))
+    return _SURROGATES.sub(_join_surrogates, escaped)
 
 
 def _join_surrogates(match: re.Match[str]) -> str:

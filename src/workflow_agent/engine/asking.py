@@ -23,6 +23,7 @@ from workflow_agent.model.errors import (
     WorkflowAgentError,
 )
 from workflow_agent.model.event import Event, EventType
+from workflow_agent.model.failpoint import failpoint
 from workflow_agent.model.message import Message
 from workflow_agent.model.status import StepStatus
 from workflow_agent.model.workflow import EffectPolicy
@@ -100,6 +101,7 @@ class Asker:
         limit = run.limit_s(step)
         if step.effect is EffectPolicy.AT_LEAST_ONCE and command.attempt == 1:
             await self._hint(run, command)
+        failpoint("engine.before-request")
         run.request = asyncio.create_task(self._ask(self._message(run, step, command, limit)))
         awaited: set[asyncio.Future[Any]] = {run.request}
         if run.is_cancellable:
@@ -211,6 +213,7 @@ class Asker:
 
     def _outcome(self, run: LiveRun, step: Step, attempt: int) -> Draft:
         """Draft what an answer says; takes it out of `run.request`."""
+        failpoint("engine.after-reply")
         request, run.request = run.request, None
         assert request is not None
         answer = _answer_of(request)
@@ -245,7 +248,7 @@ def _status(run: LiveRun, step: Step, error: WorkflowAgentError) -> StepStatus:
 
 def _failed(run: LiveRun, step: Step, attempt: int, error: WorkflowAgentError, status: StepStatus) -> Draft:
     data, records = records_of_error(error)
-    place = " › ".join((run.workflow.name, step.id, f"attempt {attempt}"))  # noqa: RUF001  # as in all places
+    place = " › ".join((run.workflow.name, step.id, f"attempt {attempt}"))  # as in all places
     located = data | {"where": data["where"] or place, "run_id": run.run_id}
     return Draft(
         type=EventType.STEP_FAILED,

@@ -148,7 +148,7 @@ def _check_place(plan: Plan, state: RunState | None, event: Event) -> None:
 
 
 def _illegal(event: Event, message: str) -> JournalConflictError:
-    where = f"run {event.run_id} › record {event.seq}"  # noqa: RUF001  # the separator of all our places
+    where = f"run {event.run_id} › record {event.seq}"  # the separator of all our places
     return JournalConflictError(message, where=where, run_id=event.run_id)
 
 

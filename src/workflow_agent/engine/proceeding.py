@@ -160,7 +160,7 @@ def _evaluated(plan: Plan, step: Step, names: Mapping[str, Any]) -> dict[str, An
 
 def _placed(plan: Plan, step: Step, key: str, error: ExpressionError) -> ExpressionError:
     parts = (plan.workflow.name, step.id, key, error.where)
-    where = " › ".join(part for part in parts if part)  # noqa: RUF001  # the separator of all our places
+    where = " › ".join(part for part in parts if part)  # the separator of all our places
     return ExpressionError(error.message, where=where, cause=error.cause, hint=error.hint, details=error.details)
 
 

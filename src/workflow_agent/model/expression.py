@@ -158,7 +158,7 @@ class _Evaluation:
                 return self._call(node)
             case Compare():
                 return self._compare(node)
-            case Not() | Logic():
+            case _:
                 return self._logic(node)
 
     def boolean(self, value: Any, column: int) -> bool:

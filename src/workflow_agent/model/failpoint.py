@@ -30,6 +30,8 @@ VARIABLE: Final = "WORKFLOW_AGENT_FAILPOINT"
 
 #: The one table: name -> where it stands.
 _POINTS: Final[Mapping[str, str]] = {
+    "engine.before-request": "what leads to a step is on disk, its agent is not asked yet",
+    "engine.after-reply": "a step's agent answered, the outcome is not on disk",
     "store.blob-written": "a blob's temporary file is synced, not yet renamed",
     "store.blob-renamed": "a blob has its name, its directory is not yet synced",
     "store.migration": "a migration's statements ran, its transaction is not committed",
