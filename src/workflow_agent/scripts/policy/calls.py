@@ -131,6 +131,8 @@ def read_text(text: str, *, outer: ShellText | None = None, origin: Node | None 
     for node in nodes:
         if node.type == "command":
             shell.calls += _calls(node, scope, 0)
+        elif node.type in ("unset_command", "declaration_command"):
+            shell.calls.append(Call(tuple(node_text(child) for child in node.children), node))
         elif node.type == "file_redirect":
             _note_redirect(shell, node)
     return shell

@@ -19,7 +19,7 @@ __all__ = ["match_secrets", "match_tracing"]
 
 _NAME = re.compile(r"PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|CREDENTIAL|(?<!PUBLIC)_KEY$", re.IGNORECASE)
 _NOT_THE_VALUE = re.compile(r"_(FILE|PATH|DIR|URL|URI|ID|NAME|LENGTH|LEN|COUNT|TYPE|TTL)$", re.IGNORECASE)
-_PRINTERS = frozenset(("echo", "printf", "logger", "wall", "write", "cat", "printenv"))
+_PRINTERS = frozenset(("echo", "printf", "logger", "wall", "write", "cat", "printenv", "declare", "typeset"))
 _SHOWN = re.compile(r"/dev/(stdout|stderr|tty.*|console|fd/[12])|&?[12]")
 _SHOWERS = frozenset(("tee", "cat", "less", "more", "head", "tail", "sed", "grep", "logger"))
 
@@ -33,13 +33,15 @@ def match_secrets(call: Call, shell: ShellText, declared: Collection[str]) -> It
     """Match printing commands whose arguments or input hold a secret and whose output is shown."""
     if call.name not in _PRINTERS or call.argv[1:2] == ("-v",):
         return
+    if call.name in ("declare", "typeset") and "-p" not in call.argv:
+        return
     name = next(_secrets_in(call, declared), None)
     if name is not None and (call.name in ("logger", "wall", "write") or _is_shown(call.node, shell)):
         yield Hit("secret-echoed", call.node, f"`{name}`")
 
 
 def _secrets_in(call: Call, declared: Collection[str]) -> Iterator[str]:
-    if call.name == "printenv":
+    if call.name in ("printenv", "declare", "typeset"):
         yield from (word for word in call.argv[1:] if is_secret(word, declared))
         return
     parts = call.node.children_by_field_name("argument")
