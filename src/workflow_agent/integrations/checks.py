@@ -41,7 +41,7 @@ __all__ = [
     "check_adapter",
 ]
 
-_Url: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^(https?://|\$\{\{)", max_length=4096)]
+_Url: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^(http://|\$\{\{)", max_length=4096)]
 _Mode: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^([0-7]{3,4}|\$\{\{.*\}\})$")]
 
 
