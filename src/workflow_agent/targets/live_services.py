@@ -8,12 +8,13 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.model.errors import CaptureError
+from workflow_agent.model.errors import CaptureError, ParameterError
 from workflow_agent.model.system import InitKind, Service
 from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.operations import OperationKind
 from workflow_agent.targets.service_processes import end_processes
+from workflow_agent.targets.service_state import checked_name
 from workflow_agent.targets.services import ServiceControl
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["LiveServices"]
 
 _EXECUTABLE = 0o111
+#: Recorded actions after which a running service would not run any more.
+_STOPPING = frozenset({"stop", "kill"})
 _GRACE_S = 10.0
 
 
@@ -44,7 +47,8 @@ class LiveServices:
         Raises:
             CaptureError: names the services.
         """
-        names = {str(item["unit"]) for item in change_set.requested if item["verb"] == "stop" and item["unit"]}
+        asked = {str(item["unit"]) for item in change_set.requested if item["verb"] in _STOPPING}
+        names = {name for name in asked if _is_name(name)}  # what is no name can be no service that runs
         states = await self._control.state(sorted(names)) if names else {}
         running = sorted(name for name, state in states.items() if state.active)
         if running:
@@ -132,6 +136,14 @@ def _brought(tree: LiveTree, operation: Operation) -> Iterable[Any]:
     if operation.after.is_dir:
         return tree.below(operation.path).values()
     return (operation.after,)
+
+
+def _is_name(text: str) -> bool:
+    try:
+        checked_name(text)
+    except ParameterError:
+        return False
+    return True
 
 
 def _service(data: Mapping[str, Any]) -> Service:
