@@ -13,7 +13,7 @@ from workflow_agent.scripts.policy.host import match_host, match_redirect, undec
 from workflow_agent.scripts.policy.resolving import DECODED, NET, without_markers
 from workflow_agent.scripts.policy.secrets import match_secrets, match_tracing, uses_secrets
 from workflow_agent.scripts.policy.table import RULES
-from workflow_agent.scripts.policy.unwrapping import SHELLS
+from workflow_agent.scripts.policy.unwrapping import is_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -131,8 +131,8 @@ class _Analysis:
 
 
 def _fetched_script(call: Call) -> Iterator[Hit]:
-    """``bash <(curl …)``: the argument itself is what was fetched."""
-    if call.name not in SHELLS and call.name not in ("source", "."):
+    """``bash <(curl …)``, ``python3 -c "$(curl …)"``: an argument itself is what was fetched."""
+    if not is_interpreter(call.name) and call.name not in ("source", "."):
         return
     operands = [word for word in call.argv[1:] if not word.startswith("-")]
     for word in operands[:1]:

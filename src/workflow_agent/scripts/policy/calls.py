@@ -188,7 +188,10 @@ def _substituted(node: Node, scope: Scope, depth: int) -> list[str]:
         return [origin]
     if len(commands) != 1 or node.type == "process_substitution" or not calls:
         return [KNOWN if node.type == "process_substitution" else MAYBE]
-    if calls[0].name in _NEVER_EMPTY:
+    first = calls[0]
+    if first.name == "which" or (first.name == "command" and first.argv[1:2] == ("-v",)):
+        return [first.argv[-1]]
+    if first.name in _NEVER_EMPTY:
         return [KNOWN]
     return [text.rstrip("\n") for text in printed(calls)] or [MAYBE]
 

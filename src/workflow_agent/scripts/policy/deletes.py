@@ -79,7 +79,7 @@ def _absolute(target: str, call: Call, shell: ShellText) -> str:
     for other in shell.calls:
         if other.node.start_byte >= call.node.start_byte:
             break
-        if other.name == "cd" and len(other.argv) == 2 and _reaches(other, call):  # noqa: PLR2004 - cd FOLDER
+        if other.name in ("cd", "pushd") and len(other.argv) == 2 and _reaches(other, call):  # noqa: PLR2004 - cd FOLDER
             folder = posixpath.join(folder, other.argv[1])
     return posixpath.join(folder, target) if folder else target
 

@@ -38,6 +38,7 @@ _POWER_VERBS = frozenset(
         "isolate",
     ]
 )
+_POWER_TARGETS = frozenset(f"{verb}.target" for verb in (*_POWER_VERBS, "shutdown"))
 _GUARDS = re.compile(r"(firewalld|ufw|nftables|iptables|ip6tables|netfilter-persistent)(\.service)?")
 _WATCHERS = re.compile(r"(auditd|apparmor|selinux.*|rsyslog|systemd-journald)(\.service)?")
 _DISK_TOOLS = frozenset(
@@ -153,7 +154,7 @@ def _systemctl(words: Sequence[str]) -> str | None:
     verbs = [word for word in words if not word.startswith("-")]
     if not verbs:
         return None
-    if verbs[0] in _POWER_VERBS:
+    if verbs[0] in _POWER_VERBS or (verbs[0] == "start" and _POWER_TARGETS & set(verbs)):
         return "power"
     if verbs[0] not in ("stop", "disable", "mask", "kill"):
         return None

@@ -102,8 +102,9 @@ def system_tree(path: str, *, needs_glob: bool = False) -> str | None:
     """
     if needs_glob and not _stands_for_all(path):
         return None
-    if MAYBE in path and not path.replace(MAYBE, "").strip("/.*") and "/" not in path:
-        return None  # an empty argument deletes nothing
+    unknown = [segment for segment in path.split("/") if MAYBE in segment]
+    if len(unknown) > 1 or (unknown and not path.strip(MAYBE)):
+        return None  # several would have to be empty at once; an empty argument deletes nothing
     for marker in (KNOWN, NET, DECODED):
         path = path.replace(marker, "unknown-part")
     normal = _normal(path.replace(MAYBE, ""))

@@ -66,6 +66,19 @@ class Scope:
     #: Says what a command substitution or a process substitution gives.
     substitution: Callable[[Node, int], list[str]] = lambda _node, _depth: [MAYBE]
     outer: Scope | None = None
+    #: What has been worked out already: texts by variable, positional parameter or substitution. A variable
+    #: that is defined by itself sees what is known of it so far.
+    known: dict[object, list[str]] = field(default_factory=dict)
+
+    def remember(self, key: object, parts: Iterator[list[str]]) -> list[str]:
+        """Give the texts under `key`, worked out once from `parts`."""
+        if key not in self.known:
+            texts: list[str] = []
+            self.known[key] = texts
+            for part in parts:
+                texts.extend(text for text in part if text not in texts)
+                del texts[_MAX_VALUES:]
+        return list(self.known[key]) or [MAYBE]
 
     def lookup(self, name: str) -> list[tuple[Node | None, ...]] | None:
         """Give the values of a name here or further out; None when nothing assigns it."""
@@ -231,42 +244,40 @@ def _variable(name: str, node: Node, scope: Scope, depth: int) -> list[str]:
     recipes = scope.lookup(name)
     if recipes is None:
         return [_DEFAULTS.get(name, KNOWN if name in _NEVER_EMPTY else MAYBE)]
-    return [
-        text
-        for recipe in recipes[:_MAX_VALUES]
-        for text in _join(
-            [[MAYBE] if part is None else resolve(part, scope, quoted=True, depth=depth + 1) for part in recipe]
-        )
-    ]
+    return scope.remember(("variable", name), (_recipe(recipe, scope, depth) for recipe in recipes[:_MAX_VALUES]))
 
 
-def _calls(node: Node, scope: Scope) -> list[list[Node]]:
+def _recipe(recipe: tuple[Node | None, ...], scope: Scope, depth: int) -> list[str]:
+    return _join([[MAYBE] if part is None else resolve(part, scope, quoted=True, depth=depth + 1) for part in recipe])
+
+
+def _function(node: Node) -> str:
     current = node.parent
     while current is not None and current.type != "function_definition":
         current = current.parent
     name = current.child_by_field_name("name") if current is not None else None
-    return scope.calls.get(node_text(name) if name else "", [])
+    return node_text(name) if name else ""
 
 
 def _positional(index: int, node: Node, scope: Scope, depth: int) -> list[str]:
-    calls = _calls(node, scope)
-    values: list[str] = []
-    for arguments in calls:
-        if index <= len(arguments):
-            values += resolve(arguments[index - 1], scope, quoted=True, depth=depth + 1)
-    return values or [MAYBE]
+    function = _function(node)
+    given = (call[index - 1] for call in scope.calls.get(function, []) if index <= len(call))
+    values = (resolve(argument, scope, quoted=True, depth=depth + 1) for argument in given)
+    return scope.remember(("positional", function, index), values)
 
 
 def _all_positional(node: Node, scope: Scope, depth: int) -> list[str]:
-    values = [
-        SPLIT.join(resolve(argument, scope, quoted=True, depth=depth + 1)[0] for argument in arguments)
-        for arguments in _calls(node, scope)
-    ]
-    return values or [MAYBE]
+    function = _function(node)
+    values = (
+        [SPLIT.join(resolve(argument, scope, quoted=True, depth=depth + 1)[0] for argument in arguments)]
+        for arguments in scope.calls.get(function, [])
+    )
+    return scope.remember(("positional", function, "@"), values)
 
 
 def _substitution(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]:
-    return _split(scope.substitution(node, depth), quoted)
+    texts = scope.remember(("substitution", node.id), iter([scope.substitution(node, depth)]))
+    return _split(texts, quoted)
 
 
 def _known(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]:

@@ -11,7 +11,16 @@ from workflow_agent.scripts.policy.resolving import KNOWN
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["INTERPRETERS", "SHELLS", "command_chain", "narrowed_find", "program", "reads_stdin", "shell_texts"]
+__all__ = [
+    "INTERPRETERS",
+    "SHELLS",
+    "command_chain",
+    "is_interpreter",
+    "narrowed_find",
+    "program",
+    "reads_stdin",
+    "shell_texts",
+]
 
 SHELLS = frozenset(("sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "rbash", "fish"))
 #: Programs that run a text which arrives on their standard input.
@@ -144,27 +153,49 @@ def shell_texts(argv: Sequence[str]) -> list[str]:
     return []
 
 
+_SHELL_VALUED = frozenset(("-o", "+o", "-O", "+O", "--rcfile", "--init-file"))
+
+
 def _after_c(arguments: list[str]) -> list[str]:
-    for index, word in enumerate(arguments):
-        if re.fullmatch(r"-[a-zA-Z]*c[a-zA-Z]*", word):
-            rest = [item for item in arguments[index + 1 :] if not re.fullmatch(r"[-+][a-zA-Z]+|--", item)]
-            return rest[:1]
-        if not word.startswith(("-", "+")):
-            return []
-    return []
+    """Give the text after ``-c``: the first word that is no option, wherever options of the shell stand."""
+    options, operands = _shell_words(arguments)
+    runs_text = any(re.fullmatch(r"-[a-zA-Z]*c[a-zA-Z]*", word) for word in options)
+    return operands[:1] if runs_text else []
+
+
+def _shell_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split a shell's arguments into its options and the operands that follow them."""
+    index = 0
+    while index < len(arguments) and arguments[index].startswith(("-", "+")) and arguments[index] not in ("-", "--"):
+        index += 2 if arguments[index] in _SHELL_VALUED else 1
+    operands = list(arguments[index:])
+    return list(arguments[:index]), operands[1:] if operands[:1] in (["-"], ["--"]) else operands
+
+
+_STDIN = frozenset(("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"))
+
+
+def is_interpreter(name: str) -> bool:
+    """Say whether a program runs texts that it is given."""
+    return name in INTERPRETERS or bool(_PYTHON.fullmatch(name))
 
 
 def reads_stdin(argv: Sequence[str]) -> bool:
     """Say whether this is an interpreter that takes its program from standard input."""
     name, arguments = argv[0], argv[1:]
     if name in ("source", "."):
-        return bool(arguments) and arguments[0] in ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "-")
-    if name not in INTERPRETERS and not _PYTHON.fullmatch(name):
+        return bool(arguments) and arguments[0] in _STDIN
+    if not is_interpreter(name):
         return False
+    if name in SHELLS:
+        options, operands = _shell_words(arguments)
+        text = any(re.fullmatch(r"-[a-zA-Z]*c[a-zA-Z]*", word) for word in options)
+        from_stdin = any(re.fullmatch(r"-[a-zA-Z]*s[a-zA-Z]*", word) for word in options)
+        return not text and (from_stdin or not operands or operands[0] in _STDIN)
     for word in arguments:
-        if word in ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0") or (name in SHELLS and word == "-s"):
+        if word in _STDIN:
             return True
-        if word in ("-c", "-e", "-m") or not word.startswith(("-", "+")):
+        if word in ("-c", "-e", "-m", "-n", "-p", "-r") or not word.startswith("-"):
             return False
     return True
 
