@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workflow_agent.model.errors import (
     CaptureError,
     NotFoundError,
-    PathConflictError,
     PermissionDeniedError,
     RollbackIncompleteError,
-    TransactionError,
     UnreachableError,
 )
-from workflow_agent.model.failpoint import failpoint
+from workflow_agent.model.system import escape_path
 from workflow_agent.targets.capture import CaptureQuota, capture_script, overlay_reason
 from workflow_agent.targets.change_report import ChangeReporter
+from workflow_agent.targets.committing import Committer
 from workflow_agent.targets.entries import walk_file_system
-from workflow_agent.targets.exchange import Exchanger
 from workflow_agent.targets.facts import read_facts
 from workflow_agent.targets.live_services import LiveServices
-from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.mounts import MountUse, plan_mounts, read_mounts
 from workflow_agent.targets.package_locks import PackageLocks
 from workflow_agent.targets.paths import root_folder
@@ -49,7 +45,6 @@ __all__ = ["HostTarget"]
 
 _T = TypeVar("_T")
 _PACKAGE_LOCK_WAIT_S = 120.0
-_MS = 1000.0
 
 
 class HostTarget:
@@ -106,6 +101,11 @@ class HostTarget:
     def _locks(self) -> PackageLocks:
         return self._open()[2]
 
+    @property
+    def _committer(self) -> Committer:
+        folders = self._folders
+        return Committer(self._root, folders, lambda: [mount.point for mount, _ in self._mounts()])
+
     async def _services(self) -> LiveServices:
         facts = self._facts or await self.facts()
         return LiveServices(self._pid, facts.init)
@@ -152,7 +152,7 @@ class HostTarget:
         await self._blocking(folders.ensure_state_folder, b"/")
         await lock.acquire(run_id, wait_s=wait_s)
         try:
-            await self._finish(lambda: self._settle(run_id))
+            await _complete(self._settle(run_id))
         except BaseException:
             lock.release(run_id)
             raise
@@ -165,25 +165,11 @@ class HostTarget:
                 locks.release()
             lock.release(run_id)
 
-    def _settle(self, run_id: str) -> None:
-        """Undo what was interrupted; forget captures of other runs. The lock is held: nobody else works."""
-        folders = self._folders
-        for transaction in folders.ids():
-            try:
-                state = folders.read(transaction).state
-            except TransactionError:
-                continue  # damaged: kept for a person, every command that needs it says so
-            except NotFoundError:
-                state = None
-            if state is TransactionState.CAPTURED and transaction.startswith(run_id):
-                continue  # the run was resumed and goes on with it
-            self._settle_one(transaction, state)
-
-    def _settle_one(self, transaction: str, state: TransactionState | None) -> None:
-        if state in {None, TransactionState.CAPTURED}:
-            self._folders.remove(transaction, _captured(self._mounts()))
-        elif state in {TransactionState.COMMITTING, TransactionState.ROLLING_BACK}:
-            self._undo(self._folders.read(transaction))
+    async def _settle(self, run_id: str) -> None:
+        """Undo what a crash interrupted, and put back the services that an interrupted rollback had stopped."""
+        undone = await self._blocking(self._committer.settle, run_id, _captured(self._mounts()))
+        for plan in undone:
+            await (await self._services()).restore(plan.services, self._root)
 
     # -- prepare -----------------------------------------------------------------------------------------------------
 
@@ -201,15 +187,14 @@ class HostTarget:
         points = _captured(mounts)
         if reason := _static_reason(mounts):
             raise CaptureError("nothing can be captured here", cause=reason, state="nothing was changed")
-        transaction = f"{run_id}.{sum(name.startswith(run_id) for name in self._folders.ids()) + 1}"
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
+            transaction = await self._blocking(self._folders.new_id, run_id)
             return transaction, await self._capture(
                 transaction, run_id, mounts, script, timeout_s=timeout_s, on_output=on_output
             )
         except BaseException:
             self._locks.release()
-            await self._finish(lambda: self._folders.remove(transaction, points))
             raise
 
     async def _capture(
@@ -224,34 +209,40 @@ class HostTarget:
     ) -> ChangeSet:
         points = _captured(mounts)
         baselines = {point: await self._blocking(walk_file_system, self._root, point) for point in points}
+        reporter = ChangeReporter(self._root, transaction)
+        shims = await self._blocking(reporter.shims)
         for point in points:
             await self._blocking(self._folders.create, transaction, point)
-        reporter = ChangeReporter(self._root, transaction)
-        result = await capture_script(
-            target_pid=self._pid,
-            root_fd=self._root,
-            transaction=transaction,
-            mounts=mounts,
-            shims=await self._blocking(reporter.shims),
-            script=script,
-            timeout_s=timeout_s,
-            on_output=on_output,
-            quota=self._quota,
-        )
-        plan = await self._blocking(make_plan, self._root, transaction, baselines)
-        change_set = await self._blocking(reporter.report, plan, result.requested)
-        await (await self._services()).refuse_stopped_units(change_set)
-        await self._blocking(self._folders.drop_work, transaction, points)
-        await self._blocking(
-            self._folders.write,
-            Transaction(
-                id=transaction,
-                run_id=run_id,
-                state=TransactionState.CAPTURED,
-                points=points,
-                operations=tuple(plan.operations),
-            ),
-        )
+        try:
+            result = await capture_script(
+                target_pid=self._pid,
+                root_fd=self._root,
+                transaction=transaction,
+                mounts=mounts,
+                shims=shims,
+                script=script,
+                timeout_s=timeout_s,
+                on_output=on_output,
+                quota=self._quota,
+            )
+            stand_ins = {shim["text"].encode() for shim in shims}
+            plan = await self._blocking(make_plan, self._root, transaction, baselines, stand_ins)
+            change_set = await self._blocking(reporter.report, plan, result.requested)
+            await (await self._services()).refuse_stopped_units(change_set)
+            await self._blocking(self._folders.drop_work, transaction, points)
+            await self._blocking(
+                self._folders.write,
+                Transaction(
+                    id=transaction,
+                    run_id=run_id,
+                    state=TransactionState.CAPTURED,
+                    points=points,
+                    operations=tuple(plan.operations),
+                ),
+            )
+        except BaseException:
+            await self._blocking(self._folders.remove, transaction, points)
+            raise
         return change_set
 
     async def release_package_locks(self) -> None:
@@ -265,42 +256,9 @@ class HostTarget:
         self._require_root()
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
-            return await self._finish(lambda: self._commit(transaction))
+            return await self._blocking(self._committer.commit, transaction)
         finally:
             self._locks.release()
-
-    def _commit(self, transaction: str) -> dict[str, Any]:
-        folders = self._folders
-        plan = folders.read(transaction)
-        if plan.state not in {TransactionState.CAPTURED, TransactionState.ROLLED_BACK}:
-            raise TransactionError(f"a transaction that is {plan.state.value} cannot be committed", where=transaction)
-        with LiveTree(self._root) as tree:
-            exchanger = self._exchanger(tree, plan)
-            started = time.monotonic()
-            exchanger.dry_pass(plan.operations)
-            checked = time.monotonic()
-            folders.sync(plan.points)  # contents first: an exchange has none of rename's safety (rule 15)
-            plan = folders.move(plan, TransactionState.COMMITTING)
-            prepared = time.monotonic()
-            try:
-                exchanger.commit(plan.operations)
-            except RollbackIncompleteError:
-                raise
-            except Exception:
-                folders.move(plan, TransactionState.CAPTURED)
-                raise
-            exchanged = time.monotonic()
-            folders.sync(plan.points)
-            failpoint("transaction.committed")
-            operations = tuple(exchanger.refresh(plan.operations))
-            folders.move(plan, TransactionState.COMMITTED, operations=operations)
-            ended = time.monotonic()
-        return {
-            "operations": len(operations),
-            "check_ms": round((checked - started) * _MS, 3),
-            "exchange_ms": round((exchanged - prepared) * _MS, 3),
-            "sync_ms": round((prepared - checked + ended - exchanged) * _MS, 3),
-        }
 
     # -- activate ----------------------------------------------------------------------------------------------------
 
@@ -331,20 +289,17 @@ class HostTarget:
             return _rolled_back(plan, [], [], [])
         if plan.state is TransactionState.ROLLED_BACK:
             return _rolled_back(plan, [], [], [])
-        owned = await self._blocking(self._look_before_rollback, plan)
+        owned = await self._blocking(self._committer.look_before_rollback, plan)
         if plan_only:
             return _rolled_back(plan, owned, [], [])
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
-            control = await self._services()
-            stopped = await control.stop(plan.services)
-            await control.end_leftovers(self._root, plan.operations)
-            await self._finish(lambda: self._undo(plan))
-            kept = await self._blocking(keep_data, self._root, plan, keep)
-            restored = await control.restore(plan.services, self._root)
+            # Looked at once more: waiting for the locks may have taken long, and their holder changed things.
+            owned = await self._blocking(self._committer.look_before_rollback, plan)
+            kept, services = await _complete(self._roll_back(plan, keep))
         finally:
             self._locks.release()
-        left = await self._blocking(self._differences, plan)
+        left = await self._blocking(self._committer.differences, plan)
         left = [item for item in left if item["path"] not in kept]
         if left:
             raise RollbackIncompleteError(
@@ -353,46 +308,17 @@ class HostTarget:
                 details={"left": left},
                 hint="look at the paths, then put them right by hand",
             )
-        return _rolled_back(plan, owned, kept, stopped + restored)
+        return _rolled_back(plan, owned, kept, services)
 
-    def _look_before_rollback(self, plan: Transaction) -> list[str]:
-        with LiveTree(self._root) as tree:
-            exchanger = self._exchanger(tree, plan)
-            exchanger.check_images(plan.operations)
-            conflicts = exchanger.conflicts_with_rollback(plan.operations)
-            if conflicts:
-                names = ", ".join(str(conflict["path"]) for conflict in conflicts[:20])
-                raise PathConflictError(
-                    f"changed since the run committed: {names}",
-                    where=str(conflicts[0]["path"]),
-                    state="nothing was changed",
-                    hint="put these paths back as the run left them, or roll back the later run first",
-                    details={"conflicts": conflicts},
-                )
-            return exchanger.owned(plan.operations)
-
-    def _undo(self, plan: Transaction) -> None:
-        folders = self._folders
-        if plan.state is not TransactionState.COMMITTING:
-            plan = folders.move(plan, TransactionState.ROLLING_BACK)
-        with LiveTree(self._root) as tree:
-            exchanger = self._exchanger(tree, plan)
-            try:
-                exchanger.undo(plan.operations)
-            except RollbackIncompleteError as error:
-                left: RollbackIncompleteError | None = error  # all the rest is back: said once, not at each command
-            else:
-                left = None
-            folders.sync(plan.points)
-            failpoint("transaction.undone")
-            operations = tuple(exchanger.refresh(plan.operations))
-        folders.move(plan, TransactionState.ROLLED_BACK, operations=operations)
-        if left is not None:
-            raise left
-
-    def _differences(self, plan: Transaction) -> list[dict[str, object]]:
-        with LiveTree(self._root) as tree:
-            return self._exchanger(tree, plan).differences_from(plan.operations)
+    async def _roll_back(self, plan: Transaction, keep: Sequence[str]) -> tuple[list[str], list[Mapping[str, Any]]]:
+        """Stop services, exchange, start services: begun, it is ended."""
+        control = await self._services()
+        stopped = await control.stop(plan.services)
+        await control.end_leftovers(self._root, plan.operations)
+        await self._blocking(self._committer.undo, plan)
+        kept = await self._blocking(keep_data, self._root, plan, keep)
+        restored = await control.restore(plan.services, self._root)
+        return kept, stopped + restored
 
     async def discard(self, transaction: str) -> None:
         """Forget a capture; a committed transaction is never forgotten by this."""
@@ -407,7 +333,7 @@ class HostTarget:
             if plan.state is TransactionState.CAPTURED:
                 self._folders.remove(transaction, plan.points)
 
-        await self._finish(remove)
+        await self._blocking(remove)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -422,21 +348,17 @@ class HostTarget:
     async def missing_paths(self, transaction: str) -> list[str]:
         """List committed paths that are missing or replaced now."""
 
-        def look() -> list[str]:
-            plan = self._folders.read(transaction)
-            with LiveTree(self._root) as tree:
-                return self._exchanger(tree, plan).missing(plan.operations)
-
-        return await self._blocking(look)
+        return await self._blocking(self._committer.missing, transaction)
 
     async def close(self) -> None:
         """End the probe program and give every lock back."""
         await self._prober.close()
         if self._opened is not None:
-            _, lock, locks = self._opened
+            folders, lock, locks = self._opened
             locks.release()
             if lock.holder is not None:
                 lock.release(lock.holder)
+            folders.close()
             os.close(self._root)
             self._opened = None
 
@@ -445,20 +367,25 @@ class HostTarget:
     def _mounts(self) -> list[tuple[Mount, MountUse]]:
         return plan_mounts(read_mounts(self._pid))
 
-    def _exchanger(self, tree: LiveTree, plan: Transaction) -> Exchanger:
-        return Exchanger(tree, plan.id, lambda: self._folders.release_reserve(plan.points))
-
     async def _blocking(self, function: Callable[..., _T], *arguments: Any) -> _T:  # Any: the function's own
-        return await asyncio.to_thread(function, *arguments)
+        return await _complete(asyncio.to_thread(function, *arguments))
 
-    async def _finish(self, function: Callable[[], _T]) -> _T:
-        """Run to the end what must not be left half done, and pass a cancellation on afterwards."""
-        task: Awaitable[_T] = asyncio.ensure_future(asyncio.to_thread(function))
+
+async def _complete(work: Awaitable[_T]) -> _T:
+    """Let work that must not be left half done end, and pass a cancellation on afterwards.
+
+    A thread cannot be stopped anyway: going on beside it would remove folders in which it still works.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
         try:
-            return await asyncio.shield(task)
+            await asyncio.wait({task})
         except asyncio.CancelledError:
-            await task
-            raise
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError from task.exception()
+    return task.result()
 
 
 def _captured(mounts: list[tuple[Mount, MountUse]]) -> tuple[bytes, ...]:
@@ -490,7 +417,7 @@ def _rolled_back(
         "restored": kinds.count("exchange") + kinds.count("remove"),
         "removed": kinds.count("create"),
         "attributes": kinds.count("attributes"),
-        "appended": [os.fsdecode(operation.path) for operation in plan.operations if operation.kind.value == "append"],
+        "appended": [escape_path(operation.path) for operation in plan.operations if operation.kind.value == "append"],
         "owned": owned,
         "kept": kept,
         "services": [dict(service) for service in services],
