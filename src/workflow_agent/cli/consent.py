@@ -1,0 +1,84 @@
+"""Consent: shown first, then asked; without a person to ask nothing is begun."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.cli.plan_view import plan_lines, rollback_lines
+from workflow_agent.model.errors import ConsentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from workflow_agent.cli.invocation import Invocation
+    from workflow_agent.cli.progress import Progress
+
+__all__ = ["TerminalApprover", "answer_is_yes", "require_consent"]
+
+_LINE_BYTES = 4096
+
+
+def require_consent(*, given: bool, verb: str) -> None:
+    """Refuse before anything is begun when nobody can be asked.
+
+    Raises:
+        ConsentError: `--yes` was not given, and stdin or stderr is no terminal.
+    """
+    if given or (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    raise ConsentError(
+        f"nobody can be asked whether to {verb}: there is no terminal and `--yes` was not given",
+        state="nothing was begun",
+    )
+
+
+def answer_is_yes(answer: str) -> bool:
+    """Read an answer; whatever is no clear yes is a no."""
+    return answer.strip().lower() in {"y", "yes"}
+
+
+class TerminalApprover:
+    """Shows what is planned on stderr and reads the answer from stdin, while the loop goes on."""
+
+    def __init__(self, invocation: Invocation, progress: Progress) -> None:
+        self._invocation = invocation
+        self._progress = progress
+
+    async def __call__(self, summary: Mapping[str, Any]) -> bool:
+        """Ask; the end of the input is a no."""
+        self._progress.pause()
+        style = self._invocation.style(sys.stderr)
+        write = plan_lines if summary.get("change_set") is not None else rollback_lines
+        for line in write(summary, style):
+            sys.stderr.write(f"{line}\n")
+        question = str(summary.get("question") or "Go on?")
+        sys.stderr.write(f"\n{style.paint(question, 'bold')} [y/N] ")
+        sys.stderr.flush()
+        try:
+            answer = await _read_line()
+            if not answer.endswith("\n"):
+                sys.stderr.write("\n")
+        finally:
+            self._progress.resume()
+        return answer_is_yes(answer)
+
+
+async def _read_line() -> str:
+    """Read a line from stdin without a thread, which could not be interrupted; empty at the end of the input."""
+    loop = asyncio.get_running_loop()
+    descriptor = sys.stdin.fileno()
+    readable: asyncio.Future[str] = loop.create_future()
+
+    def read() -> None:
+        if not readable.done():
+            # a terminal gives a whole line at a time
+            readable.set_result(os.read(descriptor, _LINE_BYTES).decode("utf-8", "replace"))
+
+    loop.add_reader(descriptor, read)
+    try:
+        return await readable
+    finally:
+        loop.remove_reader(descriptor)

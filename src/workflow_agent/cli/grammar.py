@@ -1,0 +1,192 @@
+"""Typer's command and group with our help, our errors and our suggestions.
+
+Help is plain text (no rich: 60 ms): one line, options by group, those that hold everywhere, examples.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from workflow_agent.cli.style import safe
+from workflow_agent.model.errors import UsageError
+from workflow_agent.model.nearest import did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import typer
+    from typer.exceptions import TyperException
+
+__all__ = ["EVERYWHERE", "PROGRAM", "Command", "Group", "declare", "hoisted", "usage_error"]
+
+PROGRAM = "workflow-agent"
+#: Title of the options that hold for every command.
+EVERYWHERE = "Everywhere"
+_OTHER = "Options"
+_FLAGS = frozenset({"--json", "-q", "--quiet", "-v", "-vv", "--verbose"})
+_WITH_VALUE = frozenset({"--config", "--color"})
+_LONGEST_SHOWN = 64
+#: What people type elsewhere for what is called otherwise here.
+_SYNONYMS = {
+    "add": "install",
+    "check": "verify",
+    "cancel": "rollback",
+    "dry-run": "plan",
+    "info": "integrations info",
+    "lint": "integrations lint",
+    "list": "integrations list",
+    "log": "logs",
+    "ls": "integrations list",
+    "preview": "plan",
+    "remove": "rollback",
+    "revert": "rollback",
+    "runs": "history",
+    "search": "integrations list",
+    "settings": "config show",
+    "status": "history",
+    "test": "verify",
+    "undo": "rollback",
+    "uninstall": "rollback",
+}
+
+
+def hoisted(arguments: list[str]) -> list[str]:
+    """Move options that hold everywhere to the front, so that they may stand anywhere before ``--``."""
+    front: list[str] = []
+    rest: list[str] = []
+    left = iter(arguments)
+    for argument in left:
+        if argument == "--":
+            return [*front, *rest, argument, *left]
+        if argument in _FLAGS or ("=" in argument and argument.partition("=")[0] in _WITH_VALUE):
+            front.append(argument)
+        elif argument in _WITH_VALUE:
+            front += [argument, *_following(left)]
+        else:
+            rest.append(argument)
+    return [*front, *rest]
+
+
+def _following(left: Iterator[str]) -> list[str]:
+    value = next(left, None)
+    return [] if value is None else [value]
+
+
+def declare(
+    app: typer.Typer, name: str, *, panel: str | None = None, examples: Iterable[str]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function as a command; its docstring is the help, every command has examples."""
+    return app.command(
+        name, cls=Command, rich_help_panel=panel, epilog="\n".join(f"{PROGRAM} {example}" for example in examples)
+    )
+
+
+class _Help:
+    """Writes options by group and examples as they stand."""
+
+    def format_options(self: Any, ctx: Any, formatter: Any) -> None:  # Any: Typer's own classes are private
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is None:
+                continue
+            is_argument = param.param_type_name == "argument"
+            title = "Arguments" if is_argument else getattr(param, "rich_help_panel", None) or _OTHER
+            groups.setdefault(title, []).append(record)
+        root = ctx.find_root()
+        if root is not ctx:
+            everywhere = [param.get_help_record(root) for param in root.command.params]
+            own = groups.pop(_OTHER, [])
+            helping = [record for record in own if record[0] == "--help"]
+            if rest := [record for record in own if record[0] != "--help"]:
+                groups[_OTHER] = rest
+            groups[EVERYWHERE] = [record for record in everywhere if record] + helping
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+        if isinstance(self, TyperGroup):
+            self.format_commands(ctx, formatter)
+
+    def format_epilog(self: Any, ctx: Any, formatter: Any) -> None:
+        del ctx
+        if self.epilog:
+            with formatter.section("Examples"):
+                for line in self.epilog.splitlines():
+                    formatter.write(f"  {line}\n")
+
+
+class Command(_Help, TyperCommand):
+    """One command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Let ``--wait`` stand without a value, which Typer's options cannot."""
+        end = args.index("--") if "--" in args else len(args)
+        args = [f"{arg}=" if arg == "--wait" and at < end else arg for at, arg in enumerate(args)]
+        return super().parse_args(ctx, args)
+
+
+class Group(_Help, TyperGroup):
+    """Commands under a noun, or all of them. Alone it shows its help."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Show the help when nothing was typed."""
+        return super().parse_args(ctx, args or ["--help"])
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List commands by group."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        widest = max(len(name) for name in self.list_commands(ctx))
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            assert command is not None
+            title = getattr(command, "rich_help_panel", None) or "Commands"
+            row = (name.ljust(widest), command.get_short_help_str(formatter.width - 6 - widest))
+            groups.setdefault(str(title), []).append(row)
+        for title, rows in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command, or say which ones are near."""
+        name = args[0]
+        if name.startswith("-") or self.get_command(ctx, name) is not None:
+            return super().resolve_command(ctx, args)
+        path = ctx.command_path
+        raise UsageError(
+            f"there is no command `{path} {safe(name[:_LONGEST_SHOWN])}`",
+            hint=_command_hint(name, path, self.list_commands(ctx), is_root=ctx.parent is None),
+        )
+
+
+def _command_hint(name: str, path: str, known: list[str], *, is_root: bool) -> str:
+    near = nearest(name, known)
+    if not near and is_root:
+        words = nearest(name, _SYNONYMS)[:1]
+        near = [_SYNONYMS[word] for word in words]
+    if near:
+        return "did you mean " + " or ".join(f"`{path} {command}`" for command in near) + "?"
+    return f"`{path} --help` lists the commands"
+
+
+def usage_error(error: TyperException) -> UsageError:
+    """Say in our form what Typer found wrong with a command line."""
+    context: Any = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else PROGRAM
+    usage = f"`{path} --help` shows the usage"
+    option = getattr(error, "option_name", None)
+    if option is not None and type(error).__name__ == "NoSuchOption":
+        hint = did_you_mean(option, _options_of(context))
+        return UsageError(f"`{path}` has no option `{safe(option[:_LONGEST_SHOWN])}`", hint=hint or usage)
+    described = getattr(error, "format_message", error.__str__)()
+    text = " ".join(safe(described).replace("\\x0a", " ").split()).rstrip(".")
+    return UsageError(text[:1].lower() + text[1:], where=path, hint=usage)
+
+
+def _options_of(context: Any) -> list[str]:
+    if context is None:
+        return []
+    commands = [context.command, context.find_root().command]
+    names = {name for command in commands for param in command.params for name in [*param.opts, *param.secondary_opts]}
+    return sorted(name for name in {*names, "--help"} if name.startswith("--"))

@@ -1,0 +1,33 @@
+"""Questions about the past for commands: one event loop, one read-only application, nothing made on disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from workflow_agent.app import App
+    from workflow_agent.cli.invocation import Invocation
+
+__all__ = ["ask", "find_run"]
+
+T = TypeVar("T")
+
+
+def ask(invocation: Invocation, question: Callable[[App], Awaitable[T]]) -> T:
+    """Ask the application something; raises what the question raises."""
+    import asyncio  # noqa: PLC0415  # late: 35 ms
+
+    from workflow_agent.app import open_app  # noqa: PLC0415  # late: 60 ms
+
+    async def asked() -> T:
+        async with open_app(invocation.settings(), read_only=True) as app:
+            return await question(app)
+
+    return asyncio.run(asked())
+
+
+def find_run(invocation: Invocation, prefix: str) -> str:
+    """Complete a run id; raises NotFoundError or ConflictError with the candidates."""
+    return ask(invocation, lambda app: app.history.resolve(prefix))

@@ -1,0 +1,149 @@
+"""Commands that look at what was done: history, show, logs, diff."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workflow_agent.cli.grammar import declare
+from workflow_agent.cli.options import RunId  # noqa: TC001  # Typer reads the annotations
+from workflow_agent.cli.outcome import Outcome
+from workflow_agent.cli.past import ask
+from workflow_agent.model.errors import UsageError
+from workflow_agent.model.nearest import did_you_mean
+from workflow_agent.model.status import RunStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from workflow_agent.app import App
+    from workflow_agent.cli.invocation import Invocation
+    from workflow_agent.cli.style import Style
+
+__all__ = ["register"]
+
+_PANEL = "Look at what was done"
+_FILTER = "Filter"
+_MOST = 1000
+
+
+def history(
+    ctx: typer.Context,
+    *,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=_MOST, help="How many runs.", rich_help_panel=_FILTER)
+    ] = 20,
+    status: Annotated[
+        str | None,
+        typer.Option("--status", metavar="STATE", help="Only runs in this state.", rich_help_panel=_FILTER),
+    ] = None,
+    integration: Annotated[
+        str | None, typer.Option("--integration", metavar="NAME", help="Only this one.", rich_help_panel=_FILTER)
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="NAME", help="Only on this target.", rich_help_panel=_FILTER)
+    ] = None,
+    action: Annotated[
+        str | None,
+        typer.Option("--action", metavar="VERB", help="Only install, plan, ...", rich_help_panel=_FILTER),
+    ] = None,
+) -> Outcome:
+    """List runs, newest first."""
+    states = [state.value for state in RunStatus]
+    if status is not None and status not in states:
+        raise UsageError(
+            f"there is no state `{status[:40]}`",
+            where="--status",
+            hint=did_you_mean(status, states) or f"states are {', '.join(states)}",
+        )
+    runs = ask(
+        ctx.obj,
+        lambda app: app.history.runs(limit=limit, status=status, integration=integration, target=target, action=action),
+    )
+
+    def lines(style: Style) -> Iterator[str]:
+        from workflow_agent.cli.run_view import history_lines  # noqa: PLC0415  # late
+
+        yield from history_lines(runs, style)
+
+    return Outcome(data={"items": runs}, lines=lines)
+
+
+async def _report(app: App, prefix: str) -> dict[str, Any]:
+    return await app.report(await app.history.resolve(prefix))
+
+
+def show(ctx: typer.Context, run: RunId) -> Outcome:
+    """Show one run: steps, checks, errors, and how to take it back."""
+    report = ask(ctx.obj, lambda app: _report(app, run))
+
+    def lines(style: Style) -> Iterator[str]:
+        from workflow_agent.cli.run_view import run_lines  # noqa: PLC0415  # late
+
+        yield from run_lines(report, style)
+
+    return Outcome(data=report, lines=lines)
+
+
+def diff(ctx: typer.Context, run: RunId) -> Outcome:
+    """Show every path that a run changed, before and after."""
+    report = ask(ctx.obj, lambda app: _report(app, run))
+    items = report["changes"]["items"]
+
+    def lines(style: Style) -> Iterator[str]:
+        from workflow_agent.cli.run_view import diff_lines  # noqa: PLC0415  # late
+
+        yield from diff_lines(items, style)
+
+    return Outcome(data={"run_id": report["run_id"], "items": items}, lines=lines)
+
+
+def logs(
+    ctx: typer.Context,
+    run: RunId,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the run ends.", rich_help_panel="Output")
+    ] = False,
+) -> Outcome:
+    """Print the output of a run's script."""
+    invocation: Invocation = ctx.obj
+    if follow:
+        from workflow_agent.cli.following import follow_log  # noqa: PLC0415  # late: asyncio, 35 ms
+
+        return follow_log(invocation, run)
+    report = ask(invocation, lambda app: _report(app, run))
+    path = log_path(invocation, report)
+    found = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    truncated = bool((report.get("output") or {}).get("truncated"))
+
+    def lines(_: Style) -> Iterator[str]:
+        from workflow_agent.cli.style import safe  # noqa: PLC0415  # late
+
+        yield from (safe(line) for line in found)
+
+    warnings = ("the output was longer; its beginning is kept",) if truncated else ()
+    data = {"run_id": report["run_id"], "path": str(path), "lines": found, "truncated": truncated}
+    return Outcome(data=data, lines=lines, warnings=warnings)
+
+
+def log_path(invocation: Invocation, report: dict[str, Any]) -> Path:
+    """Give the file with a run's output; it may not exist (yet)."""
+    recorded = (report.get("output") or {}).get("path")
+    if recorded:
+        return Path(recorded)
+    state: Path = invocation.settings().paths.state
+    return state / "artifacts" / report["run_id"] / "output.log"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    examples: dict[Callable[..., Outcome], list[str]] = {
+        history: ["history --limit 5", "history --status failed --json"],
+        show: ["show r-01KA", "show r-01KA --json"],
+        logs: ["logs r-01KA", "logs r-01KA -f"],
+        diff: ["diff r-01KA", "diff r-01KA --json"],
+    }
+    for function, lines in examples.items():
+        declare(app, function.__name__, panel=_PANEL, examples=lines)(function)

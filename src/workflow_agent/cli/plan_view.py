@@ -1,0 +1,221 @@
+"""What would change, as a person reads it before saying yes: packages, accounts, units, files; then what it costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.cli.style import Style, clip, safe
+from workflow_agent.cli.tables import counted, size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+__all__ = ["CHANGE_SIGNS", "change_summary", "plan_lines", "rollback_lines"]
+
+#: Sign and colour of what happens to a path; all are ASCII.
+CHANGE_SIGNS = {
+    "created": ("+", "green"),
+    "modified": ("~", "yellow"),
+    "deleted": ("-", "red"),
+    "appended": (">", "cyan"),
+}
+_SIGNS = {
+    "installed": "created",
+    "added": "created",
+    "enabled": "created",
+    "removed": "deleted",
+    "disabled": "deleted",
+    "upgraded": "modified",
+    "downgraded": "modified",
+    **{action: action for action in CHANGE_SIGNS},
+}
+_SHOWN_FACTS = 8
+_SHOWN_FILES = 12
+_LABEL = 11
+#: Deleted and replaced paths are what a person looks for; created ones are many.
+_ORDER = ("deleted", "modified", "appended", "created")
+_TIERS = {
+    "exact": "exact: everything can be taken back bit for bit",
+    "logical": "logical: it can be taken back, but not bit for bit",
+    "needs-attention": "needs attention: not everything can be taken back",
+}
+
+
+def plan_lines(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
+    """Write a plan.
+
+    Args:
+        plan: integration, version, target, tier, tier_reason, change_set (with changes), findings, services, effects.
+        style: What the stream shows; `verbose` shows every path.
+    """
+    change_set = plan.get("change_set") or {}
+    changes = change_set.get("changes") or ()
+    name = " ".join(safe(part) for part in (plan.get("integration"), plan.get("version")) if part)
+    yield style.paint(f"{name} on {safe(plan.get('target', 'host'))}", "bold")
+    yield ""
+    if not changes:
+        yield "  nothing would change"
+    for kind, describe in (("packages", _package), ("users", _account), ("groups", _account), ("units", _unit)):
+        yield from _facts(kind, change_set.get(kind) or (), describe, style)
+    yield from _services(plan.get("services") or (), style)
+    yield from _files(changes, change_set.get("bytes_added") or 0, style)
+    yield from _remarks(change_set, style)
+    yield from _findings(plan.get("findings") or (), style)
+    yield from _effects(plan.get("effects") or (), style)
+    yield from _tier(plan, style)
+
+
+def change_summary(changes: Mapping[str, Any]) -> str:
+    """Write the counts of a run's changes in one line."""
+    counts = [f"{changes[action]:,} {action}" for action in CHANGE_SIGNS if changes.get(action)]
+    return ", ".join(counts) or "nothing"
+
+
+def _label(label: str, text: str, style: Style) -> str:
+    return f"  {style.paint(label.ljust(_LABEL), 'bold')}{text}"
+
+
+def _item(action: str, text: str, style: Style) -> str:
+    sign, color = CHANGE_SIGNS[_SIGNS.get(action, "modified")]
+    room = None if style.width is None else style.width - 6
+    return f"    {style.paint(sign, color)} {clip(text, room, ellipsis=style.glyph('…', '...'))}"
+
+
+def _facts(
+    label: str, facts: Sequence[Mapping[str, Any]], describe: Callable[[Mapping[str, Any]], str], style: Style
+) -> Iterator[str]:
+    if not facts:
+        return
+    actions = [str(fact.get("action")) for fact in facts]
+    yield _label(label, ", ".join(f"{actions.count(one)} {safe(one)}" for one in dict.fromkeys(actions)), style)
+    shown = facts if style.verbose else facts[:_SHOWN_FACTS]
+    yield from (_item(str(fact.get("action")), describe(fact), style) for fact in shown)
+    yield from _more(len(facts) - len(shown), style)
+
+
+def _more(number: int, style: Style) -> Iterator[str]:
+    if number > 0:
+        yield f"      {style.glyph('…', '...')} and {number:,} more (`--verbose` shows all)"
+
+
+def _package(fact: Mapping[str, Any]) -> str:
+    before, version = fact.get("before"), fact.get("version")
+    versions = f"{safe(before)} -> {safe(version)}" if before and version else safe(version or before or "")
+    return f"{safe(fact.get('name'))} {versions}".rstrip()
+
+
+def _account(fact: Mapping[str, Any]) -> str:
+    number = f" (id {safe(fact['id'])})" if fact.get("id") is not None else ""
+    members = "".join(
+        f", {word} {', '.join(safe(name) for name in fact[key])}"
+        for key, word in (("added", "with"), ("removed", "without"))
+        if fact.get(key)
+    )
+    return f"{safe(fact.get('name'))}{number}{members}"
+
+
+def _unit(fact: Mapping[str, Any]) -> str:
+    words = [str(fact["action"])] if fact.get("action") not in {None, "added"} else []
+    if fact.get("enabled") is not None:
+        words.append("starts with the machine" if fact["enabled"] else "does not start with the machine")
+    told = f" ({safe(', '.join(words))})" if words else ""
+    return f"{safe(fact.get('name'))}{told}"
+
+
+def _services(services: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+    if services:
+        named = [
+            safe(service.get("name"))
+            + (f" ({', '.join(safe(port) for port in service['listens'])})" if service.get("listens") else "")
+            for service in services
+        ]
+        yield _label("starts", ", ".join(named), style)
+
+
+def _files(changes: Sequence[Mapping[str, Any]], added: int, style: Style) -> Iterator[str]:
+    if not changes:
+        return
+    actions = [str(change.get("action")) for change in changes]
+    counts = ", ".join(f"{actions.count(one):,} {one}" for one in CHANGE_SIGNS if one in actions)
+    yield _label("files", counts + (f"; {size(added)} more" if added > 0 else ""), style)
+    if style.verbose:
+        yield from (_item(str(change["action"]), _path(change), style) for change in changes)
+        return
+    ranked = sorted(
+        (change for change in changes if change.get("kind") != "directory"),
+        key=lambda change: _ORDER.index(change["action"]) if change["action"] in _ORDER else len(_ORDER),
+    )
+    shown = ranked[:_SHOWN_FILES]
+    yield from (_item(str(change["action"]), _path(change), style) for change in shown)
+    yield from _more(len(changes) - len(shown), style)
+
+
+def _path(change: Mapping[str, Any]) -> str:
+    aspects = ", ".join(safe(one) for one in change.get("aspects") or ())
+    kind = "" if change.get("kind") == "file" else f" ({safe(change.get('kind'))})"
+    told = f"  {aspects}" if aspects and change.get("action") == "modified" else ""
+    return f"{safe(change.get('path'))}{kind}{told}"
+
+
+def _remarks(change_set: Mapping[str, Any], style: Style) -> Iterator[str]:
+    for entry in change_set.get("dropped") or ():
+        yield _label("left out", f"{safe(entry.get('path'))} ({safe(entry.get('reason'))})", style)
+    for note in change_set.get("notes") or ():
+        yield _label("note", style.paint(safe(note), "yellow"), style)
+
+
+def _findings(findings: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+    for finding in findings:
+        severity = str(finding.get("severity"))
+        if severity == "info" and not style.verbose:
+            continue
+        allowed = ", allowed" if finding.get("allowed") else ""
+        text = f"{safe(finding.get('message'))} (line {finding.get('line')}, {safe(finding.get('rule'))}{allowed})"
+        yield _label(safe(severity), style.paint(text, "red" if severity == "error" else "yellow"), style)
+
+
+def _effects(effects: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+    for effect in effects:
+        lasting = effect.get("kind") == "irreversible"
+        text = safe(effect.get("description"))
+        yield _label("for good" if lasting else "effect", style.paint(text, "red") if lasting else text, style)
+
+
+def _tier(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
+    tier = plan.get("tier")
+    if tier:
+        lasting = sum(1 for effect in plan.get("effects") or () if effect.get("kind") == "irreversible")
+        text = _TIERS.get(str(tier), safe(tier))
+        if lasting:
+            text += f", except {counted(lasting, 'effect')} that cannot be undone"
+        if plan.get("tier_reason"):
+            text += f" ({safe(plan['tier_reason'])})"
+        yield _label("undo", style.paint(text, "green" if tier == "exact" and not lasting else "yellow"), style)
+
+
+def rollback_lines(summary: Mapping[str, Any], style: Style) -> Iterator[str]:
+    """Write what a rollback would do: the summary of its approval (see the workflow ``rollback``)."""
+    name = " ".join(safe(part) for part in (summary.get("integration"), summary.get("version")) if part)
+    forward = summary.get("direction") == "redo"
+    verb = "bring back" if forward else "take back"
+    yield style.paint(f"{verb} {name} on {safe(summary.get('target', 'host'))}", "bold")
+    yield f"  run {safe(summary.get('undoes'))}"
+    preview = summary.get("preview") or {}
+    counts = [
+        f"{preview[key]:,} {word}"
+        for key, word in (("restored", "restored"), ("removed", "removed"), ("attributes", "with their attributes"))
+        if preview.get(key)
+    ]
+    if counts:
+        yield _label("paths", ", ".join(counts), style)
+    for key, label in (("appended", "keep lines"), ("owned", "data"), ("kept", "kept")):
+        paths = preview.get(key) or ()
+        shown = paths if style.verbose else paths[:_SHOWN_FACTS]
+        yield from (_label(label, safe(path), style) for path in shown)
+        yield from _more(len(paths) - len(shown), style)
+    services = [safe(service.get("name")) for service in summary.get("services") or ()]
+    if services:
+        yield _label("starts" if forward else "stops", ", ".join(services), style)
+    for entry in preview.get("left") or ():
+        yield _label("left", safe(entry.get("path", entry)), style)
+    yield from _tier(summary, style)

@@ -1,0 +1,180 @@
+"""Runs as people read them: how one ended, one in full, many in a table, its changes path by path."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.cli.plan_view import CHANGE_SIGNS, change_summary
+from workflow_agent.cli.style import Style, safe
+from workflow_agent.cli.tables import Column, ago, duration, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["check_lines", "diff_lines", "ending_lines", "history_lines", "run_lines", "run_subject"]
+
+_HISTORY = (
+    Column("run_id", "run"),
+    Column("status", "status", is_status=True),
+    Column("action", "action"),
+    Column("integration", "integration", shrinks=True),
+    Column("target", "target", rank=2),
+    Column("when", "when", rank=1),
+    Column("user", "by", rank=3),
+)
+_TAIL = 10
+
+
+def run_subject(run: Mapping[str, Any]) -> str:
+    """Name what a run is about."""
+    parts = [run.get("action") or run.get("workflow"), run.get("integration"), run.get("version")]
+    return f"{' '.join(safe(part) for part in parts if part)} on {safe(run.get('target') or 'host')}"
+
+
+def ending_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
+    """Write how a run ended: state, what changed, checks, its id, and the command that takes it back."""
+    status = str(run["status"])
+    took = duration(run.get("started_at"), run.get("finished_at"))
+    yield f"{style.status(status)}  {run_subject(run)}{f' in {took}' if took else ''}"
+    if status == "succeeded" and run.get("action") not in {"plan", "verify"}:
+        yield f"  changed   {change_summary(run['changes']) if run.get('changed') else 'nothing: it is as wanted'}"
+    yield from check_lines(run.get("checks") or (), style)
+    yield f"  run       {safe(run['run_id'])}"
+    if run.get("rollback_command"):
+        yield f"  undo      {style.paint(safe(run['rollback_command']), 'bold')}"
+
+
+def check_lines(checks: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+    """Write checks: all of them where one failed or with `verbose`, else their number and what they observed."""
+    if not checks:
+        return
+    failed = [check for check in checks if check.get("status") != "passed"]
+    yield f"  checks    {len(checks) - len(failed)} of {len(checks)} passed"
+    for check in checks:
+        passed = check.get("status") == "passed"
+        mark = style.symbol("succeeded" if passed else "failed")
+        text = f"{safe(check.get('id'))}: {safe(check.get('observed'))}"
+        if not passed:
+            text += f" (expected {safe(check.get('expected'))})"
+        yield f"    {style.paint(mark, 'green' if passed else 'red')} {text}"
+
+
+def history_lines(runs: Sequence[Mapping[str, Any]], style: Style, *, now: float | None = None) -> Iterator[str]:
+    """Write a table of runs, newest first; times are relative on a terminal and exact in a pipe."""
+    if not runs:
+        yield "no run yet; `workflow-agent integrations list` shows what can be installed"
+        return
+    moment = time.time() if now is None else now
+    rows = [{**run, "when": _when(run.get("created_at"), moment, style), "status": _state_of(run)} for run in runs]
+    yield from table(_HISTORY, rows, style)
+
+
+def _state_of(run: Mapping[str, Any]) -> str:
+    """An old run that was taken back reads as rolled back."""
+    return "rolled-back" if run.get("undone_by") else str(run["status"])
+
+
+def _when(at: float | None, now: float, style: Style) -> str:
+    return ago(at, now) if style.width is not None else _exact(at)
+
+
+def _exact(at: float | None) -> str:
+    return "" if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
+    """Write a run in full."""
+    yield style.paint(run_subject(run), "bold")
+    yield from _facts(run, style)
+    yield from _steps(run.get("steps") or (), style)
+    yield from check_lines(run.get("checks") or (), style)
+    for finding in run.get("findings") or ():
+        yield f"  finding   {safe(finding.get('rule'))}, line {finding.get('line')}: {safe(finding.get('message'))}"
+    yield from _error(run.get("error"), style)
+    output = run.get("output")
+    if isinstance(output, dict) and output.get("tail") and (run.get("error") or style.verbose):
+        yield "  output"
+        yield from (f"    | {safe(line)}" for line in output["tail"][-_TAIL:])
+    if run.get("rollback_command"):
+        yield f"  undo      {style.paint(safe(run['rollback_command']), 'bold')}"
+
+
+def _facts(run: Mapping[str, Any], style: Style) -> Iterator[str]:
+    yield f"  run       {safe(run['run_id'])}"
+    yield f"  status    {style.status(str(run['status']))}"
+    who = " on ".join(safe(part) for part in (run.get("user"), run.get("host")) if part)
+    took = duration(run.get("started_at"), run.get("finished_at"))
+    yield f"  when      {_exact(run.get('started_at'))}{f', {took}' if took else ''}{f', by {who}' if who else ''}"
+    if run.get("changed"):
+        yield f"  changed   {change_summary(run['changes'])}"
+    if run.get("tier"):
+        yield f"  tier      {safe(run['tier'])}"
+    if run.get("undoes"):
+        yield f"  undoes    {safe(run['undoes'])}"
+    if run.get("undone_by"):
+        yield f"  undone by {safe(run['undone_by'])}"
+
+
+def _steps(steps: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+    shown = [step for step in steps if style.verbose or step.get("status") not in {"skipped", "pending"}]
+    if not shown:
+        return
+    yield "  steps"
+    widest = max(len(str(step["id"])) for step in shown)
+    for step in shown:
+        took = duration(step.get("started_at"), step.get("finished_at"))
+        reason = f"  {safe(step['reason'])}" if step.get("reason") else ""
+        state = style.status(str(step["status"]), width=12)
+        yield f"    {safe(step['id']).ljust(widest)}  {state} {took}{reason}".rstrip()
+
+
+def _error(error: Mapping[str, Any] | None, style: Style) -> Iterator[str]:
+    if not error:
+        return
+    yield f"  {style.paint('error', 'red')}     {safe(error.get('message'))} [{safe(error.get('code'))}]"
+    for key in ("where", "cause", "state"):
+        if error.get(key):
+            yield f"  {key.ljust(9)} {safe(error[key])}"
+
+
+def diff_lines(changes: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+    """Write every path that a run changed, with what it was and what it became."""
+    if not changes:
+        yield "the run changed no path"
+    for change in changes:
+        sign, color = CHANGE_SIGNS.get(str(change.get("action")), ("~", "yellow"))
+        kind = "" if change.get("kind") == "file" else f" ({safe(change.get('kind'))})"
+        before, after = change.get("before") or {}, change.get("after") or {}
+        one_side = "" if before and after else f"  {_described(before or after)}"
+        yield f"{style.paint(sign, color)} {safe(change.get('path'))}{kind}{one_side}".rstrip()
+        if before and after:
+            yield from _differences(change, before, after)
+
+
+def _differences(change: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    aspects = [safe(aspect) for aspect in change.get("aspects") or ()]
+    if aspects:
+        yield f"    changed: {', '.join(aspects)}"
+    for key in dict.fromkeys([*before, *after]):
+        was, now = before.get(key), after.get(key)
+        if was != now:
+            yield f"    {safe(key)}: {_value(key, was)} -> {_value(key, now)}"
+
+
+def _described(facts: Mapping[str, Any]) -> str:
+    told = [f"{safe(key)} {_value(key, facts[key])}" for key in ("mode", "uid", "gid", "target") if key in facts]
+    if facts.get("size"):
+        told.append(_value("size", facts["size"]))
+    return ", ".join(told)
+
+
+def _value(key: str, value: object) -> str:
+    if value is None:
+        return "none"
+    if key == "size" and isinstance(value, int):
+        return f"{value:,} bytes"
+    if key == "mtime_ns" and isinstance(value, int):
+        return _exact(value / 1e9)
+    return safe(value)

@@ -1,0 +1,72 @@
+"""All commands together, and the options that hold everywhere."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path  # noqa: TC003  # Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workflow_agent._version import __version__
+from workflow_agent.cli import definition_commands, past_commands, run_commands, system_commands
+from workflow_agent.cli.grammar import Group
+from workflow_agent.cli.style import COLOR_CHOICES
+from workflow_agent.model.errors import UsageError
+from workflow_agent.model.nearest import did_you_mean
+
+if TYPE_CHECKING:
+    from workflow_agent.cli.invocation import Invocation
+
+__all__ = ["build_app"]
+
+
+def _print_version(*, value: bool) -> None:
+    if value:
+        sys.stdout.write(f"workflow-agent {__version__}\n")
+        raise typer.Exit
+
+
+def _root(
+    ctx: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object to stdout.")] = False,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Read settings from this file too.")
+    ] = None,
+    color: Annotated[str | None, typer.Option("--color", metavar="WHEN", help="Colours: auto, always, never.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")] = False,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, show_default=False, help="Everything; no list is cut.")
+    ] = 0,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Change systems safely: preview, install, verify, take back."""
+    del version  # its callback has printed it
+    invocation: Invocation = ctx.obj
+    if color is not None and color not in COLOR_CHOICES:
+        raise UsageError(
+            f"`{color[:40]}` says nothing about colours", where="--color", hint=did_you_mean(color, COLOR_CHOICES)
+        )
+    invocation.json = invocation.json or as_json
+    invocation.config = config
+    invocation.color = color
+    invocation.quiet = quiet
+    invocation.verbose = verbose
+
+
+def build_app() -> typer.Typer:
+    """Put the command line together; imports and registers, does nothing."""
+    app = typer.Typer(
+        cls=Group,
+        rich_markup_mode=None,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        epilog="workflow-agent plan nginx\nworkflow-agent install prometheus-node-exporter",
+    )
+    app.callback(cls=Group)(_root)
+    for commands in (run_commands, past_commands, definition_commands, system_commands):
+        commands.register(app)
+    return app
