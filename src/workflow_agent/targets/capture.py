@@ -39,10 +39,14 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureQuota:
-    """How much a script may stage on one file system before it is stopped (rule 6)."""
+    """How much a script may stage on one file system before it is stopped (rule 6).
+
+    `keep_free_bytes` stay for the target's own services, or a quarter of what is free when that is less.
+    """
 
     max_bytes: int = 8 << 30
     max_entries: int = 1_000_000
+    keep_free_bytes: int = 256 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,25 +189,22 @@ class _Program:
         self.stopped_because: str | None = None
 
     async def __aenter__(self) -> Self:
-        read_fd, write_fd = os.pipe()
-        os.set_inheritable(write_fd, True)
+        # A file, not a pipe: nobody has to read while it is written, however long it gets.
+        self._report_fd = os.memfd_create("workflow-agent-report")
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *program_argv("workflow_agent.targets.capture_program"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                pass_fds=(write_fd,),
+                pass_fds=(self._report_fd,),
                 start_new_session=True,
                 env={},
             )
         except BaseException:
-            os.close(read_fd)
+            os.close(self._report_fd)
             raise
-        finally:
-            os.close(write_fd)
-        self._report_fd = read_fd
-        self._spec |= {"engine_pid": os.getpid(), "report_fd": write_fd}
+        self._spec |= {"engine_pid": os.getpid(), "report_fd": self._report_fd}
         return self
 
     async def run(self, lines: _Lines) -> dict[str, Any]:
@@ -221,6 +222,7 @@ class _Program:
         lines.end()
         await process.wait()
         with os.fdopen(os.dup(self._report_fd), "rb") as stream:
+            stream.seek(0)
             reports = [json.loads(line) for line in stream.read().splitlines()]
         errors = [report for report in reports if report["stage"] == "error"]
         return errors[0] if errors else reports[-1] if reports else {"stage": "none"}
@@ -263,10 +265,12 @@ async def _watch_quota(root_fd: int, points: list[bytes], quota: CaptureQuota, p
             now = os.statvfs(path)
             used = (first.f_bfree - now.f_bfree) * now.f_frsize
             entries = first.f_ffree - now.f_ffree
-            if used > quota.max_bytes or entries > quota.max_entries:
+            floor = min(quota.keep_free_bytes, first.f_bfree * first.f_frsize // 4)
+            if used > quota.max_bytes or entries > quota.max_entries or now.f_bfree * now.f_frsize < floor:
                 program.stop(
                     f"the script staged {used >> 20} MiB and {entries} entries on {os.fsdecode(point)}, "
-                    f"the quota is {quota.max_bytes >> 20} MiB and {quota.max_entries} entries"
+                    f"the quota is {quota.max_bytes >> 20} MiB and {quota.max_entries} entries, "
+                    f"and {floor >> 20} MiB stay free"
                 )
                 return
 

@@ -20,6 +20,7 @@ import sys
 from typing import Any
 
 from workflow_agent.targets import linux
+from workflow_agent.targets.mounts import unescape
 
 __all__ = ["main"]
 
@@ -42,6 +43,8 @@ _HIDDEN_PROC = ("kcore", "sysrq-trigger", "kmsg", "keys", "timer_list")
 #: What a spec holds: report_fd, engine_pid, target_pid, mounts [{point, overlay, upper, work}], shims [{path, text}],
 #: script, interpreter, files [{path, content, mode, owner}], environment.
 Spec = dict[str, Any]  # Any: JSON
+
+_own_proc = -1
 
 
 class _StageError(Exception):
@@ -68,8 +71,13 @@ def _mount_overlay(lower: list[str], upper: str, work: str, target: str) -> None
 
 def _read_back(target: str) -> None:
     """Refuse when the kernel did not take the options that exactness needs (rule 2)."""
-    with open("/proc/self/mountinfo", "rb") as stream:
-        line = [row for row in stream if row.split(b" ")[4] == os.fsencode(target)][-1]
+    # Through our own /proc: the target's belongs to another PID namespace, in which this process does not exist.
+    descriptor = os.open("self/mountinfo", os.O_RDONLY, dir_fd=_own_proc)
+    with os.fdopen(descriptor, "rb") as stream:
+        rows = [row for row in stream if unescape(row.split(b" ")[4]) == os.fsencode(target)]
+    if not rows:
+        raise _StageError(f"the kernel does not list the overlay at {target}")
+    line = rows[-1]
     options = line.rsplit(b" ", 1)[1].strip().split(b",")
     if b"index=on" not in options or b"redirect_dir=nofollow" not in options or b"metacopy=on" in options:
         raise _StageError(f"the kernel did not take the overlay's options: {line.decode('ascii', 'replace')}")
@@ -79,7 +87,18 @@ def _copy_folder_attributes(source: str, target: str) -> None:
     status = os.stat(source)
     os.chown(target, status.st_uid, status.st_gid)
     os.chmod(target, stat.S_IMODE(status.st_mode))
+    for name in os.listxattr(source):
+        if not name.startswith("trusted.overlay."):
+            _copy_attribute(source, target, name)
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _copy_attribute(source: str, target: str, name: str) -> None:
+    """Copy one; without it the folder would be captured as if the script had removed it."""
+    try:
+        os.setxattr(target, name, os.getxattr(source, name))
+    except OSError as error:
+        raise _StageError(f"the attribute {name} of {source} cannot be shown in a capture: {error}") from error
 
 
 def _write_shims(folder: str, shims: list[dict[str, str]]) -> None:
@@ -170,8 +189,14 @@ def _mount_system(root: str) -> None:
     if os.path.isdir(f"{root}/tmp"):
         _private_tmpfs(f"{root}/tmp", "mode=1777")
     _restore_resolver(root, resolver)
-    _private_tmpfs(f"{root}/.workflow-agent", "mode=0700,size=4k")
-    linux.mount("none", f"{root}/.workflow-agent", None, _READ_ONLY | _NO_DEVICES)
+
+
+def _hide_state(root: str, points: list[str]) -> None:
+    """Cover our own folders: before-images hold what no script needs to see (rule 1)."""
+    for point in points:
+        folder = f"{root}{point.rstrip('/')}/.workflow-agent"
+        _private_tmpfs(folder, "mode=0700,size=4k")
+        linux.mount("none", folder, None, _READ_ONLY | _NO_DEVICES)
 
 
 def _read_resolver(root: str) -> tuple[str, bytes] | None:
@@ -239,7 +264,7 @@ def _run_script(spec: Spec) -> int:
     with open(path, "w", encoding="utf-8", errors="surrogateescape") as stream:
         stream.write(spec["script"])
     os.chmod(path, 0o500)
-    with open("/run/workflow-agent/requested", "w", encoding="ascii"):
+    with open("/run/workflow-agent/requested", "w", encoding="utf-8"):
         pass
     os.chmod("/run/workflow-agent/requested", 0o666)
     child = os.fork()
@@ -297,6 +322,7 @@ def _process_one(spec: Spec, root: str, report: int) -> None:
     linux.die_with_parent()
     linux.unshare(linux.CLONE_NEWNS)  # so that the parent's own view can unmount and prove that nobody is left
     _mount_system(root)
+    _hide_state(root, [mount["point"] for mount in spec["mounts"] if mount["overlay"]])
     _bind_real_programs(root, spec)
     _enter_root(root)
     result: dict[str, Any] = {"stage": "script"}  # Any: JSON
@@ -318,21 +344,21 @@ def _prove_nobody_left(spec: Spec, root: str) -> None:
     for mount in reversed(spec["mounts"]):
         linux.umount(root if mount["point"] == "/" else root + mount["point"])
     for mount in overlays:
-        marker = f"{mount['work']}/work/incompat"
-        for name in os.listdir(marker) if os.path.isdir(marker) else ():
-            os.rmdir(f"{marker}/{name}")
         lower = [mount["point"]]
         try:
             _mount_overlay(lower, mount["upper"], mount["work"], f"{_STAGE}/shims")
         except OSError as error:
             if error.errno == errno.EBUSY:
                 raise _StageError(f"somebody still uses the capture of {mount['point']}") from error
-            continue  # another set of lowers may be refused as such; that is not about use
+            continue  # refused for what a volatile mount leaves behind: use is checked before that
         linux.umount(f"{_STAGE}/shims")
 
 
 def _run(spec: Spec, report: int) -> None:
+    os.umask(0o022)  # ours, not that of whoever started the engine: folders of declared files are made with it
     linux.die_with_parent(spec["engine_pid"])
+    global _own_proc  # noqa: PLW0603  # one program, one capture
+    _own_proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
     linux.join_namespaces(spec["target_pid"], skip=frozenset({"pid"}))
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS)
     root = _mount_layers(spec)

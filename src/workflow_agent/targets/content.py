@@ -12,29 +12,40 @@ from workflow_agent.targets.linux import open_beneath
 if TYPE_CHECKING:
     from workflow_agent.targets.entries import Entry
 
-__all__ = ["appended_length", "differing_aspects", "read_file", "read_link", "strip_overlay_attributes"]
+__all__ = [
+    "appended_length",
+    "differing_aspects",
+    "overlay_marks",
+    "read_file",
+    "read_link",
+    "strip_overlay_attributes",
+]
 
 _CHUNK = 1 << 20
 
 
 def _open(root_fd: int, path: bytes) -> int:
-    return open_beneath(root_fd, path, os.O_RDONLY | os.O_NONBLOCK)
+    return open_beneath(root_fd, path.strip(b"/"), os.O_RDONLY | os.O_NONBLOCK)
 
 
 def read_file(root_fd: int, path: bytes, limit: int = 64 << 20) -> bytes | None:
-    """Read a regular file by its physical path below the target's root; None when there is none."""
+    """Read a regular file by its physical path below the target's root; None when there is none.
+
+    One that is larger than `limit` gives None too: a part of it would be read as if it were all.
+    """
     try:
-        descriptor = _open(root_fd, path.lstrip(b"/"))
+        descriptor = _open(root_fd, path)
     except OSError:
         return None
     with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
             return None
-        return stream.read(limit)
+        return stream.read()
 
 
 def _entry_path(root_fd: int, path: bytes) -> tuple[int, str]:
-    parent, _, name = path.rpartition(b"/")
+    parent, _, name = path.strip(b"/").rpartition(b"/")
     parent_fd = open_beneath(root_fd, parent, os.O_RDONLY | os.O_DIRECTORY)
     return parent_fd, f"/proc/self/fd/{parent_fd}/{os.fsdecode(name)}"
 
@@ -58,7 +69,7 @@ def _link_target(root_fd: int, path: bytes) -> str:
 def read_link(root_fd: int, path: bytes) -> bytes | None:
     """Read where a link leads; None when it is none."""
     try:
-        return os.fsencode(_link_target(root_fd, path.strip(b"/")))
+        return os.fsencode(_link_target(root_fd, path))
     except OSError:
         return None
 
@@ -107,12 +118,17 @@ def appended_length(root_fd: int, live: bytes, before: Entry, staged: bytes, aft
     return after.size - before.size
 
 
+def overlay_marks(folder_fd: int, name: bytes) -> set[str]:
+    """List the overlay's own attributes of a staged entry."""
+    path = f"/proc/self/fd/{folder_fd}/{os.fsdecode(name)}"
+    return {key for key in os.listxattr(path, follow_symlinks=False) if key.startswith("trusted.overlay.")}
+
+
 def strip_overlay_attributes(folder_fd: int, name: bytes, *, is_dir: bool) -> None:
     """Remove the overlay's marks from a staged entry and everything below it, keeping folder times."""
     path = f"/proc/self/fd/{folder_fd}/{os.fsdecode(name)}"
-    for key in os.listxattr(path, follow_symlinks=False):
-        if key.startswith("trusted.overlay."):
-            os.removexattr(path, key, follow_symlinks=False)
+    for key in overlay_marks(folder_fd, name):
+        os.removexattr(path, key, follow_symlinks=False)
     if not is_dir:
         return
     inner_fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)

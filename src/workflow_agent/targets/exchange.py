@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 import stat
 from dataclasses import replace
 from enum import StrEnum
@@ -35,6 +36,8 @@ __all__ = ["Exchanger", "Side"]
 _IMMUTABLE = 0x10
 _APPEND_ONLY = 0x20
 _SHOWN = 20
+_F_SETSIG = 10  # fcntl(2)
+_LOGS = b"/var/log/"
 
 
 class Side(StrEnum):
@@ -51,30 +54,42 @@ class Exchanger:
     Args:
         tree: The target's files.
         transaction: Id of the transaction, whose folders hold the staged sides.
-        release_reserve: Called once when the disk is full, to free room for names (rule 19).
+        release_reserve: Called when the disk is full, to free room for names (rule 19).
+        mount_points: Where the target has something mounted: nothing there, and nothing above, can be exchanged.
     """
 
-    def __init__(self, tree: LiveTree, transaction: str, release_reserve: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        tree: LiveTree,
+        transaction: str,
+        release_reserve: Callable[[], None],
+        mount_points: Iterable[bytes] = (),
+    ) -> None:
         self._tree = tree
         self._transaction = transaction
         self._release_reserve = release_reserve
+        self._mount_points = tuple(mount_points)
 
     # -- asking ------------------------------------------------------------------------------------------------
 
     def side(self, operation: Operation) -> Side:
-        """Read which side is live, by identity."""
+        """Read which side is live, by identity.
+
+        What lies in the transaction's own place decides: if the captured entry still does, nothing of this operation
+        is live, whoever may have put something else at its path.
+        """
         live = self._tree.read(operation.path)
         staged = self._tree.read(staged_path(operation, self._transaction)) if operation.staged else None
         before, after = operation.before, operation.after
         match operation.kind:
             case OperationKind.EXCHANGE:
-                sides = {Side.AFTER: _is(live, after), Side.BEFORE: _is(live, before)}
+                sides = {Side.AFTER: _is(live, after) and _is(staged, before), Side.BEFORE: _is(staged, after)}
             case OperationKind.CREATE:
                 sides = {Side.AFTER: _is(live, after), Side.BEFORE: _is(staged, after)}
             case OperationKind.REMOVE:
-                sides = {Side.AFTER: _is(staged, before), Side.BEFORE: _is(live, before)}
+                sides = {Side.AFTER: _is(staged, before), Side.BEFORE: staged is None}
             case OperationKind.ATTRIBUTES | OperationKind.APPEND:
-                return Side.AFTER if live is not None else Side.FOREIGN
+                return Side.AFTER if _is(live, before) else Side.FOREIGN
         return next((side for side, holds in sides.items() if holds), Side.FOREIGN)
 
     def conflicts_with_commit(self, operations: Iterable[Operation]) -> list[dict[str, object]]:
@@ -95,40 +110,59 @@ class Exchanger:
                 found.append(_difference(operation, before, live))
         return found
 
-    def _same_below(self, operation: Operation) -> bool:
+    def _same_below(self, operation: Operation, place: bytes | None = None) -> bool:
+        """Whether everything below a folder that is exchanged or removed is as the baseline has it."""
         if operation.before is None or not operation.before.is_dir or operation.kind is OperationKind.ATTRIBUTES:
             return True
-        live = self._tree.below(operation.path)
-        return live.keys() == operation.subtree.keys() and all(
-            entry.same_state(live[name]) for name, entry in operation.subtree.items()
+        found = self._tree.below(operation.path if place is None else place)
+        return found.keys() == operation.subtree.keys() and all(
+            # Exchanging another name of a file with several changes its ctime.
+            entry.same_state(found[name], moved=entry.nlink > 1)
+            for name, entry in operation.subtree.items()
         )
 
     def conflicts_with_rollback(self, operations: Iterable[Operation]) -> list[dict[str, object]]:
         """Find what somebody changed since the commit.
 
-        Folders that the transaction created are owned with everything in them (rule 23): no conflict.
+        Folders that the transaction created are owned with everything in them (rule 23): no conflict. Nor is what is
+        back already, after an interruption or by hand.
         """
         found = []
         for operation in operations:
             live = self._tree.read(operation.path)
+            if self._is_back(operation, live):
+                continue
             after = operation.after
             match operation.kind:
                 case OperationKind.REMOVE:
                     same = live is None
                 case OperationKind.ATTRIBUTES:
-                    same = (
-                        live is not None
-                        and after is not None
-                        and (live.mode, live.uid, live.gid) == (after.mode, after.uid, after.gid)
-                    )
+                    same = self._as_committed(operation, live)
                 case OperationKind.APPEND:
                     same = True
                 case _:
                     assert after is not None
-                    same = after.same_identity(live) if after.is_dir else after.same_state(live)
+                    grows = operation.kind is OperationKind.CREATE and operation.path.startswith(_LOGS)
+                    same = after.same_identity(live) if after.is_dir or grows else after.same_state(live)
             if not same:
                 found.append(_difference(operation, after, live))
         return found
+
+    def _is_back(self, operation: Operation, live: Entry | None) -> bool:
+        match operation.kind:
+            case OperationKind.EXCHANGE | OperationKind.CREATE:
+                return self.side(operation) is Side.BEFORE
+            case OperationKind.REMOVE:
+                return _is(live, operation.before)
+            case _:
+                return operation.before is not None and operation.before.same_state(live)
+
+    def _as_committed(self, operation: Operation, live: Entry | None) -> bool:
+        before, after = operation.before, operation.after
+        if before is None or after is None or live is None or not before.same_identity(live):
+            return False
+        same = (live.mode, live.uid, live.gid) == (after.mode, after.uid, after.gid)
+        return same and self._tree.xattrs(operation.path) == dict(operation.after_xattrs)
 
     def owned(self, operations: Iterable[Operation]) -> list[str]:
         """List what appeared below folders that the transaction created: it goes with an exact rollback."""
@@ -147,13 +181,15 @@ class Exchanger:
             escape_path(operation.path)
             for operation in operations
             if operation.kind in {OperationKind.CREATE, OperationKind.EXCHANGE}
-            and self.side(operation) is not Side.AFTER
+            and not _is(self._tree.read(operation.path), operation.after)
         ]
 
     # -- looking before leaping ----------------------------------------------------------------------------------
 
     def dry_pass(self, operations: Sequence[Operation]) -> None:
         """Find everything that would stop an exchange before the first one (rules 11, 14, 19).
+
+        Afterwards every folder is opened anew: time passes until the first exchange.
 
         Raises:
             PathConflictError: the target changed, or somebody has a file open for writing.
@@ -170,42 +206,80 @@ class Exchanger:
                 busy += self._writers(operation)
         if busy:
             raise _conflict_error("open for writing", busy)
+        self._refuse_lost_captures(operations)
+        self._tree.forget()
+
+    def _refuse_lost_captures(self, operations: Iterable[Operation]) -> None:
+        for operation in operations:
+            if operation.kind not in {OperationKind.EXCHANGE, OperationKind.CREATE}:
+                continue
+            staged = staged_path(operation, self._transaction)
+            if not _is(self._tree.read(staged), operation.after):
+                raise CommitError(
+                    "what the script wrote is no longer there",
+                    where=escape_path(staged),
+                    state="nothing was changed",
+                    hint="run the command again: the script is captured anew",
+                )
 
     def _refuse_unmovable(self, operation: Operation, swaps: set[bytes]) -> None:
+        moves = operation.kind in {OperationKind.EXCHANGE, OperationKind.REMOVE}
+        mounted = [point for point in self._mount_points if moves and _at_or_below(point, operation.path)]
+        if mounted:
+            raise CommitError(
+                "something is mounted at or below an entry that would be replaced",
+                where=escape_path(mounted[0]),
+                state="nothing was changed",
+                hint="leave this path alone in the script, or unmount it first",
+            )
         for path in {operation.path, operation.path.rpartition(b"/")[0] or b"/"}:
-            try:
-                descriptor = open_beneath(self._tree.root_fd, path.strip(b"/"), os.O_RDONLY | os.O_NONBLOCK)
-            except OSError:
-                continue  # a link, a socket or nothing: these carry no flags
-            try:
-                flags = file_flags(descriptor)
-            finally:
-                os.close(descriptor)
+            flags = self._flags(path)
             if flags & (_IMMUTABLE | _APPEND_ONLY):
                 raise CommitError(
                     "an entry is immutable or append-only",
                     where=escape_path(path),
+                    state="nothing was changed",
                     hint=f"clear the flag with `chattr -ia {escape_path(path)}`, then run again",
                 )
         if operation.path in swaps:
-            raise CommitError("an entry is active swap space", where=escape_path(operation.path))
+            raise CommitError(
+                "an entry is active swap space", where=escape_path(operation.path), state="nothing was changed"
+            )
+
+    def _flags(self, path: bytes) -> int:
+        entry = self._tree.read(path)
+        if entry is None or not (entry.is_dir or stat.S_ISREG(entry.mode)):
+            return 0  # others carry none, and opening a device can do things
+        descriptor = open_beneath(self._tree.root_fd, path.strip(b"/"), os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            return file_flags(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _writers(self, operation: Operation) -> list[dict[str, object]]:
-        before = operation.before
-        if before is None or not stat.S_ISREG(before.mode):
-            return []
-        descriptor = self._lease(operation.path)
-        if descriptor is not None:
-            os.close(descriptor)
-            return []
-        return [{"path": escape_path(operation.path), "holders": _holders(before)}]
+        """Find who writes to a file that would go aside, also below a folder that would."""
+        assert operation.before is not None  # EXCHANGE and REMOVE have one
+        files = {operation.path: operation.before} | {
+            operation.path + b"/" + relative: entry for relative, entry in operation.subtree.items()
+        }
+        busy: list[dict[str, object]] = []
+        for path, entry in files.items():
+            if not stat.S_ISREG(entry.mode):
+                continue
+            descriptor = self._lease(path)
+            if descriptor is None:
+                busy.append({"path": escape_path(path), "holders": _holders(entry)})
+            else:
+                os.close(descriptor)
+        return busy
 
     def _lease(self, path: bytes) -> int | None:
         """Take a read lease: refused means that somebody has the file open for writing (rule 14)."""
         descriptor = open_beneath(self._tree.root_fd, path.strip(b"/"), os.O_RDONLY | os.O_NONBLOCK)
         try:
+            # A broken lease sends a signal, by default one that ends the process: take one that is ignored instead.
+            fcntl.fcntl(descriptor, _F_SETSIG, signal.SIGURG)
             fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-            fcntl.fcntl(descriptor, fcntl.F_SETOWN, 0)  # a broken lease must not signal (and end) this process
         except OSError as error:
             os.close(descriptor)
             if error.errno == errno.EAGAIN:
@@ -223,12 +297,12 @@ class Exchanger:
             CommitError: the kernel refused; everything is back.
             RollbackIncompleteError: and not everything could be taken back.
         """
-        for index, operation in enumerate(operations):
-            failpoint("transaction.commit.operation")
+        for operation in operations:
             try:
+                failpoint("transaction.commit.operation")
                 self._forward(operation)
             except (OSError, PathConflictError) as error:
-                self.undo(operations[: index + 1])
+                self.undo(operations)  # all: folders' times are set last
                 if isinstance(error, PathConflictError):
                     raise
                 raise CommitError(
@@ -277,11 +351,7 @@ class Exchanger:
         before = operation.before
         came_out = self._tree.read(staged)
         assert before is not None
-        same = before.same_state(came_out, moved=True)
-        if same and before.is_dir:
-            below = self._tree.below(staged)
-            same = below.keys() == operation.subtree.keys()
-        if not same:
+        if not before.same_state(came_out, moved=True) or not self._same_below(operation, staged):
             self._rename(staged, operation.path, flags)
             raise _conflict_error("changed at the moment of the exchange", [_difference(operation, before, came_out)])
 
@@ -294,9 +364,9 @@ class Exchanger:
                 chunk = os.pread(staged_fd, min(left, 1 << 20), offset)
                 if not chunk:
                     raise OSError(errno.EIO, "the staged log ended early", escape_path(operation.path))
-                os.write(live_fd, chunk)
-                offset += len(chunk)
-                left -= len(chunk)
+                written = os.write(live_fd, chunk)  # a nearly full disk takes a part
+                offset += written
+                left -= written
         finally:
             os.close(staged_fd)
             os.close(live_fd)
@@ -312,31 +382,32 @@ class Exchanger:
             RollbackIncompleteError: entries are neither before nor after; the rest is taken back.
         """
         left: list[dict[str, object]] = []
-        for operation in reversed(operations):
-            failpoint("transaction.undo.operation")
+        self._tree.forget()
+        folders = [operation for operation in operations if operation.kind is OperationKind.ATTRIBUTES]
+        entries = [operation for operation in reversed(operations) if operation.kind is not OperationKind.ATTRIBUTES]
+        # Renames below a folder change its times: folders come last, deepest first, as they are listed.
+        for operation in entries + folders:
             cause = self._take_back(operation)
             if cause is not None:
                 left.append({"path": escape_path(operation.path), "cause": cause})
-        # Renames below a folder change its mtime after it was restored: set the folders once more, deepest first.
-        for operation in operations:
-            if operation.kind is OperationKind.ATTRIBUTES and self.side(operation) is Side.AFTER:
-                self._set_attributes(operation, forward=False)
         if left:
             raise RollbackIncompleteError(
                 f"{len(left)} entries could not be taken back",
                 where=str(left[0]["path"]),
                 cause=str(left[0]["cause"]),
+                hint="put these paths right by hand (or remove them), then run the command again",
                 details={"left": left},
             )
 
     def _take_back(self, operation: Operation) -> str | None:
         """Undo one operation where it is live; gives why not, if it cannot be."""
-        side = self.side(operation)
-        if operation.kind is OperationKind.APPEND or side is Side.BEFORE:
-            return None
-        if side is Side.FOREIGN:
-            return "the entry is neither as before nor as committed"
         try:
+            failpoint("transaction.undo.operation")
+            side = self.side(operation)
+            if operation.kind is OperationKind.APPEND or side is Side.BEFORE:
+                return None
+            if side is Side.FOREIGN:
+                return "the entry is neither as before nor as committed"
             self._backward(operation)
         except OSError as error:
             return error.strerror or str(error)
@@ -351,16 +422,22 @@ class Exchanger:
                 self._rename(operation.path, staged, RENAME_NOREPLACE)
             case OperationKind.REMOVE:
                 self._rename(staged, operation.path, RENAME_NOREPLACE)
-            case OperationKind.ATTRIBUTES | OperationKind.APPEND:
-                return  # folders come last, all together; log lines stay
+            case OperationKind.ATTRIBUTES:
+                self._set_attributes(operation, forward=False)
+            case OperationKind.APPEND:
+                return  # log lines stay
 
     def check_images(self, operations: Iterable[Operation]) -> None:
         """Refuse a rollback whose before-images are not all there (rule 19)."""
         lost = []
         for operation in operations:
             if operation.kind in {OperationKind.EXCHANGE, OperationKind.REMOVE}:
+                if self._is_back(operation, self._tree.read(operation.path)):
+                    continue
                 staged = self._tree.read(staged_path(operation, self._transaction))
-                if operation.before is None or not operation.before.same_state(staged, moved=True):
+                place = staged_path(operation, self._transaction)
+                same = operation.before is not None and operation.before.same_state(staged, moved=True)
+                if not same or not self._same_below(operation, place):
                     lost.append(escape_path(operation.path))
         if lost:
             raise RollbackIncompleteError(
@@ -379,7 +456,8 @@ class Exchanger:
             before = operation.before
             same = live is None if before is None else before.same_state(live, moved=True)
             if same and operation.kind is OperationKind.ATTRIBUTES and before is not None and live is not None:
-                same = self._tree.xattrs(operation.path) == dict(operation.before_xattrs)
+                same = live.mtime == before.mtime
+                same = same and self._tree.xattrs(operation.path) == dict(operation.before_xattrs)
             if not same:
                 found.append(_difference(operation, before, live))
         return found
@@ -387,27 +465,20 @@ class Exchanger:
     # -- both ----------------------------------------------------------------------------------------------------------
 
     def refresh(self, operations: Iterable[Operation]) -> list[Operation]:
-        """Read both sides again after a commit or a rollback: the base for drift and conflicts (rule 21)."""
+        """Read ctimes again after a commit or a rollback: the base for drift and conflicts (rule 21).
+
+        Moving an entry changes its ctime and nothing else; one that differs in more keeps its record, so that it is
+        found to differ.
+        """
         result = []
         for operation in operations:
-            live = self._tree.read(operation.path)
-            staged = self._tree.read(staged_path(operation, self._transaction)) if operation.staged else None
-            side = self.side(operation)
-            match operation.kind:
-                case OperationKind.EXCHANGE:
-                    before, after = (live, staged) if side is Side.BEFORE else (staged, live)
-                case OperationKind.CREATE:
-                    before, after = (None, staged) if side is Side.BEFORE else (None, live)
-                case OperationKind.REMOVE:
-                    before, after = (live, None) if side is Side.BEFORE else (staged, None)
-                case _:
-                    result.append(operation)
-                    continue
-            subtree = operation.subtree
-            if before is not None and before.is_dir:
-                place = operation.path if side is Side.BEFORE else staged_path(operation, self._transaction)
-                subtree = self._tree.below(place)
-            result.append(replace(operation, before=before, after=after, subtree=subtree))
+            if operation.kind in {OperationKind.ATTRIBUTES, OperationKind.APPEND}:
+                result.append(operation)
+                continue
+            found = [self._tree.read(operation.path), self._tree.read(staged_path(operation, self._transaction))]
+            result.append(
+                replace(operation, before=_moved(operation.before, found), after=_moved(operation.after, found))
+            )
         return result
 
     def _set_attributes(self, operation: Operation, *, forward: bool) -> None:
@@ -435,6 +506,16 @@ class Exchanger:
                 raise
             self._release_reserve()
             rename(*self._tree.place(source), *self._tree.place(target), flags)
+
+
+def _moved(recorded: Entry | None, found: Iterable[Entry | None]) -> Entry | None:
+    if recorded is None:
+        return None
+    return next((entry for entry in found if recorded.same_state(entry, moved=True)), recorded)
+
+
+def _at_or_below(path: bytes, folder: bytes) -> bool:
+    return path == folder or path.startswith(folder + b"/")
 
 
 def _is(entry: Entry | None, wanted: Entry | None) -> bool:

@@ -184,7 +184,6 @@ class HostTarget:
         """Run the script in a capture; gives the transaction's id and what it would change (see the port)."""
         self._require_root()
         mounts = self._mounts()
-        points = _captured(mounts)
         if reason := _static_reason(mounts):
             raise CaptureError("nothing can be captured here", cause=reason, state="nothing was changed")
         await self._locks.acquire(wait_s=self._lock_wait_s)
@@ -211,8 +210,7 @@ class HostTarget:
         baselines = {point: await self._blocking(walk_file_system, self._root, point) for point in points}
         reporter = ChangeReporter(self._root, transaction)
         shims = await self._blocking(reporter.shims)
-        for point in points:
-            await self._blocking(self._folders.create, transaction, point)
+        await self._make_folders(transaction, points)
         try:
             result = await capture_script(
                 target_pid=self._pid,
@@ -244,6 +242,25 @@ class HostTarget:
             await self._blocking(self._folders.remove, transaction, points)
             raise
         return change_set
+
+    async def _make_folders(self, transaction: str, points: tuple[bytes, ...]) -> None:
+        made: list[bytes] = []
+        try:
+            for point in points:
+                made.append(point)
+                await self._blocking(self._folders.create, transaction, point)
+        except FileExistsError as error:  # not ours: nothing of it is removed
+            raise CaptureError(
+                f"there is a transaction `{transaction}` already", state="nothing was changed"
+            ) from error
+        except OSError as error:
+            await self._blocking(self._folders.remove, transaction, tuple(made))
+            raise CaptureError(
+                "there is no room for a capture", cause=str(error), state="nothing was changed"
+            ) from error
+        except BaseException:
+            await self._blocking(self._folders.remove, transaction, tuple(made))
+            raise
 
     async def release_package_locks(self) -> None:
         """Let others install while a person thinks; `commit` takes the locks again and compares (rule 5)."""
@@ -347,7 +364,6 @@ class HostTarget:
 
     async def missing_paths(self, transaction: str) -> list[str]:
         """List committed paths that are missing or replaced now."""
-
         return await self._blocking(self._committer.missing, transaction)
 
     async def close(self) -> None:

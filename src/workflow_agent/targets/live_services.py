@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.model.errors import CaptureError, ParameterError
+from workflow_agent.model.errors import CaptureError, ParameterError, ServiceFailedError
 from workflow_agent.model.system import InitKind, Service
 from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import LiveTree
@@ -94,12 +94,25 @@ class LiveServices:
         return done, created
 
     async def stop(self, record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """Stop every service of a record, those that ran before too: they start again when their files are back."""
+        """Stop every service of a record, those that ran before too: they start again when their files are back.
+
+        Raises:
+            ServiceFailedError: one cannot be stopped; those that were stopped run again.
+        """
         stopped: list[Mapping[str, Any]] = []
         for name, entry in record.get("before", {}).items():
-            outcome = await self._control.stop(_service(entry["service"]))
+            try:
+                outcome = await self._control.stop(_service(entry["service"]))
+            except ServiceFailedError:
+                await self._start_again(record, [str(one["service"]) for one in stopped if one["needed"] != "nothing"])
+                raise
             stopped.append({"service": name, "action": "stopped", "needed": outcome.needed.value})
         return stopped
+
+    async def _start_again(self, record: Mapping[str, Any], names: Iterable[str]) -> None:
+        for name in names:
+            with suppress(ServiceFailedError):  # the first failure is the one to report
+                await self._control.start(_service(record["before"][name]["service"]))
 
     async def end_leftovers(self, root_fd: int, operations: Iterable[Operation]) -> None:
         """End what still runs a program that the transaction brought: nothing of it may go on."""

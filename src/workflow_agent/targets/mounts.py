@@ -6,13 +6,14 @@ import os
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Mount", "MountUse", "plan_mounts", "read_mounts"]
+__all__ = ["Mount", "MountUse", "parse_mountinfo", "plan_mounts", "read_mounts", "unescape"]
 
 #: File systems on which capture, exchange and rollback were tried. Others are bound read-only.
 CAPTURED_KINDS = frozenset({"ext2", "ext3", "ext4"})
 #: Replaced inside a capture by private ones.
 PRIVATE_POINTS = (b"/proc", b"/sys", b"/dev", b"/run", b"/tmp")
 _MIN_FIELDS = 10
+_OPTIONAL = 6
 
 
 class MountUse(StrEnum):
@@ -27,6 +28,8 @@ class MountUse(StrEnum):
 class Mount:
     """One line of mountinfo: `point` as the target sees it, `root` the part of the file system shown there."""
 
+    id: int
+    parent: int
     point: bytes
     root: bytes
     kind: str
@@ -34,23 +37,26 @@ class Mount:
     writable: bool
 
 
-def _unescape(field: bytes) -> bytes:
+def unescape(field: bytes) -> bytes:
+    """Undo the octal escapes of mountinfo (space, tab, newline, backslash)."""
     return field.decode("unicode_escape").encode("latin-1") if b"\\" in field else field
 
 
 def parse_mountinfo(text: bytes) -> list[Mount]:
     """Parse mountinfo in order. Source: proc(5), /proc/pid/mountinfo."""
     mounts = []
-    for line in text.splitlines():
+    for line in text.split(b"\n"):  # a carriage return may be part of a name
         fields = line.split(b" ")
         if len(fields) < _MIN_FIELDS:
             continue
-        tail = fields.index(b"-")
+        tail = fields.index(b"-", _OPTIONAL)
         options = fields[5].split(b",") + fields[tail + 3].split(b",")
         mounts.append(
             Mount(
-                point=_unescape(fields[4]),
-                root=_unescape(fields[3]),
+                id=int(fields[0]),
+                parent=int(fields[1]),
+                point=unescape(fields[4]),
+                root=unescape(fields[3]),
                 kind=fields[tail + 1].decode(),
                 device=fields[2].decode(),
                 writable=b"ro" not in options,
@@ -69,15 +75,35 @@ def _below(point: bytes, folder: bytes) -> bool:
     return point == folder or point.startswith(folder.rstrip(b"/") + b"/")
 
 
-def plan_mounts(mounts: list[Mount]) -> list[tuple[Mount, MountUse]]:
-    """Decide the use of each visible mount, outermost first; a later mount hides earlier ones below it."""
-    visible: dict[bytes, Mount] = {}
+def _visible(mounts: list[Mount]) -> list[Mount]:
+    """Give the mounts that a path can lead to, outermost first.
+
+    A mount on a folder above another one hides it: what is mounted below it later is its own child.
+    """
+    children: dict[int, list[Mount]] = {}
+    known = {mount.id for mount in mounts}
     for mount in mounts:
-        for hidden in [point for point in visible if _below(point, mount.point)]:
-            del visible[hidden]
-        visible[mount.point] = mount
+        parent = mount.parent if mount.parent in known and mount.parent != mount.id else 0
+        children.setdefault(parent, []).append(mount)
+    found = []
+    pending = children.get(0, [])
+    while pending:
+        mount = pending.pop()
+        inner = children.get(mount.id, [])
+        if all(child.point != mount.point for child in inner):
+            found.append(mount)
+        pending += [
+            child
+            for child in inner
+            if not any(other.point != child.point and _below(child.point, other.point) for other in inner)
+        ]
+    return sorted(found, key=lambda mount: (len(mount.point.rstrip(b"/").split(b"/")), mount.point))
+
+
+def plan_mounts(mounts: list[Mount]) -> list[tuple[Mount, MountUse]]:
+    """Decide the use of each visible mount, outermost first."""
     result = []
-    for mount in visible.values():
+    for mount in _visible(mounts):
         if any(_below(mount.point, private) for private in PRIVATE_POINTS):
             use = MountUse.PRIVATE
         elif mount.writable and mount.kind in CAPTURED_KINDS and mount.root == b"/":
@@ -85,4 +111,4 @@ def plan_mounts(mounts: list[Mount]) -> list[tuple[Mount, MountUse]]:
         else:
             use = MountUse.READ_ONLY
         result.append((mount, use))
-    return sorted(result, key=lambda pair: pair[0].point.count(b"/") if pair[0].point != b"/" else 0)
+    return result

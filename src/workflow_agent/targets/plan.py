@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import defaultdict
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import CaptureError
 from workflow_agent.model.system import Change, ChangeAction, escape_path
-from workflow_agent.targets.content import appended_length, differing_aspects, strip_overlay_attributes
-from workflow_agent.targets.entries import Baseline, Entry, describe, read_entry, read_xattrs
+from workflow_agent.targets.content import (
+    appended_length,
+    differing_aspects,
+    overlay_marks,
+    strip_overlay_attributes,
+)
+from workflow_agent.targets.entries import STATE_FOLDER, Baseline, Entry, describe, read_entry, read_xattrs
+from workflow_agent.targets.linked_names import LinkedNames
 from workflow_agent.targets.linux import open_beneath
+from workflow_agent.targets.live_tree import transaction_folder
 from workflow_agent.targets.operations import Operation, OperationKind
+from workflow_agent.targets.upper_survey import UpperSurvey, survey_upper
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 __all__ = ["Plan", "make_plan"]
 
@@ -46,17 +54,25 @@ class Plan:
     bytes_added: int = 0
 
 
-def make_plan(root_fd: int, transaction: str, baselines: dict[bytes, Baseline]) -> Plan:
+def make_plan(
+    root_fd: int, transaction: str, baselines: dict[bytes, Baseline], stand_ins: Collection[bytes] = ()
+) -> Plan:
     """Compare each captured file system (by mount point) with its baseline.
 
     The staged tree is prepared on the way: the overlay's own attributes are stripped from it. Blocking.
+
+    Args:
+        root_fd: The target's root.
+        transaction: Its id.
+        baselines: What each file system held before the script ran.
+        stand_ins: Contents of programs that were replaced while it ran.
 
     Raises:
         CaptureError: something in the capture cannot be committed exactly; named.
     """
     plan = Plan()
     for point, baseline in baselines.items():
-        _FileSystemPlanner(root_fd, transaction, point, baseline, plan).run()
+        _FileSystemPlanner(root_fd, transaction, point, baseline, plan).run(stand_ins)
     order = {kind: index for index, kind in enumerate(_COMMIT_ORDER)}
     plan.operations.sort(key=lambda operation: order[operation.kind])
     folders = [operation for operation in plan.operations if operation.kind is OperationKind.ATTRIBUTES]
@@ -76,7 +92,7 @@ _COMMIT_ORDER = (
 
 
 class _FileSystemPlanner:
-    """Walks one upper tree. State: the open folders and the plan that grows."""
+    """Walks one upper tree. State: what the survey found, the folders that are touched, and the plan that grows."""
 
     def __init__(self, root_fd: int, transaction: str, point: bytes, baseline: Baseline, plan: Plan) -> None:
         self._root_fd = root_fd
@@ -84,40 +100,56 @@ class _FileSystemPlanner:
         self._prefix = point.rstrip(b"/")
         self._baseline = baseline
         self._plan = plan
-        self._folder = self._prefix + b"/.workflow-agent/tx/" + transaction.encode()
-        self._sorted: list[bytes] | None = None
-        self._names: dict[int, list[bytes]] | None = None
-        self._links = 0
+        self._folder = transaction_folder(point, transaction)
+        self._survey = UpperSurvey()
+        self._links = LinkedNames(root_fd, point, transaction, baseline)
+        self._sorted: list[bytes] = []
+        self._merged: list[bytes] = []
+        self._touched: set[bytes] = set()
+        self._made_links = 0
+        self._removed = 0
 
-    def run(self) -> None:
+    def run(self, stand_ins: Collection[bytes]) -> None:
+        self._survey = survey_upper(self._root_fd, self._folder, skip=STATE_FOLDER, stand_ins=stand_ins)
         self._walk_merged(b"")
+        self._plan_other_names()
+        for relative in self._merged:
+            self._plan_attributes(relative)
+        for path in sorted(self._touched - {self._absolute(relative) for relative in self._merged}):
+            self._plan_same_attributes(path)
 
     # -- walking -----------------------------------------------------------------------------------------------
 
+    def _absolute(self, relative: bytes) -> bytes:
+        return self._prefix + b"/" + relative if relative else self._point
+
+    def _relative(self, path: bytes) -> bytes:
+        return path[len(self._prefix) + 1 :]
+
     def _open_staged(self, relative: bytes) -> int:
-        path = (self._folder + b"/upper/" + relative).rstrip(b"/").lstrip(b"/")
+        path = (self._folder + b"/upper/" + relative).strip(b"/")
         return open_beneath(self._root_fd, path, os.O_RDONLY | os.O_DIRECTORY)
 
-    def _walk_merged(self, relative: bytes) -> bool:
-        """Plan a folder that exists on both sides; gives whether an operation touches its entries."""
-        touched = False
+    def _walk_merged(self, relative: bytes) -> None:
+        """Plan a folder that exists on both sides."""
+        self._merged.append(relative)
         folder_fd = self._open_staged(relative)
         try:
             for name in sorted(os.fsencode(text) for text in os.listdir(folder_fd)):
-                touched = self._plan_entry(folder_fd, relative, name) or touched
-            self._plan_attributes(folder_fd, relative, touched=touched)
+                if self._plan_entry(folder_fd, relative, name):
+                    self._touched.add(self._absolute(relative))
         finally:
             os.close(folder_fd)
-        return touched
 
     def _plan_entry(self, folder_fd: int, folder: bytes, name: bytes) -> bool:
+        """Plan what became of one name; gives whether an operation puts something else there."""
         relative = folder + b"/" + name if folder else name
         path = self._prefix + b"/" + relative
-        reason = next((why for top, why in _DROPPED if path == top or path.startswith(top + b"/")), None)
+        reason = _dropped_reason(path)
         if reason is not None:
             self._plan.dropped[path] = reason
             return False
-        if path in _LOCK_FILES or path == self._prefix + b"/.workflow-agent":
+        if path in _LOCK_FILES or path == self._prefix + b"/" + STATE_FOLDER:
             return False
         staged = read_entry(folder_fd, name)
         if staged is None:
@@ -125,27 +157,21 @@ class _FileSystemPlanner:
         before = self._baseline.get(path)
         if stat.S_ISCHR(staged.mode) and staged.rdev == 0:
             return self._plan_removal(path, before)
-        attributes = f"/proc/self/fd/{folder_fd}/{os.fsdecode(name)}"
-        marks = {key for key in os.listxattr(attributes, follow_symlinks=False) if key.startswith("trusted.overlay.")}
-        _refuse_special(path, marks, staged)
-        opaque = staged.is_dir and "trusted.overlay.opaque" in marks
-        if staged.is_dir and before is not None and before.is_dir and not opaque:
+        _refuse_special(path, overlay_marks(folder_fd, name), staged)
+        if staged.is_dir and before is not None and before.is_dir and relative not in self._survey.covering:
             self._walk_merged(relative)
             return False
-        copied_up = "trusted.overlay.origin" in marks
         strip_overlay_attributes(folder_fd, name, is_dir=staged.is_dir)
         after = read_entry(folder_fd, name)
         assert after is not None  # nobody else writes to a capture whose processes are dead
-        return self._plan_staged(path, relative, before, after, copied_up=copied_up)
+        return self._plan_staged(path, relative, before, after)
 
-    def _plan_staged(
-        self, path: bytes, relative: bytes, before: Entry | None, after: Entry, *, copied_up: bool
-    ) -> bool:
+    def _plan_staged(self, path: bytes, relative: bytes, before: Entry | None, after: Entry) -> bool:
         if before is None:
             return self._plan_creation(path, relative, after)
         if after.is_dir or before.is_dir:
             return self._plan_whole_exchange(path, relative, before, after)
-        return self._plan_file(path, relative, before, after, copied_up=copied_up)
+        return self._plan_file(path, relative, before, after)
 
     # -- operations --------------------------------------------------------------------------------------------
 
@@ -175,7 +201,7 @@ class _FileSystemPlanner:
         if before is None:
             return False  # created and deleted again
         subtree = self._subtree(path) if before.is_dir else {}
-        number = sum(1 for operation in self._plan.operations if operation.kind is OperationKind.REMOVE)
+        self._removed += 1
         self._note(path, ChangeAction.DELETED, before, None)
         for relative, entry in subtree.items():
             self._note(path + b"/" + relative, ChangeAction.DELETED, entry, None)
@@ -184,7 +210,7 @@ class _FileSystemPlanner:
                 kind=OperationKind.REMOVE,
                 path=path,
                 point=self._point,
-                staged=b"removed/%d" % number,
+                staged=b"removed/%d" % self._removed,
                 before=before,
                 subtree=subtree,
             )
@@ -223,78 +249,127 @@ class _FileSystemPlanner:
             )
         )
 
-    def _plan_file(self, path: bytes, relative: bytes, before: Entry, after: Entry, *, copied_up: bool) -> bool:
-        live = os.path.join(b"/", path).lstrip(b"/")
-        staged = (self._folder + b"/upper/" + relative).lstrip(b"/")
-        aspects = differing_aspects(self._root_fd, live, before, staged, after)
+    def _plan_file(self, path: bytes, relative: bytes, before: Entry, after: Entry) -> bool:
+        staged = self._folder + b"/upper/" + relative
+        aspects = differing_aspects(self._root_fd, path, before, staged, after)
+        if not self._same_links(path, before, after.ino):
+            aspects.add("links")
         if not aspects:
             return False
         if path.startswith(_LOGS) and aspects <= {"content", "mtime"} and before.nlink == 1:
-            length = appended_length(self._root_fd, live, before, staged, after)
+            length = appended_length(self._root_fd, path, before, staged, after)
             if length is not None:
-                self._note(path, ChangeAction.APPENDED, before, after, "content")
-                return self._add(
-                    Operation(
-                        kind=OperationKind.APPEND,
-                        path=path,
-                        point=self._point,
-                        staged=b"upper/" + relative,
-                        before=before,
-                        after=after,
-                        offset=before.size,
-                        length=length,
-                    )
-                )
-        if copied_up and before.nlink > 1:
-            return self._plan_linked(path, relative, before, after, aspects)
-        return self._exchange(path, b"upper/" + relative, before, after, aspects)
+                return self._plan_append(path, relative, before, after, length)
+        self._exchange(path, b"upper/" + relative, before, after, aspects)
+        return True
 
-    def _exchange(self, path: bytes, staged: bytes, before: Entry, after: Entry, aspects: set[str]) -> bool:
+    def _plan_append(self, path: bytes, relative: bytes, before: Entry, after: Entry, length: int) -> bool:
+        self._note(path, ChangeAction.APPENDED, before, after, "content")
+        self._add(
+            Operation(
+                kind=OperationKind.APPEND,
+                path=path,
+                point=self._point,
+                staged=b"upper/" + relative,
+                before=before,
+                after=after,
+                offset=before.size,
+                length=length,
+            )
+        )
+        return False  # the name stays as it is, and so does its folder
+
+    def _exchange(self, path: bytes, staged: bytes, before: Entry, after: Entry, aspects: set[str]) -> None:
         self._note(path, ChangeAction.MODIFIED, before, after, *sorted(aspects))
-        return self._add(
+        self._add(
             Operation(
                 kind=OperationKind.EXCHANGE, path=path, point=self._point, staged=staged, before=before, after=after
             )
         )
 
-    def _plan_linked(self, path: bytes, relative: bytes, before: Entry, after: Entry, aspects: set[str]) -> bool:
-        """A file with several names was changed in place: all names change together, or none (rule 9)."""
-        names = self._names_of(before)
-        if len(names) != before.nlink:
-            raise CaptureError(
-                "a changed file has names that were not found",
-                where=escape_path(path),
-                cause=f"{before.nlink} names exist, found: {', '.join(escape_path(name) for name in names)}",
-                hint="remove the hard link, or leave this file alone",
-            )
-        self._exchange(path, b"upper/" + relative, before, after, aspects)
-        for name in names:
-            if name != path and read_staged(self._root_fd, self._folder, name[len(self._prefix) + 1 :]) is None:
-                staged = self._make_link(b"upper/" + relative)
-                self._exchange(name, staged, self._baseline[name], after, aspects)
-        return True
+    # -- hard links --------------------------------------------------------------------------------------------
 
-    def _make_link(self, staged: bytes) -> bytes:
-        self._links += 1
-        name = b"links/%d" % self._links
-        folder_fd = open_beneath(self._root_fd, self._folder.lstrip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
+    def _origin_names(self, inode: int) -> frozenset[bytes]:
+        """Names that the file had on the target from which a staged inode was copied."""
+        handle = self._survey.origins.get(inode)
+        return self._links.names(handle) if handle else frozenset()
+
+    def _group(self, inode: int) -> frozenset[bytes]:
+        """All names by which the script saw a staged file: those staged, and those left on the target."""
+        staged = {self._absolute(relative) for relative in self._survey.names.get(inode, ())}
+        return frozenset(staged | self._left_on_target(inode))
+
+    def _same_links(self, path: bytes, before: Entry, inode: int) -> bool:
+        """Whether leaving a name alone on the target leaves its links as the script saw them."""
+        group = self._group(inode)
+        if before.nlink == 1 and group == {path}:
+            return True
+        return self._survey.origins.get(inode) == before.handle and group <= self._links.names(before.handle)
+
+    def _left_on_target(self, inode: int) -> set[bytes]:
+        return {name for name in self._origin_names(inode) if self._survey.shows_target(self._relative(name))}
+
+    def _plan_other_names(self) -> None:
+        """A file with several names was changed through some of them: all its names change, or none (rule 9)."""
+        for inode, source in self._survey.sources.items():
+            old = self._origin_names(inode)
+            if not old or all(map(_dropped_reason, old)):
+                continue
+            before, after = self._baseline[min(old)], self._read_staged(source)
+            live = self._still_at(old, before)
+            aspects = differing_aspects(self._root_fd, live, before, self._folder + b"/" + source, after)
+            if not aspects and self._group(inode) <= old:
+                continue
+            self._links.refuse_unknown_names(before)
+            for name in sorted(self._left_on_target(inode)):
+                self._exchange(name, self._make_link(source), self._baseline[name], after, aspects or {"links"})
+                self._touched.add(name.rpartition(b"/")[0] or b"/")
+
+    def _still_at(self, names: frozenset[bytes], before: Entry) -> bytes:
+        """Give a name under which the target still has the file, for reading."""
+        for name in sorted(names):
+            folder_fd = open_beneath(self._root_fd, name.rpartition(b"/")[0].strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                if before.same_identity(read_entry(folder_fd, name.rpartition(b"/")[2])):
+                    return name
+            finally:
+                os.close(folder_fd)
+        raise CaptureError("a file changed on the target while its capture was read", where=escape_path(min(names)))
+
+    def _read_staged(self, source: bytes) -> Entry:
+        parent, _, name = (self._folder + b"/" + source).rpartition(b"/")
+        folder_fd = open_beneath(self._root_fd, parent.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.link(staged, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd, follow_symlinks=False)
+            entry = read_entry(folder_fd, name)
+        finally:
+            os.close(folder_fd)
+        assert entry is not None  # the survey saw it, and nobody else writes here
+        return entry
+
+    def _make_link(self, source: bytes) -> bytes:
+        self._made_links += 1
+        name = b"links/%d" % self._made_links
+        folder_fd = open_beneath(self._root_fd, self._folder.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.link(source, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd, follow_symlinks=False)
+            strip_overlay_attributes(folder_fd, name, is_dir=False)
         finally:
             os.close(folder_fd)
         return name
 
-    def _plan_attributes(self, folder_fd: int, relative: bytes, *, touched: bool) -> None:
-        path = self._prefix + b"/" + relative if relative else self._point
+    # -- folders -----------------------------------------------------------------------------------------------
+
+    def _plan_attributes(self, relative: bytes) -> None:
+        path = self._absolute(relative)
         before = self._baseline[path]
-        after = read_entry(folder_fd, b".")
-        assert after is not None
-        live_fd = open_beneath(self._root_fd, path.lstrip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
+        folder_fd = self._open_staged(relative)
         try:
-            old = read_xattrs(f"/proc/self/fd/{live_fd}")
+            after = read_entry(folder_fd, b".")
+            new = read_xattrs(f"/proc/self/fd/{folder_fd}")
         finally:
-            os.close(live_fd)
-        new = read_xattrs(f"/proc/self/fd/{folder_fd}")
+            os.close(folder_fd)
+        assert after is not None
+        old = self._live_xattrs(path)
         aspects = {
             word
             for word, differs in (
@@ -304,10 +379,19 @@ class _FileSystemPlanner:
             )
             if differs
         }
-        if not aspects and not touched:
-            return  # only its mtime differs, through entries that are dropped
+        if path in self._touched or aspects:
+            self._add_attributes(path, before, after, old, new)
         if aspects:  # a folder's mtime follows from its entries: restored, but no change of its own to a reader
             self._note(path, ChangeAction.MODIFIED, before, after, *sorted(aspects))
+
+    def _plan_same_attributes(self, path: bytes) -> None:
+        """Keep the times of a folder in which an entry is exchanged that the script changed from elsewhere."""
+        before, xattrs = self._baseline[path], self._live_xattrs(path)
+        self._add_attributes(path, before, before, xattrs, xattrs)
+
+    def _add_attributes(
+        self, path: bytes, before: Entry, after: Entry, old: dict[str, bytes], new: dict[str, bytes]
+    ) -> None:
         self._add(
             Operation(
                 kind=OperationKind.ATTRIBUTES,
@@ -320,14 +404,25 @@ class _FileSystemPlanner:
             )
         )
 
+    def _live_xattrs(self, path: bytes) -> dict[str, bytes]:
+        live_fd = open_beneath(self._root_fd, path.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return read_xattrs(f"/proc/self/fd/{live_fd}")
+        finally:
+            os.close(live_fd)
+
     # -- looking up ----------------------------------------------------------------------------------------------
 
     def _subtree(self, path: bytes) -> dict[bytes, Entry]:
+        """Everything that the baseline holds below a folder, by path relative to it."""
+        if not self._sorted:
+            self._sorted = sorted(self._baseline)
         prefix = path + b"/"
-        return {name[len(prefix) :]: entry for name, entry in self._baseline.items() if name.startswith(prefix)}
+        first, last = bisect_left(self._sorted, prefix), bisect_left(self._sorted, path + b"0")  # "0" follows "/"
+        return {name[len(prefix) :]: self._baseline[name] for name in self._sorted[first:last]}
 
     def _walk_staged(self, relative: bytes) -> Iterator[tuple[bytes, Entry]]:
-        """Yield everything below a staged folder, by path relative to it; whiteouts do not occur there."""
+        """Yield everything below a staged folder, by path relative to it."""
         pending = [b""]
         while pending:
             below = pending.pop()
@@ -337,35 +432,16 @@ class _FileSystemPlanner:
                     entry = read_entry(folder_fd, name)
                     assert entry is not None
                     inner = below + b"/" + name if below else name
-                    if stat.S_ISCHR(entry.mode) and entry.rdev == 0:
-                        os.unlink(name, dir_fd=folder_fd)  # a whiteout that hides nothing
-                        continue
+                    _refuse_special(self._absolute(relative + b"/" + inner), set(), entry)
                     yield inner, entry
                     if entry.is_dir:
                         pending.append(inner)
             finally:
                 os.close(folder_fd)
 
-    def _names_of(self, entry: Entry) -> list[bytes]:
-        if self._names is None:
-            self._names = defaultdict(list)
-            for path, other in self._baseline.items():
-                if other.nlink > 1 and not other.is_dir:
-                    self._names[other.ino].append(path)
-        return self._names.get(entry.ino, [])
 
-
-def read_staged(root_fd: int, folder: bytes, relative: bytes) -> Entry | None:
-    """Read an entry of the upper tree; None when it is not there."""
-    parent, _, name = (folder + b"/upper/" + relative).rpartition(b"/")
-    try:
-        parent_fd = open_beneath(root_fd, parent.lstrip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        return read_entry(parent_fd, name)
-    finally:
-        os.close(parent_fd)
+def _dropped_reason(path: bytes) -> str | None:
+    return next((why for top, why in _DROPPED if path == top or path.startswith(top + b"/")), None)
 
 
 def _refuse_special(path: bytes, marks: set[str], staged: Entry) -> None:
@@ -376,5 +452,7 @@ def _refuse_special(path: bytes, marks: set[str], staged: Entry) -> None:
                 where=escape_path(path),
                 cause=f"attribute {mark}",
             )
+    if stat.S_ISCHR(staged.mode) and staged.rdev == 0:
+        raise CaptureError("a mark of the overlay lies where none should be", where=escape_path(path))
     if stat.S_ISBLK(staged.mode):
         raise CaptureError("the script made a block device", where=escape_path(path), hint="remove it from the script")

@@ -7,6 +7,7 @@ captured file systems hold the same folders for their own entries.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -55,6 +56,12 @@ class TransactionFolders:
 
     def __init__(self, root_fd: int) -> None:
         self._root_fd = root_fd
+        self._watched: dict[bytes, int] = {}
+
+    def close(self) -> None:
+        """Close what is kept open."""
+        while self._watched:
+            os.close(self._watched.popitem()[1])
 
     # -- making --------------------------------------------------------------------------------------------------
 
@@ -68,14 +75,27 @@ class TransactionFolders:
                 return
             os.utime(top_fd, ns=(before.st_atime_ns, before.st_mtime_ns))
 
+    def new_id(self, run_id: str) -> str:
+        """Give the id of a run's next transaction: ``RUN.1``, ``RUN.2``."""
+        taken = [name.rpartition(".")[2] for name in self.ids() if name.rpartition(".")[0] == run_id]
+        return f"{run_id}.{max(map(int, filter(str.isdigit, taken)), default=0) + 1}"
+
     def create(self, transaction: str, point: bytes) -> None:
-        """Make the folders of a transaction on one file system; the upper root is like the lower one (rule 1)."""
+        """Make the folders of a transaction on one file system; the upper root is like the lower one (rule 1).
+
+        From now on the file system is watched for errors of writing, until the sync of the commit (rule 15).
+
+        Raises:
+            FileExistsError: there is a transaction of that name.
+        """
         self.ensure_state_folder(point)
+        self._watch(point)
         with _opened(self._root_fd, point.rstrip(b"/") + b"/.workflow-agent") as state_fd:
             os.chmod(state_fd, 0o700)
-            for path in (b"tx", b"stage", b"tx/" + transaction.encode()):
+            for path in (b"tx", b"stage"):
                 with suppress(FileExistsError):
                     os.mkdir(path, 0o700, dir_fd=state_fd)
+            os.mkdir(b"tx/" + transaction.encode(), 0o700, dir_fd=state_fd)
             self._reserve(state_fd)
         with (
             _opened(self._root_fd, transaction_folder(point, transaction)) as folder_fd,
@@ -88,6 +108,12 @@ class TransactionFolders:
                 _clone_folder(top_fd, upper_fd)
             finally:
                 os.close(upper_fd)
+
+    def _watch(self, point: bytes) -> int:
+        """Keep a descriptor on a file system: its next sync reports what went wrong since it was opened."""
+        if point not in self._watched:
+            self._watched[point] = open_beneath(self._root_fd, point.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
+        return self._watched[point]
 
     def _reserve(self, state_fd: int) -> None:
         """Keep room for names and for undoing deletions when the disk is full (rule 19)."""
@@ -123,16 +149,29 @@ class TransactionFolders:
             "operations": [encode_operation(operation) for operation in transaction.operations],
             "services": transaction.services,
         }
+        content = json.dumps(data).encode()
         with _opened(self._root_fd, transaction_folder(b"/", transaction.id)) as folder_fd:
             try:
-                _write_synced(folder_fd, b"plan.json", json.dumps(data).encode())
+                self._write_plan(folder_fd, content)
             except OSError as error:
                 with suppress(FileNotFoundError):
                     os.unlink(b"plan.json.new", dir_fd=folder_fd)
+                untouched = transaction.state in {TransactionState.CAPTURED, TransactionState.COMMITTING}
                 raise TransactionError(
-                    "the plan file could not be written", cause=str(error), state="nothing was changed"
+                    "the plan file could not be written",
+                    cause=str(error),
+                    state="nothing was changed" if untouched else None,
                 ) from error
         return transaction
+
+    def _write_plan(self, folder_fd: int, content: bytes) -> None:
+        try:
+            _write_synced(folder_fd, b"plan.json", content)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            self.release_reserve((b"/",))
+            _write_synced(folder_fd, b"plan.json", content)
 
     def move(self, transaction: Transaction, state: TransactionState, **changes: Any) -> Transaction:  # Any: fields
         """Write the plan file with another state (and other fields)."""
@@ -178,8 +217,7 @@ class TransactionFolders:
         """Write the file systems' data to disk; raises OSError when the disk refused any of it (rule 15)."""
         for point in points:
             failpoint("transaction.sync")
-            with _opened(self._root_fd, point) as top_fd:
-                syncfs(top_fd)
+            syncfs(self._watch(point))
 
     def drop_work(self, transaction: str, points: tuple[bytes, ...]) -> None:
         """Remove the overlay's work folders: their index holds one more name of each copied-up file."""

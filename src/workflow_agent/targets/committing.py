@@ -1,0 +1,238 @@
+"""What changes the target: commit, its undoing, rollback, and settling what a crash interrupted. Blocking."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.model.errors import (
+    CommitError,
+    NotFoundError,
+    PathConflictError,
+    RollbackIncompleteError,
+    TransactionError,
+)
+from workflow_agent.model.failpoint import failpoint
+from workflow_agent.model.system import escape_path
+from workflow_agent.targets.exchange import Exchanger, Side
+from workflow_agent.targets.live_tree import LiveTree
+from workflow_agent.targets.operations import OperationKind
+from workflow_agent.targets.transaction import Transaction, TransactionState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from workflow_agent.targets.transaction import TransactionFolders
+
+__all__ = ["Committer"]
+
+_MS = 1000.0
+_SHOWN = 20
+_INTERRUPTED = frozenset({TransactionState.COMMITTING, TransactionState.ROLLING_BACK})
+
+
+class Committer:
+    """Carries transactions of one target out and takes them back.
+
+    Args:
+        root_fd: The target's root.
+        folders: Its transactions.
+        mount_points: Gives where something is mounted on the target now.
+    """
+
+    def __init__(self, root_fd: int, folders: TransactionFolders, mount_points: Callable[[], Iterable[bytes]]) -> None:
+        self._root_fd = root_fd
+        self._folders = folders
+        self._mount_points = mount_points
+
+    def _exchanger(self, tree: LiveTree, plan: Transaction) -> Exchanger:
+        points = self._mount_points()
+        return Exchanger(tree, plan.id, lambda: self._folders.release_reserve(plan.points), points)
+
+    # -- commit --------------------------------------------------------------------------------------------------
+
+    def commit(self, transaction: str) -> dict[str, Any]:  # Any: counts and timings
+        """Bring a captured (or rolled back) transaction to the target; gives counts and timings.
+
+        Raises:
+            PathConflictError: the target changed meanwhile; it is as it was.
+            CommitError: something refused; the target is as it was.
+            RollbackIncompleteError: something refused, and not everything could be taken back.
+        """
+        plan = self._folders.read(transaction)
+        if plan.state not in {TransactionState.CAPTURED, TransactionState.ROLLED_BACK}:
+            raise TransactionError(f"a transaction that is {plan.state.value} cannot be committed", where=transaction)
+        with LiveTree(self._root_fd) as tree:
+            exchanger = self._exchanger(tree, plan)
+            started = time.monotonic()
+            self._sync_staged(plan)
+            synced = time.monotonic()
+            exchanger.dry_pass(plan.operations)
+            committing = self._folders.move(plan, TransactionState.COMMITTING)
+            prepared = time.monotonic()
+            try:
+                exchanger.commit(plan.operations)
+            except (PathConflictError, CommitError):
+                self._forget_attempt(exchanger, plan, plan.state)
+                raise
+            except RollbackIncompleteError:
+                self._forget_attempt(exchanger, plan, TransactionState.ROLLED_BACK)
+                raise
+            exchanged = time.monotonic()
+            self._record_commit(exchanger, plan, committing)
+            ended = time.monotonic()
+        return {
+            "operations": len(plan.operations),
+            "check_ms": round((prepared - synced) * _MS, 3),
+            "exchange_ms": round((exchanged - prepared) * _MS, 3),
+            "sync_ms": round((synced - started + ended - exchanged) * _MS, 3),
+        }
+
+    def _sync_staged(self, plan: Transaction) -> None:
+        """Contents first: an exchange has none of the safety that ext4 gives a rename (rule 15)."""
+        try:
+            self._folders.sync(plan.points)
+        except OSError as error:
+            raise CommitError(
+                "the disk did not take what the script wrote", cause=str(error), state="nothing was changed"
+            ) from error
+
+    def _record_commit(self, exchanger: Exchanger, plan: Transaction, committing: Transaction) -> None:
+        try:
+            self._folders.sync(plan.points)
+            failpoint("transaction.committed")
+            operations = tuple(exchanger.refresh(plan.operations))
+            self._folders.move(committing, TransactionState.COMMITTED, operations=operations)
+        except (OSError, TransactionError) as error:
+            exchanger.undo(plan.operations)
+            self._forget_attempt(exchanger, plan, plan.state)
+            raise CommitError(
+                "the commit could not be recorded",
+                cause=error.cause if isinstance(error, TransactionError) else str(error),
+                state="everything was taken back",
+            ) from error
+
+    def _forget_attempt(self, exchanger: Exchanger, plan: Transaction, state: TransactionState) -> None:
+        """Put the plan file back after a commit that was undone; a crash before that is settled as an undoing."""
+        with suppress(OSError, TransactionError):
+            self._folders.sync(plan.points)
+            self._folders.move(plan, state, operations=tuple(exchanger.refresh(plan.operations)))
+
+    # -- rollback ------------------------------------------------------------------------------------------------
+
+    def look_before_rollback(self, plan: Transaction) -> list[str]:
+        """Find what stands against a rollback; gives what would go although it came later (owned, rule 23).
+
+        Raises:
+            RollbackIncompleteError: before-images are missing.
+            PathConflictError: something changed since the commit, or a later run stands on this one.
+        """
+        with LiveTree(self._root_fd) as tree:
+            exchanger = self._exchanger(tree, plan)
+            exchanger.check_images(plan.operations)
+            conflicts = exchanger.conflicts_with_rollback(plan.operations) + self._built_upon(tree, plan)
+            if conflicts:
+                names = ", ".join(str(conflict["path"]) for conflict in conflicts[:_SHOWN])
+                raise PathConflictError(
+                    f"changed since the run committed: {names}",
+                    where=str(conflicts[0]["path"]),
+                    state="nothing was changed",
+                    hint="put these paths back as the run left them, or roll back the later run first",
+                    details={"conflicts": conflicts},
+                )
+            return exchanger.owned(plan.operations)
+
+    def _built_upon(self, tree: LiveTree, plan: Transaction) -> list[dict[str, object]]:
+        """Find what other transactions have live below folders that this one brought."""
+        folders = [
+            operation.path + b"/"
+            for operation in plan.operations
+            if operation.after is not None and operation.after.is_dir and operation.kind in _WHOLE
+        ]
+        return [
+            {"path": escape_path(operation.path), "run_id": other.run_id}
+            for other in self._others(plan.id)
+            for operation in other.operations
+            if operation.kind is not OperationKind.ATTRIBUTES
+            and any(operation.path.startswith(folder) for folder in folders)
+            and self._exchanger(tree, other).side(operation) is Side.AFTER
+        ]
+
+    def _others(self, transaction: str) -> Iterable[Transaction]:
+        for name in self._folders.ids():
+            with suppress(TransactionError, NotFoundError):
+                other = self._folders.read(name)
+                if name != transaction and other.state is TransactionState.COMMITTED:
+                    yield other
+
+    def undo(self, plan: Transaction) -> None:
+        """Take everything of a transaction back and record that.
+
+        Raises:
+            RollbackIncompleteError: entries are neither before nor after (all the rest is back, and that is recorded),
+                or the disk refused (then it can be run again).
+        """
+        if plan.state is not TransactionState.COMMITTING:
+            plan = self._folders.move(plan, TransactionState.ROLLING_BACK)
+        with LiveTree(self._root_fd) as tree:
+            exchanger = self._exchanger(tree, plan)
+            left: RollbackIncompleteError | None = None
+            try:
+                exchanger.undo(plan.operations)
+            except RollbackIncompleteError as error:
+                left = error  # all the rest is back: said once, not at each command
+            try:
+                self._folders.sync(plan.points)
+                failpoint("transaction.undone")
+                operations = tuple(exchanger.refresh(plan.operations))
+                self._folders.move(plan, TransactionState.ROLLED_BACK, operations=operations)
+            except (OSError, TransactionError) as error:
+                raise RollbackIncompleteError(
+                    "everything was taken back, but that could not be recorded",
+                    cause=str(error),
+                    hint="run the command again when the disk works",
+                ) from error
+        if left is not None:
+            raise left
+
+    def differences(self, plan: Transaction) -> list[dict[str, object]]:
+        """Compare the target with what a rolled back transaction found there."""
+        with LiveTree(self._root_fd) as tree:
+            return self._exchanger(tree, plan).differences_from(plan.operations)
+
+    def missing(self, transaction: str) -> list[str]:
+        """List committed paths that are missing or replaced now."""
+        plan = self._folders.read(transaction)
+        with LiveTree(self._root_fd) as tree:
+            return self._exchanger(tree, plan).missing(plan.operations)
+
+    # -- after a crash ---------------------------------------------------------------------------------------------
+
+    def settle(self, run_id: str, points: tuple[bytes, ...]) -> list[Transaction]:
+        """Undo what was interrupted, forget captures of other runs; gives what was undone.
+
+        The target's lock is held: nobody else works.
+
+        Args:
+            run_id: The run that holds the lock; it may go on with its own captures.
+            points: The file systems on which captures may lie.
+        """
+        undone = []
+        for transaction in self._folders.ids():
+            try:
+                plan = self._folders.read(transaction)
+            except TransactionError:
+                continue  # damaged: kept for a person, every command that needs it says so
+            except NotFoundError:
+                self._folders.remove(transaction, points)
+                continue
+            if plan.state in _INTERRUPTED:
+                self.undo(plan)
+                undone.append(plan)
+            elif plan.state is TransactionState.CAPTURED and plan.run_id != run_id:
+                self._folders.remove(transaction, plan.points)
+        return undone
+
+
+_WHOLE = frozenset({OperationKind.CREATE, OperationKind.EXCHANGE})
