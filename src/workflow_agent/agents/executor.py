@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from workflow_agent.agents.output_log import OutputLog
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
-from workflow_agent.model.errors import CaptureError
-from workflow_agent.model.event import EventType, RecordKind
-from workflow_agent.model.system import Script, Service
+from workflow_agent.model.errors import CaptureError, ValidationError, WorkflowAgentError
+from workflow_agent.model.event import RecordKind
+from workflow_agent.model.system import Script, Service  # noqa: TC001  # pydantic reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,6 +23,7 @@ __all__ = [
     "ActivateReply",
     "ActivateRequest",
     "CommitReply",
+    "CommitRequest",
     "ConfigureReply",
     "ConfigureRequest",
     "DiscardReply",
@@ -34,17 +35,18 @@ __all__ = [
     "TransactionRequest",
 ]
 
-_SCRIPT = TypeAdapter(Script)
-_SERVICES = TypeAdapter(list[Service])
+
+#: Seconds to wait for a target that another run holds.
+Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class PrepareRequest(Request):
     """Run a script in a capture. `hold_locks` keeps the host's package locks until the commit."""
 
     target: str
-    script: dict[str, Any]
-    timeout_s: float = 900.0
-    wait_s: float = 0.0
+    script: Script
+    timeout_s: float = Field(default=900.0, gt=0, allow_inf_nan=False)
+    wait_s: Wait = 0.0
     hold_locks: bool = True
 
 
@@ -63,10 +65,9 @@ class TransactionRequest(Request):
 
 
 class CommitRequest(TransactionRequest):
-    """Commit. With `undoes`, a rolled-back transaction comes again: that run is in force once more."""
+    """Commit a capture, or a transaction that was rolled back."""
 
-    undoes: str | None = None
-    wait_s: float = 0.0
+    wait_s: Wait = 0.0
 
 
 class CommitReply(Reply):
@@ -82,7 +83,7 @@ class CommitReply(Reply):
 class ActivateRequest(TransactionRequest):
     """Start the services; `start: false` leaves them alone."""
 
-    services: list[dict[str, Any]]
+    services: list[Service]
     start: bool = True
 
 
@@ -92,10 +93,17 @@ class ActivateReply(Reply):
     services: list[dict[str, Any]]
 
 
+class DeclaredEffect(Request):
+    """An effect outside files, as the manifest declares it: compensated, declared or irreversible."""
+
+    kind: str
+    description: str
+
+
 class ConfigureRequest(TransactionRequest):
     """Carry out the effects that the manifest declares on running services."""
 
-    effects: list[dict[str, Any]]
+    effects: list[DeclaredEffect]
 
 
 class ConfigureReply(Reply):
@@ -105,13 +113,16 @@ class ConfigureReply(Reply):
 
 
 class RollbackRequest(TransactionRequest):
-    """Take a transaction back. With `keep_data` the data in the folders `keep` stays; `plan_only` only looks."""
+    """Take a transaction back, which ends the runs `undoes`; `plan_only` only looks.
+
+    With `keep_data` the data in the folders `keep` stays.
+    """
 
     keep: list[str] = Field(default_factory=list)
     keep_data: bool = False
     plan_only: bool = False
     undoes: list[str] = Field(default_factory=list)
-    wait_s: float = 0.0
+    wait_s: Wait = 0.0
 
 
 class RollbackReply(Reply):
@@ -137,7 +148,7 @@ class DiscardReply(Reply):
 
 
 class ExecutorAgent:
-    """Thin: takes the target for the run, asks it, gives it back when the run has ended.
+    """Thin: takes the target for the run and asks it. Whoever started the run gives the target back at its end.
 
     Args:
         targets: Gives targets by name.
@@ -167,23 +178,20 @@ class ExecutorAgent:
             "discard": Verb(TransactionRequest, DiscardReply, self._discard),
         }
 
-    async def run_ended(self, message: Message) -> None:
-        """Give a run's target back; subscribed to ``run.*.event``."""
-        if message.data.get("type") == EventType.RUN_FINISHED:
-            for name in self._targets.opened():
-                await self._targets.get(name).release(str(message.data["run_id"]))
-
     async def _prepare(self, request: PrepareRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
         target = self._targets.get(request.target)
         run_id = _run_of(message)
         await target.acquire(run_id, wait_s=request.wait_s)
-        async with OutputLog(self._bus, self._artifacts(run_id), message, limit=self._output_limit) as output:
-            transaction, change_set = await target.prepare(
-                run_id,
-                _SCRIPT.validate_python(request.script),
-                timeout_s=request.timeout_s,
-                on_output=output.line,
-            )
+        output = OutputLog(self._bus, self._artifacts(run_id), message, limit=self._output_limit)
+        try:
+            async with output:
+                transaction, change_set = await target.prepare(
+                    run_id, request.script, timeout_s=request.timeout_s, on_output=output.line
+                )
+        except WorkflowAgentError as error:
+            # What a script said before it failed is the evidence.
+            error.details["_records"] = [{"kind": RecordKind.OUTPUT, "data": output.summary()}]
+            raise
         if not request.hold_locks:
             await target.release_package_locks()
         data = plain(change_set)
@@ -199,26 +207,24 @@ class ExecutorAgent:
         await target.acquire(_run_of(message), wait_s=request.wait_s)
         figures = await target.commit(request.transaction)
         records = [_transaction_record(request.transaction, "committed", request.target)]
-        if request.undoes is not None:
-            records.append({"kind": RecordKind.REDONE, "data": {"run": request.undoes}})
         reply = CommitReply(transaction=request.transaction, **figures)
-        return reply, {"_records": records, "_changed": True}
+        # Where all of it was there already, nothing is changed: what we only found is not ours to take back.
+        return reply, {"_records": records, "_changed": reply.operations > 0}
 
     async def _activate(self, request: ActivateRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
         if not request.start:
             return ActivateReply(services=[]), {}
         target = self._targets.get(request.target)
         await target.acquire(_run_of(message))
-        services = _SERVICES.validate_python(request.services)
-        outcomes = await target.activate(request.transaction, services)
+        outcomes = await target.activate(request.transaction, request.services)
         return ActivateReply(services=[dict(outcome) for outcome in outcomes]), {}
 
     async def _configure(self, request: ConfigureRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
-        declared = [effect for effect in request.effects if effect["kind"] == "declared"]
+        declared = [effect for effect in request.effects if effect.kind == "declared"]
         if declared:
             raise CaptureError(
                 f"the manifest declares an effect on a running service, which this version cannot carry out: "
-                f"{declared[0]['description']}",
+                f"{declared[0].description}",
                 where=message.step_id,
             )
         return ConfigureReply(done=[]), {}
@@ -242,7 +248,8 @@ class ExecutorAgent:
 
 
 def _run_of(message: Message) -> str:
-    assert message.run_id is not None, "requests to the executor belong to a run"
+    if message.run_id is None:
+        raise ValidationError("a request to the executor belongs to a run", where=message.subject)
     return message.run_id
 
 

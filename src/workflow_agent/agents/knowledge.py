@@ -10,16 +10,20 @@ from pydantic import Field
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
 from workflow_agent.integrations import Registry, bind_parameters, load_folder, parameter_hash, resolve
 from workflow_agent.model.errors import ConflictError, NotFoundError, ParameterError
-from workflow_agent.model.event import EventType, RecordKind
+from workflow_agent.model.event import RecordKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from workflow_agent.integrations import Manifest, ResolvedAction
     from workflow_agent.model.message import Message
-    from workflow_agent.model.ports import History, Journal, TargetRegistry
+    from workflow_agent.model.ports import History, TargetRegistry
 
 __all__ = ["KnowledgeAgent", "LocateReply", "LocateRequest", "LookupReply", "LookupRequest"]
+
+
+#: Parts of a lookup that history keeps with the run.
+_KEPT = ("services", "checks", "negative_checks", "state_data")
 
 
 class LookupRequest(Request):
@@ -89,15 +93,14 @@ class LocateReply(Reply):
 
 
 class KnowledgeAgent:
-    """Answers from manifests, the target itself, and the journal."""
+    """Answers from manifests, the target itself, and history."""
 
     name = "knowledge"
 
-    def __init__(self, registry: Registry, targets: TargetRegistry, history: History, journal: Journal) -> None:
+    def __init__(self, registry: Registry, targets: TargetRegistry, history: History) -> None:
         self._registry = registry
         self._targets = targets
         self._history = history
-        self._journal = journal
 
     def verbs(self) -> Mapping[str, Verb]:
         """lookup, locate."""
@@ -121,26 +124,29 @@ class KnowledgeAgent:
         facts = await target.facts()
         action = "install" if request.action in {"plan", "verify"} else request.action
         resolved = resolve(manifest, action, parameters, facts)
-        return (
-            LookupReply(
-                integration=manifest.name,
-                action=request.action,
-                version=manifest.version,
-                description=manifest.description,
-                manifest_hash=manifest.hash,
-                parameters=parameters,
-                parameter_hash=parameter_hash(parameters),
-                facts=plain(facts),
-                installed=plain(installed) if installed else None,
-                multiline=[f"parameters.{name}" for name, spec in manifest.parameters.items() if spec.multiline],
-                **_resolved(resolved),
-            ),
-            _subject(manifest.name, manifest.version),
+        reply = LookupReply(
+            integration=manifest.name,
+            action=request.action,
+            version=manifest.version,
+            description=manifest.description,
+            manifest_hash=manifest.hash,
+            parameters=parameters,
+            parameter_hash=parameter_hash(parameters),
+            facts=plain(facts),
+            installed=plain(installed) if installed else None,
+            multiline=[f"parameters.{name}" for name, spec in manifest.parameters.items() if spec.multiline],
+            **_resolved(resolved),
         )
+        # What a rollback of the run needs to know later, when the manifest may be another one.
+        kept = {name: getattr(reply, name) for name in _KEPT}
+        return reply, _subject(manifest.name, manifest.version, kept)
 
     def _manifest(self, name: str) -> Manifest:
         if "/" in name or name in {".", ".."}:
-            return load_folder(Path(name))
+            try:
+                return load_folder(Path(name))
+            except (OSError, ValueError, RuntimeError) as error:  # a name that no file system takes, a loop of links
+                raise NotFoundError(f"there is no folder `{name[:80]}`", cause=str(error)[:200]) from error
         return self._registry.get(name)
 
     # -- locate ------------------------------------------------------------------------------------------------------
@@ -152,8 +158,10 @@ class KnowledgeAgent:
             source = await self._history.run(source["undoes"])
             depth += 1
         direction = "redo" if depth % 2 else "undo"
+        if direction == "undo" and source["undone_by"]:
+            raise _undone_already(source)
         transaction = await self._transaction(source["run_id"])
-        lookup = await self._output(source["run_id"], "lookup")
+        lookup = await self._subject_of(source["run_id"])
         generation = await self._history.records(source["run_id"], RecordKind.GENERATION)
         return (
             LocateReply(
@@ -186,11 +194,7 @@ class KnowledgeAgent:
             return await self._history.run(latest["run_id"])
         run = await self._history.run(await self._history.resolve(request.run))
         if run["undone_by"]:
-            raise ConflictError(
-                f"run {run['run_id']} was rolled back already, by run {run['undone_by']}",
-                run_id=run["run_id"],
-                hint=f"to have it again: `workflow-agent rollback {run['undone_by']}`",
-            )
+            raise _undone_already(run)
         if run["status"] not in {"succeeded", "needs-attention"} or not run["changed"]:
             raise ConflictError(
                 f"run {run['run_id']} changed nothing that could be rolled back ({run['status']})",
@@ -210,18 +214,25 @@ class KnowledgeAgent:
             raise NotFoundError(f"run {run_id} has no transaction", run_id=run_id)
         return str(records[-1].data["transaction"])
 
-    async def _output(self, run_id: str, step: str) -> dict[str, Any]:
-        """Read what a step of a run gave; the run itself remembers what it was about."""
-        for event in await self._journal.events(run_id):
-            if event.type is EventType.STEP_SUCCEEDED and event.step == step:
-                output = event.data["output"]
-                return dict(output) if output else {}
-        return {}
+    async def _subject_of(self, run_id: str) -> Mapping[str, Any]:
+        """Read what a run was about, as it was known then."""
+        records = await self._history.records(run_id, RecordKind.SUBJECT)
+        return records[-1].data if records else {}
 
 
-def _subject(integration: str | None, version: str | None) -> dict[str, Any]:
+def _undone_already(run: Mapping[str, Any]) -> ConflictError:
+    by = run["undone_by"]
+    again = f"to have it again: `workflow-agent rollback {by}`"
+    return ConflictError(
+        f"run {run['run_id']} was rolled back already" + (f", by run {by}" if by != run["run_id"] else ""),
+        run_id=run["run_id"],
+        hint=again if by != run["run_id"] else "it took itself back when it failed",
+    )
+
+
+def _subject(integration: str | None, version: str | None, kept: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Tell history what the run is about, by its real name."""
-    data = {"integration": integration, "version": version}
+    data = {"integration": integration, "version": version, **(kept or {})}
     return {"_records": [{"kind": RecordKind.SUBJECT, "data": data}]}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
+from workflow_agent.integrations import ResolvedFile  # noqa: TC001  # pydantic reads the annotations
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.system import FileWrite
 from workflow_agent.scripts import render_file, render_script, template_folders, write_config
@@ -28,7 +29,7 @@ class BuildRequest(Request):
     folder: str
     context: dict[str, Any]
     parameters: dict[str, Any]
-    files: list[dict[str, Any]]
+    files: list[ResolvedFile]
     multiline: list[str]
 
 
@@ -68,13 +69,11 @@ class ScriptBuilderAgent:
         return BuildReply(script=data), {"_records": [{"kind": RecordKind.SCRIPT, "data": data}]}
 
     @staticmethod
-    def _file(item: Mapping[str, Any], request: BuildRequest, search: Sequence[Path]) -> FileWrite:
-        if item["template"] is not None:
-            content = render_file(item["template"], request.context, search=search, language=item["format"])
-        elif item["content"] is not None:
-            content = write_config("text", item["content"])
+    def _file(item: ResolvedFile, request: BuildRequest, search: Sequence[Path]) -> FileWrite:
+        if item.template is not None:
+            content = render_file(item.template, request.context, search=search, language=item.format)
+        elif item.content is not None:
+            content = write_config("text", item.content)
         else:
-            content = write_config(item["format"], item["values"])
-        return FileWrite(
-            path=item["path"], format=item["format"], content=content, mode=item["mode"], owner=item["owner"]
-        )
+            content = write_config(item.format, item.values)
+        return FileWrite(path=item.path, format=item.format, content=content, mode=item.mode, owner=item.owner)

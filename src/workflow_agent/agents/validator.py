@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
+from workflow_agent.model.errors import ScriptRefusedError
 from workflow_agent.model.event import RecordKind
+from workflow_agent.model.system import Script  # noqa: TC001  # pydantic reads the annotations
 from workflow_agent.scripts import refuse_on_errors, validate_script
 
 if TYPE_CHECKING:
@@ -20,9 +22,9 @@ __all__ = ["ValidateReply", "ValidateRequest", "ValidatorAgent"]
 
 
 class ValidateRequest(Request):
-    """A script as JSON of ``model.system.Script``, and the rules that a person allows for it."""
+    """A script, and the rules that a person allows for it."""
 
-    script: dict[str, Any]
+    script: Script
     allow: list[str] = Field(default_factory=list)
 
 
@@ -42,8 +44,12 @@ class ValidatorAgent:
         return {"validate": Verb(ValidateRequest, ValidateReply, self._validate)}
 
     async def _validate(self, request: ValidateRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
-        findings = await asyncio.to_thread(validate_script, request.script["text"], allow=request.allow)
-        refuse_on_errors(findings)
+        findings = await asyncio.to_thread(validate_script, request.script.text, allow=request.allow)
         data = [plain(finding) for finding in findings]
         records = [{"kind": RecordKind.FINDING, "data": item} for item in data]
+        try:
+            refuse_on_errors(findings)
+        except ScriptRefusedError as error:
+            error.details["_records"] = records  # history keeps why
+            raise
         return ValidateReply(findings=data), {"_records": records}

@@ -90,7 +90,7 @@ class Container(containers.DeclarativeContainer):
         package_lock_wait_s=settings.provided.timeouts.package_lock_s,
     )
 
-    knowledge = providers.Singleton(KnowledgeAgent, registry, targets, history, journal)
+    knowledge = providers.Singleton(KnowledgeAgent, registry, targets, history)
     script_builder = providers.Singleton(
         ScriptBuilderAgent,
         providers.Callable(lambda settings: _folders(settings.templates.folders, _data("templates")), settings),
@@ -132,7 +132,11 @@ def _replacement(name: str, target: str, container: Container) -> Agent:
         raise UsageError(
             f"the agent `{target}` cannot be loaded", where=where, cause=str(error), hint="write it as `module:factory`"
         ) from error
-    agent = factory(container)
-    if agent.name != name:
-        raise UsageError(f"`{target}` gives an agent named `{agent.name}`, wanted is `{name}`", where=where)
+    try:
+        agent = factory(container)
+    except Exception as error:  # border: the code is not ours
+        raise UsageError(f"the agent `{target}` cannot be made", where=where, cause=repr(error)) from error
+    given = getattr(agent, "name", None)
+    if given != name:
+        raise UsageError(f"`{target}` gives an agent named `{given}`, wanted is `{name}`", where=where)
     return agent

@@ -21,7 +21,8 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
 
     Keys of the contract: run_id, action, integration, version, target, status, changed, tier, changes {created,
     modified, deleted, appended, items}, checks, generation, rollback_command, started_at, finished_at; beside them
-    change_set, findings, services, steps, error, user, host, undoes, undone_by.
+    change_set (without its changes), findings, transaction, output, steps, error, user, host, undoes, undone_by,
+    workflow.
 
     Raises:
         NotFoundError: there is no such run.
@@ -38,9 +39,9 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         "changed": bool(run["changed"]),
         "tier": run["tier"],
         "changes": {action: counts[action] for action in _ACTIONS} | {"items": items},
-        "checks": _checks(by_kind, run),
+        "checks": by_kind.get(RecordKind.CHECK, []),
         "generation": _last(by_kind, RecordKind.GENERATION),
-        "rollback_command": _rollback_command(run),
+        "rollback_command": _rollback_command(run, _last(by_kind, RecordKind.TRANSACTION)),
         "started_at": run["started_at"] or run["created_at"],
         "finished_at": run["finished_at"],
         "change_set": {key: value for key, value in change_set.items() if key != "changes"},
@@ -56,16 +57,10 @@ def _last(by_kind: dict[str, list[dict[str, Any]]], kind: RecordKind) -> dict[st
     return records[-1] if records else None
 
 
-def _checks(by_kind: dict[str, list[dict[str, Any]]], run: dict[str, Any]) -> list[dict[str, Any]]:
-    """Results of the last look; of a failed one they travel in the error."""
-    failed = ((run["error"] or {}).get("details") or {}).get("checks")
-    return failed if failed is not None else by_kind.get(RecordKind.CHECK, [])
-
-
-def _rollback_command(run: dict[str, Any]) -> str | None:
+def _rollback_command(run: dict[str, Any], transaction: dict[str, Any] | None) -> str | None:
     """Give the exact command that takes the run back, where there is something to take back."""
     done = run["status"] in {RunStatus.SUCCEEDED, RunStatus.NEEDS_ATTENTION}
-    if not (done and run["changed"]) or run["undone_by"] or run["action"] not in {"install", "rollback"}:
+    if not (done and run["changed"]) or run["undone_by"] or transaction is None:
         return None
     target = "" if run["target"] == "host" else f" --target {run['target']}"
     return f"workflow-agent rollback {run['run_id']}{target}"

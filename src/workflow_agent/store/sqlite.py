@@ -81,6 +81,15 @@ class SqliteStore:
                 path.mkdir(mode=0o700, exist_ok=True)
         return path
 
+    async def examine(self) -> tuple[bool, list[str]]:
+        """Say whether there is a database, and what is wrong with its file (nothing: an empty list).
+
+        Raises:
+            StoreError: it cannot be read, or another release wrote it.
+        """
+        rows = await self._reader.rows("quick_check")
+        return bool(rows), [text for row in rows for text in row.values() if text != "ok"]
+
     async def close(self) -> None:
         """Store what was appended and close everything; a second call is no error.
 

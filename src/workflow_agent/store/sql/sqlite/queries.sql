@@ -65,6 +65,10 @@ PRAGMA wal_checkpoint(TRUNCATE);
 -- The number of the last migration that was applied.
 PRAGMA user_version;
 
+-- name: quick_check
+-- Look for damage in the file: one row `ok`, or one per problem.
+PRAGMA quick_check(10);
+
 -- name: head
 -- The last sequence number of a run; 0 for a run that does not exist.
 SELECT COALESCE(MAX(seq), 0) FROM events WHERE run_id = :run_id;
