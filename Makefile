@@ -26,7 +26,7 @@ test: .venv/test.stamp  ## Run all tests but the long ones, with coverage; real 
 
 long: .venv/test.stamp  ## Run the long trials
 	@$(BIN)/python -m workflow_agent.testing.lab setup
-	@$(BIN)/pytest -m long $(ARGS)
+	@$(BIN)/pytest -m long -o faulthandler_timeout=600 $(ARGS)
 
 check: .venv/test.stamp  ## Format, lint, types, import contracts, house rules: no test of behaviour
 	@$(BIN)/ruff format --check .

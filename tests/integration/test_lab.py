@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,15 @@ import pytest
 from workflow_agent.model.errors import StepFailedError, UnreachableError, ValidationError
 from workflow_agent.testing.lab import LabHost, base_image, diff
 from workflow_agent.testing.lab.__main__ import main
-from workflow_agent.testing.lab.image import DISK_NAME, copy_disk
+from workflow_agent.testing.lab.image import (
+    DISK_NAME,
+    SUITE,
+    _apt_settings,
+    _command,
+    _debian_sources,
+    cache_folder,
+    copy_disk,
+)
 from workflow_agent.testing.lab.setup import missing_programs, obstacle
 
 _STARTS_A_HOST = """
@@ -203,6 +212,59 @@ def test_a_disk_that_is_none_is_refused_with_the_reason(lab: None, tmp_path: Pat
 def test_a_strange_package_name_is_refused_before_anything_is_built() -> None:
     with pytest.raises(ValidationError):
         base_image("plain", packages=("nginx; reboot",))
+
+
+def test_the_archive_is_read_from_the_sources_of_this_machine(lab: None) -> None:
+    for line in _debian_sources():
+        kind, address, suite, _ = line.split()
+        assert kind == "deb"
+        assert "://" in address
+        assert suite.startswith(SUITE)
+
+
+def test_only_settings_that_reach_the_archive_are_taken_from_apt(lab: None) -> None:
+    for line in _apt_settings().splitlines():
+        assert line.startswith("Acquire::")
+        assert line.endswith(";")
+
+
+def test_a_failed_program_is_told_with_its_last_words(tmp_path: Path) -> None:
+    with pytest.raises(UnreachableError) as caught:
+        _command("ls", str(tmp_path / "nowhere"))
+    assert "nowhere" in str(caught.value.cause)
+
+    with pytest.raises(UnreachableError) as caught:
+        _command(str(tmp_path / "no-such-program"))
+    assert "could not be started" in caught.value.message
+
+
+@pytest.mark.long
+def test_an_image_is_built_from_nothing_by_one_of_two_builders(
+    lab: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    with ThreadPoolExecutor() as pool:
+        images = set(pool.map(lambda _: base_image("systemd", packages=("cron",)), range(2)))
+
+    (image,) = images
+    assert {path.suffix for path in image.parent.iterdir()} == {".ext4", ".lock"}
+    with LabHost("systemd", packages=("cron",)) as host:
+        host.run(["apt-get", "install", "-y", "cron"])
+        assert host.units()["cron.service"] == "active/running"
+
+
+@pytest.mark.long
+def test_a_package_that_does_not_exist_leaves_no_image(
+    lab: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    with pytest.raises(UnreachableError) as caught:
+        base_image("plain", packages=("no-such-package",))
+
+    assert "no-such-package" in str(caught.value.cause)
+    assert [path.name for path in cache_folder().glob("plain-*.ext4")] == []
 
 
 def test_setup_is_idempotent(lab: None, capsys: pytest.CaptureFixture[str]) -> None:
