@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from workflow_agent.model.system import Severity
 from workflow_agent.scripts.policy import RULES, analyse
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "scripts"

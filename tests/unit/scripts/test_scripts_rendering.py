@@ -376,6 +376,8 @@ def test_only_known_languages_can_be_rendered(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "context"),
     [
+        ("apt-uninstall", {"packages": ["nginx", "nginx-common"]}),
+        ("apt-uninstall-purge", {"packages": ["nginx"], "purge": True, "autoremove": True}),
         ("apt-install-one", {"packages": ["prometheus-node-exporter"]}),
         (
             "apt-install-all-options",
@@ -390,7 +392,8 @@ def test_only_known_languages_can_be_rendered(tmp_path: Path) -> None:
     ],
 )
 def test_built_in_templates_render_as_recorded(name: str, context: dict[str, Any]) -> None:
-    script = render_script("apt/install", context, search=[SHIPPED], integration="demo", action="install", version="1")
+    template = "apt/uninstall" if name.startswith("apt-uninstall") else "apt/install"
+    script = render_script(template, context, search=[SHIPPED], integration="demo", action="install", version="1")
 
     assert script.text == (GOLDEN / f"{name}.sh").read_text()
 

@@ -215,6 +215,6 @@ def narrowed_find(argv: Sequence[str]) -> tuple[list[str], bool]:
     tests = list(argv[1 + len(roots) :])
     narrowed = any(
         _NARROWING.fullmatch(word) and (not word.endswith("name") or value.strip("*.") != "")
-        for word, value in zip(tests, [*tests[1:], ""], strict=True)
+        for word, value in zip(tests, [*tests, ""][1:], strict=True)
     )
     return roots or ["."], narrowed
