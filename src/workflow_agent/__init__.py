@@ -10,7 +10,6 @@ Layers, top to bottom (a row imports only from rows below it; import-linter chec
     authoring      front ends that compile to the model
     targets        transactions on a host
     store | bus
-    security       secrets and masking
     model          frozen data, ports, errors
 
 ``testing`` may import everything.

@@ -1,6 +1,6 @@
-"""Looks whether everything that is needed is there. Each look is one function; the only trace is the state folder of the target.
+"""Looks whether everything that is needed is there; the only trace of it is the state folder of the target.
 
-A look gives what it observed, or raises; what it raises is the observation of a check that failed.
+Each look is one function. It gives what it observed, or raises; what it raises is the observation of a failed check.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ PICTURES = {
         "",
     ),
     "plan": ("lookup current build validate prepare", "", "discard"),
-    "rollback": ("locate preview approve rollback redo activate gone works", "", ""),
+    "rollback": ("locate preview approve rollback redo activate gone works", "recover", ""),
     "verify": ("lookup verify", "", ""),
 }
 

@@ -1,3 +1,0 @@
-"""security."""
-
-from __future__ import annotations
