@@ -134,7 +134,7 @@ def log_path(invocation: Invocation, report: dict[str, Any]) -> Path:
     if recorded:
         return Path(recorded)
     state: Path = invocation.settings().paths.state
-    return state / "artifacts" / report["run_id"] / "output.log"
+    return state / "artifacts" / str(report["run_id"]) / "output.log"
 
 
 def register(app: typer.Typer) -> None:

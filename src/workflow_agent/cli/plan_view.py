@@ -115,7 +115,8 @@ def _account(fact: Mapping[str, Any]) -> str:
 
 
 def _unit(fact: Mapping[str, Any]) -> str:
-    words = [str(fact["action"])] if fact.get("action") not in {None, "added"} else []
+    words = ["init script"] if fact.get("kind") == "sysvinit" else []
+    words += [str(fact["action"])] if fact.get("action") not in {None, "added"} else []
     if fact.get("enabled") is not None:
         words.append("starts with the machine" if fact["enabled"] else "does not start with the machine")
     told = f" ({safe(', '.join(words))})" if words else ""
