@@ -1,0 +1,347 @@
+"""A target in memory, for tests of pipelines: it keeps the promises of the port (a contract suite checks it).
+
+:class:`FakeWorld` is what outlives a process: files, transactions, the lock, running services. :class:`FakeTarget` is a
+process's view of it. Its "shell" knows ``echo TEXT``, ``exit N`` and ``sleep SECONDS``, one per line; other lines do
+nothing; files come from the script's `files`. Checks of the kind ``file`` look at the files, others hold unless their
+id is in `world.red`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from workflow_agent.model.errors import (
+    NotFoundError,
+    PathConflictError,
+    ScriptFailedError,
+    StepTimeoutError,
+    TargetLockedError,
+    TransactionError,
+)
+from workflow_agent.model.nearest import did_you_mean
+from workflow_agent.model.system import (
+    Change,
+    ChangeAction,
+    ChangeSet,
+    CheckResult,
+    CheckStatus,
+    InitKind,
+    TargetFacts,
+    Tier,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from workflow_agent.model.ports import OutputSink
+    from workflow_agent.model.system import Check, Script, Service
+
+__all__ = ["FakeTarget", "FakeTargets", "FakeTransaction", "FakeWorld"]
+
+_POLL_S: Final = 0.01
+
+
+@dataclass(slots=True)
+class FakeTransaction:
+    """What the plan file of a real target holds. `before` and `after` map paths to contents; None: no file."""
+
+    id: str
+    run_id: str
+    state: str
+    before: dict[str, str | None] = field(default_factory=dict)
+    after: dict[str, str | None] = field(default_factory=dict)
+    services: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class FakeWorld:
+    """What outlives a process.
+
+    `hooks` are called when a verb begins (``prepare``, ``commit`` ...) and in the middle of an exchange
+    (``commit.half``, ``rollback.half``); what they raise, the verb raises. `calls` lists the verbs in order.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    transactions: dict[str, FakeTransaction] = field(default_factory=dict)
+    running: set[str] = field(default_factory=set)
+    red: set[str] = field(default_factory=set)
+    holder: str | None = None
+    hooks: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+    def crash(self) -> None:
+        """Let the process end that worked on the target: the system gives its lock free."""
+        self.holder = None
+        self.hooks.clear()
+
+
+class FakeTarget:
+    """One process's view of a world."""
+
+    def __init__(self, world: FakeWorld | None = None, name: str = "host") -> None:
+        self.name = name
+        self.world = world or FakeWorld()
+
+    async def _enter(self, verb: str) -> None:
+        if "." not in verb:
+            self.world.calls.append(verb)
+        hook = self.world.hooks.get(verb)
+        if hook is not None:
+            await hook()
+
+    # -- facts and locks ---------------------------------------------------------------------------------------------
+
+    async def facts(self) -> TargetFacts:
+        """Give facts of a Debian 12 without an init system."""
+        await self._enter("facts")
+        return TargetFacts(
+            target=self.name,
+            hostname="fake",
+            os_id="debian",
+            os_version="12",
+            os_codename="bookworm",
+            os_like=(),
+            architecture="x86_64",
+            kernel="6.1",
+            init=InitKind.NONE,
+            package_manager="apt",
+            is_root=True,
+            tier=Tier.EXACT,
+        )
+
+    async def acquire(self, run_id: str, *, wait_s: float = 0.0) -> None:
+        """Take the lock, undo interrupted exchanges and forget captures of other runs."""
+        if self.world.holder == run_id:
+            return
+        deadline = asyncio.get_running_loop().time() + wait_s
+        while self.world.holder is not None:
+            if asyncio.get_running_loop().time() >= deadline:
+                holder = self.world.holder
+                raise TargetLockedError(f"the target `{self.name}` is held by run {holder}", details={"run_id": holder})
+            await asyncio.sleep(_POLL_S)
+        self.world.holder = run_id
+        for transaction in list(self.world.transactions.values()):
+            if transaction.state == "captured" and transaction.run_id != run_id:
+                del self.world.transactions[transaction.id]
+            elif transaction.state in {"committing", "rolling-back"}:
+                self._put(transaction.before)
+                transaction.state = "rolled-back"
+
+    async def release(self, run_id: str) -> None:
+        """Give the lock back."""
+        if self.world.holder == run_id:
+            self.world.holder = None
+
+    async def release_package_locks(self) -> None:
+        """Do nothing: there is no package manager."""
+        await self._enter("release_package_locks")
+
+    # -- a transaction -----------------------------------------------------------------------------------------------
+
+    async def prepare(
+        self, run_id: str, script: Script, *, timeout_s: float, on_output: OutputSink
+    ) -> tuple[str, ChangeSet]:
+        """Run the script's lines; its files are what it changes."""
+        await self._enter("prepare")
+        tail: list[str] = []
+
+        def say(line: str) -> None:
+            tail.append(line)
+            on_output(line)
+
+        try:
+            async with asyncio.timeout(timeout_s):
+                await _run_lines(script.text, say)
+        except TimeoutError as error:
+            raise StepTimeoutError(f"the script did not end within {timeout_s:g} s", details={"tail": tail}) from error
+        number = sum(each.run_id == run_id for each in self.world.transactions.values()) + 1
+        after: dict[str, str | None] = {
+            item.path: item.content for item in script.files if self.world.files.get(item.path) != item.content
+        }
+        before = {path: self.world.files.get(path) for path in after}
+        transaction = FakeTransaction(f"{run_id}.{number}", run_id, "captured", before, after)
+        self.world.transactions[transaction.id] = transaction
+        changes = tuple(
+            Change(
+                path=path,
+                action=ChangeAction.CREATED if before[path] is None else ChangeAction.MODIFIED,
+                kind="file",
+                aspects=("content",),
+            )
+            for path in after
+        )
+        return transaction.id, ChangeSet(changes=changes)
+
+    async def commit(self, transaction: str) -> Mapping[str, Any]:
+        """Put the files in place; a captured or rolled-back transaction only."""
+        await self._enter("commit")
+        found = self._find(transaction)
+        if found.state not in {"captured", "rolled-back"}:
+            raise TransactionError(f"a transaction that is {found.state} cannot be committed", where=transaction)
+        self._refuse_changed(found.before)
+        found.state = "committing"
+        await self._enter("commit.half")
+        self._put(found.after)
+        found.state = "committed"
+        return {"operations": len(found.after), "check_ms": 0.0, "exchange_ms": 0.0, "sync_ms": 0.0}
+
+    async def activate(self, transaction: str, services: Sequence[Service]) -> list[Mapping[str, Any]]:
+        """Say that services run."""
+        await self._enter("activate")
+        found = self._find(transaction)
+        done: list[Mapping[str, Any]] = []
+        for service in services:
+            action = "restarted" if service.name in self.world.running else "started"
+            if action == "started":
+                found.services.append(service.name)
+            self.world.running.add(service.name)
+            done.append({"service": service.name, "by": "supervised", "action": action, "reason": None})
+        return done
+
+    async def rollback(
+        self, transaction: str, *, keep: Sequence[str] = (), plan_only: bool = False
+    ) -> Mapping[str, Any]:
+        """Put the files back as they were, unless somebody else changed them; `keep` leaves new files alone."""
+        await self._enter("preview" if plan_only else "rollback")
+        found = self._find(transaction)
+        was = found.state
+        if was == "captured":
+            await self.discard(transaction)
+        if was in {"captured", "rolled-back"}:
+            return _result(found, was, [])
+        self._refuse_changed(found.after)
+        if plan_only:
+            return _result(found, was, [])
+        found.state = "rolling-back"
+        await self._enter("rollback.half")
+        kept = [path for path in found.after if any(path.startswith(f"{folder}/") for folder in keep)]
+        self._put({path: content for path, content in found.before.items() if path not in kept})
+        self.world.running.difference_update(found.services)
+        found.services.clear()
+        found.state = "rolled-back"
+        return _result(found, was, kept)
+
+    async def discard(self, transaction: str) -> None:
+        """Forget a capture."""
+        await self._enter("discard")
+        found = self.world.transactions.get(transaction)
+        if found is not None and found.state == "captured":
+            del self.world.transactions[transaction]
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    async def check(self, checks: Sequence[Check]) -> list[CheckResult]:
+        """Look once at each check."""
+        await self._enter("check")
+        return [self._look(check) for check in checks]
+
+    def _look(self, check: Check) -> CheckResult:
+        holds = check.id not in self.world.red
+        if check.kind == "file":
+            holds = holds and (check.spec["path"] in self.world.files) is check.spec.get("exists", True)
+        return CheckResult(
+            id=check.id,
+            kind=check.kind,
+            status=CheckStatus.PASSED if holds else CheckStatus.FAILED,
+            observed="as expected" if holds else "something else",
+            expected="as declared",
+            description=check.description,
+        )
+
+    async def missing_paths(self, transaction: str) -> list[str]:
+        """List committed files that are gone or different."""
+        await self._enter("missing_paths")
+        return [
+            path for path, content in self._find(transaction).after.items() if self.world.files.get(path) != content
+        ]
+
+    async def close(self) -> None:
+        """Give the lock back."""
+        self.world.holder = None
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def _find(self, transaction: str) -> FakeTransaction:
+        found = self.world.transactions.get(transaction)
+        if found is None:
+            raise NotFoundError(f"the target holds no transaction `{transaction}`")
+        return found
+
+    def _refuse_changed(self, expected: Mapping[str, str | None]) -> None:
+        changed = [path for path, content in expected.items() if self.world.files.get(path) != content]
+        if changed:
+            raise PathConflictError(
+                f"changed in between: {', '.join(changed)}",
+                where=changed[0],
+                state="nothing was changed",
+                details={"conflicts": [{"path": path} for path in changed]},
+            )
+
+    def _put(self, contents: Mapping[str, str | None]) -> None:
+        for path, content in contents.items():
+            if content is None:
+                self.world.files.pop(path, None)
+            else:
+                self.world.files[path] = content
+
+
+class FakeTargets:
+    """A registry with one target, ``host``."""
+
+    def __init__(self, world: FakeWorld | None = None) -> None:
+        self._target = FakeTarget(world)
+        self._opened: list[str] = []
+
+    def get(self, name: str) -> FakeTarget:
+        """Give the target; raises NotFoundError for another name."""
+        if name != self._target.name:
+            raise NotFoundError(f"there is no target `{name[:80]}`", hint=did_you_mean(name, [self._target.name]))
+        if name not in self._opened:
+            self._opened.append(name)
+        return self._target
+
+    def opened(self) -> list[str]:
+        """List the names of targets that were given so far."""
+        return list(self._opened)
+
+    async def close(self) -> None:
+        """Close the target where it was given."""
+        if self._opened:
+            await self._target.close()
+
+
+async def _run_lines(text: str, say: OutputSink) -> None:
+    tail: list[str] = []
+    for line in text.splitlines():
+        word, _, rest = line.strip().partition(" ")
+        if word == "echo":
+            tail.append(rest)
+            say(rest)
+        elif word == "sleep":
+            await asyncio.sleep(float(rest))
+        elif word == "exit" and int(rest) != 0:
+            raise ScriptFailedError(
+                f"the script ended with exit code {rest}",
+                cause=tail[-1] if tail else None,
+                state="nothing was changed",
+                details={"exit_code": int(rest), "tail": tail},
+            )
+
+
+def _result(transaction: FakeTransaction, was: str, kept: list[str]) -> dict[str, Any]:
+    created = [path for path, content in transaction.before.items() if content is None]
+    return {
+        "transaction": transaction.id,
+        "was": was,
+        "restored": len(transaction.before) - len(created),
+        "removed": len(created),
+        "attributes": 0,
+        "appended": [],
+        "owned": [],
+        "kept": kept,
+        "services": [],
+        "left": [],
+        "exact": True,
+    }
