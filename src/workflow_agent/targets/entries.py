@@ -167,7 +167,8 @@ def _walk_folder(folder_fd: int, folder: bytes, device: int, baseline: Baseline)
 def read_xattrs(path: str) -> dict[str, bytes]:
     """Read the extended attributes of an entry (ACLs and capabilities are among them), not following links.
 
-    `path` is usually ``/proc/self/fd/N/name``. The overlay's own attributes are left out.
+    `path` is usually ``/proc/self/fd/N/name``, for the open folder itself ``/proc/self/fd/N/.`` (without the dot it
+    would be the link of procfs). The overlay's own attributes are left out.
     """
     result = {}
     for name in os.listxattr(path, follow_symlinks=False):

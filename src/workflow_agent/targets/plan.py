@@ -106,6 +106,7 @@ class _FileSystemPlanner:
         self._sorted: list[bytes] = []
         self._merged: list[bytes] = []
         self._touched: set[bytes] = set()
+        self._partial: set[bytes] = set()  # folders of which something is left out
         self._made_links = 0
         self._removed = 0
 
@@ -148,6 +149,7 @@ class _FileSystemPlanner:
         reason = _dropped_reason(path)
         if reason is not None:
             self._plan.dropped[path] = reason
+            self._partial.add(folder)
             return False
         if path in _LOCK_FILES or path == self._prefix + b"/" + STATE_FOLDER:
             return False
@@ -365,7 +367,7 @@ class _FileSystemPlanner:
         folder_fd = self._open_staged(relative)
         try:
             after = read_entry(folder_fd, b".")
-            new = read_xattrs(f"/proc/self/fd/{folder_fd}")
+            new = read_xattrs(f"/proc/self/fd/{folder_fd}/.")
         finally:
             os.close(folder_fd)
         assert after is not None
@@ -379,7 +381,8 @@ class _FileSystemPlanner:
             )
             if differs
         }
-        if path in self._touched or aspects:
+        times_differ = before.mtime != after.mtime and relative not in self._partial
+        if path in self._touched or aspects or times_differ:
             self._add_attributes(path, before, after, old, new)
         if aspects:  # a folder's mtime follows from its entries: restored, but no change of its own to a reader
             self._note(path, ChangeAction.MODIFIED, before, after, *sorted(aspects))
@@ -407,7 +410,7 @@ class _FileSystemPlanner:
     def _live_xattrs(self, path: bytes) -> dict[str, bytes]:
         live_fd = open_beneath(self._root_fd, path.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
         try:
-            return read_xattrs(f"/proc/self/fd/{live_fd}")
+            return read_xattrs(f"/proc/self/fd/{live_fd}/.")
         finally:
             os.close(live_fd)
 
