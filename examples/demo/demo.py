@@ -71,9 +71,12 @@ class Stage:
         say(f"\n# what Prometheus would read at {url} on the host", bold=True)
         enter = ["nsenter", f"--target={self.host.pid}", "--net", "--", sys.executable, "-I", "-c", READ_METRICS, url]
         page = subprocess.run(enter, check=True, capture_output=True, text=True).stdout.splitlines()
-        for line in page:
-            if line.startswith(SHOWN_METRICS):
-                say(f"  {line}")
+        for name in SHOWN_METRICS:
+            found = next((line for line in page if line.startswith(name)), None)
+            if found is None:
+                message = f"the metrics page has no {name.strip()}"
+                raise DemoFailedError(message)
+            say(f"  {found}")
         say(f"  ... {sum(not line.startswith('#') for line in page)} samples in all")
 
 
@@ -120,7 +123,9 @@ def play(stage: Stage) -> None:
     if left:
         message = f"{len(left)} differences are left:\n  " + "\n  ".join(left)
         raise DemoFailedError(message)
-    say(f"nothing is left: {len(after)} files compared, 0 differences", bold=True)
+    besides = f" besides {len(logs)} logs that kept all they had" if logs else ""
+    say(f"nothing is left: {len(after)} files compared, 0 differences{besides}", bold=True)
+    say(f"processes and units are as before: {len(processes)}, {len(units)}")
 
 
 def _programs(host: LabHost) -> list[str]:
@@ -157,7 +162,8 @@ def _on_a_host(kind: LabKind) -> None:
         environment |= {
             "WORKFLOW_AGENT_TARGETS__HOST_PID": str(host.pid),
             "WORKFLOW_AGENT_PATHS__STATE": f"{folder}/state",
-            "WORKFLOW_AGENT_PATHS__RUN": f"{folder}/run",
+            "WORKFLOW_AGENT_PATHS__CONFIG": f"{folder}/config",
+            "WORKFLOW_AGENT_PATHS__RUNTIME": f"{folder}/run",
         }
         play(Stage(host=host, environment=environment))
 
