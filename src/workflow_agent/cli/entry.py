@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 
 from workflow_agent.cli.envelope import envelope, json_line
 from workflow_agent.cli.errors_view import error_lines
-from workflow_agent.cli.grammar import PROGRAM, hoisted, usage_error
+from workflow_agent.cli.grammar import PROGRAM, help_text, hoisted, usage_error
 from workflow_agent.cli.invocation import Invocation
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.style import harden_streams, safe
@@ -69,7 +69,11 @@ def _dispatch(arguments: list[str], invocation: Invocation) -> Outcome | int:
     from workflow_agent.cli.tree import build_app  # noqa: PLC0415  # a defect there is a crash report too
 
     command: Any = typer.main.get_command(build_app())
-    result = command.main(hoisted(arguments), prog_name=PROGRAM, standalone_mode=False, obj=invocation)
+    ordered = hoisted(arguments)
+    if page := help_text(command, ordered):
+        _print(page)
+        return 0
+    result = command.main(ordered, prog_name=PROGRAM, standalone_mode=False, obj=invocation)
     # `--help` and `--version` end with a number; an interrupt that Typer saw does too
     if isinstance(result, int) and result == InterruptedRunError.exit_code:
         raise KeyboardInterrupt

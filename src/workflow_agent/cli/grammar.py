@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 from workflow_agent.cli.style import safe
@@ -16,10 +17,9 @@ from workflow_agent.model.nearest import did_you_mean, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    import typer
     from typer.exceptions import TyperException
 
-__all__ = ["EVERYWHERE", "PROGRAM", "Command", "Group", "declare", "hoisted", "usage_error"]
+__all__ = ["EVERYWHERE", "PROGRAM", "Command", "Group", "declare", "help_text", "hoisted", "usage_error"]
 
 PROGRAM = "workflow-agent"
 #: Title of the options that hold for every command.
@@ -53,7 +53,11 @@ _SYNONYMS = {
 
 
 def hoisted(arguments: list[str]) -> list[str]:
-    """Move options that hold everywhere to the front, so that they may stand anywhere before ``--``."""
+    """Move options that hold everywhere to the front, so that they may stand anywhere before ``--``.
+
+    Raises:
+        UsageError: the last word is one that needs a value.
+    """
     front: list[str] = []
     rest: list[str] = []
     left = iter(arguments)
@@ -63,15 +67,17 @@ def hoisted(arguments: list[str]) -> list[str]:
         if argument in _FLAGS or ("=" in argument and argument.partition("=")[0] in _WITH_VALUE):
             front.append(argument)
         elif argument in _WITH_VALUE:
-            front += [argument, *_following(left)]
+            front += [argument, _following(left, argument)]
         else:
             rest.append(argument)
     return [*front, *rest]
 
 
-def _following(left: Iterator[str]) -> list[str]:
+def _following(left: Iterator[str], option: str) -> str:
     value = next(left, None)
-    return [] if value is None else [value]
+    if value is None:
+        raise UsageError(f"`{option}` needs a value", hint=f"`{PROGRAM} --help` shows the usage")
+    return value
 
 
 def declare(
@@ -161,13 +167,32 @@ class Group(_Help, TyperGroup):
 
 
 def _command_hint(name: str, path: str, known: list[str], *, is_root: bool) -> str:
-    near = nearest(name, known)
+    near = [_SYNONYMS[name]] if is_root and name in _SYNONYMS else nearest(name, known)
     if not near and is_root:
-        words = nearest(name, _SYNONYMS)[:1]
-        near = [_SYNONYMS[word] for word in words]
+        near = [_SYNONYMS[word] for word in nearest(name, _SYNONYMS)[:1]]
     if near:
         return "did you mean " + " or ".join(f"`{path} {command}`" for command in near) + "?"
     return f"`{path} --help` lists the commands"
+
+
+def help_text(root: Any, arguments: list[str]) -> str | None:
+    """Give the help that a command line asks for, without Typer reading the options (it loads pydantic for that).
+
+    None when it asks for none, or names a command that is not there.
+    """
+    asked = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if "--help" not in asked:
+        return None
+    command, context = root, typer.Context(root, info_name=PROGRAM)
+    for word in asked:
+        children = getattr(command, "commands", None)
+        if word.startswith("-") or children is None:
+            continue
+        if word not in children:
+            return None
+        command = children[word]
+        context = typer.Context(command, info_name=word, parent=context)
+    return str(command.get_help(context))
 
 
 def usage_error(error: TyperException) -> UsageError:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["build_app"]
 
 
-def _print_version(*, value: bool) -> None:
+def _print_version(value: bool | None) -> None:
     if value:
         sys.stdout.write(f"workflow-agent {__version__}\n")
         raise typer.Exit
@@ -30,18 +30,18 @@ def _print_version(*, value: bool) -> None:
 def _root(
     ctx: typer.Context,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object to stdout.")] = False,
+    as_json: Annotated[bool | None, typer.Option("--json", help="Write one JSON object to stdout.")] = None,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Read settings from this file too.")
     ] = None,
     color: Annotated[str | None, typer.Option("--color", metavar="WHEN", help="Colours: auto, always, never.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")] = False,
+    quiet: Annotated[bool | None, typer.Option("--quiet", "-q", help="Only results and errors.")] = None,
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, show_default=False, help="Everything; no list is cut.")
-    ] = 0,
+        int | None, typer.Option("--verbose", "-v", count=True, show_default=False, help="Everything; no list is cut.")
+    ] = None,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
+        bool | None, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = None,
 ) -> None:
     """Change systems safely: preview, install, verify, take back."""
     del version  # its callback has printed it
@@ -50,11 +50,11 @@ def _root(
         raise UsageError(
             f"`{color[:40]}` says nothing about colours", where="--color", hint=did_you_mean(color, COLOR_CHOICES)
         )
-    invocation.json = invocation.json or as_json
+    invocation.json = invocation.json or bool(as_json)
     invocation.config = config
     invocation.color = color
-    invocation.quiet = quiet
-    invocation.verbose = verbose
+    invocation.quiet = bool(quiet)
+    invocation.verbose = verbose or 0
 
 
 def build_app() -> typer.Typer:

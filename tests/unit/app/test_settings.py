@@ -295,7 +295,7 @@ def test_settings_cannot_be_changed(places: Callable[..., dict[str, str]]) -> No
     settings = load_settings(None, {}, places())
 
     with pytest.raises(ValueError, match="frozen"):
-        settings.targets.host_pid = 3  # type: ignore[misc]  # that it is refused is the test
+        settings.targets.host_pid = 3
 
 
 def test_names_of_variables() -> None:
