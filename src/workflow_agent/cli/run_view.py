@@ -18,11 +18,11 @@ __all__ = ["check_lines", "diff_lines", "ending_lines", "history_lines", "run_li
 _HISTORY = (
     Column("run_id", "run"),
     Column("status", "status", is_status=True),
-    Column("action", "action"),
+    Column("action", "action", rank=1),
     Column("integration", "integration", shrinks=True),
-    Column("target", "target", rank=2),
-    Column("when", "when", rank=1),
-    Column("user", "by", rank=3),
+    Column("target", "target", rank=3),
+    Column("when", "when", rank=2),
+    Column("user", "by", rank=4),
 )
 _TAIL = 10
 

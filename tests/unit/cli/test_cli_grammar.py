@@ -185,7 +185,7 @@ def test_typing_errors_get_the_nearest_name(cli: Callable[..., Any], state: Path
 def test_usage_errors_have_our_form_and_begin_nothing(
     cli: Callable[..., Any], state: Path, typed: str, message: str
 ) -> None:
-    people, script = cli(*typed.split()), cli(*typed.split(), "--json")
+    people, script = cli(*typed.split()), cli("--json", *typed.split())
 
     assert people.code == script.code
     assert people.code in {2, 5}
