@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.message import Message
     from workflow_agent.model.ports import Bus, Subscription
 
-__all__ = ["Agent", "Reply", "Request", "ServedAgents", "Verb", "plain", "serve"]
+__all__ = ["Agent", "LateAgent", "Reply", "Request", "ServedAgents", "Verb", "plain", "serve"]
 
 _CANCEL = "ctl.cancel"
 #: Requests of one verb that are answered at the same time.
@@ -63,6 +64,19 @@ class Agent(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class LateAgent:
+    """An agent that is made when it is first asked; its verbs are known before."""
+
+    name: str
+    verb_names: tuple[str, ...]
+    make: Callable[[], Agent]
+
+    def verb(self, name: str) -> Verb:
+        """Give a verb, making the agent."""
+        return self.make().verbs()[name]
+
+
 def plain(value: Any) -> Any:  # Any: a value of the model, and its JSON form
     """Turn dataclasses, enums, tuples, mappings and paths into JSON values."""
     if dataclasses.is_dataclass(value):
@@ -80,7 +94,7 @@ def plain(value: Any) -> Any:  # Any: a value of the model, and its JSON form
 class ServedAgents:
     """Agents that answer on a bus, until closed."""
 
-    agents: tuple[Agent, ...]
+    agents: tuple[Agent | LateAgent, ...]
     _subscriptions: list[Subscription]
     _working: dict[tuple[str | None, str | None], set[asyncio.Task[Any]]] = field(default_factory=dict)
 
@@ -90,12 +104,12 @@ class ServedAgents:
             await subscription.close()
 
 
-async def serve(bus: Bus, *agents: Agent) -> ServedAgents:
+async def serve(bus: Bus, *agents: Agent | LateAgent) -> ServedAgents:
     """Subscribe every verb of every agent as ``agent.<name>.<verb>``, and ``ctl.cancel`` for all of them."""
     served = ServedAgents(agents, [])
     working = served._working  # noqa: SLF001  # filled below, by this function only
     for agent in agents:
-        for verb_name, verb in agent.verbs().items():
+        for verb_name, verb in _verbs(agent).items():
             served._subscriptions.append(  # noqa: SLF001
                 await bus.subscribe(
                     f"agent.{agent.name}.{verb_name}",
@@ -113,10 +127,21 @@ async def serve(bus: Bus, *agents: Agent) -> ServedAgents:
     return served
 
 
+def _verbs(agent: Agent | LateAgent) -> dict[str, Callable[[], Verb]]:
+    if isinstance(agent, LateAgent):
+        return {name: functools.partial(agent.verb, name) for name in agent.verb_names}
+    return {name: functools.partial(_same, verb) for name, verb in agent.verbs().items()}
+
+
+def _same(verb: Verb) -> Verb:
+    return verb
+
+
 def _handler(
-    agent: str, verb: Verb, working: dict[tuple[str | None, str | None], set[asyncio.Task[Any]]]
+    agent: str, get_verb: Callable[[], Verb], working: dict[tuple[str | None, str | None], set[asyncio.Task[Any]]]
 ) -> Callable[[Message], Awaitable[Mapping[str, Any]]]:
     async def handle(message: Message) -> Mapping[str, Any]:
+        verb = get_verb()
         try:
             request = verb.request.model_validate(dict(message.data))
         except PydanticError as error:

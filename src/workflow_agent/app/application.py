@@ -238,8 +238,9 @@ class App:
         async with self._starting:
             if self._served is None:
                 from workflow_agent.agents.serving import serve  # noqa: PLC0415  # late: pydantic, 36 ms
+                from workflow_agent.app.container import late_agents  # noqa: PLC0415  # late: 150 ms
 
-                self._served = await serve(self.bus, *self._agents())
+                self._served = await serve(self.bus, *late_agents(self._parts, self.settings))
 
     async def close(self) -> None:
         """Stop the agents, the bus and the targets; the store is closed by whoever opened it."""

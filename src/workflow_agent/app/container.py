@@ -13,32 +13,35 @@ from typing import TYPE_CHECKING, Any
 
 from dependency_injector import containers, providers
 
-from workflow_agent.agents.executor import ExecutorAgent
-from workflow_agent.agents.knowledge import KnowledgeAgent
-from workflow_agent.agents.person import PersonAgent
-from workflow_agent.agents.recovery import RecoveryAgent
-from workflow_agent.agents.script_builder import ScriptBuilderAgent
-from workflow_agent.agents.validator import ValidatorAgent
-from workflow_agent.agents.verifier import VerifierAgent
+from workflow_agent.agents.serving import LateAgent
 from workflow_agent.authoring import FolderCatalogue
 from workflow_agent.bus import InProcessBus
 from workflow_agent.engine import Driver
 from workflow_agent.integrations import Registry, builtin_folder
 from workflow_agent.model.errors import UsageError
-from workflow_agent.targets.capture import CaptureQuota
+from workflow_agent.targets.quota import CaptureQuota
 from workflow_agent.targets.registry import Targets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from workflow_agent.agents.serving import Agent
     from workflow_agent.app.settings import Settings
     from workflow_agent.store import SqliteStore
 
-__all__ = ["AGENTS", "Container", "SystemClock", "build_container"]
+__all__ = ["AGENTS", "Container", "SystemClock", "build_container", "late_agents"]
 
-#: The system agents, in the order in which a run meets them.
-AGENTS = ("knowledge", "script-builder", "validator", "executor", "verifier", "recovery", "person")
+#: The system agents in the order in which a run meets them, with their verbs: an agent is loaded when it is first
+#: asked, because a run that finds everything unchanged needs two of the seven.
+AGENTS: Mapping[str, tuple[str, ...]] = {
+    "knowledge": ("lookup", "locate"),
+    "script-builder": ("build",),
+    "validator": ("validate",),
+    "executor": ("prepare", "commit", "activate", "configure", "rollback", "discard"),
+    "verifier": ("verify", "current"),
+    "recovery": ("recover",),
+    "person": ("approve",),
+}
 
 
 class SystemClock:
@@ -51,6 +54,16 @@ class SystemClock:
 
 def _data(name: str) -> Path:
     return Path(__file__).resolve().parents[1] / "_data" / name
+
+
+def _late(name: str) -> Callable[..., Any]:  # Any: an agent
+    """Give a factory that loads ``module:Class`` of `workflow_agent.agents` when it is called."""
+    module, _, attribute = name.partition(":")
+
+    def make(*arguments: Any, **named: Any) -> Any:  # Any: the class's own
+        return getattr(importlib.import_module(f"workflow_agent.agents.{module}"), attribute)(*arguments, **named)
+
+    return make
 
 
 def _folders(configured: list[Path], *builtin: Path) -> list[Path]:
@@ -90,22 +103,22 @@ class Container(containers.DeclarativeContainer):
         package_lock_wait_s=settings.provided.timeouts.package_lock_s,
     )
 
-    knowledge = providers.Singleton(KnowledgeAgent, registry, targets, history)
+    knowledge = providers.Singleton(_late("knowledge:KnowledgeAgent"), registry, targets, history)
     script_builder = providers.Singleton(
-        ScriptBuilderAgent,
+        _late("script_builder:ScriptBuilderAgent"),
         providers.Callable(lambda settings: _folders(settings.templates.folders, _data("templates")), settings),
     )
-    validator = providers.Singleton(ValidatorAgent)
+    validator = providers.Singleton(_late("validator:ValidatorAgent"))
     executor = providers.Singleton(
-        ExecutorAgent,
+        _late("executor:ExecutorAgent"),
         targets,
         bus,
         store.provided.artifacts_dir,
         output_limit=settings.provided.limits.output_bytes,
     )
-    verifier = providers.Singleton(VerifierAgent, targets, clock)
-    recovery = providers.Singleton(RecoveryAgent, bus)
-    person = providers.Singleton(PersonAgent)
+    verifier = providers.Singleton(_late("verifier:VerifierAgent"), targets, clock)
+    recovery = providers.Singleton(_late("recovery:RecoveryAgent"), bus)
+    person = providers.Singleton(_late("person:PersonAgent"))
 
 
 def build_container(settings: Settings, store: SqliteStore) -> Container:
@@ -121,6 +134,15 @@ def build_container(settings: Settings, store: SqliteStore) -> Container:
             provider = getattr(container, name.replace("-", "_"))
             provider.override(providers.Singleton(_replacement, name, target, container))
     return container
+
+
+def late_agents(container: Container, settings: Settings) -> list[Agent | LateAgent]:
+    """List the agents for serving: ours are loaded when first asked, those of the settings now, to know their verbs."""
+    agents: list[Agent | LateAgent] = []
+    for name, verbs in AGENTS.items():
+        provider = getattr(container, name.replace("-", "_"))
+        agents.append(provider() if settings.agents.get(name) else LateAgent(name, verbs, provider))
+    return agents
 
 
 def _replacement(name: str, target: str, container: Container) -> Agent:

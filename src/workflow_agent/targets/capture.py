@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from workflow_agent.model.system import Script
+    from workflow_agent.targets.quota import CaptureQuota
 
-__all__ = ["CaptureQuota", "CaptureResult", "capture_script", "overlay_reason"]
+__all__ = ["CaptureResult", "capture_script", "overlay_reason"]
 
 _TAIL_LINES = 20
 _LINE_LIMIT = 64 << 10
@@ -35,18 +36,6 @@ _ENVIRONMENT = {
     "SYSTEMD_OFFLINE": "1",
     "TERM": "dumb",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaptureQuota:
-    """How much a script may stage on one file system before it is stopped (rule 6).
-
-    `keep_free_bytes` stay for the target's own services, or a quarter of what is free when that is less.
-    """
-
-    max_bytes: int = 8 << 30
-    max_entries: int = 1_000_000
-    keep_free_bytes: int = 256 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,18 +19,14 @@ from workflow_agent.model.errors import (
     UnreachableError,
 )
 from workflow_agent.model.system import escape_path
-from workflow_agent.targets.capture import CaptureQuota, capture_script, overlay_reason
-from workflow_agent.targets.change_report import ChangeReporter
 from workflow_agent.targets.committing import Committer
 from workflow_agent.targets.entries import walk_file_system
 from workflow_agent.targets.facts import read_facts
-from workflow_agent.targets.live_services import LiveServices
 from workflow_agent.targets.mounts import MountUse, plan_mounts, read_mounts
 from workflow_agent.targets.package_locks import PackageLocks
 from workflow_agent.targets.paths import root_folder
-from workflow_agent.targets.plan import make_plan
 from workflow_agent.targets.probes import Prober
-from workflow_agent.targets.state_data import keep_data
+from workflow_agent.targets.quota import CaptureQuota
 from workflow_agent.targets.target_lock import TargetLock
 from workflow_agent.targets.transaction import Transaction, TransactionFolders, TransactionState
 
@@ -39,6 +35,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.ports import OutputSink
     from workflow_agent.model.system import ChangeSet, Check, CheckResult, Script, Service, TargetFacts
+    from workflow_agent.targets.live_services import LiveServices
     from workflow_agent.targets.mounts import Mount
 
 __all__ = ["HostTarget"]
@@ -107,6 +104,8 @@ class HostTarget:
         return Committer(self._root, folders, lambda: [mount.point for mount, _ in self._mounts()])
 
     async def _services(self) -> LiveServices:
+        from workflow_agent.targets.live_services import LiveServices  # noqa: PLC0415  # late: 20 ms
+
         facts = self._facts or await self.facts()
         return LiveServices(self._pid, facts.init)
 
@@ -132,6 +131,8 @@ class HostTarget:
 
     async def try_capture(self) -> str | None:
         """Really set a capture up and take it down; gives why it cannot be done, None when it can."""
+        from workflow_agent.targets.capture import overlay_reason  # noqa: PLC0415  # late: 10 ms
+
         self._require_root()
         transaction = f"try-{os.getpid()}"
         mounts = self._mounts()
@@ -206,6 +207,11 @@ class HostTarget:
         timeout_s: float,
         on_output: OutputSink,
     ) -> ChangeSet:
+        # late: 20 ms, which a run that finds everything unchanged does not pay
+        from workflow_agent.targets.capture import capture_script  # noqa: PLC0415
+        from workflow_agent.targets.change_report import ChangeReporter  # noqa: PLC0415
+        from workflow_agent.targets.plan import make_plan  # noqa: PLC0415
+
         points = _captured(mounts)
         baselines = {point: await self._blocking(walk_file_system, self._root, point) for point in points}
         reporter = ChangeReporter(self._root, transaction)
@@ -317,7 +323,7 @@ class HostTarget:
         finally:
             self._locks.release()
         left = await self._blocking(self._committer.differences, plan)
-        left = [item for item in left if item["path"] not in kept]
+        left = [item for item in left if not _holds(str(item["path"]), kept)]  # kept data changes its folder's time
         if left:
             raise RollbackIncompleteError(
                 f"{len(left)} paths are not as before",
@@ -329,6 +335,8 @@ class HostTarget:
 
     async def _roll_back(self, plan: Transaction, keep: Sequence[str]) -> tuple[list[str], list[Mapping[str, Any]]]:
         """Stop services, exchange, start services: begun, it is ended."""
+        from workflow_agent.targets.state_data import keep_data  # noqa: PLC0415  # late: only a rollback needs it
+
         control = await self._services()
         stopped = await control.stop(plan.services)
         await control.end_leftovers(self._root, plan.operations)
@@ -421,6 +429,10 @@ def _static_reason(mounts: list[tuple[Mount, MountUse]]) -> str | None:
         if "overlay" not in stream.read().split():
             return "the kernel has no overlay file system (try `modprobe overlay`)"
     return None
+
+
+def _holds(path: str, kept: Sequence[str]) -> bool:
+    return any(one == path or one.startswith(path.rstrip("/") + "/") for one in kept)
 
 
 def _rolled_back(

@@ -10,7 +10,7 @@ from workflow_agent.targets.host import HostTarget
 
 if TYPE_CHECKING:
     from workflow_agent.model.ports import Target
-    from workflow_agent.targets.capture import CaptureQuota
+    from workflow_agent.targets.quota import CaptureQuota
 
 __all__ = ["Targets"]
 
