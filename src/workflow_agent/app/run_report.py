@@ -32,7 +32,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
     for record in await history.records(run_id):
         by_kind.setdefault(record.kind, []).append(dict(record.data))
     change_set = _last(by_kind, RecordKind.CHANGE_SET) or {}
-    items = change_set.get("changes", [])
+    items = change_set.get("changes", []) if change_set else await _taken_back(history, run)
     counts = Counter(item["action"] for item in items)
     return {
         **{key: run[key] for key in ("run_id", "action", "integration", "version", "target", "status")},
@@ -50,6 +50,27 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         "output": _last(by_kind, RecordKind.OUTPUT),
         **{key: run[key] for key in ("steps", "error", "user", "host", "undoes", "undone_by", "workflow")},
     }
+
+
+async def _taken_back(history: History, run: dict[str, Any]) -> list[dict[str, Any]]:
+    """List what a rollback changed: the changes of the run that it is about, the other way round.
+
+    Log lines that the first run appended stay, so they are in neither.
+    """
+    source, depth = run, 0
+    while source["undoes"]:
+        source = await history.run(source["undoes"])
+        depth += 1
+    if depth == 0 or not run["changed"]:
+        return []
+    records = await history.records(source["run_id"], RecordKind.CHANGE_SET)
+    items = [item for item in (records[-1].data["changes"] if records else ()) if item["action"] != "appended"]
+    return [_inverse(item) for item in items] if depth % 2 else items
+
+
+def _inverse(item: dict[str, Any]) -> dict[str, Any]:
+    action = {"created": "deleted", "deleted": "created"}.get(item["action"], item["action"])
+    return item | {"action": action, "before": item["after"], "after": item["before"]}
 
 
 def _last(by_kind: dict[str, list[dict[str, Any]]], kind: RecordKind) -> dict[str, Any] | None:
