@@ -38,7 +38,9 @@ def ending_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     status = str(run["status"])
     took = duration(run.get("started_at"), run.get("finished_at"))
     yield f"{style.status(status)}  {run_subject(run)}{f' in {took}' if took else ''}"
-    if status == "succeeded" and run.get("action") not in {"plan", "verify"}:
+    if status == "succeeded" and run.get("undoes"):
+        yield f"  undid     {safe(run['undoes'])}"
+    elif status == "succeeded" and run.get("action") not in {"plan", "verify"}:
         yield f"  changed   {change_summary(run['changes']) if run.get('changed') else 'nothing: it is as wanted'}"
     yield from check_lines(run.get("checks") or (), style)
     yield f"  run       {safe(run['run_id'])}"
@@ -107,7 +109,7 @@ def _facts(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     who = " on ".join(safe(part) for part in (run.get("user"), run.get("host")) if part)
     took = duration(run.get("started_at"), run.get("finished_at"))
     yield f"  when      {_exact(run.get('started_at'))}{f', {took}' if took else ''}{f', by {who}' if who else ''}"
-    if run.get("changed"):
+    if run.get("changed") and not run.get("undoes"):
         yield f"  changed   {change_summary(run['changes'])}"
     if run.get("tier"):
         yield f"  tier      {safe(run['tier'])}"

@@ -97,6 +97,54 @@ def test_the_first_signal_stops_the_run_politely(
     assert "Traceback" not in screen.seen
 
 
+STUBBORN = """
+import asyncio
+from workflow_agent.agents.serving import Reply, Request, Verb
+
+
+class Stubborn:
+    name = "recovery"
+
+    def verbs(self):
+        return {"recover": Verb(Request, Reply, self.recover)}
+
+    async def recover(self, request, message):
+        print("begun", flush=True)
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                pass
+
+
+def make(container):
+    return Stubborn()
+"""
+
+
+def test_the_second_signal_leaves_at_once(
+    approval: Path, terminal: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent of one's own, named by the settings, that does not listen."""
+    del approval
+    (tmp_path / "stubborn_agent.py").write_text(STUBBORN, encoding="utf-8")
+    steps = "schema: workflow-agent/workflow/1\nname: install\nversion: '1'\n"
+    steps += "inputs: {integration: {type: string}}\nsteps: [{id: wait, uses: recovery.recover}]\n"
+    (tmp_path / "workflows/install.yaml").write_text(steps, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("WORKFLOW_AGENT_AGENTS__RECOVERY", "stubborn_agent:make")
+    screen = terminal("install", "nginx", "--yes")
+
+    screen.wait_for("begun")
+    screen.signal(signal.SIGINT)
+    screen.wait_for("Once more leaves at once")
+    screen.signal(signal.SIGINT)
+
+    assert screen.end() == 130
+    assert "left at once; run r-" in screen.seen
+    assert "hint: the next `workflow-agent install`" in screen.seen
+
+
 def test_several_run_one_after_the_other_and_stop_at_the_first_failure(
     approval: Path, terminal: Callable[..., Any]
 ) -> None:

@@ -218,6 +218,13 @@ def test_an_unchanged_run_says_so() -> None:
     assert "undo" not in text
 
 
+def test_a_rollback_says_what_it_undid() -> None:
+    text = written(ending_lines({**RUN, "action": "rollback", "undoes": "r-0"}, PLAIN))
+
+    assert "  undid     r-0" in text
+    assert "changed" not in text
+
+
 def test_a_failed_check_tells_what_was_seen_and_wanted() -> None:
     checks = [{"id": "port", "status": "failed", "observed": "closed", "expected": "open"}]
 

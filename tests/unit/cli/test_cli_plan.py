@@ -1,0 +1,148 @@
+"""`plan`, `verify` and `rollback` from the command line to the exit code, with agents that know the answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+AGENTS = """
+from pydantic import ConfigDict
+from workflow_agent.agents.serving import Reply, Request, Verb
+from workflow_agent.model.errors import CheckFailedError
+
+
+class Anything(Request):
+    model_config = ConfigDict(extra="allow")
+
+
+class Answer(Reply):
+    model_config = ConfigDict(extra="allow")
+
+
+class Agent:
+    def __init__(self, name, **answers):
+        self.name = name
+        self._answers = answers
+
+    def verbs(self):
+        return {verb: Verb(Anything, Answer, self._handler(verb)) for verb in self._answers}
+
+    def _handler(self, verb):
+        async def handle(request, message):
+            answer = self._answers[verb]
+            if isinstance(answer, Exception):
+                raise answer
+            return Answer(**answer), {}
+        return handle
+
+
+CHANGES = [{"path": "/etc/x", "action": "created", "kind": "file"}]
+
+
+def knowledge(container):
+    facts = {"target": "host", "tier": "exact", "tier_reason": None}
+    return Agent("knowledge", lookup={"integration": "nginx", "version": "1.0.0", "facts": facts, "services": [],
+                                      "effects": []}, locate={"direction": "undo"})
+
+
+def busy(container):
+    return Agent("executor", prepare={"change_set": {"changes": CHANGES}})
+
+
+def idle(container):
+    return Agent("executor", prepare={"change_set": {"changes": []}})
+
+
+def red(container):
+    checks = [{"id": "port", "status": "failed", "observed": "closed", "expected": "open"}]
+    return Agent("verifier", verify=CheckFailedError("1 of 1 checks failed: port", details={"checks": checks}))
+"""
+HEAD = (
+    "schema: workflow-agent/workflow/1\nname: {}\nversion: '1'\ninputs:\n  integration: {{type: string, default: ''}}\n"
+)
+WORKFLOWS = {
+    "plan": "steps: [{id: lookup, uses: knowledge.lookup}, {id: prepare, uses: executor.prepare, needs: [lookup]}]\n",
+    "verify": "steps: [{id: verify, uses: verifier.verify}]\n",
+    "rollback": "steps: [{id: locate, uses: knowledge.locate}]\n",
+}
+
+
+@pytest.fixture
+def answers(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Replace knowledge, verifier, and the executor by the one named."""
+    del state
+    (tmp_path / "known_answers.py").write_text(AGENTS, encoding="utf-8")
+    (tmp_path / "workflows").mkdir()
+    for name, text in WORKFLOWS.items():
+        (tmp_path / f"workflows/{name}.yaml").write_text(HEAD.format(name) + text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("WORKFLOW_AGENT_WORKFLOWS__FOLDERS", str(tmp_path / "workflows"))
+    monkeypatch.setenv("WORKFLOW_AGENT_AGENTS__KNOWLEDGE", "known_answers:knowledge")
+    monkeypatch.setenv("WORKFLOW_AGENT_AGENTS__VERIFIER", "known_answers:red")
+
+    def use(executor: str) -> None:
+        monkeypatch.setenv("WORKFLOW_AGENT_AGENTS__EXECUTOR", f"known_answers:{executor}")
+
+    use("busy")
+    return use
+
+
+@pytest.mark.parametrize("verb", [["plan", "nginx"], ["install", "nginx", "--plan"]])
+@pytest.mark.parametrize(
+    ("executor", "more", "code"), [("busy", [], 0), ("busy", ["--check"], 3), ("idle", ["--check"], 0)]
+)
+def test_check_exits_3_exactly_when_something_would_change(
+    cli: Callable[..., Any],
+    answers: Callable[[str], None],
+    *,
+    verb: list[str],
+    executor: str,
+    more: list[str],
+    code: int,
+) -> None:
+    answers(executor)
+
+    result = cli(*verb, *more)
+    envelope = cli(*verb, *more, "--json")
+
+    assert result.code == envelope.code == code
+    assert ("+ /etc/x" in result.out) is (executor == "busy")
+    assert "nothing was changed; run r-" in result.out
+    assert envelope.json["ok"] is True
+    assert envelope.json["data"]["plan"]["tier"] == "exact"
+    assert envelope.json["data"]["status"] == "succeeded"
+
+
+def test_several_plans_are_items(cli: Callable[..., Any], answers: Callable[[str], None]) -> None:
+    del answers
+    names = ["nginx", "prometheus-node-exporter"]
+
+    assert len(cli("plan", *names, "--json").json["data"]["items"]) == 2
+    assert cli("plan", *names).out.count("1.0.0 on host") == 2
+
+
+def test_red_checks_are_an_error_with_the_run_as_data(cli: Callable[..., Any], answers: Callable[[str], None]) -> None:
+    del answers
+    people, script = cli("verify", "nginx"), cli("verify", "nginx", "--json")
+
+    assert people.code == script.code == 1
+    assert "x port" in people.err.replace("✗", "x")
+    assert "expected open" in people.err
+    assert script.json["ok"] is False
+    assert script.json["error"]["code"] == "step-failed.checks"
+    assert script.json["data"]["status"] == "failed"
+    assert script.json["error"]["run_id"] == script.json["data"]["run_id"]
+
+
+def test_rollback_names_the_run_before_anything_is_begun(
+    cli: Callable[..., Any], answers: Callable[[str], None]
+) -> None:
+    del answers
+    assert cli("rollback", "--yes").code == 0
+    assert cli("rollback", "r-7Z", "--yes").code == 5
+    assert len(cli("history", "--json").json["data"]["items"]) == 1
