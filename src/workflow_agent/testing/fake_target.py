@@ -1,9 +1,9 @@
 """A target in memory, for tests of pipelines: it keeps the promises of the port (a contract suite checks it).
 
 :class:`FakeWorld` is what outlives a process: files, transactions, the lock, running services. :class:`FakeTarget` is a
-process's view of it. Its "shell" knows ``echo TEXT``, ``exit N`` and ``sleep SECONDS``, one per line; other lines do
-nothing; files come from the script's `files`. Checks of the kind ``file`` look at the files, others hold unless their
-id is in `world.red`.
+process's view of it. Its "shell" knows ``echo TEXT``, ``exit N`` and ``sleep SECONDS``, one per line and not indented;
+other lines do nothing; files come from the script's `files`. Checks of the kind ``file`` look at the files, others hold
+unless their id is in `world.red`.
 """
 
 from __future__ import annotations
@@ -315,7 +315,7 @@ class FakeTargets:
 async def _run_lines(text: str, say: OutputSink) -> None:
     tail: list[str] = []
     for line in text.splitlines():
-        word, _, rest = line.strip().partition(" ")
+        word, _, rest = line.partition(" ")
         if word == "echo":
             tail.append(rest)
             say(rest)

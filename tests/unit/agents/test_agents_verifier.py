@@ -1,0 +1,218 @@
+"""Builder, validator and verifier: scripts are built and judged, the world is looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from workflow_agent.model.errors import (
+    CheckFailedError,
+    ConflictError,
+    NotFoundError,
+    ScriptRefusedError,
+    ValidationError,
+)
+
+if TYPE_CHECKING:
+    from tests.unit.agents.conftest import Bench
+
+CHECKS = [
+    {"id": "file", "kind": "file", "spec": {"path": "/etc/x"}},
+    {"id": "page", "kind": "http", "spec": {"url": "http://127.0.0.1/"}},
+]
+GENERATION = {
+    "integration": "x",
+    "parameters": {"port": 1},
+    "parameter_hash": "p",
+    "manifest_version": "1.0.0",
+    "manifest_hash": "m",
+}
+MARKER = "'; touch /tmp/marker; echo '$(touch /tmp/marker)`touch /tmp/marker`\n"
+
+
+async def committed(bench: Bench) -> str:
+    script = await bench.built()
+    prepared = await bench.ask("executor.prepare", target="host", script=script)
+    await bench.ask("executor.commit", target="host", transaction=prepared["transaction"])
+    transaction: str = prepared["transaction"]
+    return transaction
+
+
+# -- building and validating ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["prometheus-node-exporter", "nginx"])
+async def test_a_shipped_script_is_built_with_its_files_and_found_sound(bench: Bench, name: str) -> None:
+    script = await bench.built(integration=name)
+
+    reply = await bench.ask("validator.validate", script=script)
+
+    assert script["provenance"]["integration"] == name
+    assert script["files"]
+    assert [finding for finding in reply["findings"] if finding["severity"] == "error"] == []
+    assert [record["data"] for record in reply["_records"]] == reply["findings"]
+
+
+async def test_the_same_input_gives_the_same_script(bench: Bench) -> None:
+    assert await bench.built() == await bench.built()
+    assert (await bench.built())["hash"] != (await bench.built(parameters={"port": 9200}))["hash"]
+
+
+async def test_a_hostile_parameter_is_refused_or_inert(bench: Bench) -> None:
+    with pytest.raises(ValidationError):
+        await bench.built(parameters={"extra_args": [MARKER]})
+    script = await bench.built(integration="nginx", parameters={"expected_text": MARKER.strip()})
+
+    assert "touch" not in script["text"]
+
+
+async def test_a_script_that_is_not_sound_is_refused_and_the_findings_are_kept(bench: Bench) -> None:
+    script = await bench.built() | {"text": "#!/bin/bash\nif true; then\n"}
+
+    with pytest.raises(ScriptRefusedError) as refused:
+        await bench.ask("validator.validate", script=script)
+
+    kinds = {record["kind"] for record in refused.value.details["_records"]}
+    assert kinds == {"finding"}
+    assert refused.value.exit_code == 2
+
+
+async def test_a_rule_that_does_not_exist_cannot_be_allowed(bench: Bench) -> None:
+    with pytest.raises(ValidationError, match="no rule"):
+        await bench.ask("validator.validate", script=await bench.built(), allow=["nonsense"])
+
+
+@pytest.mark.parametrize(
+    ("subject", "data", "key"),
+    [
+        ("validator.validate", {"script": {"text": "x"}}, "script.hash"),
+        ("script-builder.build", {"integration": "x"}, "action"),
+        ("verifier.verify", {"target": "host", "checks": [{"id": "x"}]}, "checks.0.kind"),
+        ("verifier.verify", {"target": "host", "checks": [], "generation": {}}, "generation.integration"),
+        ("verifier.current", {"target": "host", "installed": None}, "installed"),
+    ],
+)
+async def test_a_request_that_is_not_valid_names_the_key(
+    bench: Bench, subject: str, data: dict[str, Any], key: str
+) -> None:
+    with pytest.raises(ValidationError, match=key):
+        await bench.ask(subject, **data)
+
+
+# -- verify --------------------------------------------------------------------------------------------------------
+
+
+async def test_green_checks_make_a_generation_live(bench: Bench) -> None:
+    bench.world.files["/etc/x"] = ""
+
+    reply = await bench.ask("verifier.verify", target="host", checks=CHECKS, generation=GENERATION, redoes="r-0")
+
+    assert [check["status"] for check in reply["checks"]] == ["passed", "passed"]
+    kinds = [record["kind"] for record in reply["_records"]]
+    assert kinds == ["check", "check", "redone", "generation"]
+    generation = reply["_records"][-1]["data"]
+    assert generation == GENERATION | {
+        "target": "host",
+        "run_id": "r-1",
+        "live": True,
+        "transaction": None,
+        "created_at": 1_800_000_000.0,
+    }
+
+
+async def test_a_red_check_fails_and_all_results_are_kept(bench: Bench) -> None:
+    bench.world.files["/etc/x"] = ""
+    bench.world.red.add("page")
+
+    with pytest.raises(CheckFailedError, match="1 of 2 checks failed: page") as failed:
+        await bench.ask("verifier.verify", target="host", checks=CHECKS, generation=GENERATION)
+
+    assert failed.value.where == "host › page"
+    assert failed.value.cause == "expected as declared, observed something else"
+    assert [check["status"] for check in failed.value.details["checks"]] == ["passed", "failed"]
+    assert [record["kind"] for record in failed.value.details["_records"]] == ["check", "check"]
+
+
+async def test_without_services_only_what_needs_none_is_looked_at(bench: Bench) -> None:
+    bench.world.files["/etc/x"] = ""
+    bench.world.red.add("page")
+
+    reply = await bench.ask("verifier.verify", target="host", checks=CHECKS, started=False)
+
+    assert [check["id"] for check in reply["checks"]] == ["file"]
+
+
+async def test_a_missing_path_fails_where_all_checks_are_green(bench: Bench) -> None:
+    transaction = await committed(bench)
+    bench.world.files.clear()
+
+    with pytest.raises(CheckFailedError, match="1 installed paths are missing") as failed:
+        await bench.ask("verifier.verify", target="host", checks=[], transaction=transaction)
+
+    assert failed.value.details["missing"] == ["/etc/default/prometheus-node-exporter"]
+    assert failed.value.cause is None
+
+
+# -- current -------------------------------------------------------------------------------------------------------
+
+
+def current(transaction: str | None = None, **changes: Any) -> dict[str, Any]:
+    installed = GENERATION | {
+        "target": "host",
+        "run_id": "r-0",
+        "transaction": transaction,
+        "live": True,
+        "created_at": 1.0,
+    }
+    wanted = {"version": "1.0.0", "manifest_hash": "m", "parameter_hash": "p", "checks": CHECKS[1:]}
+    return {"target": "host", "installed": installed} | wanted | changes
+
+
+async def test_installed_complete_and_working_is_unchanged(bench: Bench) -> None:
+    reply = await bench.ask("verifier.current", **current(await committed(bench)))
+
+    assert (reply["unchanged"], reply["reason"], reply["_status"], reply["_changed"]) == (
+        True,
+        None,
+        "unchanged",
+        False,
+    )
+
+
+async def test_another_parameter_a_missing_path_and_a_red_check_are_reasons(bench: Bench) -> None:
+    transaction = await committed(bench)
+    bench.world.calls.clear()
+    parameters = await bench.ask("verifier.current", **current(transaction, parameter_hash="q"))
+    looked = list(bench.world.calls)
+    bench.world.red.add("page")
+    red = await bench.ask("verifier.current", **current(transaction))
+    bench.world.files.clear()
+    missing = await bench.ask("verifier.current", **current(transaction))
+
+    assert [one["reason"] for one in (parameters, red, missing)] == ["parameters", "checks", "missing-paths"]
+    assert not any(one["unchanged"] or "_status" in one for one in (parameters, red, missing))
+    assert looked == []
+    assert missing["missing"] == ["/etc/default/prometheus-node-exporter"]
+    assert red["checks"][0]["status"] == "failed"
+
+
+@pytest.mark.parametrize("transaction", [None, "r-0.1"])
+async def test_without_before_images_the_checks_decide(bench: Bench, transaction: str | None) -> None:
+    reply = await bench.ask("verifier.current", **current(transaction))
+
+    assert reply["unchanged"]
+
+
+@pytest.mark.parametrize(("version", "part"), [("2.0.0", "this is version 2.0.0"), ("1.0.0", "another one")])
+async def test_another_manifest_is_a_conflict(bench: Bench, version: str, part: str) -> None:
+    with pytest.raises(ConflictError, match=part) as conflict:
+        await bench.ask("verifier.current", **current(manifest_hash="n", version=version))
+
+    assert "rollback r-0" in str(conflict.value.hint)
+    assert conflict.value.state == "nothing was changed"
+
+
+async def test_a_target_that_nobody_knows_is_not_found(bench: Bench) -> None:
+    with pytest.raises(NotFoundError, match="no target"):
+        await bench.ask("verifier.verify", target="moon", checks=[])
