@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import (
@@ -21,9 +22,15 @@ from workflow_agent.targets.operations import OperationKind
 from workflow_agent.targets.transaction import Transaction, TransactionState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import TypeAlias
 
+    from workflow_agent.targets.entries import Entry
+    from workflow_agent.targets.operations import Operation
     from workflow_agent.targets.transaction import TransactionFolders
+
+    #: Which inode, and since when it is as it is: handle, number, ctime.
+    _Moment: TypeAlias = tuple[bytes, int, int]
 
 __all__ = ["Committer"]
 
@@ -76,8 +83,9 @@ class Committer:
             except (PathConflictError, CommitError):
                 self._forget_attempt(exchanger, plan, plan.state)
                 raise
-            except RollbackIncompleteError:
-                self._forget_attempt(exchanger, plan, TransactionState.ROLLED_BACK)
+            except RollbackIncompleteError as error:
+                if not any(item["again"] for item in error.details["left"]):
+                    self._forget_attempt(exchanger, plan, TransactionState.ROLLED_BACK)
                 raise
             exchanged = time.monotonic()
             self._record_commit(exchanger, plan, committing)
@@ -102,22 +110,57 @@ class Committer:
         try:
             self._folders.sync(plan.points)
             failpoint("transaction.committed")
-            operations = tuple(exchanger.refresh(plan.operations))
-            self._folders.move(committing, TransactionState.COMMITTED, operations=operations)
+            self._record(exchanger, committing, TransactionState.COMMITTED)
         except (OSError, TransactionError) as error:
+            seen = exchanger.refresh(plan.operations)
             exchanger.undo(plan.operations)
-            self._forget_attempt(exchanger, plan, plan.state)
+            self._forget_attempt(exchanger, plan, plan.state, seen)
             raise CommitError(
                 "the commit could not be recorded",
                 cause=error.cause if isinstance(error, TransactionError) else str(error),
                 state="everything was taken back",
             ) from error
 
-    def _forget_attempt(self, exchanger: Exchanger, plan: Transaction, state: TransactionState) -> None:
+    def _forget_attempt(
+        self, exchanger: Exchanger, plan: Transaction, state: TransactionState, seen: Iterable[Operation] = ()
+    ) -> None:
         """Put the plan file back after a commit that was undone; a crash before that is settled as an undoing."""
         with suppress(OSError, TransactionError):
             self._folders.sync(plan.points)
-            self._folders.move(plan, state, operations=tuple(exchanger.refresh(plan.operations)))
+            self._record(exchanger, plan, state, seen)
+
+    # -- recording -----------------------------------------------------------------------------------------------
+
+    def _record(
+        self, exchanger: Exchanger, plan: Transaction, state: TransactionState, seen: Iterable[Operation] = ()
+    ) -> None:
+        """Write down what was moved, first with everybody else who knows it, then with the plan itself.
+
+        Args:
+            exchanger: Reads what lies where now.
+            plan: What was carried out or taken back, as it is on disk.
+            state: Where it stands now.
+            seen: Its operations as they lay before they were moved, where the plan file may not say so.
+        """
+        operations = tuple(exchanger.refresh(plan.operations))
+        moved = _moves(plan.operations, operations) | _moves(seen, operations)
+        if moved:
+            self._tell_others(plan.id, moved)
+        self._folders.move(plan, state, operations=operations)
+
+    def _tell_others(self, transaction: str, moved: Mapping[_Moment, Entry]) -> None:
+        """Bring other transactions up to moves of ours, which change ctimes and nothing else (rule 21).
+
+        A run that stands on an earlier one moves the files of that one aside and back: that is no change of them.
+        """
+        for name in self._folders.ids():
+            if name == transaction:
+                continue
+            with suppress(TransactionError, NotFoundError):  # damaged, or discarded meanwhile: nobody can use it
+                other = self._folders.read(name)
+                operations = tuple(_brought_up(operation, moved) for operation in other.operations)
+                if operations != other.operations:
+                    self._folders.move(other, other.state, operations=operations)
 
     # -- rollback ------------------------------------------------------------------------------------------------
 
@@ -177,16 +220,18 @@ class Committer:
             plan = self._folders.move(plan, TransactionState.ROLLING_BACK)
         with LiveTree(self._root_fd) as tree:
             exchanger = self._exchanger(tree, plan)
+            seen = exchanger.refresh(plan.operations)
             left: RollbackIncompleteError | None = None
             try:
                 exchanger.undo(plan.operations)
             except RollbackIncompleteError as error:
+                if any(item["again"] for item in error.details["left"]):
+                    raise  # it may work later: the plan file goes on saying that this is not over
                 left = error  # all the rest is back: said once, not at each command
             try:
                 self._folders.sync(plan.points)
                 failpoint("transaction.undone")
-                operations = tuple(exchanger.refresh(plan.operations))
-                self._folders.move(plan, TransactionState.ROLLED_BACK, operations=operations)
+                self._record(exchanger, plan, TransactionState.ROLLED_BACK, seen)
             except (OSError, TransactionError) as error:
                 raise RollbackIncompleteError(
                     "everything was taken back, but that could not be recorded",
@@ -233,6 +278,31 @@ class Committer:
             elif plan.state is TransactionState.CAPTURED and plan.run_id != run_id:
                 self._folders.remove(transaction, plan.points)
         return undone
+
+
+def _moves(before: Iterable[Operation], after: Iterable[Operation]) -> dict[_Moment, Entry]:
+    """Pair what entries were with what they are; both lists are about the same operations."""
+    return {
+        _moment(old): new
+        for one, other in zip(before, after, strict=False)
+        for old, new in ((one.before, other.before), (one.after, other.after))
+        if old is not None and new is not None and old.ctime != new.ctime
+    }
+
+
+def _moment(entry: Entry) -> _Moment:
+    return entry.handle, entry.ino, entry.ctime
+
+
+def _brought_up(operation: Operation, moved: Mapping[_Moment, Entry]) -> Operation:
+    def now(entry: Entry | None) -> Entry | None:
+        return entry if entry is None else moved.get(_moment(entry), entry)
+
+    before, after = now(operation.before), now(operation.after)
+    subtree = {path: moved.get(_moment(entry), entry) for path, entry in operation.subtree.items()}
+    if (before, after, subtree) == (operation.before, operation.after, operation.subtree):
+        return operation
+    return replace(operation, before=before, after=after, subtree=subtree)
 
 
 _WHOLE = frozenset({OperationKind.CREATE, OperationKind.EXCHANGE})

@@ -24,6 +24,7 @@ from workflow_agent.model.system import escape_path
 from workflow_agent.targets.entries import describe
 from workflow_agent.targets.linux import RENAME_EXCHANGE, RENAME_NOREPLACE, file_flags, open_beneath, rename
 from workflow_agent.targets.live_tree import LiveTree, staged_path, transaction_folder
+from workflow_agent.targets.many_owners import has_many_owners
 from workflow_agent.targets.operations import Operation, OperationKind
 
 if TYPE_CHECKING:
@@ -176,11 +177,12 @@ class Exchanger:
         return sorted(found)
 
     def missing(self, operations: Iterable[Operation]) -> list[str]:
-        """List committed paths that are missing or replaced now."""
+        """List committed paths that are missing or replaced now; others' records in shared files are their business."""
         return [
             escape_path(operation.path)
             for operation in operations
             if operation.kind in {OperationKind.CREATE, OperationKind.EXCHANGE}
+            and not has_many_owners(operation.path)
             and not _is(self._tree.read(operation.path), operation.after)
         ]
 
@@ -379,7 +381,8 @@ class Exchanger:
         Appended log lines stay (see ``docs/rollback.md``).
 
         Raises:
-            RollbackIncompleteError: entries are neither before nor after; the rest is taken back.
+            RollbackIncompleteError: entries are neither before nor after, or (`again`) the disk refused; the rest is
+                taken back.
         """
         left: list[dict[str, object]] = []
         self._tree.forget()
@@ -387,9 +390,13 @@ class Exchanger:
         entries = [operation for operation in reversed(operations) if operation.kind is not OperationKind.ATTRIBUTES]
         # Renames below a folder change its times: folders come last, deepest first, as they are listed.
         for operation in entries + folders:
-            cause = self._take_back(operation)
+            try:
+                cause = self._take_back(operation)
+            except OSError as error:
+                left.append({"path": escape_path(operation.path), "cause": str(error), "again": True})
+                continue
             if cause is not None:
-                left.append({"path": escape_path(operation.path), "cause": cause})
+                left.append({"path": escape_path(operation.path), "cause": cause, "again": False})
         if left:
             raise RollbackIncompleteError(
                 f"{len(left)} entries could not be taken back",
@@ -400,17 +407,14 @@ class Exchanger:
             )
 
     def _take_back(self, operation: Operation) -> str | None:
-        """Undo one operation where it is live; gives why not, if it cannot be."""
-        try:
-            failpoint("transaction.undo.operation")
-            side = self.side(operation)
-            if operation.kind is OperationKind.APPEND or side is Side.BEFORE:
-                return None
-            if side is Side.FOREIGN:
-                return "the entry is neither as before nor as committed"
-            self._backward(operation)
-        except OSError as error:
-            return error.strerror or str(error)
+        """Undo one operation where it is live; gives why that will never be possible."""
+        failpoint("transaction.undo.operation")
+        side = self.side(operation)
+        if operation.kind is OperationKind.APPEND or side is Side.BEFORE:
+            return None
+        if side is Side.FOREIGN:
+            return "the entry is neither as before nor as committed"
+        self._backward(operation)
         return None
 
     def _backward(self, operation: Operation) -> None:

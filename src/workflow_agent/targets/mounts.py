@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,6 +15,7 @@ CAPTURED_KINDS = frozenset({"ext2", "ext3", "ext4"})
 PRIVATE_POINTS = (b"/proc", b"/sys", b"/dev", b"/run", b"/tmp")
 _MIN_FIELDS = 10
 _OPTIONAL = 6
+_ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
 
 
 class MountUse(StrEnum):
@@ -39,7 +41,8 @@ class Mount:
 
 def unescape(field: bytes) -> bytes:
     """Undo the octal escapes of mountinfo (space, tab, newline, backslash)."""
-    return field.decode("unicode_escape").encode("latin-1") if b"\\" in field else field
+    # No codec: it would be loaded when it is needed, and a namespace program is elsewhere by then.
+    return _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field)
 
 
 def parse_mountinfo(text: bytes) -> list[Mount]:
