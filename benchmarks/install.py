@@ -44,7 +44,7 @@ def _timed(argv: list[str], environment: dict[str, str]) -> float:
 
 
 def _raw_round() -> float:
-    with LabHost() as host:
+    with LabHost(in_memory=False) as host:
         started = time.perf_counter()
         host.run(["/bin/bash", "-c", _RAW])
         return time.perf_counter() - started
@@ -58,7 +58,7 @@ def _exchange_ms(state: Path) -> float:
 
 
 def _our_round() -> dict[str, float]:
-    with LabHost() as host, tempfile.TemporaryDirectory() as folder:
+    with LabHost(in_memory=False) as host, tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {
             "WORKFLOW_AGENT_TARGETS__HOST_PID": str(host.pid),
             "WORKFLOW_AGENT_PATHS__STATE": folder,
@@ -81,7 +81,7 @@ def main() -> None:
     if os.geteuid() != 0:
         raise SystemExit("this benchmark makes hosts with disks of their own: run it as root")
     remark(machine())
-    with LabHost():
+    with LabHost(in_memory=False):
         pass  # the disk image is built before anything is timed
     raw: list[float] = []
     ours: list[dict[str, float]] = []

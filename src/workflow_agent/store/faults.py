@@ -64,7 +64,7 @@ def outcome_unknown(problem: BaseException, where: Path) -> OutcomeUnknownError:
         where=str(where),
         cause=str(problem),
         state="the last events of the run may or may not be stored",
-        hint="run `workflow-agent doctor`, then `workflow-agent resume`",
+        hint="run `workflow-agent doctor`; the next command that changes the target ends the run and takes it back",
     )
 
 
