@@ -1,0 +1,33 @@
+"""Files in which many programs keep records or caches: their change says nothing about one installation (rule 24)."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["has_many_owners"]
+
+_PATTERNS = (
+    # accounts, with the copies that passwd(1) and useradd(8) keep
+    rb"/etc/(passwd|shadow|group|gshadow|subuid|subgid)-?",
+    # packages: dpkg, apt, debconf
+    rb"/var/lib/dpkg/(status|available|diversions|statoverride)(-old)?",
+    rb"/var/lib/dpkg/triggers/.*",
+    rb"/var/lib/dpkg/alternatives/.*",
+    rb"/var/lib/apt/extended_states",
+    rb"/var/cache/debconf/.*",
+    # what is made anew from everything that is installed
+    rb"/etc/ld\.so\.cache",
+    rb"/var/cache/(ldconfig|man|fontconfig)/.*",
+    # logs are rotated
+    rb"/var/log/.*",
+)
+_SHARED = re.compile(b"|".join(_PATTERNS), re.DOTALL)
+
+
+def has_many_owners(path: bytes) -> bool:
+    """Say whether other programs write to a path as well, in the course of their work.
+
+    Args:
+        path: Absolute on the target.
+    """
+    return _SHARED.fullmatch(path) is not None
