@@ -21,7 +21,12 @@ __all__ = ["ChangeReporter"]
 #: Present in every capture, whether or not the target has it: it forbids starts while packages are configured.
 _ALWAYS = frozenset({"policy-rc.d"})
 #: Changes to these cannot be recovered by a process that needs them while it runs (rule 17).
-_NOT_CRASH_EXACT = ("/usr/lib/x86_64-linux-gnu/libc.so", "/usr/lib/systemd/systemd", "/usr/bin/python3", "/etc/ld.so.preload")
+_NOT_CRASH_EXACT = (
+    "/usr/lib/x86_64-linux-gnu/libc.so",
+    "/usr/lib/systemd/systemd",
+    "/usr/bin/python3",
+    "/etc/ld.so.preload",
+)
 _BOOT = ("/boot/", "/usr/lib/modules/", "/lib/modules/")
 
 
