@@ -155,8 +155,10 @@ class ChangeAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One changed path (escaped, see :func:`escape_path`). `kind`: file, directory, symlink, fifo, socket,
-    block, char. `aspects` names what differs: content, mode, owner, mtime, target, xattr, type.
+    """One changed path, escaped (see :func:`escape_path`).
+
+    `kind`: file, directory, symlink, fifo, socket, block, char. `aspects` names what differs: content, mode, owner,
+    mtime, target, xattr, type.
     """
 
     path: str

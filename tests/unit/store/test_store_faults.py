@@ -63,6 +63,6 @@ def test_only_foreign_trouble_is_translated() -> None:
 
 
 def test_an_unknown_outcome_and_a_closed_store_name_the_next_step() -> None:
-    assert "resume" in (outcome_unknown(OSError("x"), WHERE).hint or "")
+    assert "workflow-agent doctor" in (outcome_unknown(OSError("x"), WHERE).hint or "")
     assert "open it again" in closed(WHERE).message
     assert closed(WHERE, OSError("why")).cause == "why"
