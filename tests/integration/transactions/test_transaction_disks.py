@@ -1,0 +1,107 @@
+"""Each mounted disk file system is captured as its own: what crosses from one to another behaves as on the host."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from workflow_agent.testing.lab import diff
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from workflow_agent.testing.lab import LabHost
+    from workflow_agent.testing.transactions import Trial
+
+
+@pytest.fixture(scope="module")
+def second_disk(lab_plain: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A file system of its own at /data on the host."""
+    image = tmp_path_factory.mktemp("disk") / "disk.ext4"
+    device = _attach(image)
+    try:
+        number = Path(device).stat().st_rdev
+        numbers = f"{os.major(number)} {os.minor(number)}"
+        lab_plain.run(
+            ["sh", "-euc", f"mknod /srv/disk b {numbers}; mkdir /data; mount -t ext4 /srv/disk /data; rm /srv/disk"]
+        )
+        yield "/data"
+        lab_plain.run(["umount", "-l", "/data"])
+    finally:
+        subprocess.run(["losetup", "-d", device], check=True)
+
+
+def _attach(image: Path) -> str:
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+    done = subprocess.run(["losetup", "-f", "--show", str(image)], check=True, capture_output=True, text=True)
+    assert Path(done.stdout.strip()).is_block_device()
+    return done.stdout.strip()
+
+
+async def test_effects_on_both_disks_are_committed_and_come_off_exactly(trial: Trial, second_disk: str) -> None:
+    trial.shell(
+        "mkdir -p /data/d /srv/two; echo a > /data/d/a; echo b > /srv/two/b; echo c > /data/c; ln /data/c /data/d/c2"
+    )
+    trial.shell("find /data/d /data/c /srv/two -exec touch -h -d '2001-01-01' {} +")
+    before = trial.look("/data"), trial.look("/srv")
+    transaction, changes = await trial.capture(
+        "echo new > /data/n; echo more >> /data/c; rm /data/d/a; echo new > /srv/two/n; "
+        "mv /srv/two/b /data/d/b; chmod 700 /data"
+    )
+    assert [change.path for change in changes.changes if change.action == "created"] == [
+        "/data/d/b",
+        "/data/n",
+        "/srv/two/n",
+    ]
+    for _ in range(2):
+        await trial.target.commit(transaction)
+        assert trial.shell("cat /data/n /data/d/c2 /data/d/b; ls /data/d /srv/two; stat -c %a /data").split() == [
+            "new", "c", "more", "b", "/data/d:", "b", "c2", "/srv/two:", "n", "700",
+        ]  # fmt: skip
+        await trial.target.rollback(transaction)
+        now = trial.look("/data"), trial.look("/srv")
+        hidden = {name for name in now[0] if name.startswith("/.workflow-agent")}
+        assert diff(before[0], {name: record for name, record in now[0].items() if name not in hidden}) == []
+        assert diff(before[1], now[1]) == []
+
+
+async def test_a_link_across_disks_fails_as_on_the_host_and_before_images_are_hidden(
+    trial: Trial, second_disk: str
+) -> None:
+    trial.shell("echo a > /data/across")
+    transaction, changes = await trial.capture(
+        "! ln /data/across /srv/across 2>/tmp/said; cat /tmp/said; ls -A /data/.workflow-agent | wc -l;"
+        "! touch /data/.workflow-agent/x"
+    )
+    await trial.target.discard(transaction)
+    assert "Invalid cross-device link" in trial.output[0]
+    assert trial.output[1] == "0"
+    assert changes.changes == ()
+    assert not (trial.lab.root / f"data/.workflow-agent/tx/{transaction}").exists()
+
+
+async def test_a_read_only_disk_stays_read_only(trial: Trial, second_disk: str) -> None:
+    trial.shell("mount -o remount,ro /data")
+    try:
+        transaction, changes = await trial.capture("! touch /data/x; mount | grep -q ' /data .*ro'")
+    finally:
+        trial.shell("mount -o remount,rw /data")
+    assert changes.changes == ()
+    await trial.target.discard(transaction)
+
+
+async def test_a_disk_that_is_mounted_over_a_removed_folder_stops_the_commit(trial: Trial) -> None:
+    trial.shell("mkdir -p /srv/over/point; echo a > /srv/over/a")
+    transaction, _ = await trial.capture("rm -r /srv/over")
+    trial.shell("mount -t tmpfs none /srv/over/point")
+    try:
+        with pytest.raises(Exception, match=r"mounted at or below|changed on the target"):
+            await trial.target.commit(transaction)
+    finally:
+        trial.shell("umount /srv/over/point")
+    assert trial.shell("cat /srv/over/a") == "a\n"

@@ -1,0 +1,115 @@
+"""Packages that come through a transaction: as if installed directly, and without residue after a rollback."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from workflow_agent.testing.lab import LabHost, diff, grown_logs
+from workflow_agent.testing.transactions import Trial, without_new_times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from workflow_agent.testing.lab import FileRecord
+
+#: Differ from one installation to the next, or are left out by policy.
+_VARIES = (
+    "/var/log/", "/var/lib/apt/lists", "/var/cache/apt", "/var/cache/ldconfig/aux-cache", "/etc/shadow",
+    "/var/lib/dpkg/lock", "/var/lib/dpkg/triggers/Lock", "/etc/.pwd.lock", "/var/cache/debconf",
+)  # fmt: skip
+
+
+#: Without the caches that it would write on the host.
+_CHECK = "apt-get check -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= >/dev/null"
+
+
+@pytest.fixture(scope="module")
+def twin(lab: None) -> Iterator[LabHost]:
+    with LabHost("plain") as host:
+        yield host
+
+
+def _stable(records: dict[str, FileRecord]) -> dict[str, FileRecord]:
+    return {name: one for name, one in without_new_times(records).items() if not name.startswith(_VARIES)}
+
+
+@pytest.mark.parametrize("package", ["prometheus-node-exporter", "nginx"])
+async def test_a_package_comes_and_goes_without_residue(trial: Trial, twin: LabHost, package: str) -> None:
+    before = trial.lab.digest()
+    twin_before = twin.digest()
+    script = f"export DEBIAN_FRONTEND=noninteractive; apt-get install -y {package}"
+    transaction, changes = await trial.capture(script)
+    await trial.target.commit(transaction)
+    after = trial.lab.digest()
+    twin.run(
+        [
+            "sh",
+            "-c",
+            f"printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; {script}",
+        ]
+    )
+    twin.run(["rm", "/usr/sbin/policy-rc.d"])
+
+    created = set(_stable(after)) - set(_stable(before))
+    wanted = set(_stable(twin.digest())) - set(_stable(twin_before))
+    assert created == wanted
+    assert package in {item["name"] for item in changes.packages}
+    assert trial.shell(f"dpkg -s {package} | grep Status; dpkg --audit; {_CHECK}").strip().endswith("installed")
+
+    await trial.target.rollback(transaction)
+    back = trial.lab.digest()
+    logs = grown_logs(trial.lab.root, before, back)
+    assert [line for line in diff(before, back) if line.split(": ")[1] not in logs] == []
+    assert set(logs) <= {
+        "/var/log/dpkg.log",
+        "/var/log/apt/history.log",
+        "/var/log/apt/term.log",
+        "/var/log/alternatives.log",
+    }
+    assert trial.shell(f"dpkg --audit; {_CHECK}; echo clean") == "clean\n"
+
+
+async def test_a_package_comes_back_by_committing_its_transaction_again(trial: Trial) -> None:
+    transaction = await trial.apply("DEBIAN_FRONTEND=noninteractive apt-get install -y prometheus-node-exporter")
+    after = trial.lab.digest()
+    await trial.target.rollback(transaction)
+    await trial.target.commit(transaction)
+
+    again = trial.lab.digest()
+    logs = grown_logs(trial.lab.root, after, again)
+    assert [line for line in diff(after, again) if line.split(": ")[1] not in logs] == []
+    await trial.target.rollback(transaction)
+
+
+async def test_a_log_that_grows_while_the_script_runs_keeps_every_line(trial: Trial) -> None:
+    trial.shell("mkdir -p /var/log/app; echo 1 > /var/log/app/log")
+    transaction, changes = await trial.capture("echo script >> /var/log/app/log; echo new > /var/log/app/created.log")
+    trial.shell("echo 2 >> /var/log/app/log")
+    await trial.target.commit(transaction)
+    trial.shell("echo 3 >> /var/log/app/log; echo more >> /var/log/app/created.log")
+    assert trial.shell("cat /var/log/app/log") == "1\n2\nscript\n3\n"
+    assert [change.action for change in changes.changes] == ["created", "appended"]
+
+    result = await trial.target.rollback(transaction)
+
+    assert result["appended"] == ["/var/log/app/log"]
+    assert trial.shell("cat /var/log/app/log; ls /var/log/app") == "1\n2\nscript\n3\nlog\n"
+
+
+async def test_a_log_that_was_cut_meanwhile_is_a_conflict(trial: Trial) -> None:
+    trial.shell("mkdir -p /var/log/cut; echo 12345 > /var/log/cut/log")
+    transaction, _ = await trial.capture("echo script >> /var/log/cut/log")
+    trial.shell(": > /var/log/cut/log")
+    with pytest.raises(Exception, match="/var/log/cut/log"):
+        await trial.target.commit(transaction)
+
+
+async def test_a_log_that_the_script_rewrote_is_exchanged(trial: Trial) -> None:
+    trial.shell("mkdir -p /var/log/rewritten; echo 12345 > /var/log/rewritten/log")
+    before = trial.look("/var/log/rewritten")
+    transaction = await trial.apply("echo 54321 > /var/log/rewritten/log")
+    assert trial.shell("cat /var/log/rewritten/log") == "54321\n"
+    await trial.target.rollback(transaction)
+    assert diff(before, trial.look("/var/log/rewritten")) == []
