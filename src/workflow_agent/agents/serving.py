@@ -32,13 +32,13 @@ _CONCURRENCY = 16
 class Request(BaseModel):
     """Data of a request. Unknown keys are errors: a workflow that says more than is understood is wrong."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Reply(BaseModel):
     """Data of a reply: a step's output."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 #: Answers a request. What it gives is the reply, and the special keys that the driver takes out (``_records`` …).
