@@ -31,10 +31,10 @@ class EventType(StrEnum):
 class RecordKind(StrEnum):
     """Kinds of records that an agent's reply may carry into history (see ``docs/history.md``)."""
 
-    SUBJECT = "subject"  # {"integration", "version"}: what the run is about
+    SUBJECT = "subject"  # {"integration", "version", and what its rollback needs}: what the run is about
     SCRIPT = "script"  # text with secrets masked, its provenance and hash
     FINDING = "finding"  # of the validator
-    OUTPUT = "output"  # {"path": artifact, "bytes": n, "truncated": bool, "tail": [lines]}
+    OUTPUT = "output"  # {"path": artifact, "bytes": n, "truncated": bool, "problem": text|null, "tail": [lines]}
     CHANGE_SET = "change-set"  # summary + every change
     CHECK = "check"  # one check result
     TRANSACTION = "transaction"  # {"transaction": id, "state": ..., "target": ...}
