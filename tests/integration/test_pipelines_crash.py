@@ -347,3 +347,17 @@ async def test_a_store_that_fails_in_a_run_gives_the_target_back(tmp_path: Path)
         (run,) = await app.history.runs()
         assert run["status"] in {status.value for status in TERMINAL_RUN}
         assert world.files == {}
+
+
+async def test_a_run_that_ended_meanwhile_is_not_ended_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = FakeWorld()
+    run_id = await crash_at_record(tmp_path, world, APPENDS + 1)
+    async with open_fake_app(tmp_path, world) as app:
+
+        async def stale(_: str) -> list[dict[str, Any]]:
+            return [{"run_id": run_id, "workflow": "install"}]
+
+        monkeypatch.setattr(app.history, "unfinished", stale)
+
+        assert await app.settle("host") == []
+        assert (await app.report(run_id))["status"] == "succeeded"

@@ -20,7 +20,7 @@ from workflow_agent.app.agent_pages import agents_page
 from workflow_agent.app.container import AGENTS, build_container
 from workflow_agent.app.ownership import RunOwnership
 from workflow_agent.app.run_errors import error_of_run
-from workflow_agent.model.errors import ConflictError, RunFailedError, StoreError, UsageError
+from workflow_agent.model.errors import ConflictError, PermissionDeniedError, RunFailedError, StoreError, UsageError
 from workflow_agent.model.event import RunState
 from workflow_agent.model.status import RunStatus
 from workflow_agent.store import SqliteStore
@@ -147,6 +147,12 @@ async def test_every_verb_publishes_json_schemas(app: App) -> None:
                 assert schema["additionalProperties"] is False
 
 
+async def test_agents_that_load_late_have_the_verbs_that_were_announced(app: App) -> None:
+    announced = {name: sorted(verbs) for name, verbs in AGENTS.items()}
+
+    assert {agent["name"]: agent["verbs"] for agent in app.agents()} == announced
+
+
 async def test_every_step_of_the_shipped_pipelines_gives_the_fields_that_its_verb_takes(app: App) -> None:
     schemas = {
         f"{agent['name']}.{verb}": agent["schemas"][verb]["request"]
@@ -208,6 +214,62 @@ async def test_the_doctor_never_raises_and_says_what_to_do(tmp_path: Path) -> No
     assert "bad" in found["integrations"]["observed"]
     assert "move the database" in found["database"]["fix"]
     assert found["python"]["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("check", "patch", "status", "part"),
+    [
+        ("python", ("sys.version_info", (3, 10, 0)), "fail", ""),
+        ("user", ("os.geteuid", lambda: 1000), "warn", "1000"),
+        ("state folder", ("os.access", lambda *_: False), "fail", "not writable"),
+        ("configuration", ("os.access", lambda *_: False), "fail", "cannot be read"),
+        ("bash", ("os.access", lambda *_: False), "fail", "not found"),
+        ("space for state", ("shutil.disk_usage", lambda _: Free(1 << 29)), "warn", "0.5 GiB"),
+        ("space on target", ("shutil.disk_usage", lambda _: Free(1 << 20)), "fail", "0.0 GiB"),
+        ("platform", ("_LOOKS", {"platform": lambda _: 1 / 0}), "fail", "ZeroDivisionError"),
+    ],
+)
+async def test_the_doctor_tells_each_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str, patch: tuple[str, object], *, status: str, part: str
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.toml").write_text("")
+    async with open_fake_app(tmp_path) as app:
+        before = {each["check"]: each for each in await app.doctor()}
+        with monkeypatch.context() as changed:
+            changed.setattr(f"workflow_agent.app.doctor.{patch[0]}", patch[1])
+            found = {each["check"]: each for each in await app.doctor()}
+
+    assert before["configuration"]["observed"].endswith("config.toml is read")
+    assert (found[check]["status"], part in found[check]["observed"]) == (status, True)
+    assert found[check]["fix"]
+
+
+class Free:
+    """What is free on a disk."""
+
+    def __init__(self, free: int) -> None:
+        self.free = free
+
+
+async def test_the_doctor_really_tries_a_capture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(_: object) -> str | None:
+        raise PermissionDeniedError
+
+    async def impossible(_: object) -> str | None:
+        return "the kernel has no overlay file system"
+
+    async def works(_: object) -> str | None:
+        return None
+
+    found = []
+    async with open_fake_app(tmp_path) as app:
+        for attempt in (refused, impossible, works):
+            monkeypatch.setattr("workflow_agent.testing.fake_target.FakeTarget.try_capture", attempt, raising=False)
+            found += [check for check in await app.doctor() if check["check"] == "capture"]
+
+    assert [check["status"] for check in found] == ["warn", "fail", "ok"]
+    assert "no overlay" in found[1]["observed"]
 
 
 async def test_looking_makes_nothing(tmp_path: Path) -> None:
