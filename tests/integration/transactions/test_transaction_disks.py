@@ -13,6 +13,7 @@ from workflow_agent.testing.lab import diff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from workflow_agent.testing.lab import LabHost
     from workflow_agent.testing.transactions import Trial
 
