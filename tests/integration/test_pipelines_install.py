@@ -29,6 +29,7 @@ from workflow_agent.model.errors import (
     WorkflowAgentError,
 )
 from workflow_agent.model.identity import new_run_id
+from workflow_agent.model.message import Message
 from workflow_agent.model.status import TERMINAL_RUN
 from workflow_agent.testing.fake_app import open_fake_app
 from workflow_agent.testing.fake_target import FakeWorld
@@ -99,6 +100,12 @@ async def test_an_installation_is_reported_recorded_and_told_in_order(app: App, 
         return True
 
     run_id = new_run_id()
+
+    async def say() -> None:
+        data = {"step": "prepare", "line": "Reading package lists"}
+        await app.bus.publish(Message(f"run.{run_id}.output", data))
+
+    world.hooks["prepare"] = say
     report = await app.run(
         "install",
         {"integration": "prometheus-node-exporter"},
@@ -140,6 +147,7 @@ async def test_an_installation_is_reported_recorded_and_told_in_order(app: App, 
         {"finding"} if report["findings"] else set()
     )
     assert summaries[0]["change_set"]["changes"][0]["path"] == PATH
+    assert lines == ["Reading package lists"]
     assert told[0] == ("RunCreated", None, "queued")
     assert told[-1] == ("RunFinished", None, "succeeded")
     begun = [(step, status) for kind, step, status in told if kind == "StepStarted"]
