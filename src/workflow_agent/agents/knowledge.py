@@ -73,7 +73,8 @@ class LocateReply(Reply):
     """Which transaction goes back (`undo`) or comes again (`redo`), and how to look whether it did.
 
     `run` is the run that is taken back, `source` the one whose transaction it is about, `undoes` both where a
-    rollback ends more than one run.
+    rollback ends more than one run. `checks_after` hold when it is undone: that the integration is gone, or that what
+    was installed before works again, where that had been started (`started_after`).
     """
 
     run: str
@@ -86,7 +87,8 @@ class LocateReply(Reply):
     target: str
     services: list[dict[str, Any]]
     checks: list[dict[str, Any]]
-    negative_checks: list[dict[str, Any]]
+    checks_after: list[dict[str, Any]]
+    started_after: bool
     keep: list[str]
     generation: dict[str, Any] | None
     tier: str
@@ -163,6 +165,8 @@ class KnowledgeAgent:
         transaction = await self._transaction(source["run_id"])
         lookup = await self._subject_of(source["run_id"])
         generation = await self._history.records(source["run_id"], RecordKind.GENERATION)
+        before = await self._before(source)
+        after = await self._subject_of(before["run_id"]) if before else {"checks": lookup.get("negative_checks", [])}
         return (
             LocateReply(
                 run=run["run_id"],
@@ -175,7 +179,8 @@ class KnowledgeAgent:
                 target=request.target,
                 services=lookup.get("services", []),
                 checks=lookup.get("checks", []),
-                negative_checks=lookup.get("negative_checks", []),
+                checks_after=after.get("checks", []),
+                started_after=before is None or bool(before["inputs"].get("start", True)),
                 keep=[item["path"] for item in lookup.get("state_data", []) if item["policy"] == "keep"],
                 generation=dict(generation[-1].data) if generation else None,
                 tier=source["tier"] or "exact",
@@ -207,6 +212,18 @@ class KnowledgeAgent:
                 hint=f"add `--target {run['target']}`",
             )
         return run
+
+    async def _before(self, source: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Find the run whose installation of the same integration is in force again without `source`."""
+        if source["integration"] is None:
+            return None
+        generations = await self._history.generations(source["target"], source["integration"], live_only=False)
+        for generation in generations:  # newest first
+            if generation.run_id < source["run_id"]:  # ids sort by time
+                run = await self._history.run(generation.run_id)
+                if not run["undone_by"]:
+                    return run
+        return None
 
     async def _transaction(self, run_id: str) -> str:
         records = await self._history.records(run_id, RecordKind.TRANSACTION)

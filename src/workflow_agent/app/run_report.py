@@ -9,6 +9,8 @@ from workflow_agent.model.event import RecordKind
 from workflow_agent.model.status import RunStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from workflow_agent.model.ports import History
 
 __all__ = ["report_run"]
@@ -40,7 +42,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         "tier": run["tier"],
         "changes": {action: counts[action] for action in _ACTIONS} | {"items": items},
         "checks": by_kind.get(RecordKind.CHECK, []),
-        "generation": _last(by_kind, RecordKind.GENERATION),
+        "generation": await _generation(history, run, _last(by_kind, RecordKind.GENERATION)),
         "rollback_command": _rollback_command(run, _last(by_kind, RecordKind.TRANSACTION)),
         "started_at": run["started_at"] or run["created_at"],
         "finished_at": run["finished_at"],
@@ -76,6 +78,16 @@ def _inverse(item: dict[str, Any]) -> dict[str, Any]:
 def _last(by_kind: dict[str, list[dict[str, Any]]], kind: RecordKind) -> dict[str, Any] | None:
     records = by_kind.get(kind)
     return records[-1] if records else None
+
+
+async def _generation(
+    history: History, run: Mapping[str, Any], recorded: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """Give the generation that the run made; `live` is what holds now, not what held then."""
+    if recorded is None:
+        return None
+    live = await history.generations(run["target"], run["integration"])
+    return {**recorded, "live": any(generation.run_id == run["run_id"] for generation in live)}
 
 
 def _rollback_command(run: dict[str, Any], transaction: dict[str, Any] | None) -> str | None:

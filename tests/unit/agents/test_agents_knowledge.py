@@ -173,7 +173,7 @@ async def test_a_request_that_is_not_valid_names_the_key(bench: Bench, data: dic
 
 
 async def test_the_newest_run_is_located_with_all_that_its_rollback_needs(bench: Bench) -> None:
-    await bench.ran("r-1", records=installed("r-1"))
+    await bench.ran("r-1", records=[])
     await bench.ran("r-2", records=installed("r-2"))
 
     reply = await bench.ask("knowledge.locate", target="host")
@@ -181,10 +181,21 @@ async def test_the_newest_run_is_located_with_all_that_its_rollback_needs(bench:
     assert (reply["run"], reply["direction"], reply["transaction"]) == ("r-2", "undo", "r-2.1")
     assert reply["undoes"] == ["r-2"]
     assert (reply["services"], reply["checks"]) == (KNOWN["services"], KNOWN["checks"])
-    assert reply["negative_checks"] == KNOWN["negative_checks"]
+    assert reply["checks_after"] == KNOWN["negative_checks"]
     assert reply["keep"] == ["/var/lib/x"]
     assert (reply["integration"], reply["version"], reply["tier"]) == ("x", "1.0.0", "exact")
     assert reply["generation"]["parameters"] == {"port": 1}
+
+
+async def test_after_a_second_installation_of_the_same_is_undone_the_first_has_to_work(bench: Bench) -> None:
+    await bench.ran("r-1", records=installed("r-1"))
+    await bench.ran("r-2", records=installed("r-2"))
+
+    second = await bench.ask("knowledge.locate", target="host")
+    first = await bench.ask("knowledge.locate", target="host", run="r-1")
+
+    assert (second["run"], second["checks_after"], second["started_after"]) == ("r-2", KNOWN["checks"], True)
+    assert (first["run"], first["checks_after"]) == ("r-1", KNOWN["negative_checks"])
 
 
 async def test_a_rollback_can_be_taken_back_and_that_again_and_again(bench: Bench) -> None:
