@@ -67,7 +67,7 @@ ESCAPES = {
     "system request": "echo h > /proc/sysrq-trigger",
     "sysfs": "echo 1 > /sys/kernel/mm/ksm/run",
     "our folder": "echo x > /.workflow-agent/x",
-    "our folder's content": '[ -n "$(ls -A /.workflow-agent)" ]',
+    "content of our folder": '[ -n "$(ls -A /.workflow-agent)" ]',
     "block device": "b=$(sed -n 's/.* \\([0-9]*\\):\\([0-9]*\\) .* \\/ .*/\\1 \\2/p' /proc/1/mountinfo | head -1);"
     " mknod /dev/shm/disk b 7 0; head -c1 /dev/shm/disk",
     "block device on disk": "mknod /srv/disk b 7 0; head -c1 /srv/disk",
@@ -321,3 +321,20 @@ def test_processes_are_found_by_their_mark() -> None:
                 pass
         finally:
             process.kill()
+
+
+async def test_a_capture_that_somebody_still_holds_open_is_refused(trial: Trial) -> None:
+    """A process outside reached into the capture while it ran: it could go on writing to what is committed."""
+    mark = f"held-{trial.run_id}-"
+    task = asyncio.create_task(
+        trial.capture(f"echo x > /srv/held; (exec -a {mark} sleep 1000) & while [ ! -e /srv/go ]; do sleep 0.1; done")
+    )
+    while not (found := _marked(mark)):  # noqa: ASYNC110  # another process's start
+        await asyncio.sleep(0.01)
+    inside = Path(f"/proc/{found[0]}/root/srv")
+    with (inside / "held").open("a") as stream:
+        (inside / "go").touch()
+        with pytest.raises(CaptureError) as caught:
+            await task
+        stream.write("too late")
+    assert "somebody still uses the capture of /" in (caught.value.cause or "")
