@@ -144,6 +144,10 @@ def _finish(request: _Request, done: list[Ended], outcome: Outcome) -> Outcome:
     raise CommandFailedError(error, outcome)
 
 
+def _warnings(done: list[Ended]) -> tuple[str, ...]:
+    return tuple(warning for ended in done for warning in ended.warnings)
+
+
 def _outcome(request: _Request, done: list[Ended], *, exit_code: int = 0) -> Outcome:
     """Put reports together: one run is the data itself, several are items."""
     reports = [ended.report for ended in done if ended.report is not None]
@@ -155,7 +159,7 @@ def _outcome(request: _Request, done: list[Ended], *, exit_code: int = 0) -> Out
         for report in reports:
             yield from ending_lines(report, style)
 
-    return Outcome(data=data, lines=lines, exit_code=exit_code, streamed=request.events)
+    return Outcome(data=data, lines=lines, exit_code=exit_code, streamed=request.events, warnings=_warnings(done))
 
 
 # -- install and plan ------------------------------------------------------------------------------------------------
@@ -186,7 +190,7 @@ def _plan(invocation: Invocation, request: _Request, *, check: bool) -> Outcome:
                 yield from ("", f"  nothing was changed; run {ended.run_id}")
 
     exit_code = ChangesPendingError.exit_code if check and pending else 0
-    outcome = Outcome(data=data, lines=lines, exit_code=exit_code, streamed=request.events)
+    outcome = Outcome(data=data, lines=lines, exit_code=exit_code, streamed=request.events, warnings=_warnings(done))
     return _finish(request, done, outcome)
 
 

@@ -32,12 +32,16 @@ _NO_PROGRESS = "WORKFLOW_AGENT_NO_PROGRESS"
 
 @dataclass(slots=True, kw_only=True)
 class Ended:
-    """How a run ended: its report, the outputs of steps that a plan is shown from, the error if there was one."""
+    """How a run ended: its report, the outputs of steps that a plan is shown from, the error if there was one.
+
+    `warnings` are what a person should know beside it, such as earlier runs that had to be ended.
+    """
 
     run_id: str
     report: dict[str, Any] | None = None
     outputs: dict[str, Any] = field(default_factory=dict)
     error: WorkflowAgentError | None = None
+    warnings: tuple[str, ...] = ()
 
 
 #: Steps whose output a plan is shown from.
@@ -66,6 +70,8 @@ async def conduct(
         await _run(app, invocation, workflow, inputs, ended=ended, progress=progress, events=events)
     finally:
         progress.close()
+    ended.warnings = tuple(app.warnings)
+    app.warnings.clear()
     return ended
 
 
