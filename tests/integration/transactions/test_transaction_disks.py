@@ -14,7 +14,7 @@ from workflow_agent.testing.lab import diff
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from workflow_agent.testing.lab import LabHost
+    from workflow_agent.testing.lab import FileRecord, LabHost
     from workflow_agent.testing.transactions import Trial
 
 
@@ -44,6 +44,10 @@ def _attach(image: Path) -> str:
     return done.stdout.strip()
 
 
+def _without_ours(records: dict[str, FileRecord]) -> dict[str, FileRecord]:
+    return {name: record for name, record in records.items() if not name.startswith("/.workflow-agent")}
+
+
 async def test_effects_on_both_disks_are_committed_and_come_off_exactly(trial: Trial, second_disk: str) -> None:
     trial.shell(
         "mkdir -p /data/d /srv/two; echo a > /data/d/a; echo b > /srv/two/b; echo c > /data/c; ln /data/c /data/d/c2"
@@ -66,8 +70,7 @@ async def test_effects_on_both_disks_are_committed_and_come_off_exactly(trial: T
         ]  # fmt: skip
         await trial.target.rollback(transaction)
         now = trial.look("/data"), trial.look("/srv")
-        hidden = {name for name in now[0] if name.startswith("/.workflow-agent")}
-        assert diff(before[0], {name: record for name, record in now[0].items() if name not in hidden}) == []
+        assert diff(_without_ours(before[0]), _without_ours(now[0])) == []
         assert diff(before[1], now[1]) == []
 
 
