@@ -90,31 +90,8 @@ def statuses(report: Mapping[str, Any]) -> dict[str, str]:
 # -- the happy path ------------------------------------------------------------------------------------------------
 
 
-async def test_an_installation_is_reported_recorded_and_told_in_order(app: App, world: FakeWorld) -> None:
-    told: list[tuple[str, str | None, str]] = []
-    lines: list[str] = []
-    summaries: list[Mapping[str, Any]] = []
-
-    async def approve(summary: Mapping[str, Any]) -> bool:
-        summaries.append(summary)
-        return True
-
-    run_id = new_run_id()
-
-    async def say() -> None:
-        data = {"step": "prepare", "line": "Reading package lists"}
-        await app.bus.publish(Message(f"run.{run_id}.output", data))
-
-    world.hooks["prepare"] = say
-    report = await app.run(
-        "install",
-        {"integration": "prometheus-node-exporter"},
-        run_id=run_id,
-        approver=approve,
-        on_event=lambda event, status: told.append((event["type"], event["step"], status)),
-        on_output=lambda _, line: lines.append(line),
-    )
-
+def assert_reported(report: Mapping[str, Any], run_id: str) -> None:
+    """What the contract promises of a run of an action."""
     assert json.loads(json.dumps(report)) == report
     assert report["run_id"] == run_id
     assert (report["action"], report["integration"], report["version"]) == ("install", NODE["integration"], "1.0.0")
@@ -142,6 +119,34 @@ async def test_an_installation_is_reported_recorded_and_told_in_order(app: App, 
         "current": "skipped",
         "configure": "skipped",
     }
+
+
+async def test_an_installation_is_reported_recorded_and_told_in_order(app: App, world: FakeWorld) -> None:
+    told: list[tuple[str, str | None, str]] = []
+    lines: list[str] = []
+    summaries: list[Mapping[str, Any]] = []
+
+    async def approve(summary: Mapping[str, Any]) -> bool:
+        summaries.append(summary)
+        return True
+
+    run_id = new_run_id()
+
+    async def say() -> None:
+        data = {"step": "prepare", "line": "Reading package lists"}
+        await app.bus.publish(Message(f"run.{run_id}.output", data))
+
+    world.hooks["prepare"] = say
+    report = await app.run(
+        "install",
+        {"integration": "prometheus-node-exporter"},
+        run_id=run_id,
+        approver=approve,
+        on_event=lambda event, status: told.append((event["type"], event["step"], status)),
+        on_output=lambda _, line: lines.append(line),
+    )
+
+    assert_reported(report, run_id)
     kinds = {record.kind for record in await app.history.records(run_id)}
     assert kinds == {"subject", "script", "output", "change-set", "transaction", "check", "generation"} | (
         {"finding"} if report["findings"] else set()
