@@ -75,7 +75,7 @@ class Committer:
             started = time.monotonic()
             self._sync_staged(plan)
             synced = time.monotonic()
-            exchanger.dry_pass(plan.operations)
+            self._look_before_commit(exchanger, plan)
             committing = self._folders.move(plan, TransactionState.COMMITTING)
             prepared = time.monotonic()
             try:
@@ -96,6 +96,12 @@ class Committer:
             "exchange_ms": round((exchanged - prepared) * _MS, 3),
             "sync_ms": round((synced - started + ended - exchanged) * _MS, 3),
         }
+
+    def _look_before_commit(self, exchanger: Exchanger, plan: Transaction) -> None:
+        try:
+            exchanger.dry_pass(plan.operations)
+        except OSError as error:
+            raise CommitError("the target cannot be read", cause=str(error), state="nothing was changed") from error
 
     def _sync_staged(self, plan: Transaction) -> None:
         """Contents first: an exchange has none of the safety that ext4 gives a rename (rule 15)."""

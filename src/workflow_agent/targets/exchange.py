@@ -166,13 +166,15 @@ class Exchanger:
         return same and self._tree.xattrs(operation.path) == dict(operation.after_xattrs)
 
     def owned(self, operations: Iterable[Operation]) -> list[str]:
-        """List what appeared below folders that the transaction created: it goes with an exact rollback."""
+        """List what appeared or changed below folders that the transaction created: it goes with an exact rollback."""
         found = []
         for operation in operations:
             if operation.after is None or not operation.after.is_dir or operation.kind is OperationKind.ATTRIBUTES:
                 continue
             for relative, entry in self._tree.below(operation.path).items():
-                if entry.ctime > operation.after.ctime and not entry.is_dir:
+                came = operation.content.get(relative)
+                # Moving another name of a file with several changes its ctime.
+                if not entry.is_dir and (came is None or not came.same_state(entry, moved=came.nlink > 1)):
                     found.append(escape_path(operation.path + b"/" + relative))
         return sorted(found)
 

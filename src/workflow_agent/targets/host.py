@@ -244,8 +244,12 @@ class HostTarget:
                     operations=tuple(plan.operations),
                 ),
             )
-        except BaseException:
+        except BaseException as error:
             await self._blocking(self._folders.remove, transaction, points)
+            if isinstance(error, OSError):
+                raise CaptureError(
+                    "what the script did cannot be read", cause=str(error), state="nothing was changed"
+                ) from error
             raise
         return change_set
 

@@ -33,7 +33,7 @@ class Operation:
     that file system's transaction folder where the other side lies. `before` is the baseline's state, `after`
     the staged one. For ATTRIBUTES the xattrs of both sides are kept; for APPEND `length` bytes at `offset` of the
     staged file are the delta. `subtree` holds the baseline of everything below a live folder that is exchanged
-    or removed, by path relative to it.
+    or removed, by path relative to it; `content` everything below a folder that takes its place.
     """
 
     kind: OperationKind
@@ -47,6 +47,7 @@ class Operation:
     offset: int = 0
     length: int = 0
     subtree: Mapping[bytes, Entry] = field(default_factory=dict)
+    content: Mapping[bytes, Entry] = field(default_factory=dict)
 
 
 def _encode_entry(entry: Entry | None) -> list[Any] | None:
@@ -65,6 +66,15 @@ def _raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def _encode_tree(tree: Mapping[bytes, Entry]) -> dict[str, list[Any] | None]:
+    return {_text(path): _encode_entry(entry) for path, entry in tree.items()}
+
+
+def _decode_tree(data: Mapping[str, list[Any]]) -> dict[bytes, Entry]:
+    decoded = {_raw(path): _decode_entry(entry) for path, entry in data.items()}
+    return {path: entry for path, entry in decoded.items() if entry is not None}
+
+
 def encode_operation(operation: Operation) -> dict[str, Any]:
     """Give the JSON form that the plan file holds."""
     return {
@@ -78,13 +88,13 @@ def encode_operation(operation: Operation) -> dict[str, Any]:
         "after_xattrs": {key: base64.b64encode(value).decode() for key, value in operation.after_xattrs.items()},
         "offset": operation.offset,
         "length": operation.length,
-        "subtree": {_text(path): _encode_entry(entry) for path, entry in operation.subtree.items()},
+        "subtree": _encode_tree(operation.subtree),
+        "content": _encode_tree(operation.content),
     }
 
 
 def decode_operation(data: Mapping[str, Any]) -> Operation:
     """Undo :func:`encode_operation`."""
-    subtree = {_raw(path): _decode_entry(entry) for path, entry in data["subtree"].items()}
     return Operation(
         kind=OperationKind(data["kind"]),
         path=_raw(data["path"]),
@@ -96,5 +106,6 @@ def decode_operation(data: Mapping[str, Any]) -> Operation:
         after_xattrs={key: base64.b64decode(value) for key, value in data["after_xattrs"].items()},
         offset=data["offset"],
         length=data["length"],
-        subtree={path: entry for path, entry in subtree.items() if entry is not None},
+        subtree=_decode_tree(data["subtree"]),
+        content=_decode_tree(data["content"]),
     )

@@ -220,11 +220,18 @@ class _FileSystemPlanner:
 
     def _plan_creation(self, path: bytes, relative: bytes, after: Entry) -> bool:
         self._note(path, ChangeAction.CREATED, None, after)
-        if after.is_dir:
-            for below, entry in self._walk_staged(relative):
-                self._note(path + b"/" + below, ChangeAction.CREATED, None, entry)
+        content = dict(self._walk_staged(relative)) if after.is_dir else {}
+        for below, entry in content.items():
+            self._note(path + b"/" + below, ChangeAction.CREATED, None, entry)
         return self._add(
-            Operation(kind=OperationKind.CREATE, path=path, point=self._point, staged=b"upper/" + relative, after=after)
+            Operation(
+                kind=OperationKind.CREATE,
+                path=path,
+                point=self._point,
+                staged=b"upper/" + relative,
+                after=after,
+                content=content,
+            )
         )
 
     def _plan_whole_exchange(self, path: bytes, relative: bytes, before: Entry, after: Entry) -> bool:
@@ -248,6 +255,7 @@ class _FileSystemPlanner:
                 before=before,
                 after=after,
                 subtree=subtree,
+                content=staged,
             )
         )
 

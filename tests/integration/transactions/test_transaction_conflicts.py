@@ -139,15 +139,33 @@ async def test_what_changed_since_the_commit_stops_the_rollback_by_name(trial: T
 
 
 async def test_what_a_service_writes_into_a_created_folder_goes_with_it_and_is_listed(trial: Trial, place: str) -> None:
+    """Told by what differs, not by what is newer: clocks step."""
     before = trial.look(place)
-    transaction = await trial.apply(f"mkdir {place}/new; echo mine > {place}/new/mine")
-    trial.shell(f"echo data > {place}/new/data")
+    transaction = await trial.apply(
+        f"mkdir -p {place}/new/d; cd {place}/new; echo 1 > mine; echo 2 > d/state; ln mine linked"
+    )
+    assert (await trial.target.rollback(transaction, plan_only=True))["owned"] == []
+    trial.shell(f"cd {place}/new; echo data > data; touch -d 1999-01-01 data; echo 3 > d/state")
 
     planned = await trial.target.rollback(transaction, plan_only=True)
     result = await trial.target.rollback(transaction)
 
-    assert planned["owned"] == result["owned"] == [f"{place}/new/data"]
+    assert planned["owned"] == result["owned"] == [f"{place}/new/d/state", f"{place}/new/data"]
     assert diff(before, trial.look(place)) == []
+
+
+async def test_runs_that_stand_on_each_other_come_off_in_turn(trial: Trial, place: str) -> None:
+    """Moving an entry changes its ctime: that of our own is no change of anybody else."""
+    states, transactions = [trial.look(place)], []
+    for script in ("echo 1 > f; mkdir n; echo 1 > n/x", "echo 2 > f; rm n/x", "rm f; echo 3 > n/y", "echo 4 > f"):
+        transactions.append(await trial.apply(f"cd {place}; {script}"))
+        states.append(trial.look(place))
+
+    for transaction, state in zip(reversed(transactions), reversed(states[:-1]), strict=True):
+        await trial.target.rollback(transaction)
+        assert diff(state, trial.look(place)) == []
+    await trial.target.commit(transactions[0])
+    assert diff(states[1], trial.look(place)) == []
 
 
 async def test_kept_data_stays_where_it_is(trial: Trial, place: str) -> None:

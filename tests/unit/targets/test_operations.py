@@ -31,6 +31,7 @@ _operations = st.builds(
     offset=_numbers,
     length=_numbers,
     subtree=st.dictionaries(_names, _entries, max_size=3),
+    content=st.dictionaries(_names, _entries, max_size=3),
 )
 
 
