@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from workflow_agent.targets.live import LiveResult, run_live
 from workflow_agent.targets.paths import open_in_root, open_root, read_in_root, stat_in_root
 from workflow_agent.targets.service_processes import (
+    Executable,
     RunningProcess,
     executable_of,
     inner_ids,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.system import Service
 
-__all__ = ["InitScripts", "exe_path", "pid_file_candidates"]
+__all__ = ["InitScripts", "exe_path", "is_process_of", "pid_file_candidates"]
 
 _PID_FILE = re.compile(r"^\s*(?:#\s*pidfile:\s*|PIDFILE=)[\"']?(/[^\s\"';]+)", re.MULTILINE)
 _SCRIPT_NAME = re.compile(r"^\s*NAME=[\"']?([\w.-]+)", re.MULTILINE)
@@ -36,6 +37,19 @@ def exe_path(service: Service) -> str | None:
     if service.exe:
         return service.exe
     return service.argv[0] if service.argv and service.argv[0].startswith("/") else None
+
+
+def is_process_of(service: Service, program: Executable, process: RunningProcess) -> bool:
+    """Tell whether a process belongs to a service by the program that it runs.
+
+    Where the program is an interpreter, ``argv`` names what it interprets, and that has to be among the process's
+    arguments: others run the same interpreter.
+    """
+    if not program.runs_as(process):
+        return False
+    words = service.argv
+    interpreted = len(words) > 1 and words[0] == program.path and words[1].startswith("/")
+    return not interpreted or words[1] in process.argv[1:]
 
 
 def pid_file_candidates(name: str, script: str) -> list[str]:
@@ -88,7 +102,7 @@ class InitScripts:
         found: list[RunningProcess] = []
         if path:
             program = executable_of(self._pid, path)
-            found = [process for process in processes if program.runs_as(process)]
+            found = [process for process in processes if is_process_of(service, program, process)]
         if not found:
             found = self._by_pid_file(_plain(service.name), processes)
         return found

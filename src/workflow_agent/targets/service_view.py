@@ -21,7 +21,7 @@ from workflow_agent.targets.service_processes import (
 from workflow_agent.targets.service_state import ServiceKind, ServiceState, checked_name
 from workflow_agent.targets.service_supervised import Supervised
 from workflow_agent.targets.service_systemd import Systemd, in_unit, is_enabled, is_masked
-from workflow_agent.targets.service_sysvinit import InitScripts, exe_path
+from workflow_agent.targets.service_sysvinit import InitScripts, exe_path, is_process_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -106,8 +106,11 @@ class ServiceView:
             found |= {one.pid: one for one in self.scripts.members(service, processes)}
         elif path := exe_path(service):
             program = executable_of(self.pid, path)
-            running = (one for one in processes if program.runs_as(one) and not _in_other_unit(one, group))
-            found |= {one.pid: one for one in running}
+            found |= {
+                one.pid: one
+                for one in processes
+                if is_process_of(service, program, one) and not _in_other_unit(one, group)
+            }
         return list(found.values())
 
     async def settle(

@@ -18,6 +18,7 @@ from workflow_agent.model.errors import ParameterError
 from workflow_agent.model.system import InitKind, Service
 from workflow_agent.targets.accounts import account, group_id
 from workflow_agent.targets.service_processes import (
+    Executable,
     RunningProcess,
     descendants_of,
     end_processes,
@@ -36,7 +37,7 @@ from workflow_agent.targets.service_systemd import (
     trouble_of,
     unit_name,
 )
-from workflow_agent.targets.service_sysvinit import exe_path, pid_file_candidates
+from workflow_agent.targets.service_sysvinit import exe_path, is_process_of, pid_file_candidates
 from workflow_agent.targets.services import ServiceControl
 from workflow_agent.targets.supervise_program import RESTARTS_PER_MINUTE, restart_due
 
@@ -276,3 +277,14 @@ async def test_a_hostile_name_never_reaches_a_command() -> None:
     for call in (control.state(["-h"]), control.stop("a/../b"), control.start(Service(name="a b"))):
         with pytest.raises(ParameterError):
             await call
+
+
+def test_others_that_run_the_same_interpreter_are_no_processes_of_a_service() -> None:
+    service = Service(name="a", exe="/usr/bin/perl", argv=("/usr/bin/perl", "/opt/a.pl", "1"))
+    program = Executable(path="/usr/bin/perl", root=(0, 0), inode=(1, 2))
+    mine = process(exe=(1, 2), argv=("/usr/bin/perl", "/opt/a.pl", "1"))
+    other = process(exe=(1, 2), argv=("perl", "-e", "1"))
+
+    assert is_process_of(service, program, mine)
+    assert not is_process_of(service, program, other)
+    assert is_process_of(Service(name="a", exe="/usr/bin/perl", argv=("/usr/bin/perl", "-v")), program, other)
