@@ -18,6 +18,12 @@ PROGRAMS = {NODE_EXPORTER: "/usr/bin/prometheus-node-exporter", "nginx": "/usr/s
 BOTH_KINDS = pytest.mark.parametrize(
     "machine", ["plain", pytest.param("systemd", marks=pytest.mark.systemd)], indirect=True
 )
+#: Each integration and each kind of host once, where the other half would show nothing new.
+CROSSED = pytest.mark.parametrize(
+    ("machine", "integration"),
+    [("plain", NODE_EXPORTER), pytest.param("systemd", "nginx", marks=pytest.mark.systemd)],
+    indirect=["machine"],
+)
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -43,8 +49,7 @@ def install(machine: Machine, integration: str, *more: str) -> dict[str, Any]:
     return report
 
 
-@BOTH_KINDS
-@pytest.mark.parametrize("integration", PORTS)
+@CROSSED
 def test_plan_shows_everything_and_changes_nothing(machine: Machine, before: World, integration: str) -> None:
     plan = machine.json("plan", integration, "--check")
     report = plan.envelope["data"]
@@ -92,8 +97,7 @@ def test_install_verify_again_and_rollback(machine: Machine, before: World, inte
     assert machine.json("verify", integration).code == 1
 
 
-@BOTH_KINDS
-@pytest.mark.parametrize("integration", PORTS)
+@CROSSED
 def test_other_parameters_reconfigure_and_go_back(machine: Machine, before: World, integration: str) -> None:
     first = install(machine, integration)
     working = machine.world()
@@ -116,8 +120,7 @@ def test_other_parameters_reconfigure_and_go_back(machine: Machine, before: Worl
     assert_taken_back(machine, before)
 
 
-@BOTH_KINDS
-@pytest.mark.parametrize("integration", PORTS)
+@CROSSED
 def test_rollback_can_be_taken_back_and_done_again(machine: Machine, before: World, integration: str) -> None:
     first = install(machine, integration)
     undone = machine.json("rollback", "--yes").data

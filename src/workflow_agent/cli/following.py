@@ -31,7 +31,8 @@ def follow_log(invocation: Invocation, prefix: str) -> Outcome:
     except KeyboardInterrupt:
         invocation.say("\nno longer watching; the run goes on")
         return Outcome(data={}, streamed=True)
-    return Outcome(data={"run_id": report["run_id"], "status": report["status"]}, streamed=True)
+    # for people the lines are all there is to say
+    return Outcome(data={"run_id": report["run_id"], "status": report["status"]}, streamed=invocation.json)
 
 
 async def _follow(app: App, invocation: Invocation, prefix: str) -> dict[str, Any]:

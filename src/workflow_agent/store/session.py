@@ -40,6 +40,7 @@ _SETTINGS: Final = (
     "use_log",
     "sync_fully",
     "check_references",
+    "temporary_in_memory",
     "no_checkpoint_in_commit",
     "cut_log_on_restart",
 )

@@ -13,6 +13,10 @@ PRAGMA synchronous = FULL;
 -- Refuse rows that refer to nothing.
 PRAGMA foreign_keys = ON;
 
+-- name: temporary_in_memory
+-- No files in /var/tmp: that folder belongs to the system that is changed, and is to be as it was.
+PRAGMA temp_store = MEMORY;
+
 -- name: no_checkpoint_in_commit
 -- Checkpoints happen between batches, under the file lock.
 PRAGMA wal_autocheckpoint = 0;
