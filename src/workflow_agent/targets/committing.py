@@ -16,9 +16,10 @@ from workflow_agent.model.errors import (
 )
 from workflow_agent.model.failpoint import failpoint
 from workflow_agent.model.system import escape_path
-from workflow_agent.targets.exchange import Exchanger, Side
+from workflow_agent.targets.exchange import Exchanger
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.operations import OperationKind
+from workflow_agent.targets.sides import Side
 from workflow_agent.targets.transaction import Transaction, TransactionState
 
 if TYPE_CHECKING:

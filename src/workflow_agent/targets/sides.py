@@ -1,0 +1,210 @@
+"""Where each operation of a transaction stands, read from what lies where: nothing of it is remembered.
+
+Each side of an operation is known by its handle, so an interrupted commit is settled from the plan alone. Comparison
+is for equality with what was recorded (rules 8, 19, 21, 22). Blocking, for one thread.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from workflow_agent.model.errors import RollbackIncompleteError
+from workflow_agent.model.system import escape_path
+from workflow_agent.targets.entries import describe
+from workflow_agent.targets.live_tree import LiveTree, staged_path, transaction_folder
+from workflow_agent.targets.many_owners import has_many_owners
+from workflow_agent.targets.operations import Operation, OperationKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from workflow_agent.targets.entries import Entry
+
+__all__ = ["Side", "Sides", "difference", "is_same"]
+
+_LOGS = b"/var/log/"
+
+
+class Side(StrEnum):
+    """Which side of an operation is live."""
+
+    BEFORE = "before"
+    AFTER = "after"
+    FOREIGN = "foreign"
+
+
+class Sides:
+    """Compares the operations of one transaction with the target.
+
+    Args:
+        tree: The target's files.
+        transaction: Id of the transaction, whose folders hold the staged sides.
+    """
+
+    def __init__(self, tree: LiveTree, transaction: str) -> None:
+        self._tree = tree
+        self._transaction = transaction
+
+    def side(self, operation: Operation) -> Side:
+        """Read which side is live, by identity.
+
+        What lies in the transaction's own place decides: if the captured entry still does, nothing of this operation
+        is live, whoever may have put something else at its path.
+        """
+        live = self._tree.read(operation.path)
+        staged = self._tree.read(staged_path(operation, self._transaction)) if operation.staged else None
+        before, after = operation.before, operation.after
+        match operation.kind:
+            case OperationKind.EXCHANGE:
+                sides = {
+                    Side.AFTER: is_same(live, after) and is_same(staged, before),
+                    Side.BEFORE: is_same(staged, after),
+                }
+            case OperationKind.CREATE:
+                sides = {Side.AFTER: is_same(live, after), Side.BEFORE: is_same(staged, after)}
+            case OperationKind.REMOVE:
+                sides = {Side.AFTER: is_same(staged, before), Side.BEFORE: staged is None}
+            case OperationKind.ATTRIBUTES | OperationKind.APPEND:
+                return Side.AFTER if is_same(live, before) else Side.FOREIGN
+        return next((side for side, holds in sides.items() if holds), Side.FOREIGN)
+
+    def conflicts_with_commit(self, operations: Iterable[Operation]) -> list[dict[str, object]]:
+        """Compare the target now with the baseline; each difference by name, with both sides."""
+        found = []
+        for operation in operations:
+            live = self._tree.read(operation.path)
+            before = operation.before
+            if operation.kind is OperationKind.APPEND:
+                # A log may have grown meanwhile; it must be the same file, and not have been cut.
+                same = live is not None and before is not None and live.same_identity(before)
+                same = same and live is not None and before is not None and live.size >= before.size
+            elif before is None:
+                same = live is None
+            else:
+                same = before.same_state(live) and self._same_below(operation)
+            if not same:
+                found.append(difference(operation, before, live))
+        return found
+
+    def _same_below(self, operation: Operation, place: bytes | None = None) -> bool:
+        """Whether everything below a folder that is exchanged or removed is as the baseline has it."""
+        if operation.before is None or not operation.before.is_dir or operation.kind is OperationKind.ATTRIBUTES:
+            return True
+        found = self._tree.below(operation.path if place is None else place)
+        return found.keys() == operation.subtree.keys() and all(
+            # Exchanging another name of a file with several changes its ctime.
+            entry.same_state(found[name], moved=entry.nlink > 1)
+            for name, entry in operation.subtree.items()
+        )
+
+    def conflicts_with_rollback(self, operations: Iterable[Operation]) -> list[dict[str, object]]:
+        """Find what somebody changed since the commit.
+
+        Folders that the transaction created are owned with everything in them (rule 23): no conflict. Nor is what is
+        back already, after an interruption or by hand.
+        """
+        found = []
+        for operation in operations:
+            live = self._tree.read(operation.path)
+            if self._is_back(operation, live):
+                continue
+            after = operation.after
+            match operation.kind:
+                case OperationKind.REMOVE:
+                    same = live is None
+                case OperationKind.ATTRIBUTES:
+                    same = self._as_committed(operation, live)
+                case OperationKind.APPEND:
+                    same = True
+                case _:
+                    assert after is not None
+                    grows = operation.kind is OperationKind.CREATE and operation.path.startswith(_LOGS)
+                    same = after.same_identity(live) if after.is_dir or grows else after.same_state(live)
+            if not same:
+                found.append(difference(operation, after, live))
+        return found
+
+    def _is_back(self, operation: Operation, live: Entry | None) -> bool:
+        match operation.kind:
+            case OperationKind.EXCHANGE | OperationKind.CREATE:
+                return self.side(operation) is Side.BEFORE
+            case OperationKind.REMOVE:
+                return is_same(live, operation.before)
+            case _:
+                return operation.before is not None and operation.before.same_state(live)
+
+    def _as_committed(self, operation: Operation, live: Entry | None) -> bool:
+        before, after = operation.before, operation.after
+        if before is None or after is None or live is None or not before.same_identity(live):
+            return False
+        same = (live.mode, live.uid, live.gid) == (after.mode, after.uid, after.gid)
+        return same and self._tree.xattrs(operation.path) == dict(operation.after_xattrs)
+
+    def owned(self, operations: Iterable[Operation]) -> list[str]:
+        """List what appeared or changed below folders that the transaction created: it goes with an exact rollback."""
+        found = []
+        for operation in operations:
+            if operation.after is None or not operation.after.is_dir or operation.kind is OperationKind.ATTRIBUTES:
+                continue
+            for relative, entry in self._tree.below(operation.path).items():
+                came = operation.content.get(relative)
+                # Moving another name of a file with several changes its ctime.
+                if not entry.is_dir and (came is None or not came.same_state(entry, moved=came.nlink > 1)):
+                    found.append(escape_path(operation.path + b"/" + relative))
+        return sorted(found)
+
+    def missing(self, operations: Iterable[Operation]) -> list[str]:
+        """List committed paths that are missing or replaced now; others' records in shared files are their business."""
+        return [
+            escape_path(operation.path)
+            for operation in operations
+            if operation.kind in {OperationKind.CREATE, OperationKind.EXCHANGE}
+            and not has_many_owners(operation.path)
+            and not is_same(self._tree.read(operation.path), operation.after)
+        ]
+
+    def check_images(self, operations: Iterable[Operation]) -> None:
+        """Refuse a rollback whose before-images are not all there (rule 19)."""
+        lost = []
+        for operation in operations:
+            if operation.kind in {OperationKind.EXCHANGE, OperationKind.REMOVE}:
+                if self._is_back(operation, self._tree.read(operation.path)):
+                    continue
+                staged = self._tree.read(staged_path(operation, self._transaction))
+                place = staged_path(operation, self._transaction)
+                same = operation.before is not None and operation.before.same_state(staged, moved=True)
+                if not same or not self._same_below(operation, place):
+                    lost.append(escape_path(operation.path))
+        if lost:
+            raise RollbackIncompleteError(
+                f"the before-images of {len(lost)} paths are missing or were changed; nothing was touched",
+                where=transaction_folder(b"/", self._transaction).decode(),
+                details={"paths": lost},
+            )
+
+    def differences_from(self, operations: Iterable[Operation]) -> list[dict[str, object]]:
+        """Compare the target with the before side once more, after a rollback: what is claimed is checked."""
+        found = []
+        for operation in operations:
+            if operation.kind is OperationKind.APPEND:
+                continue
+            live = self._tree.read(operation.path)
+            before = operation.before
+            same = live is None if before is None else before.same_state(live, moved=True)
+            if same and operation.kind is OperationKind.ATTRIBUTES and before is not None and live is not None:
+                same = live.mtime == before.mtime
+                same = same and self._tree.xattrs(operation.path) == dict(operation.before_xattrs)
+            if not same:
+                found.append(difference(operation, before, live))
+        return found
+
+
+def is_same(entry: Entry | None, wanted: Entry | None) -> bool:
+    """Whether both are there and are one inode."""
+    return entry is not None and entry.same_identity(wanted)
+
+
+def difference(operation: Operation, expected: Entry | None, found: Entry | None) -> dict[str, object]:
+    """Give a conflict as people and scripts read it: the path, and both states."""
+    return {"path": escape_path(operation.path), "expected": describe(expected), "found": describe(found)}
