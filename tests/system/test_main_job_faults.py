@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -140,7 +142,10 @@ def test_a_port_that_is_taken_is_named_and_everything_taken_back(machine: Machin
             assert "8484" in json.dumps(answer.error) or "no port" in json.dumps(answer.error)
             machine.assert_as(before)
         finally:
-            process.kill()
+            for one in machine.host.processes():
+                if holder in one.arguments:  # a child of nsenter, which would outlive it
+                    os.kill(one.pid, signal.SIGKILL)
+            process.wait()
 
 
 def test_a_target_that_is_held_names_the_holder_and_can_be_waited_for(machine: Machine) -> None:
