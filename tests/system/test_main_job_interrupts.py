@@ -156,11 +156,11 @@ def test_a_killed_command_takes_its_script_with_it(machine: Machine, before: Wor
 @pytest.mark.long
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 12])
 @pytest.mark.parametrize("point", sorted(known()))
-def test_death_at_any_failure_point_is_settled(machine: Machine, before: World, point: str, n: int) -> None:
+def test_an_install_that_dies_at_any_failure_point_is_settled(
+    machine: Machine, before: World, point: str, n: int
+) -> None:
     folder = little(machine)
     killed(machine, "install", folder, "--yes", point=f"{point}:{n}")
-    assert machine.json("install", folder, "--yes").data["status"] == "succeeded"
-    killed(machine, "rollback", "--yes", point=f"{point}:{n}")
     assert machine.json("install", folder, "--yes").data["status"] == "succeeded"
     assert machine.json("rollback", "--yes").code == 0
     ended(machine, before)
