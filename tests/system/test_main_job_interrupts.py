@@ -133,7 +133,16 @@ def test_a_killed_install_is_settled_by_the_next_command(machine: Machine, befor
     ended(machine, before)
 
 
-@pytest.mark.parametrize("point", ["transaction.undo.operation:3", "transaction.undone", "engine.after-reply:3"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "transaction.plan-written:1",
+        "transaction.plan-renamed:1",
+        "transaction.undo.operation:3",
+        "transaction.undone",
+        "engine.after-reply:3",
+    ],
+)
 def test_a_killed_rollback_is_settled_by_the_next_command(machine: Machine, before: World, point: str) -> None:
     run = machine.json("install", little(machine), "--yes").data["run_id"]
     assert killed(machine, "rollback", "--yes", point=point), "the point was never passed"

@@ -261,6 +261,16 @@ class Committer:
 
     # -- after a crash ---------------------------------------------------------------------------------------------
 
+    def interrupted(self) -> list[Transaction]:
+        """List the transactions whose commit or rollback was begun and is not over."""
+        found = []
+        for transaction in self._folders.ids():
+            with suppress(TransactionError, NotFoundError):
+                plan = self._folders.read(transaction)
+                if plan.state in _INTERRUPTED:
+                    found.append(plan)
+        return found
+
     def settle(self, run_id: str, points: tuple[bytes, ...]) -> list[Transaction]:
         """Undo what was interrupted, forget captures of other runs; gives what was undone.
 

@@ -16,6 +16,7 @@ from workflow_agent.model.errors import (
     NotFoundError,
     PermissionDeniedError,
     RollbackIncompleteError,
+    ServiceFailedError,
     UnreachableError,
 )
 from workflow_agent.model.system import escape_path
@@ -167,7 +168,11 @@ class HostTarget:
             lock.release(run_id)
 
     async def _settle(self, run_id: str) -> None:
-        """Undo what a crash interrupted, and put back the services that an interrupted rollback had stopped."""
+        """Undo what a crash interrupted: stop its services, take the files back, start what ran before."""
+        for plan in await self._blocking(self._committer.interrupted):
+            control = await self._services()
+            await control.stop(plan.services)
+            await control.end_leftovers(self._root, plan.operations)
         undone = await self._blocking(self._committer.settle, run_id, _captured(self._mounts()))
         for plan in undone:
             await (await self._services()).restore(plan.services, self._root)
@@ -342,9 +347,15 @@ class HostTarget:
         from workflow_agent.targets.state_data import keep_data  # noqa: PLC0415  # late: only a rollback needs it
 
         control = await self._services()
-        stopped = await control.stop(plan.services)
+        # Written down before the first service stops: a crash from here on is settled as a rollback.
+        rolling = await self._blocking(self._folders.move, plan, TransactionState.ROLLING_BACK)
+        try:
+            stopped = await control.stop(plan.services)
+        except ServiceFailedError:
+            await self._blocking(self._folders.move, plan, plan.state)
+            raise
         await control.end_leftovers(self._root, plan.operations)
-        await self._blocking(self._committer.undo, plan)
+        await self._blocking(self._committer.undo, rolling)
         kept = await self._blocking(keep_data, self._root, plan, keep)
         restored = await control.restore(plan.services, self._root)
         return kept, stopped + restored
