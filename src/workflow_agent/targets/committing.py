@@ -223,7 +223,7 @@ class Committer:
             RollbackIncompleteError: entries are neither before nor after (all the rest is back, and that is recorded),
                 or the disk refused (then it can be run again).
         """
-        if plan.state is not TransactionState.COMMITTING:
+        if plan.state not in _INTERRUPTED:
             plan = self._folders.move(plan, TransactionState.ROLLING_BACK)
         with LiveTree(self._root_fd) as tree:
             exchanger = self._exchanger(tree, plan)
