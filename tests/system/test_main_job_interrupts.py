@@ -25,7 +25,10 @@ SCRIPT = r"""
     cat >/opt/little/server.pl <<'END'
     use IO::Socket::INET;
     my $socket = IO::Socket::INET->new(LocalPort => shift, Listen => 5, ReuseAddr => 1) or die "no port: $!";
-    while (my $client = $socket->accept) { print $client "HTTP/1.0 200 OK\r\n\r\nlittle\n"; close $client }
+    while (my $client = $socket->accept) {
+        while (<$client>) { last if /^\r?$/ }  # closing before the request is read would reset the connection
+        print $client "HTTP/1.0 200 OK\r\n\r\nlittle\n"; close $client;
+    }
     END
     echo 'a line of ours' >>/etc/motd
     useradd --system little
