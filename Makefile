@@ -6,6 +6,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
+# processes that run tests side by side; each makes hosts of its own
+JOBS ?= auto
 BIN := .venv/bin
 # programs of the environment (shellcheck) are found by tests as if it were activated
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -22,7 +24,7 @@ demo: .venv/runtime.stamp  ## Plan, install, verify, roll back on a throw-away D
 
 test: .venv/test.stamp  ## Run all tests but the long ones, with coverage; real hosts when root. ARGS="-k name" selects
 	@$(BIN)/python -m workflow_agent.testing.lab setup
-	@$(BIN)/pytest --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)
 
 long: .venv/test.stamp  ## Run the long trials
 	@$(BIN)/python -m workflow_agent.testing.lab setup
