@@ -196,8 +196,13 @@ class Target(Protocol):
         *,
         timeout_s: float,
         on_output: OutputSink,
+        stops: Sequence[str] = (),
+        keep: Sequence[str] = (),
     ) -> tuple[str, ChangeSet]:
         """Run the script in a capture; gives the transaction's id and what it would change.
+
+        `stops` names services that the commit will stop, so that the script may ask for it. What the script does to
+        the paths `keep`, and below them, is left out.
 
         Raises:
             ScriptFailedError: it ended with an error (details: exit_code, tail).
@@ -210,8 +215,19 @@ class Target(Protocol):
         """Let others install while a person thinks; `commit` takes the locks again and compares."""
         ...
 
-    async def commit(self, transaction: str) -> Mapping[str, Any]:
-        """Bring the captured effects to the target; gives timings and counts. Raises PathConflictError, CommitError."""
+    async def commit(
+        self, transaction: str, *, stops: Sequence[Service] = (), owned: Sequence[str] = ()
+    ) -> Mapping[str, Any]:
+        """Bring the captured effects to the target; gives timings and counts.
+
+        Services `stops` are stopped first, and start again where the commit is refused or taken back later. What they
+        wrote below the paths `owned` meanwhile is no conflict where these go altogether.
+
+        Raises:
+            PathConflictError: the target changed meanwhile.
+            CommitError: something refused; the target is as it was.
+            ServiceFailedError: a service cannot be stopped.
+        """
         ...
 
     async def activate(self, transaction: str, services: Sequence[Service]) -> list[Mapping[str, Any]]:

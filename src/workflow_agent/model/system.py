@@ -14,6 +14,8 @@ __all__ = [
     "Check",
     "CheckResult",
     "CheckStatus",
+    "Effect",
+    "EffectCommand",
     "FileWrite",
     "Finding",
     "Generation",
@@ -112,13 +114,17 @@ class FileWrite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """Rendered shell text, run by `interpreter` with no arguments, and the files written after it."""
+    """Rendered shell text, run by `interpreter` with no arguments, and the files written after it.
+
+    `removes` are paths that go after it, with everything below them; one that is not there is passed over.
+    """
 
     text: str
     hash: str
     provenance: Provenance
     interpreter: str = "/bin/bash"
     files: tuple[FileWrite, ...] = ()
+    removes: tuple[str, ...] = ()
 
 
 class Severity(StrEnum):
@@ -214,10 +220,39 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EffectCommand:
+    """A command on the running target, without a shell. `stdin`: what it reads.
+
+    A probe has `stdout_contains`: ending with 0 it tells that the effect is there, or, where the text is missing, that
+    it is not; any other ending tells nothing yet, and it is asked again until `timeout_s` is over.
+    """
+
+    argv: tuple[str, ...]
+    stdin: str | None = None
+    timeout_s: float = 30.0
+    stdout_contains: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What an integration does beyond files. `kind`: compensated, declared, irreversible.
+
+    Without `do` there is nothing to carry out.
+    """
+
+    kind: str
+    description: str
+    id: str = ""
+    do: EffectCommand | None = None
+    undo: EffectCommand | None = None
+    probe: EffectCommand | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """Exact statement about the world.
 
-    `kind`: file, package, unit, process, port, http, metric, command. `spec` by kind is described in
+    `kind`: file, package, unit, process, port, http, metric, tcp, command. `spec` by kind is described in
     ``docs/integrations.md`` and checked by the manifest's schema. Polled until it holds or `timeout_s` is over.
     """
 

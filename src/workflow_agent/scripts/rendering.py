@@ -34,6 +34,7 @@ def render_script(
     version: str,
     parameters: Mapping[str, Any] | None = None,
     files: Sequence[FileWrite] = (),
+    removes: Sequence[str] = (),
     multiline: Collection[str] = (),
 ) -> Script:
     """Render a shell template; everything that it interpolates becomes quoted words.
@@ -47,6 +48,7 @@ def render_script(
         version: The manifest's version, for the provenance.
         parameters: For the provenance; secrets as references.
         files: Written after the script, part of the hash.
+        removes: Paths that go after the script, part of the hash.
         multiline: Dotted paths in the context whose values may contain line ends and tabs.
 
     Raises:
@@ -65,7 +67,13 @@ def render_script(
         template_hash=hashlib.sha256(source.encode()).hexdigest(),
         parameters=dict(parameters or {}),
     )
-    return Script(text=text, hash=script_hash(text, files), provenance=provenance, files=tuple(files))
+    return Script(
+        text=text,
+        hash=script_hash(text, files, removes),
+        provenance=provenance,
+        files=tuple(files),
+        removes=tuple(removes),
+    )
 
 
 def render_file(
@@ -90,10 +98,10 @@ def render_file(
     return _render(path, plain_context(context, ()), name=template, search=search, language=language)
 
 
-def script_hash(text: str, files: Sequence[FileWrite] = ()) -> str:
-    """Identity of a script: SHA-256 (hex) over its text and the files written after it."""
+def script_hash(text: str, files: Sequence[FileWrite] = (), removes: Sequence[str] = ()) -> str:
+    """Identity of a script: SHA-256 (hex) over its text, the files written and the paths removed after it."""
     rows = [[file.path, file.format, file.content, file.mode, file.owner] for file in files]
-    return content_hash({"text": text, "files": rows})
+    return content_hash({"text": text, "files": rows} | ({"removes": list(removes)} if removes else {}))
 
 
 def _refuse_unsafe(source: str, where: str) -> None:

@@ -111,6 +111,7 @@ async def capture_script(
             {"path": item.path, "content": item.content, "mode": item.mode, "owner": item.owner}
             for item in script.files
         ],
+        "removes": list(script.removes),
     }
     lines = _Lines(on_output)
     points = [mount.point for mount, use in mounts if use is MountUse.OVERLAY]

@@ -41,7 +41,7 @@ _DEVICES = (
 _HIDDEN_PROC = ("kcore", "sysrq-trigger", "kmsg", "keys", "timer_list")
 
 #: What a spec holds: report_fd, engine_pid, target_pid, mounts [{point, overlay, upper, work}], shims [{path, text}],
-#: script, interpreter, files [{path, content, mode, owner}], environment.
+#: script, interpreter, files [{path, content, mode, owner}], removes [path], environment.
 Spec = dict[str, Any]  # Any: JSON
 
 _own_proc = -1
@@ -317,6 +317,23 @@ def _write_declared_files(files: list[dict[str, str]]) -> None:
         os.rename(temporary, item["path"])
 
 
+def _remove_declared(paths: list[str]) -> None:
+    for path in paths:
+        for folder, folders, files in os.walk(path, topdown=False):
+            for name in [*folders, *files]:
+                _remove_entry(f"{folder}/{name}")
+        if os.path.lexists(path):
+            _remove_entry(path)
+
+
+def _remove_entry(path: str) -> None:
+    """Remove a file, a link, or a folder that is empty by now."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        os.rmdir(path)
+    else:
+        os.unlink(path)
+
+
 def _process_one(spec: Spec, root: str, report: int) -> None:
     """Be process 1 of the capture: mount, pivot, run, clear, write the declared files, report."""
     linux.die_with_parent()
@@ -334,6 +351,7 @@ def _process_one(spec: Spec, root: str, report: int) -> None:
             result["requested"] = stream.read(1 << 20).decode("utf-8", "replace")
         if status == 0:
             _write_declared_files(spec["files"])
+            _remove_declared(spec["removes"])
     result["stage"] = "done"
     os.write(report, json.dumps(result).encode() + b"\n")
 

@@ -12,6 +12,7 @@ from workflow_agent.model.errors import (
     NotFoundError,
     PathConflictError,
     RollbackIncompleteError,
+    ServiceFailedError,
     TransactionError,
 )
 from workflow_agent.model.failpoint import failpoint
@@ -23,7 +24,7 @@ from workflow_agent.targets.sides import Side
 from workflow_agent.targets.transaction import Transaction, TransactionState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import TypeAlias
 
     from workflow_agent.targets.entries import Entry
@@ -60,8 +61,16 @@ class Committer:
 
     # -- commit --------------------------------------------------------------------------------------------------
 
-    def commit(self, transaction: str) -> dict[str, Any]:  # Any: counts and timings
+    def commit(
+        self, transaction: str, *, before_exchange: Callable[[], None] | None = None, owned: Sequence[bytes] = ()
+    ) -> dict[str, Any]:  # Any: counts and timings
         """Bring a captured (or rolled back) transaction to the target; gives counts and timings.
+
+        Args:
+            transaction: Its id.
+            before_exchange: Called when the plan file says that a commit has begun, to quieten what runs: a crash
+                after it is settled. Only then is the target compared.
+            owned: What changed below these paths meanwhile is no conflict where they go as a whole (rule 23).
 
         Raises:
             PathConflictError: the target changed meanwhile; it is as it was.
@@ -76,12 +85,18 @@ class Committer:
             started = time.monotonic()
             self._sync_staged(plan)
             synced = time.monotonic()
-            self._look_before_commit(exchanger, plan)
+            if before_exchange is None:
+                self._look_before_commit(exchanger, plan)
             committing = self._folders.move(plan, TransactionState.COMMITTING)
-            prepared = time.monotonic()
             try:
+                if before_exchange is not None:
+                    before_exchange()
+                    plan = replace(plan, operations=tuple(_as_owned(tree, plan.operations, owned)))
+                    self._look_before_commit(exchanger, plan)
+                    committing = self._folders.move(plan, TransactionState.COMMITTING)
+                prepared = time.monotonic()
                 exchanger.commit(plan.operations)
-            except (PathConflictError, CommitError):
+            except (PathConflictError, CommitError, ServiceFailedError):
                 self._forget_attempt(exchanger, plan, plan.state)
                 raise
             except RollbackIncompleteError as error:
@@ -305,6 +320,17 @@ def _moves(before: Iterable[Operation], after: Iterable[Operation]) -> dict[_Mom
         for old, new in ((one.before, other.before), (one.after, other.after))
         if old is not None and new is not None and old.ctime != new.ctime
     }
+
+
+def _as_owned(tree: LiveTree, operations: Iterable[Operation], owned: Sequence[bytes]) -> Iterable[Operation]:
+    """Take owned folders that go as a whole as they are now; whatever else changed in them stays a conflict."""
+    for operation in operations:
+        live = tree.read(operation.path) if operation.path in owned else None
+        if operation.kind is OperationKind.REMOVE and live is not None and live.same_identity(operation.before):
+            subtree = tree.below(operation.path) if live.is_dir else {}
+            yield replace(operation, before=live, subtree=subtree)
+        else:
+            yield operation
 
 
 def _moment(entry: Entry) -> _Moment:

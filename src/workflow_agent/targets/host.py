@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["HostTarget"]
 
 _T = TypeVar("_T")
+#: Plan files that say this are settled by whoever takes the target next, services included.
+_BEGUN = frozenset({TransactionState.COMMITTING, TransactionState.ROLLING_BACK})
 _PACKAGE_LOCK_WAIT_S = 120.0
 
 
@@ -186,6 +188,8 @@ class HostTarget:
         *,
         timeout_s: float,
         on_output: OutputSink,
+        stops: Sequence[str] = (),
+        keep: Sequence[str] = (),
     ) -> tuple[str, ChangeSet]:
         """Run the script in a capture; gives the transaction's id and what it would change (see the port)."""
         self._require_root()
@@ -196,7 +200,7 @@ class HostTarget:
         try:
             transaction = await self._blocking(self._folders.new_id, run_id)
             return transaction, await self._capture(
-                transaction, run_id, mounts, script, timeout_s=timeout_s, on_output=on_output
+                transaction, run_id, mounts, script, timeout_s=timeout_s, on_output=on_output, stops=stops, keep=keep
             )
         except BaseException:
             self._locks.release()
@@ -211,6 +215,8 @@ class HostTarget:
         *,
         timeout_s: float,
         on_output: OutputSink,
+        stops: Sequence[str],
+        keep: Sequence[str],
     ) -> ChangeSet:
         # late: 20 ms, which a run that finds everything unchanged does not pay
         from workflow_agent.targets.capture import capture_script  # noqa: PLC0415
@@ -235,9 +241,10 @@ class HostTarget:
                 quota=self._quota,
             )
             stand_ins = {shim["text"].encode() for shim in shims}
-            plan = await self._blocking(make_plan, self._root, transaction, baselines, stand_ins)
+            kept = [os.fsencode(path) for path in keep]
+            plan = await self._blocking(make_plan, self._root, transaction, baselines, stand_ins, kept)
             change_set = await self._blocking(reporter.report, plan, result.requested)
-            await (await self._services()).refuse_stopped_units(change_set)
+            await (await self._services()).refuse_stopped_units(change_set, stops)
             await self._blocking(self._folders.drop_work, transaction, points)
             await self._blocking(
                 self._folders.write,
@@ -283,14 +290,39 @@ class HostTarget:
 
     # -- commit ------------------------------------------------------------------------------------------------------
 
-    async def commit(self, transaction: str) -> Mapping[str, Any]:
+    async def commit(
+        self, transaction: str, *, stops: Sequence[Service] = (), owned: Sequence[str] = ()
+    ) -> Mapping[str, Any]:
         """Bring captured (or once more rolled-back) effects to the target; gives timings and counts."""
         self._require_root()
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
+            if stops:
+                return await _complete(self._commit_stopped(transaction, stops, owned))
             return await self._blocking(self._committer.commit, transaction)
         finally:
             self._locks.release()
+
+    async def _commit_stopped(
+        self, transaction: str, stops: Sequence[Service], owned: Sequence[str]
+    ) -> Mapping[str, Any]:
+        """Commit with services stopped; where it is refused they run again."""
+        control = await self._services()
+        plan = await self._blocking(self._folders.read, transaction)
+        record = {"before": await control.record(stops), "started": []}
+        plan = await self._blocking(self._folders.write, replace(plan, services=record))
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:  # in the committer's thread, once the plan file says that the commit has begun
+            asyncio.run_coroutine_threadsafe(control.stop(record), loop).result()
+
+        paths = [os.fsencode(path) for path in owned]
+        try:
+            return await asyncio.to_thread(self._committer.commit, transaction, before_exchange=stop, owned=paths)
+        except Exception:
+            if (await self._blocking(self._folders.read, transaction)).state not in _BEGUN:
+                await control.restore(record, self._root)
+            raise
 
     # -- activate ----------------------------------------------------------------------------------------------------
 
@@ -300,12 +332,16 @@ class HostTarget:
         plan = await self._blocking(self._folders.read, transaction)
         before = await control.record(services)
         merged = before | plan.services.get("before", {})  # the first record is the one to go back to
-        plan = replace(plan, services={"before": merged, "started": [service.name for service in services]})
+        earlier, pulled = plan.services.get("pulled", {}), await control.record_pulled(services)
+        started = [service.name for service in services]
+        plan = replace(plan, services={"before": merged, "pulled": pulled | earlier, "started": started})
         await self._blocking(self._folders.write, plan)
         outcomes, created = await control.start(services)
+        found = plan.services | {"pulled": await control.narrow_pulled(pulled) | earlier}
         if created:
-            plan = replace(plan, services=plan.services | {"created_directories": created})
-            await self._blocking(self._folders.write, plan)
+            found |= {"created_directories": created}
+        if found != plan.services:
+            await self._blocking(self._folders.write, replace(plan, services=found))
         return outcomes
 
     # -- rollback ----------------------------------------------------------------------------------------------------

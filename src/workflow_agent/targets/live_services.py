@@ -14,11 +14,12 @@ from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.operations import OperationKind
 from workflow_agent.targets.service_processes import end_processes
+from workflow_agent.targets.service_pulled import PulledUnits
 from workflow_agent.targets.service_state import checked_name
 from workflow_agent.targets.services import ServiceControl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from workflow_agent.model.system import ChangeSet
     from workflow_agent.targets.operations import Operation
@@ -34,21 +35,26 @@ _GRACE_S = 10.0
 class LiveServices:
     """What a transaction does to the services of the target of process `pid`.
 
-    The record is JSON that the plan file keeps: ``{name: {service, state}}``.
+    The record is JSON that the plan file keeps: ``before`` is ``{name: {service, state}}``, ``pulled`` the units
+    that a start brings along, ``created_directories`` what a supervisor needed.
     """
 
     def __init__(self, pid: int, init: InitKind) -> None:
         self._pid = pid
         self._control = ServiceControl(pid, init)
+        self._pulled = PulledUnits(pid) if init is InitKind.SYSTEMD else None
 
-    async def refuse_stopped_units(self, change_set: ChangeSet) -> None:
+    async def refuse_stopped_units(self, change_set: ChangeSet, expected: Collection[str] = ()) -> None:
         """Refuse a script that wanted to stop what runs on the target: its data would move under it (rule 3).
+
+        Services that are `expected` to stop are those that the commit stops itself.
 
         Raises:
             CaptureError: names the services.
         """
         asked = {str(item["unit"]) for item in change_set.requested if item["verb"] in _STOPPING}
-        names = {name for name in asked if _is_name(name)}  # what is no name can be no service that runs
+        # what is no name can be no service that runs
+        names = {name for name in asked if _is_name(name) and name.removesuffix(".service") not in expected}
         states = await self._control.state(sorted(names)) if names else {}
         running = sorted(name for name, state in states.items() if state.active)
         if running:
@@ -66,6 +72,15 @@ class LiveServices:
             service.name: {"service": asdict(service), "state": asdict(states[service.name])} for service in services
         }
 
+    async def record_pulled(self, services: Sequence[Service]) -> dict[str, Any]:
+        """Look which units that are not active a start would bring along, before it."""
+        names = [service.name for service in services if service.start]
+        return await self._pulled.record(names) if self._pulled and names else {}
+
+    async def narrow_pulled(self, pulled: dict[str, Any]) -> dict[str, Any]:
+        """Keep of such a record what the start did bring along: the rest is not ours, whoever starts it later."""
+        return await self._pulled.narrow(pulled) if self._pulled else {}
+
     async def start(self, services: Sequence[Service]) -> tuple[list[Mapping[str, Any]], list[str]]:
         """Start services, restart those that run; gives what was done and which folders were made for it.
 
@@ -75,6 +90,8 @@ class LiveServices:
         done: list[Mapping[str, Any]] = []
         created: list[str] = []
         states = await self._control.state(services)
+        if services and not any(service.start for service in services):
+            await self._control.reload_units()  # none of them is there any more: let it be seen
         for service in services:
             if not service.start:
                 continue
@@ -107,6 +124,9 @@ class LiveServices:
                 await self._start_again(record, [str(one["service"]) for one in stopped if one["needed"] != "nothing"])
                 raise
             stopped.append({"service": name, "action": "stopped", "needed": outcome.needed.value})
+        pulled = record.get("pulled", {})
+        if self._pulled and pulled:
+            stopped += await self._pulled.release(pulled, list(record.get("before", {})))
         return stopped
 
     async def _start_again(self, record: Mapping[str, Any], names: Iterable[str]) -> None:

@@ -55,7 +55,11 @@ class Plan:
 
 
 def make_plan(
-    root_fd: int, transaction: str, baselines: dict[bytes, Baseline], stand_ins: Collection[bytes] = ()
+    root_fd: int,
+    transaction: str,
+    baselines: dict[bytes, Baseline],
+    stand_ins: Collection[bytes] = (),
+    keep: Collection[bytes] = (),
 ) -> Plan:
     """Compare each captured file system (by mount point) with its baseline.
 
@@ -66,13 +70,14 @@ def make_plan(
         transaction: Its id.
         baselines: What each file system held before the script ran.
         stand_ins: Contents of programs that were replaced while it ran.
+        keep: Paths that stay as they are, with everything below them, whatever the script did to them.
 
     Raises:
         CaptureError: something in the capture cannot be committed exactly; named.
     """
     plan = Plan()
     for point, baseline in baselines.items():
-        _FileSystemPlanner(root_fd, transaction, point, baseline, plan).run(stand_ins)
+        _FileSystemPlanner(root_fd, transaction, point, baseline, plan, keep=keep).run(stand_ins)
     order = {kind: index for index, kind in enumerate(_COMMIT_ORDER)}
     plan.operations.sort(key=lambda operation: order[operation.kind])
     folders = [operation for operation in plan.operations if operation.kind is OperationKind.ATTRIBUTES]
@@ -94,12 +99,22 @@ _COMMIT_ORDER = (
 class _FileSystemPlanner:
     """Walks one upper tree. State: what the survey found, the folders that are touched, and the plan that grows."""
 
-    def __init__(self, root_fd: int, transaction: str, point: bytes, baseline: Baseline, plan: Plan) -> None:
+    def __init__(
+        self,
+        root_fd: int,
+        transaction: str,
+        point: bytes,
+        baseline: Baseline,
+        plan: Plan,
+        *,
+        keep: Collection[bytes] = (),
+    ) -> None:
         self._root_fd = root_fd
         self._point = point
         self._prefix = point.rstrip(b"/")
         self._baseline = baseline
         self._plan = plan
+        self._keep = tuple(path.rstrip(b"/") for path in keep)
         self._folder = transaction_folder(point, transaction)
         self._survey = UpperSurvey()
         self._links = LinkedNames(root_fd, point, transaction, baseline)
@@ -146,9 +161,7 @@ class _FileSystemPlanner:
         """Plan what became of one name; gives whether an operation puts something else there."""
         relative = folder + b"/" + name if folder else name
         path = self._prefix + b"/" + relative
-        reason = _dropped_reason(path)
-        if reason is not None:
-            self._plan.dropped[path] = reason
+        if self._is_left_out(path):
             self._partial.add(folder)
             return False
         if path in _LOCK_FILES or path == self._prefix + b"/" + STATE_FOLDER:
@@ -167,6 +180,16 @@ class _FileSystemPlanner:
         after = read_entry(folder_fd, name)
         assert after is not None  # nobody else writes to a capture whose processes are dead
         return self._plan_staged(path, relative, before, after)
+
+    def _is_left_out(self, path: bytes) -> bool:
+        """Tell whether policy or the caller leaves a path out, and note why."""
+        reason = _dropped_reason(path)
+        for kept in self._keep:
+            if path == kept or path.startswith(kept + b"/"):
+                reason = f"state data is kept: {escape_path(kept)}"
+        if reason is not None:
+            self._plan.dropped[path] = reason
+        return reason is not None
 
     def _plan_staged(self, path: bytes, relative: bytes, before: Entry | None, after: Entry) -> bool:
         if before is None:
@@ -203,6 +226,8 @@ class _FileSystemPlanner:
         if before is None:
             return False  # created and deleted again
         subtree = self._subtree(path) if before.is_dir else {}
+        if self._holds_kept(path):
+            return self._plan_removal_around(path, subtree)
         self._removed += 1
         self._note(path, ChangeAction.DELETED, before, None)
         for relative, entry in subtree.items():
@@ -217,6 +242,17 @@ class _FileSystemPlanner:
                 subtree=subtree,
             )
         )
+
+    def _holds_kept(self, path: bytes) -> bool:
+        return any(kept.startswith(path + b"/") and kept in self._baseline for kept in self._keep)
+
+    def _plan_removal_around(self, path: bytes, subtree: dict[bytes, Entry]) -> bool:
+        """Remove what lies in a folder, but not what is kept in it, and so not the folder."""
+        for name in sorted(relative for relative in subtree if b"/" not in relative):
+            inner = path + b"/" + name
+            if not self._is_left_out(inner) and self._plan_removal(inner, self._baseline[inner]):
+                self._touched.add(path)
+        return False
 
     def _plan_creation(self, path: bytes, relative: bytes, after: Entry) -> bool:
         self._note(path, ChangeAction.CREATED, None, after)
@@ -236,6 +272,13 @@ class _FileSystemPlanner:
 
     def _plan_whole_exchange(self, path: bytes, relative: bytes, before: Entry, after: Entry) -> bool:
         """A type changed, or a folder was deleted and made anew: the whole entries change places."""
+        if self._holds_kept(path):
+            raise CaptureError(
+                "the script replaces a folder that holds data which is to be kept",
+                where=escape_path(path),
+                state="nothing was changed",
+                hint="leave this folder in place in the script",
+            )
         subtree = self._subtree(path) if before.is_dir else {}
         staged = dict(self._walk_staged(relative)) if after.is_dir else {}
         self._note(path, ChangeAction.MODIFIED, before, after, "type" if before.kind != after.kind else "content")

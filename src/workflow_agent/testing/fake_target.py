@@ -1,9 +1,9 @@
 """A target in memory, for tests of pipelines: it keeps the promises of the port (a contract suite checks it).
 
 :class:`FakeWorld` is what outlives a process: files, transactions, the lock, running services. :class:`FakeTarget` is a
-process's view of it. Its "shell" knows ``echo TEXT``, ``exit N`` and ``sleep SECONDS``, one per line and not indented;
-other lines do nothing; files come from the script's `files`. Checks of the kind ``file`` look at the files, others hold
-unless their id is in `world.red`.
+process's view of it. Its "shell" knows ``echo TEXT``, ``exit N``, ``sleep SECONDS`` and ``rm PATH``, one per line and
+not indented; other lines do nothing; files come from the script's `files` and go by its `removes`. Checks of the kind
+``file`` look at the files, others hold unless their id is in `world.red`.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class FakeTransaction:
     before: dict[str, str | None] = field(default_factory=dict)
     after: dict[str, str | None] = field(default_factory=dict)
     services: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -127,6 +128,7 @@ class FakeTarget:
                 del self.world.transactions[transaction.id]
             elif transaction.state in {"committing", "rolling-back"}:
                 self._put(transaction.before)
+                self.world.running.update(transaction.stopped)
                 transaction.state = "rolled-back"
 
     async def release(self, run_id: str) -> None:
@@ -141,10 +143,18 @@ class FakeTarget:
     # -- a transaction -----------------------------------------------------------------------------------------------
 
     async def prepare(
-        self, run_id: str, script: Script, *, timeout_s: float, on_output: OutputSink
+        self,
+        run_id: str,
+        script: Script,
+        *,
+        timeout_s: float,
+        on_output: OutputSink,
+        stops: Sequence[str] = (),
+        keep: Sequence[str] = (),
     ) -> tuple[str, ChangeSet]:
-        """Run the script's lines; its files are what it changes."""
+        """Run the script's lines; its files are what it changes, but for what is to be kept."""
         await self._enter("prepare")
+        del stops  # no line of the shell stops anything
         tail: list[str] = []
 
         def say(line: str) -> None:
@@ -160,28 +170,35 @@ class FakeTarget:
         after: dict[str, str | None] = {
             item.path: item.content for item in script.files if self.world.files.get(item.path) != item.content
         }
+        after |= dict.fromkeys(_removed(script, self.world.files))
+        after = {path: content for path, content in after.items() if not _is_below(path, keep)}
         before = {path: self.world.files.get(path) for path in after}
         transaction = FakeTransaction(f"{run_id}.{number}", run_id, "captured", before, after)
         self.world.transactions[transaction.id] = transaction
         changes = tuple(
             Change(
                 path=path,
-                action=ChangeAction.CREATED if before[path] is None else ChangeAction.MODIFIED,
+                action=_action(before[path], content),
                 kind="file",
                 aspects=("content",),
             )
-            for path in after
+            for path, content in after.items()
         )
         return transaction.id, ChangeSet(changes=changes)
 
-    async def commit(self, transaction: str) -> Mapping[str, Any]:
+    async def commit(
+        self, transaction: str, *, stops: Sequence[Service] = (), owned: Sequence[str] = ()
+    ) -> Mapping[str, Any]:
         """Put the files in place; a captured or rolled-back transaction only."""
         await self._enter("commit")
         found = self._find(transaction)
         if found.state not in {"captured", "rolled-back"}:
             raise TransactionError(f"a transaction that is {found.state} cannot be committed", where=transaction)
+        found.before |= {path: self.world.files.get(path) for path in found.before if _is_below(path, owned)}
         self._refuse_changed(found.before)
         found.state = "committing"
+        found.stopped = [service.name for service in stops if service.name in self.world.running]
+        self.world.running.difference_update(found.stopped)
         await self._enter("commit.half")
         self._put(found.after)
         found.state = "committed"
@@ -193,6 +210,8 @@ class FakeTarget:
         found = self._find(transaction)
         done: list[Mapping[str, Any]] = []
         for service in services:
+            if not service.start:
+                continue
             action = "restarted" if service.name in self.world.running else "started"
             if action == "started":
                 found.services.append(service.name)
@@ -220,6 +239,7 @@ class FakeTarget:
         self._put({path: content for path, content in found.before.items() if path not in kept})
         self.world.running.difference_update(found.services)
         found.services.clear()
+        self.world.running.update(found.stopped)
         found.state = "rolled-back"
         return _result(found, was, kept)
 
@@ -310,6 +330,22 @@ class FakeTargets:
         """Close the target where it was given."""
         if self._opened:
             await self._target.close()
+
+
+def _removed(script: Script, files: Mapping[str, str]) -> list[str]:
+    """List the files that go: named by an `rm` line, or below what the script declares as removed."""
+    named = [line.removeprefix("rm ") for line in script.text.splitlines() if line.startswith("rm ")]
+    return [path for path in files if path in named or _is_below(path, script.removes)]
+
+
+def _is_below(path: str, folders: Sequence[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+def _action(before: str | None, after: str | None) -> ChangeAction:
+    if after is None:
+        return ChangeAction.DELETED
+    return ChangeAction.CREATED if before is None else ChangeAction.MODIFIED
 
 
 async def _run_lines(text: str, say: OutputSink) -> None:
