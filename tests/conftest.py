@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
-from workflow_agent.testing.lab import LabHost
+from workflow_agent.testing.lab import LabContainer, LabHost
+from workflow_agent.testing.lab.engine import engine_obstacle, install_engine
 from workflow_agent.testing.lab.setup import install_programs, obstacle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-_LAB_FIXTURES = {"lab_plain": "root", "lab_systemd": "systemd"}
+_LAB_FIXTURES = {"lab_plain": "root", "lab_systemd": "systemd", "engine": "root"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,3 +56,21 @@ def lab_systemd(lab: None) -> Iterator[LabHost]:
     """A fresh Debian host that runs systemd."""
     with LabHost("systemd") as host:
         yield host
+
+
+@pytest.fixture(scope="session")
+def engine(lab: None) -> None:
+    """Skip when no container can run here; on CI first install what can be installed."""
+    del lab
+    if os.environ.get("CI") == "true" and os.geteuid() == 0:
+        install_engine()
+    if reason := engine_obstacle():
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def docker_container(engine: None) -> Iterator[Callable[..., LabContainer]]:
+    """Give running containers: ``docker_container("plain")`` or ``("systemd")``; options as of LabContainer."""
+    del engine
+    with ExitStack() as stack:
+        yield lambda kind="plain", **options: stack.enter_context(LabContainer(kind, **options))

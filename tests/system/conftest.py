@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from workflow_agent.testing.lab import LabHost
+from workflow_agent.testing.lab import LabContainer, LabHost
 from workflow_agent.testing.lab.image import DEFAULT_PACKAGES
 
 pytest.register_assert_rewrite("machine")
@@ -32,13 +32,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def machines(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[Machine]]:
-    """Give machines: a kind of host, and a folder of its own for the command."""
+def machines(
+    lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., AbstractContextManager[Machine]]:
+    """Give machines: a kind of host (``docker-`` before it: a container), and a folder of its own for the command."""
     del lab
 
     @contextmanager
     def make(kind: str = "plain", *, packages: tuple[str, ...] = DEFAULT_PACKAGES) -> Iterator[Machine]:
-        with LabHost(kind, packages=packages) as host:
+        if kind.startswith("docker-"):
+            request.getfixturevalue("engine")
+        made = LabContainer if kind.startswith("docker-") else LabHost
+        with made(kind.removeprefix("docker-"), packages=packages) as host:
             yield Machine(host=host, folder=tmp_path_factory.mktemp("machine"))
 
     return make

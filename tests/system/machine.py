@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from workflow_agent.testing.lab import FileRecord, LabHost, diff, grown_logs
+from workflow_agent.testing.lab import FileRecord, LabContainer, LabHost, diff, grown_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 COMMAND = Path(sys.executable).with_name("workflow-agent")
 #: What a rollback leaves longer than it was: nothing takes lines out of a log.
 APPENDED_LOGS = frozenset({"/var/log/apt/history.log", "/var/log/apt/term.log", "/var/log/dpkg.log"})
-#: A milestone without a process or state of its own, which nginx's unit wants: once reached, systemd keeps it.
-_MILESTONE = "network-online.target"
 _LISTENING = "0A"
+_ON_A_TARGET = frozenset({"install", "plan", "verify", "rollback", "uninstall", "upgrade", "repair"})
 _PROBING = "workflow_agent.targets.probe_program"
 _TIMEOUT_S = 120.0
 
@@ -119,10 +118,17 @@ class Machine:
             "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "WORKFLOW_AGENT_PATHS__CONFIG": str(self.folder / "config"),
             "WORKFLOW_AGENT_PATHS__STATE": str(self.state),
-            "WORKFLOW_AGENT_TARGETS__HOST_PID": str(self.host.pid),
+            **({} if isinstance(self.host, LabContainer) else {"WORKFLOW_AGENT_TARGETS__HOST_PID": str(self.host.pid)}),
             **self.variables,
             **(more or {}),
         }
+
+    def on_target(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        """Name the container as the target of a command that has one."""
+        if not isinstance(self.host, LabContainer) or "--target" in arguments:
+            return arguments
+        has_one = bool(arguments) and arguments[0] in _ON_A_TARGET
+        return (*arguments, "--target", self.host.target) if has_one else arguments
 
     def cli(
         self,
@@ -134,7 +140,7 @@ class Machine:
     ) -> Answer:
         """Run the command to its end, in a pipe."""
         done = subprocess.run(
-            [*prefix, str(COMMAND), *arguments],
+            [*prefix, str(COMMAND), *self.on_target(arguments)],
             check=False,
             capture_output=True,
             text=True,
@@ -174,11 +180,7 @@ class Machine:
                 )
             ),
             listeners=self.listeners(),
-            units=tuple(
-                item
-                for item in self.host.units().items()
-                if not item[1].startswith("inactive") and item[0] != _MILESTONE
-            ),
+            units=tuple(item for item in self.host.units().items() if not item[1].startswith("inactive")),
             hostname=(self.host.run(["cat", "/proc/sys/kernel/hostname"]).stdout,),
             mounts=tuple(_mount(line) for line in Path(space, "mountinfo").read_text(encoding="utf-8").splitlines()),
         )
@@ -249,7 +251,7 @@ class Running:
         stdout = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the rest
         try:
             process = subprocess.Popen(
-                [str(COMMAND), *arguments],
+                [str(COMMAND), *machine.on_target(arguments)],
                 stdin=theirs if terminal else subprocess.DEVNULL,
                 stdout=theirs if terminal else stdout,
                 stderr=theirs,

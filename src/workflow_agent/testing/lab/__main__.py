@@ -7,6 +7,7 @@ import sys
 import time
 
 from workflow_agent.model.errors import WorkflowAgentError
+from workflow_agent.testing.lab.engine import container_image, engine_obstacle, install_engine
 from workflow_agent.testing.lab.image import LabKind, base_image
 from workflow_agent.testing.lab.setup import install_programs, obstacle
 
@@ -14,7 +15,8 @@ __all__ = ["main"]
 
 _USAGE = """usage: python -m workflow_agent.testing.lab setup [plain|systemd]...
 
-Install the programs that lab hosts need and build their images (all kinds unless named); needs root.
+Install the programs and the Docker engine that lab hosts need, start the engine where none runs, and build
+their images (all kinds unless named); needs root.
 Without root it says what will be skipped and ends with 0.
 """
 
@@ -47,6 +49,17 @@ def _prepare(kinds: list[str]) -> None:
         sys.stderr.write(f"lab: image for a {kind} host ...\n")
         image = base_image(kind)
         sys.stderr.write(f"lab: {image} ({time.monotonic() - started:.1f} s)\n")
+    _prepare_containers(kinds)
+
+
+def _prepare_containers(kinds: list[str]) -> None:
+    if installed := install_engine():
+        sys.stderr.write(f"lab: installed {', '.join(installed)}\n")
+    if reason := engine_obstacle():
+        sys.stderr.write(f"lab: {reason}: tests on a container are skipped\n")
+        return
+    for kind in kinds:
+        sys.stderr.write(f"lab: container image {container_image(kind)}\n")
 
 
 if __name__ == "__main__":

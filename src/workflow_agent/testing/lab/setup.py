@@ -9,10 +9,14 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import PermissionDeniedError, UnreachableError
 
-__all__ = ["install_programs", "missing_programs", "obstacle"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["install_packages", "install_programs", "missing_programs", "obstacle"]
 
 # program -> Debian package
 _PROGRAMS = {
@@ -50,8 +54,14 @@ def install_programs() -> list[str]:
     if os.geteuid() != 0:
         message = f"installing {', '.join(missing)} needs root"
         raise PermissionDeniedError(message, hint=f"apt-get install {' '.join(missing)}")
+    install_packages(missing)
+    return missing
+
+
+def install_packages(names: Sequence[str]) -> None:
+    """Install Debian packages, without what they only recommend; raises UnreachableError when apt fails."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (("update", "-q"), ("install", "-y", "-q", "--no-install-recommends", *missing)):
+    for command in (("update", "-q"), ("install", "-y", "-q", "--no-install-recommends", *names)):
         done = subprocess.run(
             ["apt-get", *command],
             check=False,
@@ -62,9 +72,8 @@ def install_programs() -> list[str]:
         )
     # update may fail for a foreign source; what counts is that the packages came
     if done.returncode != 0:
-        message = f"apt-get could not install {' '.join(missing)}"
+        message = f"apt-get could not install {' '.join(names)}"
         raise UnreachableError(message, cause=(done.stdout + done.stderr).strip()[-2000:])
-    return missing
 
 
 def obstacle() -> str | None:
