@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from workflow_agent.model.ports import OutputSink
-    from workflow_agent.model.system import ChangeSet, Check, CheckResult, Script, Service, TargetFacts
+    from workflow_agent.model.system import ChangeSet, Check, CheckResult, Effect, Script, Service, TargetFacts
+    from workflow_agent.targets.live_effects import LiveEffects
     from workflow_agent.targets.live_services import LiveServices
     from workflow_agent.targets.mounts import Mount
 
@@ -173,6 +174,8 @@ class HostTarget:
         """Undo what a crash interrupted: stop its services, take the files back, start what ran before."""
         for plan in await self._blocking(self._committer.interrupted):
             control = await self._services()
+            if plan.effects:
+                await self._effects(plan).take_back()  # what stays stays in the plan file, and is said by its run
             await control.stop(plan.services)
             await control.end_leftovers(self._root, plan.operations)
         undone = await self._blocking(self._committer.settle, run_id, _captured(self._mounts()))
@@ -344,6 +347,23 @@ class HostTarget:
             await self._blocking(self._folders.write, replace(plan, services=found))
         return outcomes
 
+    # -- configure ---------------------------------------------------------------------------------------------------
+
+    async def configure(self, transaction: str, effects: Sequence[Effect]) -> list[Mapping[str, Any]]:
+        """Carry out effects on what runs now; each is written down before (see the port)."""
+        plan = await self._blocking(self._folders.read, transaction)
+        return await _complete(self._effects(plan).carry_out(effects))
+
+    def _effects(self, plan: Transaction) -> LiveEffects:
+        """Give the effects of a transaction; what is done to them goes to its plan file, and nothing else of `plan`."""
+        # late: few integrations have effects
+        from workflow_agent.targets.live_effects import LiveEffects  # noqa: PLC0415
+
+        async def keep(entries: tuple[Mapping[str, Any], ...]) -> None:
+            await self._blocking(self._folders.write, replace(plan, effects=entries))
+
+        return LiveEffects(self._pid, plan.effects, keep)
+
     # -- rollback ----------------------------------------------------------------------------------------------------
 
     async def rollback(
@@ -356,15 +376,20 @@ class HostTarget:
             await self.discard(transaction)
             return _rolled_back(plan, [], [], [])
         if plan.state is TransactionState.ROLLED_BACK:
+            if not plan_only and plan.effects:  # what could not be taken back then perhaps can be now
+                _refuse_left_effects(await _complete(self._effects(plan).take_back()))
             return _rolled_back(plan, [], [], [])
         owned = await self._blocking(self._committer.look_before_rollback, plan)
         if plan_only:
+            if plan.effects:
+                await self._effects(plan).look_before_taking_back()
             return _rolled_back(plan, owned, [], [])
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
             # Looked at once more: waiting for the locks may have taken long, and their holder changed things.
             owned = await self._blocking(self._committer.look_before_rollback, plan)
-            kept, services = await _complete(self._roll_back(plan, keep))
+            plan, merged = await self._blocking(self._committer.rebase, plan)
+            kept, services, effects_left = await _complete(self._roll_back(plan, keep))
         finally:
             self._locks.release()
         left = await self._blocking(self._committer.differences, plan)
@@ -376,25 +401,34 @@ class HostTarget:
                 details={"left": left},
                 hint="look at the paths, then put them right by hand",
             )
-        return _rolled_back(plan, owned, kept, services)
+        _refuse_left_effects(effects_left)
+        return _rolled_back(plan, owned, kept, services) | {"merged": merged, "exact": not merged}
 
-    async def _roll_back(self, plan: Transaction, keep: Sequence[str]) -> tuple[list[str], list[Mapping[str, Any]]]:
-        """Stop services, exchange, start services: begun, it is ended."""
+    async def _roll_back(
+        self, plan: Transaction, keep: Sequence[str]
+    ) -> tuple[list[str], list[Mapping[str, Any]], list[Effect]]:
+        """Take effects back, stop services, exchange, start services: begun, it is ended."""
         from workflow_agent.targets.state_data import keep_data  # noqa: PLC0415  # late: only a rollback needs it
 
         control = await self._services()
         # Written down before the first service stops: a crash from here on is settled as a rollback.
         rolling = await self._blocking(self._folders.move, plan, TransactionState.ROLLING_BACK)
+        effects_left: list[Effect] = []
+        if plan.effects:  # while the services run to which they belong
+            effects_left = await self._effects(rolling).take_back()
+            rolling = await self._blocking(self._folders.read, plan.id)
         try:
             stopped = await control.stop(plan.services)
         except ServiceFailedError:
-            await self._blocking(self._folders.move, plan, plan.state)
+            await self._blocking(self._folders.move, rolling, plan.state)
+            if plan.effects:
+                await self._effects(replace(rolling, state=plan.state)).do_again(plan.effects)
             raise
         await control.end_leftovers(self._root, plan.operations)
         await self._blocking(self._committer.undo, rolling)
         kept = await self._blocking(keep_data, self._root, plan, keep)
         restored = await control.restore(plan.services, self._root)
-        return kept, stopped + restored
+        return kept, stopped + restored, effects_left
 
     async def discard(self, transaction: str) -> None:
         """Forget a capture; a committed transaction is never forgotten by this."""
@@ -486,6 +520,16 @@ def _holds(path: str, kept: Sequence[str]) -> bool:
     return any(one == path or one.startswith(path.rstrip("/") + "/") for one in kept)
 
 
+def _refuse_left_effects(left: Sequence[Effect]) -> None:
+    if left:
+        raise RollbackIncompleteError(
+            f"the files are as before, but not everything beyond them: {'; '.join(each.description for each in left)}",
+            where=left[0].id,
+            details={"left": [{"path": each.id, "effect": each.description} for each in left]},
+            hint="start the service that it belongs to and take the run back again, or put it right by hand",
+        )
+
+
 def _rolled_back(
     plan: Transaction, owned: list[str], kept: list[str], services: list[Mapping[str, Any]]
 ) -> dict[str, Any]:
@@ -501,5 +545,6 @@ def _rolled_back(
         "kept": kept,
         "services": [dict(service) for service in services],
         "left": [],
+        "merged": [],
         "exact": True,
     }

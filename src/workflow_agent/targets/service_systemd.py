@@ -30,6 +30,8 @@ _PROPERTIES = (
 _SUFFIXES = (".service", ".socket", ".timer", ".path", ".target", ".mount", ".slice", ".scope", ".device")
 _PROGRAM = re.compile(r"\bpath=(\S+)")
 _QUERY_S = 30.0
+#: Thousands of units, with what each names.
+_ALL_UNITS_BYTES = 16 << 20
 _STATUS_LINES = "20"
 _ENABLED = {
     "enabled": True,
@@ -114,6 +116,18 @@ class Systemd:
         if not result.ok or len(blocks) != len(names):
             raise UnreachableError("systemd does not answer on the target", cause=result.last_lines())
         return dict(zip(names, blocks, strict=True))
+
+    async def show_units(self, units: Sequence[str], properties: str, *, timeout_s: float) -> list[Properties]:
+        """Read properties of units; ``*`` stands for every unit that systemd holds in memory.
+
+        Raises:
+            UnreachableError: The service manager does not answer.
+        """
+        argv = ("systemctl", "--no-pager", "show", "-p", properties, "--all", "--", *units)
+        result = await run_live(self._pid, argv, timeout_s=timeout_s, output_limit=_ALL_UNITS_BYTES)
+        if not result.ok:
+            raise UnreachableError("systemd does not answer on the target", cause=result.last_lines())
+        return [_properties(block) for block in result.stdout.strip().split("\n\n")]
 
     async def call(self, verb: str, *arguments: str, timeout_s: float) -> LiveResult:
         """Run `systemctl` with one verb."""
