@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.model.errors import PermissionDeniedError, WorkflowAgentError
-from workflow_agent.model.system import InitKind
+from workflow_agent.model.system import InitKind, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -209,7 +209,8 @@ async def _capture(app: App) -> _Seen:
         return _Seen("not tried: only root may", _Status.WARN, error.hint)
     if reason is None:
         return _Seen("overlay mounts work: changes can be taken back exactly")
-    return _Seen(str(reason), _Status.FAIL, "without it no script can be run as a transaction here")
+    observed = f"tier {Tier.LOGICAL.value}: {reason}"
+    return _Seen(observed, _Status.FAIL, "without it no script can be run as a transaction here")
 
 
 def _root(app: App) -> Path:

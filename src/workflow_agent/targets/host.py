@@ -19,11 +19,11 @@ from workflow_agent.model.errors import (
     ServiceFailedError,
     UnreachableError,
 )
-from workflow_agent.model.system import escape_path
+from workflow_agent.model.system import Tier, escape_path
 from workflow_agent.targets.committing import Committer
 from workflow_agent.targets.entries import walk_file_system
 from workflow_agent.targets.facts import read_facts
-from workflow_agent.targets.mounts import MountUse, plan_mounts, read_mounts
+from workflow_agent.targets.mounts import MountUse, may_mount, plan_mounts, read_mounts
 from workflow_agent.targets.package_locks import PackageLocks
 from workflow_agent.targets.paths import root_folder
 from workflow_agent.targets.probes import Prober
@@ -140,6 +140,8 @@ class HostTarget:
         self._require_root()
         transaction = f"try-{os.getpid()}"
         mounts = self._mounts()
+        if reason := _static_reason(mounts):
+            return reason
         points = _captured(mounts)
         try:
             for point in points:
@@ -198,7 +200,13 @@ class HostTarget:
         self._require_root()
         mounts = self._mounts()
         if reason := _static_reason(mounts):
-            raise CaptureError("nothing can be captured here", cause=reason, state="nothing was changed")
+            raise CaptureError(
+                f"nothing can be captured here: the tier is {Tier.LOGICAL.value}, in which no script is run",
+                cause=reason,
+                state="nothing was changed",
+                hint="`workflow-agent doctor` says what this system lacks",
+                details={"tier": Tier.LOGICAL.value},
+            )
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
             transaction = await self._blocking(self._folders.new_id, run_id)
@@ -507,13 +515,19 @@ def _static_reason(mounts: list[tuple[Mount, MountUse]]) -> str | None:
     if root is None:
         return "the root file system is not among the mounts"
     if root[1] is not MountUse.OVERLAY:
-        kind = root[0].kind
-        why = "it is mounted read-only" if not root[0].writable else f"capture was never tried on {kind}"
-        return f"the root file system is {kind}: {why}"
+        return f"the root file system is {root[0].kind}: {_why_not(root[0])}"
+    if not may_mount():
+        return "this process may not mount: it lacks the capability CAP_SYS_ADMIN, as in a container without it"
     with open("/proc/filesystems", encoding="utf-8") as stream:
         if "overlay" not in stream.read().split():
             return "the kernel has no overlay file system (try `modprobe overlay`)"
     return None
+
+
+def _why_not(root: Mount) -> str:
+    if not root.writable:
+        return "it is mounted read-only"
+    return "only a folder of it is mounted there" if root.root != b"/" else f"capture was never tried on {root.kind}"
 
 
 def _holds(path: str, kept: Sequence[str]) -> bool:

@@ -117,7 +117,7 @@ def mount(source: str, target: str, kind: str | None, flags: int = 0, data: str 
             flags,
             os.fsencode(data) if data else None,
         ),
-        target,
+        f"mount on {target}",
     )
 
 

@@ -7,12 +7,13 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Mount", "MountUse", "parse_mountinfo", "plan_mounts", "read_mounts", "unescape"]
+__all__ = ["Mount", "MountUse", "may_mount", "parse_mountinfo", "plan_mounts", "read_mounts", "unescape"]
 
 #: File systems on which capture, exchange and rollback were tried. Others are bound read-only.
 CAPTURED_KINDS = frozenset({"ext2", "ext3", "ext4"})
 #: Replaced inside a capture by private ones.
 PRIVATE_POINTS = (b"/proc", b"/sys", b"/dev", b"/run", b"/tmp")
+_CAP_SYS_ADMIN = 1 << 21
 _MIN_FIELDS = 10
 _OPTIONAL = 6
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
@@ -72,6 +73,13 @@ def read_mounts(pid: int) -> list[Mount]:
     """Read the mounts that process `pid` sees (0: ourselves)."""
     with open(f"/proc/{pid or os.getpid()}/mountinfo", "rb") as stream:
         return parse_mountinfo(stream.read())
+
+
+def may_mount() -> bool:
+    """Tell whether this process has the capability to mount. Source: proc(5), capabilities(7)."""
+    with open("/proc/self/status", encoding="utf-8") as stream:
+        fields = dict(line.split(":", 1) for line in stream if ":" in line)
+    return bool(int(fields["CapEff"], 16) & _CAP_SYS_ADMIN)
 
 
 def _below(point: bytes, folder: bytes) -> bool:
