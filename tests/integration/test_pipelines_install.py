@@ -509,7 +509,7 @@ async def test_an_unknown_workflow_is_not_found_with_the_nearest_name(app: App) 
     with pytest.raises(NotFoundError, match="instal") as unknown:
         await app.run("instal", NODE)
 
-    assert unknown.value.hint == "did you mean `install`?"
+    assert unknown.value.hint == "did you mean `install` or `uninstall`?"
     assert unknown.value.run_id is None
 
 

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from workflow_agent.agents.masking import masked
 from workflow_agent.agents.output_log import OutputLog
+from workflow_agent.agents.secret_files import filled_script
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
-from workflow_agent.model.errors import CaptureError, ValidationError, WorkflowAgentError
+from workflow_agent.model.errors import ValidationError, WorkflowAgentError
 from workflow_agent.model.event import RecordKind
-from workflow_agent.model.system import Script, Service  # noqa: TC001  # pydantic reads the annotations
+from workflow_agent.model.system import Effect, Script, Service  # noqa: TC001  # pydantic reads the annotations
+from workflow_agent.security.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,13 +44,18 @@ Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class PrepareRequest(Request):
-    """Run a script in a capture. `hold_locks` keeps the host's package locks until the commit."""
+    """Run a script in a capture. `hold_locks` keeps the host's package locks until the commit.
+
+    The script may ask that the services `stops` end: the commit does it. What it does to the paths `keep` is left out.
+    """
 
     target: str
     script: Script
     timeout_s: float = Field(default=900.0, gt=0, allow_inf_nan=False)
     wait_s: Wait = 0.0
     hold_locks: bool = True
+    stops: list[str] = Field(default_factory=list)
+    keep: list[str] = Field(default_factory=list)
 
 
 class PrepareReply(Reply):
@@ -65,8 +73,13 @@ class TransactionRequest(Request):
 
 
 class CommitRequest(TransactionRequest):
-    """Commit a capture, or a transaction that was rolled back."""
+    """Commit a capture, or a transaction that was rolled back; the services `stops` end before.
 
+    What these wrote meanwhile below the paths `owned` is no conflict where they go altogether.
+    """
+
+    stops: list[Service] = Field(default_factory=list)
+    owned: list[str] = Field(default_factory=list)
     wait_s: Wait = 0.0
 
 
@@ -93,21 +106,14 @@ class ActivateReply(Reply):
     services: list[dict[str, Any]]
 
 
-class DeclaredEffect(Request):
-    """An effect outside files, as the manifest declares it: compensated, declared or irreversible."""
-
-    kind: str
-    description: str
-
-
 class ConfigureRequest(TransactionRequest):
     """Carry out the effects that the manifest declares on running services."""
 
-    effects: list[DeclaredEffect]
+    effects: list[Effect]
 
 
 class ConfigureReply(Reply):
-    """What was done."""
+    """What was done: ``{effect, description, state}``, where `state` is done, or found where it was there already."""
 
     done: list[dict[str, Any]]
 
@@ -138,6 +144,7 @@ class RollbackReply(Reply):
     kept: list[str]
     services: list[dict[str, Any]]
     left: list[dict[str, Any]]
+    merged: list[str]
     exact: bool
 
 
@@ -155,21 +162,29 @@ class ExecutorAgent:
         bus: Carries a script's output to whoever watches.
         artifacts: Gives the folder for a run's files.
         output_limit: How much of a script's output is kept, in bytes.
+        vault: Has the secrets of runs.
     """
 
     name = "executor"
 
     def __init__(
-        self, targets: TargetRegistry, bus: Bus, artifacts: Callable[[str], Path], *, output_limit: int
+        self,
+        targets: TargetRegistry,
+        bus: Bus,
+        artifacts: Callable[[str], Path],
+        *,
+        output_limit: int,
+        vault: Vault | None = None,
     ) -> None:
         self._targets = targets
         self._bus = bus
         self._artifacts = artifacts
         self._output_limit = output_limit
+        self._vault = vault or Vault()
 
     def verbs(self) -> Mapping[str, Verb]:
         """prepare, commit, activate, configure, rollback, discard."""
-        return {
+        verbs = {
             "prepare": Verb(PrepareRequest, PrepareReply, self._prepare),
             "commit": Verb(CommitRequest, CommitReply, self._commit),
             "activate": Verb(ActivateRequest, ActivateReply, self._activate),
@@ -177,19 +192,32 @@ class ExecutorAgent:
             "rollback": Verb(RollbackRequest, RollbackReply, self._rollback),
             "discard": Verb(TransactionRequest, DiscardReply, self._discard),
         }
+        return masked(self._vault, verbs)
 
     async def _prepare(self, request: PrepareRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
         target = self._targets.get(request.target)
         run_id = _run_of(message)
+        script = filled_script(request.script, self._vault, run_id)
+        secrets = {name: self._vault.reveal(run_id, name) for name in script.secrets}
         await target.acquire(run_id, wait_s=request.wait_s)
-        output = OutputLog(self._bus, self._artifacts(run_id), message, limit=self._output_limit)
+        masker = self._vault.masker(run_id)
+        output = OutputLog(self._bus, self._artifacts(run_id), message, limit=self._output_limit, masker=masker)
         try:
             async with output:
                 transaction, change_set = await target.prepare(
-                    run_id, request.script, timeout_s=request.timeout_s, on_output=output.line
+                    run_id,
+                    script,
+                    timeout_s=request.timeout_s,
+                    on_output=output.line,
+                    stops=request.stops,
+                    keep=request.keep,
+                    secrets=secrets,
                 )
         except WorkflowAgentError as error:
-            # What a script said before it failed is the evidence.
+            # What a script said before it failed is the evidence; secrets over several lines are hidden there only.
+            if "tail" in error.details and masker is not None:
+                error.details["tail"] = output.tail
+                error.cause = next((line for line in reversed(output.tail) if line.strip()), None)
             error.details["_records"] = [{"kind": RecordKind.OUTPUT, "data": output.summary()}]
             raise
         if not request.hold_locks:
@@ -205,7 +233,7 @@ class ExecutorAgent:
     async def _commit(self, request: CommitRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
         target = self._targets.get(request.target)
         await target.acquire(_run_of(message), wait_s=request.wait_s)
-        figures = await target.commit(request.transaction)
+        figures = await target.commit(request.transaction, stops=request.stops, owned=request.owned)
         records = [_transaction_record(request.transaction, "committed", request.target)]
         reply = CommitReply(transaction=request.transaction, **figures)
         # Where all of it was there already, nothing is changed: what we only found is not ours to take back.
@@ -217,17 +245,18 @@ class ExecutorAgent:
         target = self._targets.get(request.target)
         await target.acquire(_run_of(message))
         outcomes = await target.activate(request.transaction, request.services)
-        return ActivateReply(services=[dict(outcome) for outcome in outcomes]), {}
+        # A service that did not run and does now is a change, also where every file was there already.
+        started = any(outcome["action"] == "started" for outcome in outcomes)
+        special = {"_changed": True} if started else {}
+        return ActivateReply(services=[dict(outcome) for outcome in outcomes]), special
 
     async def _configure(self, request: ConfigureRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
-        declared = [effect for effect in request.effects if effect.kind == "declared"]
-        if declared:
-            raise CaptureError(
-                f"the manifest declares an effect on a running service, which this version cannot carry out: "
-                f"{declared[0].description}",
-                where=message.step_id,
-            )
-        return ConfigureReply(done=[]), {}
+        if all(effect.do is None for effect in request.effects):
+            return ConfigureReply(done=[]), {}
+        target = self._targets.get(request.target)
+        await target.acquire(_run_of(message))
+        done = await target.configure(request.transaction, request.effects)
+        return ConfigureReply(done=[dict(each) for each in done]), {}
 
     async def _rollback(self, request: RollbackRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
         target = self._targets.get(request.target)

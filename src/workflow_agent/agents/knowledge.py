@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from workflow_agent.agents.lifecycle import (
+    differences,
+    given_parameters,
+    leaving_parts,
+    manifest_action,
+    refuse_not_installed,
+    refuse_required,
+    refuse_upgrade,
+)
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
 from workflow_agent.integrations import Registry, bind_parameters, load_folder, parameter_hash, resolve
 from workflow_agent.model.errors import ConflictError, NotFoundError, ParameterError
@@ -18,27 +27,33 @@ if TYPE_CHECKING:
     from workflow_agent.integrations import Manifest, ResolvedAction
     from workflow_agent.model.message import Message
     from workflow_agent.model.ports import History, TargetRegistry
+    from workflow_agent.model.system import Generation
 
 __all__ = ["KnowledgeAgent", "LocateReply", "LocateRequest", "LookupReply", "LookupRequest"]
 
 
 #: Parts of a lookup that history keeps with the run.
-_KEPT = ("services", "checks", "negative_checks", "state_data")
+_KEPT = ("services", "checks", "negative_checks", "state_data", "effects", "requires", "removes")
 
 
 class LookupRequest(Request):
-    """Ask what installing an integration means on a target. `integration` is a name or a folder's path."""
+    """Ask what an action of an integration means on a target. `integration` is a name or a folder's path.
+
+    With `purge` an uninstall takes configuration and state data with it.
+    """
 
     integration: str
     target: str
-    action: str = "install"
+    action: Literal["install", "plan", "verify", "upgrade", "repair", "uninstall"] = "install"
     parameters: dict[str, Any] = Field(default_factory=dict)
+    purge: bool = False
 
 
 class LookupReply(Reply):
     """Everything that later steps need, interpolated; JSON forms of the model's values.
 
-    `installed` is the live generation, if any.
+    `installed` is the live generation, if any, and `differences` what is another one than in it. An uninstall `stops`
+    services, leaves the state data in `keep` alone, and `removes` the rest of it.
     """
 
     integration: str
@@ -58,7 +73,13 @@ class LookupReply(Reply):
     negative_checks: list[dict[str, Any]]
     state_data: list[dict[str, Any]]
     effects: list[dict[str, Any]]
+    requires: list[str]
+    stops: list[str]
+    keep: list[str]
+    removes: list[str]
     installed: dict[str, Any] | None
+    differences: dict[str, Any] | None
+    soak_s: float
     multiline: list[str]
 
 
@@ -74,7 +95,8 @@ class LocateReply(Reply):
 
     `run` is the run that is taken back, `source` the one whose transaction it is about, `undoes` both where a
     rollback ends more than one run. `checks_after` hold when it is undone: that the integration is gone, or that what
-    was installed before works again, where that had been started (`started_after`).
+    was installed before works again, where that had been started (`started_after`). Where the source is an uninstall
+    (`leaving`), a redo `stops` its services first; what they wrote below `owned` goes with it.
     """
 
     run: str
@@ -86,10 +108,14 @@ class LocateReply(Reply):
     version: str | None
     target: str
     services: list[dict[str, Any]]
+    effects: list[dict[str, Any]]
     checks: list[dict[str, Any]]
     checks_after: list[dict[str, Any]]
     started_after: bool
     keep: list[str]
+    leaving: bool
+    stops: list[dict[str, Any]]
+    owned: list[str]
     generation: dict[str, Any] | None
     tier: str
 
@@ -118,14 +144,12 @@ class KnowledgeAgent:
         target = self._targets.get(request.target)
         generations = await self._history.generations(request.target, manifest.name)
         installed = generations[0] if generations else None
-        given = request.parameters
-        if request.action == "verify" and installed is not None and not given:
-            given = {name: value for name, value in installed.parameters.items() if value is not None}
+        await self._refuse(request, manifest, installed)
+        given = given_parameters(request.action, manifest.parameters, request.parameters, installed)
         parameters = bind_parameters(manifest, given)
-        _refuse_secrets(manifest)
+        _refuse_secrets(manifest, parameters)
         facts = await target.facts()
-        action = "install" if request.action in {"plan", "verify"} else request.action
-        resolved = resolve(manifest, action, parameters, facts)
+        resolved = resolve(manifest, manifest_action(manifest, request.action), parameters, facts)
         reply = LookupReply(
             integration=manifest.name,
             action=request.action,
@@ -136,12 +160,34 @@ class KnowledgeAgent:
             parameter_hash=parameter_hash(parameters),
             facts=plain(facts),
             installed=plain(installed) if installed else None,
+            differences=differences(manifest, parameters, installed) if installed else None,
+            soak_s=manifest.upgrade.soak if request.action == "upgrade" else 0.0,
             multiline=[f"parameters.{name}" for name, spec in manifest.parameters.items() if spec.multiline],
-            **_resolved(resolved),
+            **(_resolved(resolved) | leaving_parts(resolved, request.purge if request.action == "uninstall" else None)),
         )
         # What a rollback of the run needs to know later, when the manifest may be another one.
         kept = {name: getattr(reply, name) for name in _KEPT}
         return reply, _subject(manifest.name, manifest.version, kept)
+
+    async def _refuse(self, request: LookupRequest, manifest: Manifest, installed: Generation | None) -> None:
+        """Refuse an action that what is installed does not allow."""
+        refuse_not_installed(manifest, request.action, request.target, installed)
+        if request.action == "upgrade" and installed is not None:
+            refuse_upgrade(manifest, installed)
+        if request.action == "uninstall":
+            needed_by = [
+                generation.integration
+                for generation in await self._history.generations(request.target)
+                if manifest.name in await self._required_by(generation)
+            ]
+            refuse_required(manifest.name, request.target, needed_by)
+
+    async def _required_by(self, generation: Generation) -> list[str]:
+        """List what an installed integration requires: as it was known when it was installed."""
+        known = (await self._subject_of(generation.run_id)).get("requires")
+        if known is None and generation.integration in self._registry.names():
+            known = self._registry.get(generation.integration).requires
+        return list(known or ())
 
     def _manifest(self, name: str) -> Manifest:
         if "/" in name or name in {".", ".."}:
@@ -165,8 +211,13 @@ class KnowledgeAgent:
         transaction = await self._transaction(source["run_id"])
         lookup = await self._subject_of(source["run_id"])
         generation = await self._history.records(source["run_id"], RecordKind.GENERATION)
+        leaving = source["action"] == "uninstall"
+        if direction == "undo":
+            await self._refuse_uninstalled(source)
         before = await self._before(source)
         after = await self._subject_of(before["run_id"]) if before else {"checks": lookup.get("negative_checks", [])}
+        if await self._history.records(source["run_id"], RecordKind.BROKEN):
+            after = {}  # it did not work then either
         return (
             LocateReply(
                 run=run["run_id"],
@@ -178,10 +229,14 @@ class KnowledgeAgent:
                 version=source["version"],
                 target=request.target,
                 services=lookup.get("services", []),
+                effects=lookup.get("effects", []),
                 checks=lookup.get("checks", []),
                 checks_after=after.get("checks", []),
                 started_after=before is None or bool(before["inputs"].get("start", True)),
                 keep=[item["path"] for item in lookup.get("state_data", []) if item["policy"] == "keep"],
+                leaving=leaving,
+                stops=lookup.get("services", []) if leaving else [],
+                owned=lookup.get("removes", []) if leaving else [],
                 generation=dict(generation[-1].data) if generation else None,
                 tier=source["tier"] or "exact",
             ),
@@ -213,17 +268,41 @@ class KnowledgeAgent:
             )
         return run
 
+    async def _refuse_uninstalled(self, source: Mapping[str, Any]) -> None:
+        """Refuse to take an installation back that an uninstall stands upon."""
+        if source["integration"] is None:
+            return
+        for generation in await self._history.generations(source["target"], source["integration"], live_only=False):
+            ended_by = generation.ended_by if generation.run_id == source["run_id"] else None
+            if ended_by is None or (await self._history.run(ended_by))["action"] != "uninstall":
+                continue
+            raise ConflictError(
+                f"what run {source['run_id']} installed was uninstalled by run {ended_by}",
+                run_id=source["run_id"],
+                state="nothing was changed",
+                hint=f"first `workflow-agent rollback {ended_by}`",
+                details={"run_id": ended_by},
+            )
+
     async def _before(self, source: Mapping[str, Any]) -> dict[str, Any] | None:
         """Find the run whose installation of the same integration is in force again without `source`."""
         if source["integration"] is None:
             return None
         generations = await self._history.generations(source["target"], source["integration"], live_only=False)
         for generation in generations:  # newest first
-            if generation.run_id < source["run_id"]:  # ids sort by time
+            # Ids sort by time; what ended otherwise meanwhile does not come back.
+            if generation.run_id < source["run_id"] and not await self._ended_between(generation, source["run_id"]):
                 run = await self._history.run(generation.run_id)
                 if not run["undone_by"]:
                     return run
         return None
+
+    async def _ended_between(self, generation: Generation, run_id: str) -> bool:
+        """Tell whether something else than the run `run_id` uninstalled what was there before it."""
+        ended_by = generation.ended_by
+        if ended_by is None or ended_by >= run_id:
+            return False
+        return bool((await self._history.run(ended_by))["action"] == "uninstall")
 
     async def _transaction(self, run_id: str) -> str:
         records = await self._history.records(run_id, RecordKind.TRANSACTION)
@@ -263,12 +342,15 @@ def _resolved(resolved: ResolvedAction) -> dict[str, Any]:
         "checks": [plain(check) for check in resolved.checks],
         "negative_checks": [plain(check) for check in resolved.negative_checks],
         "state_data": [plain(item) for item in resolved.state_data],
-        "effects": [dict(effect) for effect in resolved.effects],
+        "effects": [plain(effect) for effect in resolved.effects],
+        "requires": list(resolved.requires),
     }
 
 
-def _refuse_secrets(manifest: Manifest) -> None:
-    secrets = sorted(name for name, spec in manifest.parameters.items() if spec.secret)
+def _refuse_secrets(manifest: Manifest, parameters: Mapping[str, Any]) -> None:
+    secrets = sorted(
+        name for name, spec in manifest.parameters.items() if spec.secret and parameters.get(name) is not None
+    )
     if secrets:
         raise ParameterError(
             f"`{manifest.name}` takes secrets ({', '.join(secrets)}), which this version cannot deliver yet",

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
 from workflow_agent.integrations import ResolvedFile  # noqa: TC001  # pydantic reads the annotations
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.system import FileWrite
 from workflow_agent.scripts import render_file, render_script, template_folders, write_config
+from workflow_agent.security.marks import marked_names, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +23,10 @@ __all__ = ["BuildReply", "BuildRequest", "ScriptBuilderAgent"]
 
 
 class BuildRequest(Request):
-    """What `knowledge.lookup` gave, as far as a script needs it."""
+    """What `knowledge.lookup` gave, as far as a script needs it; the paths `removes` go after it.
+
+    Templates see `missing`: committed paths that are gone or replaced, which the script is to bring back.
+    """
 
     integration: str
     action: str
@@ -30,6 +36,8 @@ class BuildRequest(Request):
     context: dict[str, Any]
     parameters: dict[str, Any]
     files: list[ResolvedFile]
+    removes: list[str] = Field(default_factory=list)
+    missing: list[str] = Field(default_factory=list)
     multiline: list[str]
 
 
@@ -56,13 +64,14 @@ class ScriptBuilderAgent:
         files = [self._file(item, request, search) for item in request.files]
         script = render_script(
             request.template,
-            request.context,
+            request.context | ({"missing": request.missing} if request.missing else {}),
             search=search,
             integration=request.integration,
             action=request.action,
             version=request.version,
             parameters=request.parameters,
             files=files,
+            removes=request.removes,
             multiline=request.multiline,
         )
         data = plain(script)
@@ -70,10 +79,16 @@ class ScriptBuilderAgent:
 
     @staticmethod
     def _file(item: ResolvedFile, request: BuildRequest, search: Sequence[Path]) -> FileWrite:
+        source = item.values if item.content is None else item.content
         if item.template is not None:
             content = render_file(item.template, request.context, search=search, language=item.format)
-        elif item.content is not None:
-            content = write_config("text", item.content)
         else:
-            content = write_config(item.format, item.values)
-        return FileWrite(path=item.path, format=item.format, content=content, mode=item.mode, owner=item.owner)
+            content = write_config(item.format, named(source))
+        return FileWrite(
+            path=item.path,
+            format=item.format,
+            content=content,
+            mode=item.mode,
+            owner=item.owner,
+            values=source if marked_names(source) else None,
+        )

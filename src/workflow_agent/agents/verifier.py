@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
+from workflow_agent.agents.masking import masked
+from workflow_agent.agents.secret_checks import check_with_secrets, hint_of, sort_checks
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
 from workflow_agent.model.errors import CheckFailedError, ConflictError, NotFoundError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.system import Check, CheckResult, CheckStatus, Generation
+from workflow_agent.security.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,10 +22,21 @@ if TYPE_CHECKING:
     from workflow_agent.model.message import Message
     from workflow_agent.model.ports import Clock, Target, TargetRegistry
 
-__all__ = ["CurrentReply", "CurrentRequest", "NewGeneration", "VerifierAgent", "VerifyReply", "VerifyRequest"]
+__all__ = [
+    "AbsentReply",
+    "AbsentRequest",
+    "CurrentReply",
+    "CurrentRequest",
+    "NewGeneration",
+    "VerifierAgent",
+    "VerifyReply",
+    "VerifyRequest",
+]
 
 #: Kinds of checks that hold whether or not a service runs.
 _STATIC_KINDS = frozenset({"file", "package", "command"})
+#: To see that something is there takes one look; not to see it is confirmed by another.
+_GLANCE_S = 0.5
 
 
 class NewGeneration(Request):
@@ -34,8 +52,10 @@ class NewGeneration(Request):
 class VerifyRequest(Request):
     """Checks to hold on a target, and a transaction whose paths must all be there.
 
-    Once everything holds, `generation` is recorded as live, and the run `redoes`, which was rolled back, as in force
-    again. Without `started` only what does not need a running service is looked at.
+    Once everything holds, `generation` is recorded as live, the generation of the run `ends` as uninstalled, and the
+    run `redoes`, which was rolled back, as in force again. Without `started` only what does not need a running service
+    is looked at. After `soak_s` seconds everything must still hold. With `without_secrets` the checks that need secrets
+    which the run has not are left out; else they are no pass.
     """
 
     target: str
@@ -44,17 +64,22 @@ class VerifyRequest(Request):
     transaction: str | None = None
     generation: NewGeneration | None = None
     redoes: str | None = None
+    ends: str | None = None
+    soak_s: float = Field(default=0.0, ge=0, le=3600)
+    without_secrets: bool = False
 
 
 class VerifyReply(Reply):
-    """Results, all passed."""
+    """Results, all passed. `left_out`: checks that need secrets which the run has not, ``{id, secrets}``."""
 
     checks: list[dict[str, Any]]
+    left_out: list[dict[str, Any]] = Field(default_factory=list)
 
 
 class CurrentRequest(Request):
-    """Ask whether an installed generation is what is wanted, and works."""
+    """Ask whether an installed generation is what is wanted, and works; only an `upgrade` takes another manifest."""
 
+    action: str = "install"
     target: str
     installed: Generation
     version: str
@@ -64,11 +89,27 @@ class CurrentRequest(Request):
 
 
 class CurrentReply(Reply):
-    """`unchanged` or the reason why not: parameters, missing-paths, checks."""
+    """`unchanged` or the reason why not: manifest, parameters, missing-paths, checks."""
 
     unchanged: bool
     reason: str | None
     missing: list[str]
+    checks: list[dict[str, Any]]
+
+
+class AbsentRequest(Request):
+    """Ask whether there is anything to uninstall; `checks` hold when there is not."""
+
+    target: str
+    installed: Generation | None
+    checks: list[Check]
+
+
+class AbsentReply(Reply):
+    """`unchanged` where nothing is there; `adopted` where something is that we did not install."""
+
+    unchanged: bool
+    adopted: bool
     checks: list[dict[str, Any]]
 
 
@@ -77,31 +118,47 @@ class VerifierAgent:
 
     name = "verifier"
 
-    def __init__(self, targets: TargetRegistry, clock: Clock) -> None:
+    def __init__(self, targets: TargetRegistry, clock: Clock, vault: Vault | None = None) -> None:
         self._targets = targets
         self._clock = clock
+        self._vault = vault or Vault()
 
     def verbs(self) -> Mapping[str, Verb]:
-        """verify, current."""
-        return {
+        """verify, current, absent."""
+        verbs = {
             "verify": Verb(VerifyRequest, VerifyReply, self._verify),
             "current": Verb(CurrentRequest, CurrentReply, self._current),
+            "absent": Verb(AbsentRequest, AbsentReply, self._absent),
         }
+        return masked(self._vault, verbs)
 
     async def _verify(self, request: VerifyRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
         target = self._targets.get(request.target)
         checks = request.checks
         if not request.started:
-            checks = [check for check in checks if check.kind in _STATIC_KINDS]
-        results = await target.check(checks)
+            checks = [check for check in checks if check.kind in _STATIC_KINDS and not check.spec.get("live")]
+        left_out: list[dict[str, Any]] = []
+        if request.without_secrets:
+            lacking = sort_checks(checks, self._vault, message.run_id).lacking
+            left_out = [{"id": check, "secrets": sorted(names)} for check, names in lacking.items()]
+            checks = [check for check in checks if check.id not in lacking]
+        results = await check_with_secrets(target, checks, self._vault, message.run_id)
+        if request.soak_s and request.started and not _red(results):
+            await asyncio.sleep(request.soak_s)
+            results = await check_with_secrets(target, checks, self._vault, message.run_id)
         data = [plain(result) for result in results]
-        failed = [result for result in results if result.status is not CheckStatus.PASSED]
+        failed = _red(results)
         missing = await target.missing_paths(request.transaction) if request.transaction else []
         records = [{"kind": RecordKind.CHECK, "data": item} for item in data]
         if failed or missing:
-            raise _failure(request.target, failed, missing, records)
+            error = _failure(request.target, failed, missing, records)
+            error.hint = hint_of(checks, self._vault, message.run_id)
+            raise error
         if request.redoes is not None:
             records.append({"kind": RecordKind.REDONE, "data": {"run": request.redoes}})
+        if request.ends is not None:
+            ended = {"generation": request.ends, "reason": "uninstalled"}
+            records.append({"kind": RecordKind.GENERATION_ENDED, "data": ended})
         if request.generation is not None:
             generation = request.generation.model_dump(mode="json") | {
                 "target": request.target,
@@ -111,18 +168,20 @@ class VerifierAgent:
                 "created_at": self._clock.now(),
             }
             records.append({"kind": RecordKind.GENERATION, "data": generation})
-        return VerifyReply(checks=data), {"_records": records}
+        return VerifyReply(checks=data, left_out=left_out), {"_records": records}
 
-    async def _current(self, request: CurrentRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _current(self, request: CurrentRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
         installed = request.installed
         if installed.manifest_hash != request.manifest_hash:
+            if request.action == "upgrade":
+                return CurrentReply(unchanged=False, reason="manifest", missing=[], checks=[]), {}
             before = installed.manifest_version
             raise ConflictError(
                 f"version {before} of `{installed.integration}` is installed, this is version {request.version}"
                 if before != request.version
                 else f"the manifest of `{installed.integration}` is another one than when it was installed",
                 state="nothing was changed",
-                hint=f"take the installed one back first: `workflow-agent rollback {installed.run_id}`",
+                hint=f"`workflow-agent upgrade {installed.integration}`",
             )
         if installed.parameter_hash != request.parameter_hash:
             return CurrentReply(unchanged=False, reason="parameters", missing=[], checks=[]), {}
@@ -130,14 +189,26 @@ class VerifierAgent:
         missing = await self._missing(target, installed)
         results: Sequence[CheckResult] = []
         if not missing:
-            results = await target.check(request.checks)
+            results = await check_with_secrets(target, request.checks, self._vault, message.run_id)
         data = [plain(result) for result in results]
-        red = any(result.status is not CheckStatus.PASSED for result in results)
-        reason = "missing-paths" if missing else "checks" if red else None
+        reason = "missing-paths" if missing else "checks" if _red(results) else None
         reply = CurrentReply(unchanged=reason is None, reason=reason, missing=missing, checks=data)
         if reason is not None:
-            return reply, {}
+            broken = reply.model_dump(mode="json", exclude={"unchanged"})
+            return reply, {"_records": [{"kind": RecordKind.BROKEN, "data": broken}]}
         records = [{"kind": RecordKind.CHECK, "data": item} for item in data]
+        return reply, {"_records": records, "_status": "unchanged", "_changed": False}
+
+    async def _absent(self, request: AbsentRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+        if request.installed is not None:
+            return AbsentReply(unchanged=False, adopted=False, checks=[]), {}
+        once = [dataclasses.replace(check, timeout_s=min(check.timeout_s, _GLANCE_S)) for check in request.checks]
+        results = await self._targets.get(request.target).check(once)
+        data = [plain(result) for result in results]
+        if _red(results):
+            return AbsentReply(unchanged=False, adopted=True, checks=data), {}
+        records = [{"kind": RecordKind.CHECK, "data": item} for item in data]
+        reply = AbsentReply(unchanged=True, adopted=False, checks=data)
         return reply, {"_records": records, "_status": "unchanged", "_changed": False}
 
     @staticmethod
@@ -148,6 +219,10 @@ class VerifierAgent:
             return await target.missing_paths(installed.transaction)
         except NotFoundError:
             return []  # its before-images were pruned: the checks decide
+
+
+def _red(results: Sequence[CheckResult]) -> list[CheckResult]:
+    return [result for result in results if result.status is not CheckStatus.PASSED]
 
 
 def _failure(

@@ -225,7 +225,8 @@ class App:
     def _meta(workflow: str, inputs: Mapping[str, Any], target: str) -> dict[str, Any]:
         """Say who, where and what for, as history lists it."""
         return {
-            "action": workflow,
+            # A pipeline that serves several verbs is told which one it is.
+            "action": inputs.get("action") or workflow,
             "integration": inputs.get("integration"),
             "target": target,
             "user": os.environ.get("SUDO_USER") or _user(),

@@ -55,6 +55,7 @@ class TerminalApprover:
         for line in write(summary, style):
             sys.stderr.write(f"{line}\n")
         question = str(summary.get("question") or "Go on?")
+        question = question[:1].upper() + question[1:]
         sys.stderr.write(f"\n{style.paint(question, 'bold')} [y/N] ")
         sys.stderr.flush()
         try:

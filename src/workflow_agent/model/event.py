@@ -31,6 +31,7 @@ class EventType(StrEnum):
 class RecordKind(StrEnum):
     """Kinds of records that an agent's reply may carry into history (see ``docs/history.md``)."""
 
+    DEFINITION = "definition"  # {"hash", "definition"}: of the workflow, with RunCreated; kept once per hash
     SUBJECT = "subject"  # {"integration", "version", and what its rollback needs}: what the run is about
     SCRIPT = "script"  # text with secrets masked, its provenance and hash
     FINDING = "finding"  # of the validator
@@ -40,6 +41,8 @@ class RecordKind(StrEnum):
     TRANSACTION = "transaction"  # {"transaction": id, "state": ..., "target": ...}
     GENERATION = "generation"  # what is installed from now on
     GENERATION_ENDED = "generation-ended"  # {"generation": run id, "reason": ...}
+    ADOPTED = "adopted"  # {"integration", "version", "required_by", "checks"}: works, but is not of our making
+    BROKEN = "broken"  # {"reason", "missing", "checks"}: what a run found that it is there to put right
     UNDONE = "undone"  # {"run": run id}: that run is rolled back by this one
     REDONE = "redone"  # {"run": run id}: that rolled-back run is in force again
 

@@ -102,7 +102,8 @@ class FileWrite:
     """A configuration file written by a typed writer after the script ran, inside the transaction.
 
     `content` is text that has been parsed back already. `mode` is an octal text such as ``0644``.
-    `owner` is ``user:group`` as the target knows them.
+    `owner` is ``user:group`` as the target knows them. A file that holds secrets has `values`, with marks where they
+    stand: its text is written from them last, when it leaves for the target; `content` names the secrets only.
     """
 
     path: str
@@ -110,13 +111,15 @@ class FileWrite:
     content: str
     mode: str = "0644"
     owner: str = "root:root"
+    values: Any = None  # Any: a JSON value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """Rendered shell text, run by `interpreter` with no arguments, and the files written after it.
 
-    `removes` are paths that go after it, with everything below them; one that is not there is passed over.
+    `removes` are paths that go after it, with everything below them; one that is not there is passed over. `secrets`
+    names those that the text reads from files.
     """
 
     text: str
@@ -125,6 +128,7 @@ class Script:
     interpreter: str = "/bin/bash"
     files: tuple[FileWrite, ...] = ()
     removes: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
 
 
 class Severity(StrEnum):
@@ -287,7 +291,10 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """What is installed now or was before. `run_id` identifies it; `live` says whether it is in force."""
+    """What is installed now or was before. `run_id` identifies it; `live` says whether it is in force.
+
+    `ended_by` is the run by which it is not: one that rolled it back, removed it, or came after it.
+    """
 
     target: str
     integration: str
@@ -299,3 +306,4 @@ class Generation:
     transaction: str | None
     live: bool
     created_at: float
+    ended_by: str | None = None

@@ -209,7 +209,7 @@ async def test_another_manifest_is_a_conflict(bench: Bench, version: str, part: 
     with pytest.raises(ConflictError, match=part) as conflict:
         await bench.ask("verifier.current", **current(manifest_hash="n", version=version))
 
-    assert "rollback r-0" in str(conflict.value.hint)
+    assert conflict.value.hint == f"`workflow-agent upgrade {GENERATION['integration']}`"
     assert conflict.value.state == "nothing was changed"
 
 

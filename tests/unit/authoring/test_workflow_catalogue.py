@@ -93,8 +93,9 @@ PICTURES = {
         "recover",
         "",
     ),
-    "plan": ("lookup current build validate prepare", "", "discard"),
+    "plan": ("lookup current absent build validate prepare", "", "discard"),
     "rollback": ("locate preview approve rollback redo activate gone works", "recover", ""),
+    "uninstall": ("lookup absent build validate prepare approve commit activate verify", "recover", ""),
     "verify": ("lookup verify", "", ""),
 }
 
@@ -117,7 +118,7 @@ def test_a_shipped_pipeline_can_be_shown_and_read_back(name: str) -> None:
 
 
 def test_every_change_of_a_target_is_transactional_and_comes_after_consent() -> None:
-    for name in ("install", "rollback"):
+    for name in ("install", "rollback", "uninstall"):
         workflow = FolderCatalogue(SHIPPED).get(name)
         order = plan_of(workflow).main
         changing = [step for step in workflow.steps if step.effect is EffectPolicy.TRANSACTIONAL]

@@ -87,6 +87,10 @@ VALUES (:run_id, :seq, :type, :step, :attempt, :at, :data, :blobs);
 INSERT INTO records (run_id, seq, kind, data, blobs)
 VALUES (:run_id, :seq, :kind, :data, :blobs);
 
+-- name: insert_definition
+-- The definition that a run is created with; runs of one definition share it.
+INSERT OR IGNORE INTO definitions (hash, data) VALUES (:hash, :data);
+
 -- name: insert_run
 -- A run from its RunCreated event.
 INSERT INTO runs (run_id, workflow, workflow_hash, action, integration, version, target, status, inputs,
@@ -171,14 +175,13 @@ ON CONFLICT (target, "transaction") DO UPDATE SET
   updated_at = excluded.updated_at;
 
 -- name: put_generation
--- What a run installed; a run that says it twice corrects itself.
+-- What a run installed of an integration; a run that says it twice corrects itself.
 INSERT INTO generations (run_id, target, integration, parameter_hash, parameters, manifest_version, manifest_hash,
                          "transaction", created_at)
 VALUES (:run_id, :target, :integration, :parameter_hash, :parameters, :manifest_version, :manifest_hash,
         :transaction, :created_at)
-ON CONFLICT (run_id) DO UPDATE SET
+ON CONFLICT (run_id, integration) DO UPDATE SET
   target = excluded.target,
-  integration = excluded.integration,
   parameter_hash = excluded.parameter_hash,
   parameters = excluded.parameters,
   manifest_version = excluded.manifest_version,
@@ -186,8 +189,10 @@ ON CONFLICT (run_id) DO UPDATE SET
   "transaction" = excluded."transaction";
 
 -- name: remove_generation
--- A generation was ended on purpose, for example by an uninstall.
-UPDATE generations SET removed_by = :run_id, removed_reason = :reason WHERE run_id = :generation;
+-- A generation was ended on purpose, for example by an uninstall: that of the integration that the run is about.
+UPDATE generations SET removed_by = :run_id, removed_reason = :reason
+WHERE run_id = :generation
+  AND integration = COALESCE((SELECT integration FROM runs WHERE run_id = :run_id), integration);
 
 -- name: undo_run
 -- A run was rolled back by another one.
@@ -227,6 +232,10 @@ UPDATE generations AS g SET ended_by = COALESCE(
    ORDER BY later.generation_id LIMIT 1))
 WHERE (target, integration) IN
   (SELECT target, integration FROM generations WHERE run_id = :run OR removed_by = :run);
+
+-- name: select_definition
+-- A definition by its hash.
+SELECT data FROM definitions WHERE hash = :hash;
 
 -- name: select_events
 -- A page of a run's events in order.
@@ -274,15 +283,15 @@ SELECT run_id FROM runs WHERE run_id >= :low AND run_id < :high ORDER BY run_id 
 -- name: select_generations
 -- Generations of a target, newest first.
 SELECT target, integration, run_id, parameter_hash, parameters, manifest_version, manifest_hash, "transaction",
-       live, created_at
+       live, created_at, ended_by
 FROM generations
 WHERE target = :target AND (:integration IS NULL OR integration = :integration) AND (NOT :live_only OR live)
 ORDER BY generation_id DESC LIMIT :limit;
 
 -- name: select_latest_transaction
--- The newest committed transaction on a target whose run was not undone.
+-- The newest committed transaction on a target whose run was not undone; none of a run that changed nothing.
 SELECT t."transaction", t.run_id, t.target, t.state, COALESCE(t.tier, r.tier) AS tier, r.action, r.integration,
        r.version, r.status, r.created_at
 FROM transactions AS t JOIN runs AS r ON r.run_id = t.run_id
-WHERE t.target = :target AND t.state = 'committed' AND r.undone_by IS NULL
+WHERE t.target = :target AND t.state = 'committed' AND COALESCE(r.changed, 1) AND r.undone_by IS NULL
 ORDER BY r.created_at DESC, r.run_id DESC, t.rowid DESC LIMIT 1;
