@@ -213,3 +213,60 @@ def test_ini_values_are_what_a_plain_reader_sees(values: dict[str, dict[str, str
 def test_any_value_is_written_or_refused_and_never_breaks(kind: str, value: Any) -> None:
     with contextlib.suppress(ValidationError):
         assert isinstance(write_config(kind, value), str)
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True), st.lists(TEXTS, min_size=1, max_size=3)))
+def test_redis_reads_the_words_that_were_meant(values: dict[str, list[str]]) -> None:
+    kept = {name: words for name, words in values.items() if written("redis", {name: words})}
+
+    lines = write_config("redis", kept).split("\n")[:-1]
+
+    assert {words[0]: words[1:] for words in map(redis_words, lines)} == kept
+
+
+def redis_words(line: str) -> list[str]:
+    """Split a line the way sdssplitargs of redis does, for words that are bare or in double quotes."""
+    words, index = [], 0
+    while index < len(line):
+        word, quoted = "", line[index] == '"'
+        index += quoted
+        while index < len(line) and line[index] != ('"' if quoted else " "):
+            index += quoted and line[index] == "\\"
+            word += line[index]
+            index += 1
+        index += quoted
+        assert index >= len(line) or line[index] == " "
+        index += 1
+        words.append(word)
+    return words
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True), TEXTS, max_size=4))
+def test_postgresql_reads_the_texts_that_were_meant(values: dict[str, str]) -> None:
+    kept = {name: text for name, text in values.items() if written("postgresql", {name: text})}
+
+    lines = write_config("postgresql", kept).split("\n")[:-1]
+
+    assert dict(map(postgresql_setting, lines)) == kept
+
+
+def postgresql_setting(line: str) -> tuple[str, str]:
+    """Read a setting the way guc-file.l does: both `''` and a backslash with any character stand for the second."""
+    name, _, quoted = line.partition(" = ")
+    assert quoted[0] == quoted[-1] == "'"
+    text, index = "", 1
+    while index < len(quoted) - 1:
+        index += quoted[index] in "'\\"
+        assert index < len(quoted) - 1
+        text += quoted[index]
+        index += 1
+    return name, text
+
+
+def written(kind: str, values: dict[str, Any]) -> bool:
+    """Say whether a writer takes the values."""
+    try:
+        write_config(kind, values)
+    except ValidationError:
+        return False
+    return True

@@ -37,6 +37,8 @@ __all__ = [
     "PackageCheck",
     "PortCheck",
     "ProcessCheck",
+    "TcpCheck",
+    "TcpStep",
     "UnitCheck",
     "check_adapter",
 ]
@@ -130,6 +132,22 @@ class MetricCheck(CheckDeclaration):
     present: StrictBool = True
 
 
+class TcpStep(Part):
+    """One step of a conversation: the text that is sent, and a text that has to come back then."""
+
+    send: Annotated[Text, StringConstraints(min_length=1)] | None = None
+    expect: Annotated[Text, StringConstraints(min_length=1)] | None = None
+
+
+class TcpCheck(CheckDeclaration):
+    """A server answers over TCP as the steps say; after the last one the connection is closed."""
+
+    kind: Literal["tcp"]
+    port: DynamicPort
+    address: Text | None = Field(default=None, description="127.0.0.1 without it.")
+    exchange: Annotated[tuple[TcpStep, ...], Field(min_length=1)]
+
+
 class CommandCheck(CheckDeclaration):
     """A command, run inside the target without a shell, ends with the exit code and output given."""
 
@@ -137,10 +155,11 @@ class CommandCheck(CheckDeclaration):
     argv: Annotated[tuple[Text, ...], Field(min_length=1)]
     exit_code: DynamicExitCode = 0
     stdout_contains: Text | None = None
+    live: StrictBool | None = Field(default=None, description="It asks a running service.")
 
 
 CheckSpec: TypeAlias = Annotated[
-    FileCheck | PackageCheck | UnitCheck | ProcessCheck | PortCheck | HttpCheck | MetricCheck | CommandCheck,
+    FileCheck | PackageCheck | UnitCheck | ProcessCheck | PortCheck | HttpCheck | MetricCheck | TcpCheck | CommandCheck,
     Field(discriminator="kind"),
 ]
 
@@ -152,6 +171,7 @@ CHECK_KINDS: dict[str, type[CheckDeclaration]] = {
     "port": PortCheck,
     "http": HttpCheck,
     "metric": MetricCheck,
+    "tcp": TcpCheck,
     "command": CommandCheck,
 }
 #: Keys that are not part of a check's `spec`.

@@ -91,7 +91,7 @@ def _used(manifest: Manifest, *keys: str) -> set[str]:
 
 
 def _parameters(manifest: Manifest, folder: Path) -> Iterator[Problem]:
-    effective = _used(manifest, "actions", "files", "services") | _template_names(folder)
+    effective = _used(manifest, "actions", "files", "services", "effects") | _template_names(folder)
     used = effective | _used(manifest)
     checked = _used(manifest, "checks")
     for name, declared in manifest.parameters.items():
@@ -185,6 +185,7 @@ RULES: Final = {
     "file-source": Severity.ERROR,
     "parameter": Severity.ERROR,
     "check": Severity.ERROR,
+    "effect": Severity.ERROR,
     "expression": Severity.ERROR,
     "unknown-reference": Severity.ERROR,
     "secret-default": Severity.ERROR,

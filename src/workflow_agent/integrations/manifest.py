@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from workflow_agent.integrations.checks import CheckSpec  # noqa: TC001 - pydantic reads it
-from workflow_agent.integrations.fields import AbsolutePath, Identifier, Part, Seconds, Slug, Text, Version
+from workflow_agent.integrations.fields import AbsolutePath, DynamicBool, Identifier, Part, Seconds, Slug, Text, Version
 from workflow_agent.model.system import InitKind
 
 __all__ = [
@@ -35,7 +35,9 @@ __all__ = [
     "Directory",
     "Documentation",
     "Effect",
+    "EffectCommand",
     "EffectKind",
+    "EffectProbe",
     "FileDeclaration",
     "FileFormat",
     "Item",
@@ -91,6 +93,8 @@ class FileFormat(StrEnum):
     ENV = "env"
     SYSTEMD = "systemd"
     CRON = "cron"
+    REDIS = "redis"
+    POSTGRESQL = "postgresql"
     NGINX = "nginx"
     TEXT = "text"
 
@@ -224,14 +228,41 @@ class ServiceDeclaration(Part):
     directories: tuple[Directory, ...] = ()
     reload: Text | None = Field(default=None, description="A signal such as `HUP`, or none: restart.")
     start: StrictBool = True
-    sysvinit: StrictBool = Field(default=True, description="Its script in `/etc/init.d` can be used.")
+    sysvinit: DynamicBool = Field(default=True, description="Its script in `/etc/init.d` can be used.")
+    when: Text | None = None
+
+
+class EffectCommand(Part):
+    """A command on the running target, without a shell; it has worked when it ends with 0."""
+
+    argv: Annotated[tuple[Text, ...], Field(min_length=1)]
+    stdin: Text | None = Field(default=None, description="What it reads; nothing without it.")
+    timeout: Seconds = 30.0
+
+
+class EffectProbe(EffectCommand):
+    """Tells whether an effect is there: it ends with 0, and prints the text or does not.
+
+    Any other ending tells nothing; it is asked again until its `timeout` is over.
+    """
+
+    stdout_contains: Annotated[Text, StringConstraints(min_length=1)]
 
 
 class Effect(Part):
-    """Something that the script does outside files; declared, so that it can be said before it is done."""
+    """Something beyond files, such as a row in a database, said before it is done.
 
+    With `do` it is carried out on the running services, unless `probe` finds it there already; `undo` takes it back.
+    Without `do` the script does it, and it is only said.
+    """
+
+    id: Slug | None = None
     kind: EffectKind
     description: Annotated[Text, StringConstraints(min_length=1)]
+    when: Text | None = None
+    do: EffectCommand | None = None
+    undo: EffectCommand | None = None
+    probe: EffectProbe | None = None
 
 
 class StateData(Part):

@@ -19,7 +19,7 @@ from workflow_agent.integrations.schema_problems import problems_of
 from workflow_agent.model.errors import ExpressionError, ManifestError, NotFoundError, UnsupportedPlatformError
 from workflow_agent.model.expression import interpolate, parse, text_of
 from workflow_agent.model.nearest import did_you_mean
-from workflow_agent.model.system import Check, Service
+from workflow_agent.model.system import Check, Effect, EffectCommand, Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         Platform,
         ServiceDeclaration,
     )
+    from workflow_agent.integrations.manifest import Effect as EffectDeclaration
+    from workflow_agent.integrations.manifest import EffectCommand as CommandDeclaration
     from workflow_agent.model.system import TargetFacts
 
 __all__ = [
@@ -88,7 +90,7 @@ class ResolvedAction:
     checks: tuple[Check, ...] = ()
     negative_checks: tuple[Check, ...] = ()
     state_data: tuple[ResolvedState, ...] = ()
-    effects: tuple[Mapping[str, str], ...] = ()
+    effects: tuple[Effect, ...] = ()
     requires: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     documentation: tuple[Mapping[str, str], ...] = field(default=())
@@ -176,7 +178,37 @@ def _service(declared: ServiceDeclaration, names: Mapping[str, Any], *, start: b
         listens=tuple(_text(interpolate(port, names)) for port in declared.listens),
         reload=declared.reload,
         start=start and declared.start,
-        sysvinit=declared.sysvinit,
+        sysvinit=_truth(declared.sysvinit, names, declared.name),
+    )
+
+
+def _truth(declared: bool | str, names: Mapping[str, Any], where: str) -> bool:
+    value = interpolate(declared, names)
+    if not isinstance(value, bool):
+        raise ManifestError(f"`{declared}` became no truth value", where=where)
+    return value
+
+
+def _effect(declared: EffectDeclaration, names: Mapping[str, Any]) -> Effect:
+    return Effect(
+        id=declared.id or "",
+        kind=declared.kind.value,
+        description=_text(interpolate(declared.description, names)),
+        do=_command(declared.do, names),
+        undo=_command(declared.undo, names),
+        probe=_command(declared.probe, names),
+    )
+
+
+def _command(declared: CommandDeclaration | None, names: Mapping[str, Any]) -> EffectCommand | None:
+    if declared is None:
+        return None
+    data = interpolate(declared.model_dump(mode="json", exclude_none=True), names)
+    return EffectCommand(
+        argv=tuple(map(_text, data["argv"])),
+        stdin=None if "stdin" not in data else _text(data["stdin"]),
+        timeout_s=declared.timeout,
+        stdout_contains=None if "stdout_contains" not in data else _text(data["stdout_contains"]),
     )
 
 
@@ -282,7 +314,8 @@ def _resolve(
 ) -> ResolvedAction:
     leaving = name is ActionName.UNINSTALL
     names: dict[str, Any] = {"parameters": dict(parameters), "facts": dataclasses.asdict(facts)}
-    services = tuple(_service(entry, names, start=not leaving) for entry in manifest.services)
+    declared_services = [entry for entry in manifest.services if _holds(entry.when, names)]
+    services = tuple(_service(entry, names, start=not leaving) for entry in declared_services)
     declared = manifest.actions[name]
     context = {**interpolate(declared.with_, names), **names}
     names["services"] = {
@@ -304,7 +337,7 @@ def _resolve(
         checks=negative if leaving else _checks(manifest.checks, names, where),
         negative_checks=() if leaving else negative,
         state_data=_state_data(manifest, names),
-        effects=tuple({"kind": e.kind.value, "description": e.description} for e in manifest.effects),
+        effects=tuple(_effect(e, names) for e in manifest.effects if _holds(e.when, names)),
         requires=manifest.requires,
         conflicts=manifest.conflicts,
         documentation=tuple({"url": entry.url, "title": entry.title} for entry in manifest.documentation),

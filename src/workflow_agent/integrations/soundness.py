@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.integrations.fields import EXPRESSION_MARK
-from workflow_agent.integrations.manifest import ActionName, FileFormat, ParameterType
+from workflow_agent.integrations.manifest import ActionName, EffectKind, FileFormat, ParameterType
 from workflow_agent.integrations.problems import KeyPath, Problem
 from workflow_agent.integrations.values import parse_value
 from workflow_agent.model.errors import ExpressionError
@@ -47,11 +47,12 @@ _ROOTS_BY_KEY: Final[Mapping[str, frozenset[str]]] = {
     "negative_checks": frozenset({"parameters", "facts", "services"}),
     "actions": frozenset({"parameters", "facts"}),
     "services": frozenset({"parameters", "facts"}),
+    "effects": frozenset({"parameters", "facts"}),
     "state_data": frozenset({"parameters", "facts"}),
 }
 #: What a file is written from; typed formats from `values`.
 _SOURCES: Final[Mapping[str, str]] = {FileFormat.TEXT: "content", FileFormat.NGINX: "template"}
-_CONDITIONED: Final = frozenset({"files", "checks", "negative_checks"})
+_CONDITIONED: Final = frozenset({"files", "services", "checks", "negative_checks", "effects"})
 
 
 def expression_texts(manifest: Manifest) -> Iterator[tuple[KeyPath, str, bool]]:
@@ -151,7 +152,11 @@ def _unique(manifest: Manifest) -> Iterator[Problem]:
     lists = {"checks": manifest.checks, "negative_checks": manifest.negative_checks}
     ids = [((key, index, "id"), check.id) for key, checks in lists.items() for index, check in enumerate(checks)]
     yield from _duplicates(ids, "check")
-    names = [(("services", index, "name"), service.name) for index, service in enumerate(manifest.services)]
+    names = [
+        (("services", index, "name"), service.name)
+        for index, service in enumerate(manifest.services)
+        if service.when is None
+    ]
     yield from _duplicates(names, "service")
     paths = [(("files", i, "path"), file.path) for i, file in enumerate(manifest.files) if file.when is None]
     yield from _duplicates(paths, "file")
@@ -242,6 +247,8 @@ def _checks(manifest: Manifest) -> Iterator[Problem]:
             if check.kind == "process" and check.current is not None and check.exe is None:
                 message = "needs `exe`, the file that should be running"
                 yield Problem(path=(key, index, "current"), code="check", message=message)
+            if check.kind == "tcp" and not any(step.expect for step in check.exchange):
+                yield Problem(path=(key, index, "exchange"), code="check", message="expects nothing")
             absent, details = _ABSENCE.get(check.kind, ("", ()))
             told = [name for name in details if getattr(check, name) is not None]
             if absent and getattr(check, absent) is False and told:
@@ -249,7 +256,19 @@ def _checks(manifest: Manifest) -> Iterator[Problem]:
                 yield Problem(path=(key, index), code="check", message=message)
 
 
+def _effects(manifest: Manifest) -> Iterator[Problem]:
+    for index, effect in enumerate(manifest.effects):
+        given = [key for key in ("id", "do", "undo", "probe") if getattr(effect, key) is not None]
+        wanted = [] if effect.kind is EffectKind.IRREVERSIBLE else ["id", "do", "undo", "probe"]
+        needed = effect.kind is EffectKind.DECLARED or set(given) - {"id"}
+        if needed and given != wanted:
+            said = "cannot be carried out, only said" if not wanted else "needs `id`, `do`, `undo` and `probe`"
+            yield Problem(path=("effects", index), code="effect", message=f"is {effect.kind} and {said}")
+    ids = [(("effects", i, "id"), effect.id) for i, effect in enumerate(manifest.effects) if effect.id is not None]
+    yield from _duplicates(ids, "effect")
+
+
 def soundness(manifest: Manifest) -> list[Problem]:
     """Find what the models alone cannot: duplicates, unknown references, defaults that do not fit, and so on."""
-    passes = (_unique, _actions, _files, _parameters, _checks, _expressions)
+    passes = (_unique, _actions, _files, _parameters, _checks, _effects, _expressions)
     return [problem for check in passes for problem in check(manifest)]

@@ -61,6 +61,7 @@ __all__ = [
     "ConsentError",
     "DeadlineExceededError",
     "DeclinedError",
+    "EffectFailedError",
     "ExpressionError",
     "InternalError",
     "InterruptedRunError",
@@ -292,6 +293,12 @@ class ServiceFailedError(StepFailedError):
     """A service did not reach the wanted state."""
 
     code = "step-failed.service"
+
+
+class EffectFailedError(StepFailedError):
+    """An effect beyond files could not be carried out, taken back, or looked for."""
+
+    code = "step-failed.effect"
 
 
 class TransactionError(StepFailedError):

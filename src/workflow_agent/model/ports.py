@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ChangeSet,
         Check,
         CheckResult,
+        Effect,
         Generation,
         Script,
         Service,
@@ -232,6 +233,13 @@ class Target(Protocol):
 
     async def activate(self, transaction: str, services: Sequence[Service]) -> list[Mapping[str, Any]]:
         """Start or restart services; gives what was done, with the state before. Raises ServiceFailedError."""
+        ...
+
+    async def configure(self, transaction: str, effects: Sequence[Effect]) -> list[Mapping[str, Any]]:
+        """Carry out effects beyond files that are not there yet; a rollback takes back what this did.
+
+        Gives ``{effect, description, state: done | found}`` of each. Raises EffectFailedError.
+        """
         ...
 
     async def rollback(

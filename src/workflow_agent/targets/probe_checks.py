@@ -24,6 +24,7 @@ from workflow_agent.targets.probe_system import (
     runs_program,
     same_file,
 )
+from workflow_agent.targets.probe_tcp import look_at_tcp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -219,5 +220,6 @@ _LOOKS: dict[str, Look] = {
     "port": look_at_port,
     "http": look_at_http,
     "metric": look_at_metric,
+    "tcp": look_at_tcp,
     "command": _command,
 }

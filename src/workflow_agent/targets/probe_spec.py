@@ -94,6 +94,16 @@ def _arguments(value: Any) -> str | None:
     return None if good and value[0] else "a list of texts"
 
 
+def _conversation(value: Any) -> str | None:
+    """Steps of a conversation: what is sent may be missing, but something has to be expected."""
+    good = isinstance(value, list) and any(isinstance(step, dict) and "expect" in step for step in value)
+    good = good and all(
+        isinstance(step, dict) and step and step.keys() <= {"send", "expect"} and not any(map(_text, step.values()))
+        for step in value
+    )
+    return None if good else "a list of steps, each with `send` or `expect`, at least one with `expect`"
+
+
 _PORT = _whole(1, _MAX_PORT)
 
 #: Kind → key → what a value must be; the keys before ``*`` are required.
@@ -132,7 +142,8 @@ _KEYS: dict[str, dict[str, Callable[[Any], str | None]]] = {
         "equals": _number,
         "present": _flag,
     },
-    "command": {"argv*": _arguments, "exit_code": _whole(0, 255), "stdout_contains": _text},
+    "tcp": {"port*": _PORT, "address": _address, "exchange*": _conversation},
+    "command": {"argv*": _arguments, "exit_code": _whole(0, 255), "stdout_contains": _text, "live": _flag},
 }
 CHECK_KINDS = tuple(_KEYS)
 _NEGATIONS = ("exists", "installed", "active", "enabled", "running", "open", "present")
@@ -247,6 +258,11 @@ def _metric(spec: Mapping[str, Any]) -> tuple[str, list[str]]:
     return f"metric {spec.get('name')}" + (f"{{{labels}}}" if labels else ""), details
 
 
+def _tcp(spec: Mapping[str, Any]) -> tuple[str, list[str]]:
+    wanted = [json.dumps(step["expect"]) for step in spec.get("exchange", ()) if "expect" in step]
+    return f"tcp/{spec.get('port')}", ["answers " + ", then ".join(wanted), *_given(spec, address="on {}")]
+
+
 def _command(spec: Mapping[str, Any]) -> tuple[str, list[str]]:
     argv = " ".join(map(str, spec.get("argv", ())))
     return f"`{argv}`", [f"exits with {spec.get('exit_code', 0)}", *_given(spec, stdout_contains="prints `{}`")]
@@ -260,5 +276,6 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any]], tuple[str, list[str]]]] = {
     "port": _port,
     "http": _http,
     "metric": _metric,
+    "tcp": _tcp,
     "command": _command,
 }

@@ -14,13 +14,16 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import NotFoundError, TransactionError
 from workflow_agent.model.failpoint import failpoint
 from workflow_agent.targets.linux import open_beneath, syncfs
 from workflow_agent.targets.live_tree import transaction_folder
 from workflow_agent.targets.operations import Operation, decode_operation, encode_operation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Transaction", "TransactionFolders", "TransactionState"]
 
@@ -49,6 +52,7 @@ class Transaction:
     points: tuple[bytes, ...]
     operations: tuple[Operation, ...] = ()
     services: dict[str, Any] = field(default_factory=dict)
+    effects: tuple[Mapping[str, Any], ...] = ()
 
 
 class TransactionFolders:
@@ -148,6 +152,7 @@ class TransactionFolders:
             "points": [point.decode("utf-8", "surrogateescape") for point in transaction.points],
             "operations": [encode_operation(operation) for operation in transaction.operations],
             "services": transaction.services,
+            "effects": list(transaction.effects),
         }
         content = json.dumps(data).encode()
         with _opened(self._root_fd, transaction_folder(b"/", transaction.id)) as folder_fd:
@@ -201,6 +206,7 @@ class TransactionFolders:
             points=tuple(point.encode("utf-8", "surrogateescape") for point in data["points"]),
             operations=tuple(decode_operation(operation) for operation in data["operations"]),
             services=data["services"],
+            effects=tuple(data.get("effects", ())),  # plans of earlier versions have none
         )
 
     def ids(self) -> list[str]:

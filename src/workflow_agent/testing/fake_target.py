@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from workflow_agent.model.ports import OutputSink
-    from workflow_agent.model.system import Check, Script, Service
+    from workflow_agent.model.system import Check, Effect, Script, Service
 
 __all__ = ["FakeTarget", "FakeTargets", "FakeTransaction", "FakeWorld"]
 
@@ -53,6 +53,7 @@ class FakeTransaction:
     before: dict[str, str | None] = field(default_factory=dict)
     after: dict[str, str | None] = field(default_factory=dict)
     services: list[str] = field(default_factory=list)
+    effects: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
 
 
@@ -67,6 +68,7 @@ class FakeWorld:
     files: dict[str, str] = field(default_factory=dict)
     transactions: dict[str, FakeTransaction] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
+    effects: set[str] = field(default_factory=set)
     red: set[str] = field(default_factory=set)
     holder: str | None = None
     hooks: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
@@ -219,6 +221,20 @@ class FakeTarget:
             done.append({"service": service.name, "by": "supervised", "action": action, "reason": None})
         return done
 
+    async def configure(self, transaction: str, effects: Sequence[Effect]) -> list[Mapping[str, Any]]:
+        """Say that effects are there; those that were there before stay at a rollback."""
+        await self._enter("configure")
+        found = self._find(transaction)
+        done: list[Mapping[str, Any]] = []
+        for effect in effects:
+            if effect.do is not None:
+                state = "found" if effect.id in self.world.effects - set(found.effects) else "done"
+                if state == "done" and effect.id not in found.effects:
+                    found.effects.append(effect.id)
+                self.world.effects.add(effect.id)
+                done.append({"effect": effect.id, "description": effect.description, "state": state})
+        return done
+
     async def rollback(
         self, transaction: str, *, keep: Sequence[str] = (), plan_only: bool = False
     ) -> Mapping[str, Any]:
@@ -237,6 +253,8 @@ class FakeTarget:
         await self._enter("rollback.half")
         kept = [path for path in found.after if any(path.startswith(f"{folder}/") for folder in keep)]
         self._put({path: content for path, content in found.before.items() if path not in kept})
+        self.world.effects.difference_update(found.effects)
+        found.effects.clear()
         self.world.running.difference_update(found.services)
         found.services.clear()
         self.world.running.update(found.stopped)

@@ -9,7 +9,6 @@ import pytest
 
 from workflow_agent.agents.output_log import OutputLog
 from workflow_agent.model.errors import (
-    CaptureError,
     InterruptedRunError,
     NotFoundError,
     ScriptFailedError,
@@ -133,14 +132,22 @@ async def test_services_are_left_alone_when_asked(bench: Bench) -> None:
     assert bench.world.running == set()
 
 
-async def test_declared_effects_are_refused_by_their_description(bench: Bench) -> None:
-    effects = [{"kind": "irreversible", "description": "mail"}, {"kind": "declared", "description": "a row in a table"}]
+async def test_effects_are_carried_out_and_taken_back_with_the_transaction(bench: Bench) -> None:
+    transaction = (await prepare(bench))["transaction"]
+    await bench.ask("executor.commit", target="host", transaction=transaction)
+    command = {"argv": ["true"]}
+    role = {"id": "role", "kind": "declared", "description": "A role.", "do": command, "undo": command}
+    role["probe"] = {**command, "stdout_contains": "1"}
+    mail = {"kind": "irreversible", "description": "mail"}
 
-    with pytest.raises(CaptureError, match="a row in a table"):
-        await bench.ask("executor.configure", target="host", transaction="t", effects=effects)
-    reply = await bench.ask("executor.configure", target="host", transaction="t", effects=effects[:1])
+    said = await bench.ask("executor.configure", target="host", transaction=transaction, effects=[mail])
+    assert (said, bench.world.effects) == ({"done": []}, set()), "what the script did is only said"
+    reply = await bench.ask("executor.configure", target="host", transaction=transaction, effects=[mail, role])
 
-    assert reply == {"done": []}
+    assert reply == {"done": [{"effect": "role", "description": "A role.", "state": "done"}]}
+    assert bench.world.effects == {"role"}
+    await bench.ask("executor.rollback", target="host", transaction=transaction)
+    assert bench.world.effects == set()
 
 
 async def test_another_run_is_refused_while_the_target_is_held(bench: Bench) -> None:

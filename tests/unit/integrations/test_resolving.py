@@ -17,7 +17,7 @@ from workflow_agent.integrations import (
     resolve,
 )
 from workflow_agent.model.errors import ManifestError, NotFoundError, ParameterError, UnsupportedPlatformError
-from workflow_agent.model.system import InitKind, TargetFacts, Tier
+from workflow_agent.model.system import Effect, InitKind, TargetFacts, Tier
 from workflow_agent.targets.probe_spec import validate_spec
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def test_conditions_leave_out_files_checks_and_arguments() -> None:
     assert action.checks == ()
     assert action.services[0].argv == ("/d", "")
     assert action.services[0].directories == ({"path": "/run/lab-1", "mode": "0755", "owner": "d:d"},)
-    assert action.effects == ({"kind": "irreversible", "description": "Sends mail."},)
+    assert action.effects == (Effect(kind="irreversible", description="Sends mail."),)
     assert action.documentation == ({"url": "https://example.org/", "title": "Manual"},)
     assert action.timeout_s == 30
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from workflow_agent.model.errors import InternalError, ValidationError
-from workflow_agent.scripts.writers import CONFIG_FORMATS, assignments, crontab, registry, units, write_config
+from workflow_agent.scripts.writers import (
+    CONFIG_FORMATS,
+    assignments,
+    crontab,
+    directives,
+    registry,
+    units,
+    write_config,
+)
 from workflow_agent.scripts.writers.values import same
 
 if TYPE_CHECKING:
@@ -37,6 +45,26 @@ if TYPE_CHECKING:
             "top = 1\nempty =\n\n[s]\na = b c\non = true\n",
         ),
         ("ini", {}, ""),
+        (
+            "redis",
+            {"bind": ["127.0.0.1", "::1"], "appendonly": True, "daemonize": False, "port": 1, "requirepass": None},
+            "bind 127.0.0.1 ::1\nappendonly yes\ndaemonize no\nport 1\n",
+        ),
+        (
+            "redis",
+            {"requirepass": 'a "b\\ #é', "save": [], "dir": "/x y", "user": "'"},
+            'requirepass "a \\"b\\\\ #é"\nsave ""\ndir "/x y"\nuser "\'"\n',
+        ),
+        (
+            "postgresql",
+            {"port": 1, "fsync": True, "ssl": False, "listen_addresses": ["::", "a.example"], "a.b": 1.5, "x": None},
+            "port = '1'\nfsync = 'on'\nssl = 'off'\nlisten_addresses = '::, a.example'\na.b = '1.5'\n",
+        ),
+        (
+            "postgresql",
+            {"log_line_prefix": "it's 100 % \\", "listen_addresses": []},
+            "log_line_prefix = 'it''s 100 % \\\\'\nlisten_addresses = ''\n",
+        ),
         (
             "env",
             {"A": 'x "$HOME" `id` \\', "N": 5, "ARGS": ["--a=b", "--c=^/($|/)"]},
@@ -108,6 +136,20 @@ def nested(depth: int) -> Any:
         ("toml", [1]),
         ("toml", {"a": None}),
         ("toml", {"a": [{"b": [None]}]}),
+        ("redis", []),
+        ("redis", {"Bind": 1}),
+        ("redis", {"a b": 1}),
+        ("redis", {"a": {}}),
+        ("redis", {"a": [["x"]]}),
+        ("redis", {"a": "x\ny"}),
+        ("redis", {"a": [None]}),
+        ("postgresql", "port"),
+        ("postgresql", {"a-b": 1}),
+        ("postgresql", {"a": {}}),
+        ("postgresql", {"a": "x\ny"}),
+        ("postgresql", {"a": ["x,y"]}),
+        ("postgresql", {"a": ["x'y"]}),
+        ("postgresql", {"a": [""]}),
         ("ini", {"a": 1}),
         ("ini", []),
         ("ini", {"s": {"a": [1]}}),
@@ -237,6 +279,10 @@ def test_a_failed_self_check_stops_the_writer(monkeypatch: pytest.MonkeyPatch) -
         (units.read, "Key=outside\n"),
         (units.read, "[Unit]\nnonsense\n"),
         (crontab.read, "@daily root\n"),
+        (directives.read_redis, 'a "b" c"\n'),
+        (directives.read_redis, "a 'b'\n"),
+        (directives.read_postgresql, "a = 1\n"),
+        (directives.read_postgresql, "a = 'it's'\n"),
     ],
 )
 def test_readers_of_the_self_check_are_strict(read: Any, text: str) -> None:

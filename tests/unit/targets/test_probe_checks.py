@@ -8,6 +8,7 @@ import os
 import pwd
 import shutil
 import socket
+import struct
 import subprocess
 import time
 from contextlib import contextmanager
@@ -20,9 +21,10 @@ from workflow_agent.model.errors import UnreachableError, ValidationError
 from workflow_agent.targets.probe_checks import find_package, parse_properties, run_check, unit_outcome
 from workflow_agent.targets.probe_outcome import Outcome, Site
 from workflow_agent.targets.probe_program import answer, preload, snapshot
+from workflow_agent.targets.probe_tcp import ANSWER_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.unit.targets.probe_servers import IPV6, answering, free_port, http, listening, serving
 else:  # pytest puts this folder on the path, the type checker knows modules from the root
@@ -563,3 +565,74 @@ def test_a_snapshot_names_processes_and_listeners(sleeper: Path) -> None:
     assert process["started"] > 0
     assert {"protocol": "tcp", "address": "127.0.0.1", "port": port, "pid": os.getpid()} in seen["listeners"]
     assert not {pid, os.getpid()} & {item["pid"] for item in without["processes"]}
+
+
+# tcp
+
+
+def _talking(*answers: bytes) -> Callable[[socket.socket], None]:
+    """Answer the first line, which `serving` has read, and then each further one."""
+
+    def talk(connection: socket.socket) -> None:
+        for number, answer_text in enumerate(answers):
+            if number:
+                connection.recv(1024)
+            connection.sendall(answer_text)
+
+    return talk
+
+
+def test_a_conversation_holds_when_each_answer_comes() -> None:
+    steps = [{"send": "SET a 1\r\n\r\n", "expect": "+OK\r\n"}, {"send": "GET a\r\n", "expect": "1\r\n"}]
+    with serving(_talking(b"+OK\r\n", b"$1\r\n1\r\n")) as port:
+        assert _look("tcp", port=port, exchange=steps) == Outcome(True, "answers as expected")
+
+
+def test_an_answer_does_not_stand_for_a_later_one() -> None:
+    steps = [{"send": "a\r\n\r\n", "expect": "OK"}, {"send": "b\r\n", "expect": "OK"}]
+    with serving(_talking(b"OK", b"no\n")) as port:
+        outcome = _look("tcp", port=port, exchange=steps, limit_s=0.5)
+
+    assert not outcome.holds
+    assert outcome.observed in {
+        "step 2: it ended the connection, after `no`",
+        "step 2: no such answer in time, after `no`",
+    }
+
+
+def test_answers_that_come_together_are_taken_one_by_one() -> None:
+    steps = [{"send": "a\r\n\r\n", "expect": "one"}, {"expect": "two"}]
+    with serving(_talking(b"one, two")) as port:
+        assert _look("tcp", port=port, exchange=steps).holds
+
+
+def test_a_server_that_says_nothing_is_told_after_the_time() -> None:
+    with listening() as waiting:
+        port = waiting.getsockname()[1]
+        outcome = _look("tcp", port=port, exchange=[{"expect": "220"}], limit_s=0.2)
+
+    assert outcome == Outcome(False, "step 1: no such answer in time, after ``")
+
+
+def test_a_server_that_says_too_much_is_given_up() -> None:
+    with serving(_talking(b"x" * (ANSWER_LIMIT + 5000))) as port:
+        outcome = _look("tcp", port=port, exchange=[{"send": "a\r\n\r\n", "expect": "y"}])
+
+    assert not outcome.holds
+    assert outcome.observed.startswith("step 1: it answers too much, after `xxx")
+
+
+def test_a_server_that_hangs_up_is_told() -> None:
+    def hang_up(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not an end
+
+    with serving(hang_up) as port:
+        outcome = _look("tcp", port=port, exchange=[{"send": "a\r\n\r\n", "expect": "y"}])
+
+    assert outcome == Outcome(False, "step 1: Connection reset by peer, after ``")
+
+
+def test_a_closed_port_has_no_conversation() -> None:
+    outcome = _look("tcp", port=(port := free_port()), exchange=[{"expect": "220"}])
+
+    assert outcome == Outcome(False, f"cannot connect to port {port}: 127.0.0.1: Connection refused")

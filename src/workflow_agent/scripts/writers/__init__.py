@@ -1,6 +1,7 @@
 """Typed writers: configuration files from values, each parsed back after writing.
 
-structured (JSON, YAML, TOML) · assignments (INI, env) · units (systemd) · crontab · registry (the table of all)
+structured (JSON, YAML, TOML) · assignments (INI, env) · directives (Redis, PostgreSQL) · units (systemd) · crontab
+registry (the table of all)
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import InternalError, ValidationError
-from workflow_agent.scripts.writers import assignments, crontab, structured, units
+from workflow_agent.scripts.writers import assignments, crontab, directives, structured, units
 from workflow_agent.scripts.writers.values import MAX_BYTES, normalise, same
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ _FORMATS: Mapping[str, tuple[Write, Read, Expect]] = {
     "env": (assignments.write_env, assignments.read_env, assignments.expect_env),
     "ini": (assignments.write_ini, assignments.read_ini, assignments.expect_ini),
     "json": (structured.write_json, structured.read_json, _unchanged),
+    "postgresql": (directives.write_postgresql, directives.read_postgresql, directives.expect_postgresql),
+    "redis": (directives.write_redis, directives.read_redis, directives.expect_redis),
     "systemd": (units.write, units.read, units.expect),
     "text": (_write_text, _unchanged, _unchanged),
     "toml": (structured.write_toml, structured.read_toml, _unchanged),
@@ -53,8 +55,8 @@ def write_config(format: str, values: Any) -> str:  # noqa: A002 - the manifest'
     """Write a configuration file's text and read it back; what was read must be what was meant.
 
     Shapes of `values`: json and yaml any JSON value; toml a mapping; ini ``{section: {key: scalar}}`` (the
-    section ``""`` comes first, without a header); env ``{NAME: scalar or list of words}``; systemd see
-    :mod:`units`; cron see :mod:`crontab`; text one text, taken as it is.
+    section ``""`` comes first, without a header); env ``{NAME: scalar or list of words}``; redis and postgresql see
+    :mod:`directives`; systemd see :mod:`units`; cron see :mod:`crontab`; text one text, taken as it is.
 
     Raises:
         ValidationError: the format is unknown, or a value cannot be written in it so that all its usual readers
