@@ -118,6 +118,7 @@ class Machine:
             "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "WORKFLOW_AGENT_PATHS__CONFIG": str(self.folder / "config"),
             "WORKFLOW_AGENT_PATHS__STATE": str(self.state),
+            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
             **({} if isinstance(self.host, LabContainer) else {"WORKFLOW_AGENT_TARGETS__HOST_PID": str(self.host.pid)}),
             **self.variables,
             **(more or {}),
