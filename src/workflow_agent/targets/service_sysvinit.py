@@ -29,6 +29,7 @@ __all__ = ["InitScripts", "exe_path", "is_process_of", "pid_file_candidates"]
 
 _PID_FILE = re.compile(r"^\s*(?:#\s*pidfile:\s*|PIDFILE=)[\"']?(/[^\s\"';]+)", re.MULTILINE)
 _SCRIPT_NAME = re.compile(r"^\s*NAME=[\"']?([\w.-]+)", re.MULTILINE)
+_INTERPRETER = re.compile(r"(perl|python|ruby|node|nodejs|php|java|lua|tclsh|guile|[a-z]*sh)[0-9.]*")
 _CLOCK_ERROR_S = 2.0
 
 
@@ -43,12 +44,13 @@ def is_process_of(service: Service, program: Executable, process: RunningProcess
     """Tell whether a process belongs to a service by the program that it runs.
 
     Where the program is an interpreter, ``argv`` names what it interprets, and that has to be among the process's
-    arguments: others run the same interpreter.
+    arguments: others run the same interpreter. Other programs may replace their arguments by a title, as redis does.
     """
     if not program.runs_as(process):
         return False
     words = service.argv
     interpreted = len(words) > 1 and words[0] == program.path and words[1].startswith("/")
+    interpreted = interpreted and _INTERPRETER.fullmatch(program.path.rpartition("/")[2]) is not None
     return not interpreted or words[1] in process.argv[1:]
 
 

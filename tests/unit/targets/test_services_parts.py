@@ -288,3 +288,10 @@ def test_others_that_run_the_same_interpreter_are_no_processes_of_a_service() ->
     assert is_process_of(service, program, mine)
     assert not is_process_of(service, program, other)
     assert is_process_of(Service(name="a", exe="/usr/bin/perl", argv=("/usr/bin/perl", "-v")), program, other)
+
+
+def test_a_daemon_that_shows_a_title_in_place_of_its_arguments_is_known_by_its_program() -> None:
+    service = Service(name="redis", exe="/usr/bin/redis-server", argv=("/usr/bin/redis-server", "/etc/redis.conf"))
+    program = Executable(path="/usr/bin/redis-server", root=(0, 0), inode=(1, 2))
+
+    assert is_process_of(service, program, process(exe=(1, 2), argv=("/usr/bin/redis-server 127.0.0.1:6379",)))
