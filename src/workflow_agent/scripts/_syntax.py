@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
     from tree_sitter import Language, Tree
 
 __all__ = ["parse_shell"]
+
+_READ_WRITE = re.compile(rb"(?<=[\s0-9])<>(?=[\s/&\"'$\w])")
 
 
 @cache
@@ -23,4 +26,11 @@ def parse_shell(text: str) -> Tree:
     """Parse bash text; broken parts are ERROR nodes in the tree. Never raises for any text."""
     from tree_sitter import Parser  # noqa: PLC0415 - late: 30 ms
 
-    return Parser(_language()).parse(text.encode("utf-8", "replace"))
+    parser = Parser(_language())
+    raw = text.encode("utf-8", "replace")
+    tree = parser.parse(raw)
+    if tree.root_node.has_error and b"<>" in raw:
+        # The grammar does not know `<>` (open for reading and writing); for the rules it is a redirection like `>>`.
+        plainer = parser.parse(_READ_WRITE.sub(b">>", raw))
+        return tree if plainer.root_node.has_error else plainer
+    return tree

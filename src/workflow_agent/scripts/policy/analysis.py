@@ -5,20 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.system import Finding
+from workflow_agent.scripts.policy.access import match_access, match_written
 from workflow_agent.scripts.policy.bombs import match_bombs
 from workflow_agent.scripts.policy.calls import MAX_DEPTH, read_text, run_texts
 from workflow_agent.scripts.policy.deletes import match_deletes
+from workflow_agent.scripts.policy.fetching import match_fetched
+from workflow_agent.scripts.policy.foreign import foreign_commands, foreign_programs, match_foreign
 from workflow_agent.scripts.policy.hits import Hit
-from workflow_agent.scripts.policy.host import match_host, match_redirect, undeclared, written_paths
+from workflow_agent.scripts.policy.host import match_history, match_host, match_redirect, undeclared
 from workflow_agent.scripts.policy.resolving import DECODED, NET, without_markers
 from workflow_agent.scripts.policy.secrets import match_secrets, match_tracing, uses_secrets
 from workflow_agent.scripts.policy.table import RULES
 from workflow_agent.scripts.policy.unwrapping import is_interpreter
+from workflow_agent.scripts.policy.writing import written_paths, written_texts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from tree_sitter import Node
+    from tree_sitter import Node, Point
 
     from workflow_agent.scripts.policy.calls import Call, ShellText
 
@@ -51,7 +55,7 @@ def analyse(
     lines = text.split("\n")
     found: dict[tuple[str, int, int], Finding] = {}
     for hit in analysis.hits(shell):
-        row, column = hit.node.start_point
+        row, column = _start(hit.node)
         rule = RULES[hit.rule]
         found.setdefault(
             (hit.rule, row, column),
@@ -66,6 +70,12 @@ def analyse(
             ),
         )
     return sorted(found.values(), key=lambda finding: (finding.line, finding.column, finding.rule))
+
+
+def _start(node: Node) -> Point:
+    """Give a node's place; that of a command is its name, since assignments of earlier lines may belong to it."""
+    name = node.child_by_field_name("name") if node.type == "command" else None
+    return (name or node).start_point
 
 
 def _characters(lines: list[str], row: int, column: int) -> int:
@@ -85,18 +95,26 @@ class _Analysis:
         for hit in self._own(shell):
             yield Hit(hit.rule, shell.place(hit.node), hit.detail)
         for call in shell.calls:
-            for text in run_texts(shell, call):
-                yield from self._within(text, call, shell)
+            for text, arguments in run_texts(shell, call):
+                yield from self._within(text, call, shell, arguments)
+            for program in foreign_programs(call, shell):
+                yield from (Hit(hit.rule, shell.place(hit.node), hit.detail) for hit in match_foreign(program, call))
+                for text in foreign_commands(program):
+                    yield from self._within(text, call, shell, ())
 
     def _own(self, shell: ShellText) -> Iterator[Hit]:
         yield from _unparsable(shell)
         yield from match_bombs(shell)
+        yield from match_fetched(shell)
+        yield from match_history(shell)
+        yield from match_written(list(written_texts(shell)), shell)
         for redirect in shell.redirects:
             yield from match_redirect(redirect)
             yield from self._undeclared(list(redirect.targets), redirect.node)
         for call in shell.calls:
             yield from match_deletes(call, shell)
-            yield from match_host(call)
+            yield from match_host(call, shell)
+            yield from match_access(call, shell)
             yield from match_secrets(call, shell, self._secrets)
             yield from match_tracing(call, shell, self._secrets)
             yield from _fetched_script(call)
@@ -116,7 +134,7 @@ class _Analysis:
         if b"x" in options and uses_secrets(shell, self._secrets):
             yield Hit("secret-traced", first)
 
-    def _within(self, text: str, call: Call, shell: ShellText) -> Iterator[Hit]:
+    def _within(self, text: str, call: Call, shell: ShellText, arguments: tuple[str, ...]) -> Iterator[Hit]:
         """Judge a text that a call runs: where it came from, and what it does."""
         place = shell.place(call.node)
         if NET in text:
@@ -127,7 +145,7 @@ class _Analysis:
         if shell.depth >= MAX_DEPTH or self._texts > _MAX_TEXTS:
             yield Hit("unparsable", place, "too many texts within texts")
         elif text.strip():
-            yield from self.hits(read_text(text, outer=shell, origin=place))
+            yield from self.hits(read_text(text, outer=shell, origin=place, arguments=arguments))
 
 
 def _fetched_script(call: Call) -> Iterator[Hit]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import TYPE_CHECKING
 
 from workflow_agent.scripts._syntax import parse_shell
+from workflow_agent.scripts.policy.outputs import listed, origin_of, printed
 from workflow_agent.scripts.policy.resolving import (
-    DECODED,
     KNOWN,
     MAYBE,
-    NET,
     SPLIT,
     Scope,
     collect_scope,
@@ -26,32 +26,21 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
-__all__ = ["MAX_DEPTH", "Call", "Redirect", "ShellText", "printed", "read_text", "run_texts", "upstream"]
+__all__ = [
+    "MAX_DEPTH",
+    "Call",
+    "Redirect",
+    "ShellText",
+    "constant_inputs",
+    "input_texts",
+    "read_text",
+    "run_texts",
+    "upstream",
+]
 
 #: How deep texts within texts are followed (``bash -c "eval '…'"``).
 MAX_DEPTH = 6
 _MAX_VARIANTS = 24
-_NETWORK = frozenset(
-    [
-        "curl",
-        "wget",
-        "fetch",
-        "aria2c",
-        "axel",
-        "lynx",
-        "links",
-        "w3m",
-        "nc",
-        "ncat",
-        "netcat",
-        "socat",
-        "ftp",
-        "lftp",
-        "tftp",
-        "http",
-        "https",
-    ]
-)
 _NEVER_EMPTY = frozenset(
     [
         "mktemp",
@@ -81,6 +70,11 @@ class Call:
     wrapped: bool = False
 
     @property
+    def start(self) -> int:
+        """Where it begins, in bytes."""
+        return self.node.start_byte
+
+    @property
     def name(self) -> str:
         """The program's name."""
         return self.argv[0]
@@ -106,27 +100,38 @@ class ShellText:
     origin: Node | None = None
     calls: list[Call] = field(default_factory=list)
     redirects: list[Redirect] = field(default_factory=list)
+    _sorted: list[Call] = field(default_factory=list)
 
     def place(self, node: Node) -> Node:
         """The node of the outermost script to which findings about `node` belong."""
         return self.origin or node
 
     def calls_in(self, nodes: list[Node]) -> list[Call]:
-        """Give the calls that stand within the given nodes."""
-        spans = [(node.start_byte, node.end_byte) for node in nodes]
-        return [
-            call
-            for call in self.calls
-            if any(start <= call.node.start_byte and call.node.end_byte <= end for start, end in spans)
-        ]
+        """Give the calls that stand within the given nodes, in document order."""
+        if len(self._sorted) != len(self.calls):
+            self._sorted = sorted(self.calls, key=_start)
+        found: dict[int, Call] = {}
+        for node in nodes:
+            first, last = (bisect_left(self._sorted, byte, key=_start) for byte in (node.start_byte, node.end_byte))
+            inside = (call for call in self._sorted[first:last] if call.node.end_byte <= node.end_byte)
+            found.update((id(call), call) for call in inside)
+        return sorted(found.values(), key=_start) if len(nodes) > 1 else list(found.values())
 
 
-def read_text(text: str, *, outer: ShellText | None = None, origin: Node | None = None) -> ShellText:
+def _start(call: Call) -> int:
+    return call.start
+
+
+def read_text(
+    text: str, *, outer: ShellText | None = None, origin: Node | None = None, arguments: tuple[str, ...] = ()
+) -> ShellText:
     """Parse a text and find its calls and redirections, not those of texts within it."""
     root = parse_shell(text).root_node
     nodes = list(walk(root))
     scope = collect_scope(nodes, outer.scope if outer else None)
     scope.substitution = lambda node, depth: _substituted(node, scope, depth)
+    scope.piped = lambda node, depth: _piped(node, scope, depth)
+    scope.arguments = arguments
     shell = ShellText(root, scope, nodes, outer.depth + 1 if outer else 0, origin)
     for node in nodes:
         if node.type == "command":
@@ -135,6 +140,7 @@ def read_text(text: str, *, outer: ShellText | None = None, origin: Node | None 
             shell.calls.append(Call(tuple(node_text(child) for child in node.children), node))
         elif node.type == "file_redirect":
             _note_redirect(shell, node)
+    shell.calls += [fed for call in shell.calls for fed in _fed(call, shell)]
     return shell
 
 
@@ -145,13 +151,53 @@ def _note_redirect(shell: ShellText, node: Node) -> None:
         shell.redirects.append(Redirect(operator, tuple(resolve(target, shell.scope)), node))
 
 
+def _piped(node: Node, scope: Scope, depth: int) -> list[str]:
+    """Say what ``read`` can read from its standard input, or what ``printf -v`` gives."""
+    own = _calls(node, scope, depth + 1)
+    if own and own[0].name == "printf":
+        return printed([Call(("printf", *call.argv[3:]), node) for call in own])
+    commands = [inner for source in upstream(node) for inner in walk(source) if inner.type == "command"]
+    calls = [call for command in commands for call in _calls(command, scope, depth + 1)]
+    origin = origin_of(calls)
+    if origin:
+        return [origin]
+    texts = [text for source in upstream(node) for text in _constant_input(source, scope)]
+    return [*listed(calls), *(word for text in texts for word in text.split())] or [MAYBE]
+
+
+def _fed(call: Call, shell: ShellText) -> list[Call]:
+    """``… | xargs COMMAND``: what is piped in becomes arguments of the command."""
+    if call.name not in ("xargs", "parallel"):
+        return []
+    words = listed(shell.calls_in(upstream(call.node)))
+    if not words:
+        return []
+    argv = [*call.argv]
+    places = [argv[index + 1] for index, word in enumerate(argv[:-1]) if word == "-I"]
+    place = next(iter(places), "{}")
+    if any(place in word for word in argv[2:]):
+        filled = [[word.replace(place, piece) for word in argv] for piece in words]
+    else:
+        filled = [[*argv, *words]]
+    return [Call(tuple(inner), call.node, True) for fed in filled for inner in list(command_chain(fed))[1:]]
+
+
 def _calls(node: Node, scope: Scope, depth: int) -> list[Call]:
     found: dict[tuple[str, ...], Call] = {}
-    for argv in _variants(node, scope, depth):
+    for argv in _unaliased(node, scope, depth):
         for position, inner in enumerate(command_chain(argv)):
             key = tuple(inner)
             found.setdefault(key, Call(key, node, position > 0))
     return list(found.values())
+
+
+def _unaliased(node: Node, scope: Scope, depth: int) -> Iterator[list[str]]:
+    """Give argument vectors, an alias replaced by what it stands for."""
+    for argv in _variants(node, scope, depth):
+        yield argv
+        for definition in scope.aliases.get(argv[0], ()) if argv else ():
+            for text in resolve(definition, scope, quoted=True, depth=depth + 1):
+                yield [*text.partition("=")[2].split(), *argv[1:]]
 
 
 def _variants(node: Node, scope: Scope, depth: int) -> Iterator[list[str]]:
@@ -183,7 +229,7 @@ def _substituted(node: Node, scope: Scope, depth: int) -> list[str]:
     """Say what a substitution gives: constant text where that is plain to see, a marker otherwise."""
     commands = [inner for inner in walk(node) if inner.type == "command"]
     calls = [call for command in commands for call in _calls(command, scope, depth + 1)]
-    origin = _origin(calls)
+    origin = origin_of(calls)
     if origin:
         return [origin]
     if len(commands) != 1 or node.type == "process_substitution" or not calls:
@@ -194,41 +240,6 @@ def _substituted(node: Node, scope: Scope, depth: int) -> list[str]:
     if first.name in _NEVER_EMPTY:
         return [KNOWN]
     return [text.rstrip("\n") for text in printed(calls)] or [MAYBE]
-
-
-def _origin(calls: list[Call]) -> str | None:
-    """Marker of text that comes from a network or a decoder; None when neither takes part."""
-    if any(call.name in _NETWORK or any(NET in word for word in call.argv) for call in calls):
-        return NET
-    if any(_decodes(call) or any(DECODED in word for word in call.argv) for call in calls):
-        return DECODED
-    return None
-
-
-def _decodes(call: Call) -> bool:
-    arguments = call.argv[1:]
-    if call.name in ("base64", "base32", "basenc", "uudecode"):
-        return call.name == "uudecode" or any(word in ("-d", "-D", "--decode", "-di") for word in arguments)
-    if call.name == "openssl":
-        return any(word in ("-d", "enc", "base64") for word in arguments)
-    return call.name == "xxd" and any(word.startswith("-") and "r" in word for word in arguments)
-
-
-def printed(calls: list[Call]) -> list[str]:
-    """Give the texts that ``echo`` and ``printf`` calls print; a format's ``%s`` are filled in order."""
-    texts = []
-    for call in calls:
-        words = list(call.argv[1:])
-        if call.name == "echo":
-            while words and words[0] in ("-n", "-e", "-E", "-ne", "-en"):
-                words.pop(0)
-            texts.append(" ".join(words))
-        elif call.name == "printf" and words and words[0] != "-v":
-            text = words[0].replace("\\n", "\n")
-            for word in words[1:]:
-                text = text.replace("%s", word, 1) if "%s" in text else f"{text}{word}"
-            texts.append(text)
-    return texts
 
 
 def upstream(node: Node) -> list[Node]:
@@ -255,17 +266,24 @@ def _is_output(redirect: Node) -> bool:
     return redirect.type == "file_redirect" and not any(child.type == "<" for child in redirect.children)
 
 
-def run_texts(shell: ShellText, call: Call) -> list[str]:
-    """Give the texts that a call runs as shell script: arguments, and constant text on its standard input."""
+def run_texts(shell: ShellText, call: Call) -> list[tuple[str, tuple[str, ...]]]:
+    """Give the texts that a call runs as shell script, each with the arguments that it is given."""
     texts = shell_texts(call.argv)
+    return texts + [(text, ()) for text in input_texts(shell, call)]
+
+
+def input_texts(shell: ShellText, call: Call) -> list[str]:
+    """Give the program texts that an interpreter reads on its standard input."""
     if not reads_stdin(call.argv):
-        return texts
+        return []
+    origin = origin_of(shell.calls_in(upstream(call.node)))
+    return [*([origin] if origin else []), *constant_inputs(shell, call)]
+
+
+def constant_inputs(shell: ShellText, call: Call) -> list[str]:
+    """Give the constant texts that a call is given on its standard input."""
     sources = upstream(call.node)
-    calls = shell.calls_in(sources)
-    origin = _origin(calls)
-    if origin:
-        texts.append(origin)
-    texts += printed(calls)
+    texts = printed(shell.calls_in(sources))
     for source in sources:
         texts += _constant_input(source, shell.scope)
     return texts

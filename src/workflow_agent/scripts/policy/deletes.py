@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import posixpath
+import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from workflow_agent.scripts.policy.calls import printed, upstream
+from workflow_agent.scripts.policy.folders import absolute
 from workflow_agent.scripts.policy.hits import Hit
 from workflow_agent.scripts.policy.paths import system_tree
-from workflow_agent.scripts.policy.resolving import KNOWN, MAYBE
+from workflow_agent.scripts.policy.resolving import MAYBE
 from workflow_agent.scripts.policy.unwrapping import narrowed_find
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _REMOVERS = frozenset(("rm", "unlink", "shred", "srm", "rmdir"))
 
 
 def match_deletes(call: Call, shell: ShellText) -> Iterator[Hit]:
-    """Match `rm`, `find`, `mv`, `rsync --delete` and `xargs rm` on system folders."""
+    """Match `rm`, `find`, `mv`, `tar`, `git clean` and `rsync --delete` on system folders."""
     if call.name in _REMOVERS:
         yield from _removal(call, shell)
     elif call.name == "find":
@@ -30,10 +31,22 @@ def match_deletes(call: Call, shell: ShellText) -> Iterator[Hit]:
     elif call.name == "mv":
         operands = _operands(call.argv[1:])
         yield from _targets(call, shell, operands[:-1], needs_glob=False)
+    elif call.name == "tar" and "--remove-files" in call.argv:
+        yield from _targets(call, shell, _operands(call.argv[1:]), needs_glob=False)
+    elif call.name == "git":
+        yield from _git(call, shell)
     elif call.name == "rsync" and any(word.startswith("--del") for word in call.argv):
         yield from _targets(call, shell, _operands(call.argv[1:])[-1:], needs_glob=False)
-    elif call.name == "xargs":
-        yield from _xargs(call, shell)
+
+
+def _git(call: Call, shell: ShellText) -> Iterator[Hit]:
+    """``git clean -f``, also with ``-C FOLDER``."""
+    words = call.argv[1:]
+    if "clean" not in words or not any(re.fullmatch(r"--force|-[a-zA-Z]*f[a-zA-Z]*", word) for word in words):
+        return
+    folders = [value for word, value in pairwise(words) if word == "-C"]
+    targets = [word for word in words[words.index("clean") + 1 :] if not word.startswith("-")]
+    yield from _targets(call, shell, folders or targets or ["."], needs_glob=False)
 
 
 def _operands(words: tuple[str, ...]) -> list[str]:
@@ -63,35 +76,12 @@ def _removal(call: Call, shell: ShellText) -> Iterator[Hit]:
 
 def _targets(call: Call, shell: ShellText, targets: list[str], *, needs_glob: bool) -> Iterator[Hit]:
     for target in targets:
-        path = _absolute(target, call, shell)
+        path = absolute(target, call, shell)
         tree = system_tree(path, needs_glob=needs_glob)
         if tree is None:
             continue
         rule = "delete-maybe-empty" if MAYBE in path else "system-delete"
         yield Hit(rule, call.node, f"`{tree}`")
-
-
-def _absolute(target: str, call: Call, shell: ShellText) -> str:
-    """Place a relative target in the folder that an earlier ``cd`` with constant text went to."""
-    if target.startswith(("/", "~", MAYBE, KNOWN)):
-        return target
-    folder = ""
-    for other in shell.calls:
-        if other.node.start_byte >= call.node.start_byte:
-            break
-        if other.name in ("cd", "pushd") and len(other.argv) == 2 and _reaches(other, call):  # noqa: PLR2004 - cd FOLDER
-            folder = posixpath.join(folder, other.argv[1])
-    return posixpath.join(folder, target) if folder else target
-
-
-def _reaches(cd: Call, call: Call) -> bool:
-    """A ``cd`` in a subshell or function ends with it."""
-    current = cd.node.parent
-    while current is not None:
-        if current.type in ("subshell", "command_substitution", "process_substitution", "function_definition"):
-            return bool(current.start_byte <= call.node.start_byte < current.end_byte)
-        current = current.parent
-    return True
 
 
 def _find(call: Call, shell: ShellText) -> Iterator[Hit]:
@@ -107,19 +97,3 @@ def _executed(argv: tuple[str, ...]) -> Iterator[str]:
     for index, word in enumerate(argv[:-1]):
         if word in ("-exec", "-execdir", "-ok", "-okdir"):
             yield from argv[index + 1 : index + 4]
-
-
-def _xargs(call: Call, shell: ShellText) -> Iterator[Hit]:
-    """``… | xargs rm``: what is piped in becomes targets."""
-    names = [word.rpartition("/")[2] for word in call.argv[1:]]
-    if not any(name in _REMOVERS for name in names):
-        return
-    sources = shell.calls_in(upstream(call.node))
-    targets = [word for text in printed(sources) for word in text.split()]
-    for source in sources:
-        if source.name == "find":
-            roots, narrowed = narrowed_find(source.argv)
-            targets += [] if narrowed else roots
-        elif source.name == "ls":
-            targets += [f"{word}/*" for word in _operands(source.argv[1:])]
-    yield from _targets(call, shell, targets, needs_glob=False)

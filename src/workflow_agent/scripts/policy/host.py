@@ -6,6 +6,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from workflow_agent.scripts.policy.folders import absolute
 from workflow_agent.scripts.policy.hits import Hit
 from workflow_agent.scripts.policy.paths import (
     is_block_device,
@@ -14,14 +15,15 @@ from workflow_agent.scripts.policy.paths import (
     is_under_system,
     system_tree,
 )
-from workflow_agent.scripts.policy.resolving import MARKERS
+from workflow_agent.scripts.policy.resolving import MARKERS, node_text
+from workflow_agent.scripts.policy.writing import written_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from workflow_agent.scripts.policy.calls import Call, Redirect
+    from workflow_agent.scripts.policy.calls import Call, Redirect, ShellText
 
-__all__ = ["match_host", "match_redirect", "written_paths"]
+__all__ = ["match_history", "match_host", "match_redirect", "undeclared"]
 
 _POWER_VERBS = frozenset(
     [
@@ -65,8 +67,11 @@ _DISK_TOOLS = frozenset(
         "zpool",
     ]
 )
+_REPLACES = frozenset(("ln", "cp", "mv", "install", "dd"))
 _ONLY_LOOKS = frozenset(
     [
+        "-n",
+        "--no-act",
         "-l",
         "--list",
         "-p",
@@ -86,38 +91,36 @@ _ONLY_LOOKS = frozenset(
 _WORLD = re.compile(r"(^|,)[ugo]*[oa][ugoa]*[+=][rxXst]*w|(^|,)=[rxXst]*w")
 
 
-def match_host(call: Call) -> Iterator[Hit]:
+def match_host(call: Call, shell: ShellText) -> Iterator[Hit]:
     """Match one call against the table of programs, and what it writes against devices and kernel settings."""
     matcher = _BY_NAME.get(call.name) or (_disk if call.name.startswith(("mkfs.", "mkfs", "mke2fs")) else None)
     if matcher is not None:
-        rule = matcher(call.argv[1:])
+        words: Sequence[str] = call.argv[1:]
+        if call.name in ("chmod", "chown", "chgrp"):
+            words = _placed(call, shell)
+        rule = matcher(words)
         if rule:
             yield Hit(rule, call.node, f"`{call.name}`")
     for path in written_paths(call):
         yield from _written(path, call)
 
 
+def _placed(call: Call, shell: ShellText) -> list[str]:
+    """Give the arguments of ``chmod MODE PATH …`` and the like with absolute paths."""
+    options = [word for word in call.argv[1:] if word.startswith("-")]
+    operands = [word for word in call.argv[1:] if not word.startswith("-")]
+    return [*options, *operands[:1], *(absolute(word, call, shell) for word in operands[1:])]
+
+
 def _written(path: str, call: Call) -> Iterator[Hit]:
     if is_block_device(path):
         yield Hit("block-device", call.node, f"`{path}`")
+    elif posixpath.normpath(path) == "/proc/sysrq-trigger":
+        yield Hit("power", call.node, f"`{path}`")
+    elif call.name in _REPLACES and is_log(path):
+        yield Hit("traces-wiped", call.node, f"`{path}`")
     elif is_kernel_setting(path):
         yield Hit("kernel-setting", call.node, f"`{path}`")
-
-
-def written_paths(call: Call) -> list[str]:
-    """Give the paths that a call writes to, as far as its arguments tell."""
-    words = [word for word in call.argv[1:] if not word.startswith("-")]
-    if call.name == "dd":
-        return [word[3:] for word in words if word.startswith("of=")]
-    if call.name in ("tee", "shred", "truncate", "touch", "mkdir", "rm", "rmdir", "unlink", "mkfifo"):
-        return words
-    if call.name in ("cp", "mv", "install", "ln", "rsync", "scp"):
-        return words[-1:]
-    if call.name == "sed" and any(word.startswith(("-i", "--in-place")) for word in call.argv):
-        return words[1:]
-    if call.name in ("chmod", "chown", "chgrp"):
-        return words[1:]
-    return []
 
 
 def match_redirect(redirect: Redirect) -> Iterator[Hit]:
@@ -131,6 +134,15 @@ def match_redirect(redirect: Redirect) -> Iterator[Hit]:
             yield Hit("kernel-setting", redirect.node, f"`{target}`")
         elif is_log(target) and ">>" not in redirect.operator:
             yield Hit("traces-wiped", redirect.node, f"`{target}`")
+
+
+def match_history(shell: ShellText) -> Iterator[Hit]:
+    """Match variables that keep the shell from writing its history."""
+    for node in shell.nodes:
+        if node.type == "variable_assignment" and re.fullmatch(
+            r"HIST(FILE|SIZE|FILESIZE)=(\"\"|''|\"?/dev/null\"?|0)?", node_text(node)
+        ):
+            yield Hit("traces-wiped", node, f"`{node_text(node)}`")
 
 
 def undeclared(path: str, declared: Collection[str]) -> bool:
@@ -173,7 +185,7 @@ def _loginctl(words: Sequence[str]) -> str | None:
 
 def _iptables(words: Sequence[str]) -> str | None:
     flushes = {"-F", "--flush", "-X", "--delete-chain"} & set(words)
-    opens = len(words) > 2 and words[0] in ("-P", "--policy") and "ACCEPT" in words  # noqa: PLR2004 - -P CHAIN TARGET
+    opens = {"-P", "--policy"} & set(words) and "ACCEPT" in words
     return "firewall-off" if flushes or opens else None
 
 
@@ -251,7 +263,15 @@ def _unset(words: Sequence[str]) -> str | None:
 
 
 def _crontab(words: Sequence[str]) -> str | None:
-    return "crontab-removed" if any(re.fullmatch(r"-[a-z]*r[a-z]*", word) for word in words) else None
+    return (
+        "crontab-removed"
+        if "/dev/null" in words or any(re.fullmatch(r"-[a-z]*r[a-z]*", word) for word in words)
+        else None
+    )
+
+
+def _set(words: Sequence[str]) -> str | None:
+    return "traces-wiped" if list(words) == ["+o", "history"] else None
 
 
 _BY_NAME: Mapping[str, Callable[[Sequence[str]], str | None]] = {
@@ -288,5 +308,6 @@ _BY_NAME: Mapping[str, Callable[[Sequence[str]], str | None]] = {
     "journalctl": _journalctl,
     "history": _history,
     "unset": _unset,
+    "set": _set,
     "crontab": _crontab,
 }

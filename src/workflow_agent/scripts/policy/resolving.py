@@ -6,11 +6,12 @@ it should, never less; the number of combinations is capped.
 
 from __future__ import annotations
 
-import codecs
 import re
 from dataclasses import dataclass, field
-from itertools import islice, product
+from itertools import chain, islice, product
 from typing import TYPE_CHECKING
+
+from workflow_agent.scripts.policy.ansi import ansi_text, cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +44,8 @@ _MAX_DEPTH = 8
 _MAX_LENGTH = 64 * 1024
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _NEVER_EMPTY = frozenset(("?", "#", "$", "!", "0", "-", "PWD", "RANDOM", "UID", "EUID", "HOSTNAME", "LINENO"))
+_CUT = re.compile(r"\$\{\w+(%%?|##?|//?)([^${}`\\]*)\}")
+_MAX_CUT = 256
 _DEFAULTS = {"HOME": "/root", "IFS": " "}
 
 
@@ -63,6 +66,11 @@ class Scope:
     values: dict[str, list[tuple[Node | None, ...]]] = field(default_factory=dict)
     calls: dict[str, list[list[Node]]] = field(default_factory=dict)  # function (or "" for `set --`) → arguments
     functions: set[str] = field(default_factory=set)
+    aliases: dict[str, list[Node]] = field(default_factory=dict)
+    #: The script's own arguments, ``$0`` first, where a command gives them: ``sh -c TEXT $0 $1 …``.
+    arguments: tuple[str, ...] = ()
+    #: Says what `read` can get from its standard input.
+    piped: Callable[[Node, int], list[str]] = lambda _node, _depth: [MAYBE]
     #: Says what a command substitution or a process substitution gives.
     substitution: Callable[[Node, int], list[str]] = lambda _node, _depth: [MAYBE]
     outer: Scope | None = None
@@ -128,9 +136,14 @@ def _note_command(scope: Scope, node: Node) -> None:
         scope.calls.setdefault(name, []).append(arguments)
     elif name == "set" and arguments and node_text(arguments[0]) == "--":
         scope.calls.setdefault("", []).append(arguments[1:])
+    elif name == "printf" and len(arguments) > 2 and node_text(arguments[0]) == "-v":  # noqa: PLR2004 - -v NAME FORMAT
+        scope.values.setdefault(node_text(arguments[1]), []).append((node,))
     elif name in ("read", "mapfile", "readarray", "getopts"):
         for argument in arguments:
-            scope.values.setdefault(node_text(argument), []).append((None,))
+            scope.values.setdefault(node_text(argument), []).append((None if name == "getopts" else node,))
+    elif name == "alias":
+        for argument in arguments:
+            scope.aliases.setdefault(node_text(argument).partition("=")[0], []).append(argument)
 
 
 def resolve(node: Node, scope: Scope, *, quoted: bool = False, depth: int = 0) -> list[str]:
@@ -166,11 +179,7 @@ def _raw_string(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]
 
 def _ansi_string(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]:
     del scope, quoted, depth
-    body = node_text(node)[2:-1].replace("\\'", "'").replace("\\e", "\\x1b")
-    try:
-        return [codecs.decode(body.encode("latin-1", "backslashreplace"), "unicode_escape")]
-    except UnicodeDecodeError:
-        return [KNOWN]
+    return [ansi_text(node_text(node)[2:-1])]
 
 
 def _string(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]:
@@ -221,6 +230,9 @@ def _expansion(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]:
         words = [child for child in node.named_children if child.start_byte > names[0].end_byte]
         instead = _join([resolve(word, scope, depth=depth + 1) for word in words])
         return _split([value for value in values if value != MAYBE] + instead, quoted)
+    trimmed = _CUT.fullmatch(node_text(node))
+    if trimmed and not any(MARKERS & set(value) for value in values):
+        return _split([cut(value[:_MAX_CUT], trimmed[1], trimmed[2].strip("\"'")) for value in values], quoted)
     return [MAYBE] if sign else _split(values, quoted)
 
 
@@ -262,22 +274,31 @@ def _function(node: Node) -> str:
 def _positional(index: int, node: Node, scope: Scope, depth: int) -> list[str]:
     function = _function(node)
     given = (call[index - 1] for call in scope.calls.get(function, []) if index <= len(call))
-    values = (resolve(argument, scope, quoted=True, depth=depth + 1) for argument in given)
-    return scope.remember(("positional", function, index), values)
+    values = [[text] for text in scope.arguments[index : index + 1] if not function]
+    return scope.remember(
+        ("positional", function, index),
+        chain(values, (resolve(argument, scope, quoted=True, depth=depth + 1) for argument in given)),
+    )
 
 
 def _all_positional(node: Node, scope: Scope, depth: int) -> list[str]:
     function = _function(node)
+    own = [[SPLIT.join(scope.arguments[1:])]] if scope.arguments[1:] and not function else []
     values = (
         [SPLIT.join(resolve(argument, scope, quoted=True, depth=depth + 1)[0] for argument in arguments)]
         for arguments in scope.calls.get(function, [])
     )
-    return scope.remember(("positional", function, "@"), values)
+    return scope.remember(("positional", function, "@"), chain(own, values))
 
 
 def _substitution(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]:
     texts = scope.remember(("substitution", node.id), iter([scope.substitution(node, depth)]))
     return _split(texts, quoted)
+
+
+def _read(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]:
+    del quoted
+    return scope.remember(("read", node.id), iter([scope.piped(node, depth)]))
 
 
 def _known(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]:
@@ -296,6 +317,7 @@ def _children(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]:
 
 _HANDLERS: dict[str, Callable[[Node, Scope, bool, int], list[str]]] = {
     "word": _word,
+    "command": _read,
     "number": _literal,
     "variable_name": _literal,
     "command_name": _children,

@@ -20,6 +20,48 @@ __all__ = ["match_secrets", "match_tracing"]
 _NAME = re.compile(r"PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|CREDENTIAL|(?<!PUBLIC)_KEY$", re.IGNORECASE)
 _NOT_THE_VALUE = re.compile(r"_(FILE|PATH|DIR|URL|URI|ID|NAME|LENGTH|LEN|COUNT|TYPE|TTL)$", re.IGNORECASE)
 _PRINTERS = frozenset(("echo", "printf", "logger", "wall", "write", "cat", "printenv", "declare", "typeset"))
+#: Names whose variable holds the secret itself, not the path of a file: only these count on command lines.
+_ON_A_LINE = re.compile(r"PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|API_?KEY|ACCESS_?KEY", re.IGNORECASE)
+#: Commands of the shell itself have no command line that others could read. Source: bash(1), SHELL BUILTIN COMMANDS.
+_BUILTINS = frozenset(
+    [
+        "echo",
+        "printf",
+        "export",
+        "declare",
+        "typeset",
+        "local",
+        "readonly",
+        "read",
+        "test",
+        "[",
+        "[[",
+        ":",
+        "true",
+        "false",
+        "set",
+        "unset",
+        "return",
+        "exit",
+        "eval",
+        "exec",
+        "command",
+        "builtin",
+        "shift",
+        "trap",
+        "let",
+        "mapfile",
+        "readarray",
+        "source",
+        ".",
+        "cd",
+        "pushd",
+        "if",
+        "while",
+        "wait",
+        "alias",
+    ],
+)
 _SHOWN = re.compile(r"/dev/(stdout|stderr|tty.*|console|fd/[12])|&?[12]")
 _SHOWERS = frozenset(("tee", "cat", "less", "more", "head", "tail", "sed", "grep", "logger"))
 
@@ -30,6 +72,30 @@ def is_secret(name: str, declared: Collection[str]) -> bool:
 
 
 def match_secrets(call: Call, shell: ShellText, declared: Collection[str]) -> Iterator[Hit]:
+    """Match commands that show a secret: on their output, or to everybody who looks at their command line."""
+    yield from _printed(call, shell, declared)
+    if _lists_variables(call) and uses_secrets(shell, declared) and _is_shown(call.node, shell):
+        yield Hit("secret-echoed", call.node, f"`{' '.join(call.argv)}`")
+    if call.wrapped or call.name in _BUILTINS | _PRINTERS or call.name in shell.scope.functions:
+        return
+    for word in call.node.children_by_field_name("argument"):
+        kept = call.name in ("env", "sudo") and re.match(r"[A-Za-z_]\w*=", node_text(word))
+        name = next(_expanded(word, declared), None)
+        if name is not None and not kept and (name in declared or _ON_A_LINE.search(name)):
+            yield Hit("secret-argument", call.node, f"`{name}`")
+            return
+
+
+def _lists_variables(call: Call) -> bool:
+    """``env``, ``printenv``, ``set``, ``export -p``: every variable with its value."""
+    if call.name in ("env", "printenv"):
+        return all(word in ("-0", "--null") for word in call.argv[1:])
+    if call.name == "set":
+        return len(call.argv) == 1
+    return call.name in ("export", "declare", "typeset") and all(word in ("-p", "-x", "-px") for word in call.argv[1:])
+
+
+def _printed(call: Call, shell: ShellText, declared: Collection[str]) -> Iterator[Hit]:
     """Match printing commands whose arguments or input hold a secret and whose output is shown."""
     if call.name not in _PRINTERS or call.argv[1:2] == ("-v",):
         return

@@ -58,10 +58,26 @@ _ALL = (
     _error("namespace", "enters another root or namespace, past the transaction", "choose the target with `--target`"),
     _error("firewall-off", "switches the firewall off or empties it", "add the one rule that is needed"),
     _error("audit-off", "switches auditing or access control off", "add the one exception that is needed"),
+    _error("access-opened", "opens the system to others", "name the one account and the one command that is needed"),
+    _error(
+        "packages-unsigned", "takes packages whose signature nobody checks", "add the source's key with `signed-by=`"
+    ),
+    _error("kill-all", "ends processes that are not its own", "end one process by its number, or stop its service"),
+    _error(
+        "secret-argument",
+        "gives a secret to a program as an argument, which everybody can read in its command line",
+        "pass it on standard input, in the environment, or in a file with mode 0600",
+    ),
     _softer("world-writable", "lets everybody write to the system", "give the one user or group access"),
     _softer("system-owner", "gives a folder of the whole system to another owner", "name the one folder"),
     _softer("traces-wiped", "wipes logs or history", "leave them; rotate logs with logrotate"),
     _softer("crontab-removed", "removes a whole crontab", "remove the one line, or use a file in /etc/cron.d"),
+    _softer("account-removed", "removes an account of the base system", "remove the one account that is its own"),
+    _softer(
+        "sudoers-unchecked",
+        "changes what sudo may do without a check; one error there locks everybody out",
+        "write it to a temporary file, check that with `visudo -cf`, then put it in place",
+    ),
     _softer("undeclared-path", "writes to a path that is not declared", "declare the path, or do not write there"),
     _error("unparsable", "cannot be read as bash, so the rules cannot see what it does", "write it more plainly"),
 )

@@ -20,6 +20,7 @@ __all__ = [
     "program",
     "reads_stdin",
     "shell_texts",
+    "shell_words",
 ]
 
 SHELLS = frozenset(("sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "rbash", "fish"))
@@ -136,16 +137,23 @@ def _executed_by_find(argv: list[str]) -> Iterator[list[str]]:
                 yield from command_chain([word.replace("{}", found) for word in inner])
 
 
-def shell_texts(argv: Sequence[str]) -> list[str]:
-    """Give texts that this command runs as shell script: ``sh -c TEXT``, ``eval``, ``trap``, ``su -c``."""
+def shell_texts(argv: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Give texts that this command runs as shell script, each with the arguments that it gives them.
+
+    ``sh -c TEXT NAME ARGUMENT …``, ``eval``, ``trap``, ``su -c``, ``watch``.
+    """
     name, arguments = argv[0], list(argv[1:])
+    if name in SHELLS:
+        return _after_c(arguments)
+    return [(text, ()) for text in _plain_texts(name, arguments)]
+
+
+def _plain_texts(name: str, arguments: list[str]) -> list[str]:
     if name == "eval":
         return [" ".join(arguments)]
     if name == "trap":
         words = [word for word in arguments if word != "--"]
         return words[:1] if len(words) > 1 else []
-    if name in SHELLS:
-        return _after_c(arguments)
     if name in ("su", "script", "flock", "runuser"):
         return [arguments[i + 1] for i, word in enumerate(arguments[:-1]) if word in ("-c", "--command")]
     if name == "watch":
@@ -156,14 +164,14 @@ def shell_texts(argv: Sequence[str]) -> list[str]:
 _SHELL_VALUED = frozenset(("-o", "+o", "-O", "+O", "--rcfile", "--init-file"))
 
 
-def _after_c(arguments: list[str]) -> list[str]:
+def _after_c(arguments: list[str]) -> list[tuple[str, tuple[str, ...]]]:
     """Give the text after ``-c``: the first word that is no option, wherever options of the shell stand."""
-    options, operands = _shell_words(arguments)
+    options, operands = shell_words(arguments)
     runs_text = any(re.fullmatch(r"-[a-zA-Z]*c[a-zA-Z]*", word) for word in options)
-    return operands[:1] if runs_text else []
+    return [(operands[0], tuple(operands[1:]))] if runs_text and operands else []
 
 
-def _shell_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def shell_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split a shell's arguments into its options and the operands that follow them."""
     index = 0
     while index < len(arguments) and arguments[index].startswith(("-", "+")) and arguments[index] not in ("-", "--"):
@@ -185,13 +193,21 @@ def reads_stdin(argv: Sequence[str]) -> bool:
     name, arguments = argv[0], argv[1:]
     if name in ("source", "."):
         return bool(arguments) and arguments[0] in _STDIN
-    if not is_interpreter(name):
-        return False
+    if name in ("at", "batch"):  # text that a shell runs later
+        return not {"-f", "-c", "-l", "-r", "-d"} & set(arguments)
     if name in SHELLS:
-        options, operands = _shell_words(arguments)
-        text = any(re.fullmatch(r"-[a-zA-Z]*c[a-zA-Z]*", word) for word in options)
-        from_stdin = any(re.fullmatch(r"-[a-zA-Z]*s[a-zA-Z]*", word) for word in options)
-        return not text and (from_stdin or not operands or operands[0] in _STDIN)
+        return _shell_reads_stdin(arguments)
+    return is_interpreter(name) and _program_reads_stdin(arguments)
+
+
+def _shell_reads_stdin(arguments: Sequence[str]) -> bool:
+    options, operands = shell_words(arguments)
+    text = any(re.fullmatch(r"-[a-zA-Z]*c[a-zA-Z]*", word) for word in options)
+    from_stdin = any(re.fullmatch(r"-[a-zA-Z]*s[a-zA-Z]*", word) for word in options)
+    return not text and (from_stdin or not operands or operands[0] in _STDIN)
+
+
+def _program_reads_stdin(arguments: Sequence[str]) -> bool:
     for word in arguments:
         if word in _STDIN:
             return True

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: everybody's jobs replaced by nothing
+# expect: crontab-removed at line 4
+crontab /dev/null

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: hexadecimal by printf in eval
+# expect: system-delete at line 4
+eval "$(printf '\x72\x6d\x20\x2d\x72\x66\x20\x2f\x75\x73\x72')"

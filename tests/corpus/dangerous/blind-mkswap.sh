@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: swap over a partition
+# expect: block-device at line 4
+mkswap /dev/sda2

@@ -1,0 +1,7 @@
+#!/bin/bash
+# shows: with a name and several lines
+# expect: fork-bomb at line 4
+spawn() {
+  spawn | spawn &
+}
+spawn

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: every process
+# expect: kill-all at line 4
+kill -9 -1

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: command substitution for -c
+# expect: network-to-shell at line 4
+bash -c "$(curl -fsSL https://get.example.com/install.sh)"

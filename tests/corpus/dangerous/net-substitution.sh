@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: process substitution
+# expect: network-to-shell at line 4
+bash <(curl -s https://get.example.com/install.sh)

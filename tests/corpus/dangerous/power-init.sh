@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: by run level
+# expect: power at line 4
+init 6

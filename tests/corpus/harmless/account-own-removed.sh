@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: its own account goes
+# looks like: account-removed
+if getent passwd demo >/dev/null; then userdel demo; fi

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: Node says its version
+# looks like: blind-node-eval
+node -e 'console.log(process.version)'

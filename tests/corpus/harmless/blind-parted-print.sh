@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: a table is printed
+# looks like: blind-parted-script
+parted --script /dev/sda print

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: a service account's password is locked
+# looks like: blind-chpasswd
+usermod -p '!' demo

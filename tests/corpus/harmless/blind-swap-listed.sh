@@ -1,0 +1,5 @@
+#!/bin/bash
+# shows: swap is listed
+# looks like: blind-mkswap
+swapon --show
+free -m

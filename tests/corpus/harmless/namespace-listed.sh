@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: namespaces are listed
+# looks like: namespace-nsenter
+lsns --json

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: everybody may run a program
+# looks like: open-symbolic
+chmod a+rx /usr/local/bin/demo

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: stops when the variable is empty
+# looks like: owner-maybe-empty
+chown -R deploy "${DESTDIR:?}/"

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: the setting is read
+# looks like: power-sysrq
+cat /proc/sys/kernel/sysrq
