@@ -2,13 +2,13 @@
 
 Layout, lowest first::
 
-    style · outcome               how text may look; what a command gives
+    style · outcome · direct_values    how text may look; what a command gives; values that need no conversion
     envelope · errors_view · tables · plan_view · run_view    data to text, pure
     grammar                       Typer's classes with our help, errors and suggestions
     invocation · options          what was typed, for all commands
     parameters · sources · linting
     progress · consent · session  a run while it lasts
-    run_commands · past_commands · definition_commands · system_commands
+    run_commands · leaving_commands · past_commands · definition_commands · system_commands
     tree · entry                  all commands together; the border of the process
 
 ``--help`` must stay under 150 ms: modules import nothing heavy at the top, bodies of commands do.
@@ -17,13 +17,17 @@ Layout, lowest first::
 from __future__ import annotations
 
 import gc
+import os
 import sys
+from contextlib import suppress
 
 __all__ = ["main"]
 
 #: Objects that may be made before the collector looks for cycles. Python's own 700 makes it look hundreds of times at
 #: modules and classes that stay, which is a tenth of the time of a command.
 _COLLECT_AFTER = 100_000
+#: Commands that look at the target; a word too many costs a process that nobody asks anything.
+_TARGET_COMMANDS = frozenset({"install", "plan", "verify", "rollback"})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,11 +37,26 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _as_process() -> int:
     """Run what this process was started for: the collector of cycles stays out of the way, also at the end."""
+    given = sys.argv[1:]
     gc.set_threshold(_COLLECT_AFTER)
+    # pydantic would look through everything that is installed for plugins, which we do not use (20 ms)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    alone = "--help" in given or _TARGET_COMMANDS.isdisjoint(given)
+    code = _run(given) if alone else _run_beside_program(given)
+    gc.freeze()  # what is left goes with the process, nobody has to look for cycles in it
+    return code
+
+
+def _run_beside_program(given: list[str]) -> int:
+    """Start the program that looks at the target first: it gets ready while we load our own modules."""
+    from workflow_agent.targets.spare_program import drop_spare, prepare_spare  # noqa: PLC0415  # late: these need it
+
+    with suppress(OSError):  # who needs it then tries again, and says why it cannot be
+        prepare_spare()
     try:
-        return _run(sys.argv[1:])
+        return _run(given)
     finally:
-        gc.freeze()  # what is left goes with the process, nobody has to look for cycles in it
+        drop_spare()
 
 
 def _run(given: list[str]) -> int:

@@ -1,17 +1,19 @@
 """The program that looks at a target from inside. Standard library only; see :mod:`.programs` for its start.
 
-Arguments: the process whose namespaces to enter (0: stay), and our parent's process id.
+Argument: our parent's process id.
 
-It loads what it needs, enters the namespaces, forks (a PID namespace holds only for children), and serves JSON
-lines until its input ends::
+It loads what it needs, learns by its first line which process's namespaces to enter (0: stay), enters them, forks (a
+PID namespace holds only for children), and serves JSON lines until its input ends::
 
+    → {"target": 4711}
+    ← {"ready": true}                                                (or {"fatal": "…"})
     → {"id": 1, "ask": "check", "kind": "port", "spec": {…}, "limit_s": 5}
     ← {"id": 1, "holds": true, "observed": "listens on 127.0.0.1"}   (+ "error" when it could not be looked)
     → {"id": 2, "ask": "snapshot" | "hostname", "limit_s": 5}
     ← {"id": 2, "data": …}                                           (or "error")
     → {"cancel": 1}
 
-The first line is ``{"ready": true}`` or ``{"fatal": "…"}``. Each request is answered by a forked child in a
+Each request is answered by a forked child in a
 session of its own, which is killed with all that it started when it has answered or when its time is over: one
 slow server does not hold up the others, and there are no threads, which could not have followed `setns`.
 """
@@ -48,11 +50,13 @@ _STDOUT = 1
 
 def main() -> None:
     """Run the program."""
-    target, parent = int(sys.argv[1]), int(sys.argv[2])
-    die_with_parent(parent)
+    die_with_parent(int(sys.argv[1]))
     preload()
+    first, rest = _first_line()
+    if not first:  # nobody needed us
+        os._exit(0)
     try:
-        join_namespaces(target)
+        join_namespaces(json.loads(first)["target"])
     except OSError as error:
         _write({"fatal": f"cannot enter the target: {error}"})
         os._exit(1)
@@ -63,12 +67,24 @@ def main() -> None:
             os._exit(1)
         os.chdir("/")
         _write({"ready": True})
-        _Server().serve()
+        _Server(rest).serve()
         os._exit(0)
     os.close(_STDIN)
     os.close(_STDOUT)
     os.wait()
     os._exit(0)
+
+
+def _first_line() -> tuple[bytes, bytes]:
+    """Read the first line and what came with it; nothing when the input ends before."""
+    data = b""
+    while b"\n" not in data:
+        chunk = os.read(_STDIN, _READ)
+        if not chunk:
+            return b"", b""
+        data += chunk
+    line, _, rest = data.partition(b"\n")
+    return line, rest
 
 
 def preload() -> None:
@@ -166,11 +182,11 @@ class _Looker:
 class _Server:
     """Reads requests, forks lookers, passes their answers on. One thread, never blocked by a looker."""
 
-    def __init__(self) -> None:
+    def __init__(self, read_already: bytes = b"") -> None:
         self._selector = selectors.DefaultSelector()
         self._selector.register(_STDIN, selectors.EVENT_READ)
         self._lookers: dict[int, _Looker] = {}
-        self._buffer = bytearray()
+        self._buffer = bytearray(read_already)
         self._own = frozenset({os.getpid(), os.getppid()} - {0})
 
     def serve(self) -> None:

@@ -7,18 +7,14 @@ target can reach is seen, and nothing is needed on the target.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
-import subprocess
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import UnreachableError, ValidationError
 from workflow_agent.model.system import CheckResult, CheckStatus
+from workflow_agent.targets.probe_session import ProbeSession, ProgramDiedError
 from workflow_agent.targets.probe_spec import describe, is_negative, validate_spec
-from workflow_agent.targets.programs import program_argv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Prober"]
 
-_MODULE = "workflow_agent.targets.probe_program"
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 0.5
 _PAUSE_GROWTH = 1.5
@@ -35,11 +30,7 @@ _CONFIRM_PAUSE_S = 0.1
 _SHORTEST_ATTEMPT_S = 1.0
 _ATTEMPT_S = 5.0
 _ASK_S = 10.0
-_ANSWER_GRACE_S = 5.0
-_START_S = 10.0
-_STOP_S = 2.0
 _AT_ONCE = 32
-_LINE_LIMIT = 64 << 20
 
 
 class Prober:
@@ -52,7 +43,7 @@ class Prober:
 
     def __init__(self, pid: int = 0) -> None:
         self._pid = pid
-        self._program: _Program | None = None
+        self._program: ProbeSession | None = None
         self._starting = asyncio.Lock()
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -136,20 +127,20 @@ class Prober:
         async with self._slots:
             try:
                 return await (await self._running()).ask(request)
-            except _ProgramDiedError:
+            except ProgramDiedError:
                 pass
             try:
                 return await (await self._running()).ask(request)
-            except _ProgramDiedError as error:
+            except ProgramDiedError as error:
                 raise UnreachableError("the probe program died twice", cause=str(error)) from error
 
-    async def _running(self) -> _Program:
+    async def _running(self) -> ProbeSession:
         async with self._starting:
             if self._program is not None and self._program.dead:
                 program, self._program = self._program, None
-                await program.close(_ProgramDiedError("it was ended"))
+                await program.close(ProgramDiedError("it was ended"))
             if self._program is None:
-                self._program = await _Program.start(self._pid)
+                self._program = await ProbeSession.start(self._pid)
             return self._program
 
 
@@ -179,114 +170,3 @@ def _result(check: Check, reply: Mapping[str, Any], attempts: int, duration_s: f
         duration_s=round(duration_s, 6),
         attempts=attempts,
     )
-
-
-class _ProgramDiedError(Exception):
-    """The program ended before it answered; only inside this module."""
-
-
-class _Program:
-    """One living probe program and the questions it has not answered."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._last_id = 0
-        self.dead = False
-        self._reader = asyncio.create_task(self._read(), name=f"probe program {process.pid}")
-        self._reader.add_done_callback(lambda task: task.cancelled() or task.exception())
-
-    @classmethod
-    async def start(cls, pid: int) -> _Program:
-        """Start the program in the target of `pid`; raises UnreachableError."""
-        process = await asyncio.create_subprocess_exec(
-            *program_argv(_MODULE, str(pid), str(os.getpid())),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C at the terminal is ours to handle: checks follow a rollback, too
-            limit=_LINE_LIMIT,
-        )
-        assert process.stdout is not None
-        try:
-            async with asyncio.timeout(_START_S):
-                first = await process.stdout.readline()
-        except BaseException as error:
-            await _end(process, at_once=True)
-            if isinstance(error, TimeoutError):
-                raise UnreachableError("the probe program did not start in time") from error
-            raise
-        greeting = json.loads(first) if first else {"fatal": "it ended at once"}
-        if "ready" not in greeting:
-            await _end(process, at_once=True)
-            raise UnreachableError("the probe program cannot start", where=f"process {pid}", cause=greeting["fatal"])
-        return cls(process)
-
-    async def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a request and wait for its answer; raises _ProgramDiedError."""
-        if self.dead:
-            raise _ProgramDiedError("it ended")
-        self._last_id += 1
-        number = self._last_id
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
-        try:
-            self._send({"id": number, **request})
-            async with asyncio.timeout(request["limit_s"] + _ANSWER_GRACE_S):
-                return await answer
-        except TimeoutError as error:
-            self.dead = True
-            raise _ProgramDiedError("it does not answer") from error
-        except asyncio.CancelledError:
-            self._send({"cancel": number})
-            raise
-        finally:
-            del self._waiting[number]
-
-    def _send(self, message: Mapping[str, Any]) -> None:
-        # Not drained: a question is small, and at most a few dozen are on their way.
-        assert self._process.stdin is not None
-        if not self._process.stdin.is_closing():
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        try:
-            while line := await self._process.stdout.readline():
-                reply = json.loads(line)
-                waiting = self._waiting.get(reply["id"])
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(reply)
-        finally:
-            self._give_up(_ProgramDiedError(f"process {self._process.pid} ended"))
-
-    def _give_up(self, reason: Exception) -> None:
-        self.dead = True
-        for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(reason)
-
-    async def close(self, reason: Exception) -> None:
-        """End the program; who still waits for an answer gets `reason`."""
-        dead = self.dead
-        self._give_up(reason)
-        await _end(self._process, at_once=dead)
-        self._reader.cancel()
-        await asyncio.wait([self._reader])  # its end was told to those who wait; nothing more to learn
-
-
-async def _end(process: asyncio.subprocess.Process, *, at_once: bool) -> None:
-    """Let the program end by itself, or kill it; its children die with it."""
-    assert process.stdin is not None
-    process.stdin.close()
-    if not at_once:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_S):
-                await process.wait()
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-    await process.wait()
-    # asyncio would hold our end of the pipe until the program's dying child lets go of the other, and has
-    # no public way to say that nobody reads any more.
-    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
