@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from workflow_agent.cli.direct_values import pass_directly
 from workflow_agent.cli.style import safe
 from workflow_agent.model.errors import UsageError
 from workflow_agent.model.nearest import did_you_mean, nearest
@@ -40,7 +41,10 @@ _SYNONYMS = {
     "log": "logs",
     "ls": "integrations list",
     "preview": "plan",
-    "remove": "rollback",
+    "delete": "uninstall",
+    "fix": "repair",
+    "purge": "uninstall",
+    "remove": "uninstall",
     "revert": "rollback",
     "runs": "history",
     "search": "integrations list",
@@ -48,7 +52,7 @@ _SYNONYMS = {
     "status": "history",
     "test": "verify",
     "undo": "rollback",
-    "uninstall": "rollback",
+    "update": "upgrade",
 }
 
 
@@ -130,6 +134,7 @@ class Command(_Help, TyperCommand):
         """Let ``--wait`` stand without a value, which Typer's options cannot."""
         end = args.index("--") if "--" in args else len(args)
         args = [f"{arg}=" if arg == "--wait" and at < end else arg for at, arg in enumerate(args)]
+        pass_directly(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
 
@@ -138,6 +143,7 @@ class Group(_Help, TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Show the help when nothing was typed."""
+        pass_directly(self.get_params(ctx))
         return super().parse_args(ctx, args or ["--help"])
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
