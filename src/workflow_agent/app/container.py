@@ -17,8 +17,9 @@ from workflow_agent.agents.serving import LateAgent
 from workflow_agent.authoring import FolderCatalogue
 from workflow_agent.bus import InProcessBus
 from workflow_agent.engine import Driver
-from workflow_agent.integrations import Registry, builtin_folder
+from workflow_agent.integrations import Plugins, Registry, builtin_folder
 from workflow_agent.model.errors import UsageError
+from workflow_agent.security.vault import Vault
 from workflow_agent.targets.quota import CaptureQuota
 from workflow_agent.targets.registry import Targets
 
@@ -38,7 +39,7 @@ AGENTS: Mapping[str, tuple[str, ...]] = {
     "script-builder": ("build",),
     "validator": ("validate",),
     "executor": ("prepare", "commit", "activate", "configure", "rollback", "discard"),
-    "verifier": ("verify", "current"),
+    "verifier": ("verify", "current", "absent"),
     "recovery": ("recover",),
     "person": ("approve",),
 }
@@ -95,10 +96,13 @@ class Container(containers.DeclarativeContainer):
     registry = providers.Singleton(
         Registry,
         providers.Callable(lambda settings: _folders(settings.integrations.folders, builtin_folder()), settings),
+        providers.Callable(lambda settings: Plugins(settings.paths.state / "plugins"), settings),
     )
+    vault = providers.Singleton(Vault)
     targets = providers.Singleton(
         Targets,
         host_pid=settings.provided.targets.host_pid,
+        store=providers.Callable(lambda settings: settings.paths.state / "containers", settings),
         quota=providers.Callable(_quota, settings),
         package_lock_wait_s=settings.provided.timeouts.package_lock_s,
     )
@@ -115,8 +119,9 @@ class Container(containers.DeclarativeContainer):
         bus,
         store.provided.artifacts_dir,
         output_limit=settings.provided.limits.output_bytes,
+        vault=vault,
     )
-    verifier = providers.Singleton(_late("verifier:VerifierAgent"), targets, clock)
+    verifier = providers.Singleton(_late("verifier:VerifierAgent"), targets, clock, vault)
     recovery = providers.Singleton(_late("recovery:RecoveryAgent"), bus)
     person = providers.Singleton(_late("person:PersonAgent"))
 

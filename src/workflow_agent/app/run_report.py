@@ -23,8 +23,8 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
 
     Keys of the contract: run_id, action, integration, version, target, status, changed, tier, changes {created,
     modified, deleted, appended, items}, checks, generation, rollback_command, started_at, finished_at; beside them
-    change_set (without its changes), findings, transaction, output, steps, error, user, host, undoes, undone_by,
-    workflow.
+    change_set (without its changes), broken (what was wrong before), findings, transaction, output, steps, error,
+    user, host, undoes, undone_by, workflow.
 
     Raises:
         NotFoundError: there is no such run.
@@ -47,6 +47,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         "started_at": run["started_at"] or run["created_at"],
         "finished_at": run["finished_at"],
         "change_set": {key: value for key, value in change_set.items() if key != "changes"},
+        "broken": _last(by_kind, RecordKind.BROKEN),
         "findings": by_kind.get(RecordKind.FINDING, []),
         "transaction": _last(by_kind, RecordKind.TRANSACTION),
         "output": _last(by_kind, RecordKind.OUTPUT),

@@ -1,25 +1,43 @@
-"""Options that several commands share, declared once."""
+"""Options that several commands share, declared once: alone, and in groups that a command takes as one parameter.
+
+A command that takes a group is registered through :func:`spread`, which spells the group's options out for Typer.
+"""
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from workflow_agent.cli.outcome import Outcome
 
 __all__ = [
     "Allow",
     "Approve",
+    "Consent",
     "Events",
     "Isolation",
+    "KeepOnFailure",
     "Names",
     "OneName",
     "ParamFile",
     "Params",
+    "Place",
     "RunId",
+    "Scripting",
+    "Secrets",
     "TargetName",
     "Timeout",
+    "Values",
     "Wait",
+    "spread",
 ]
 
 _WHAT = "What"
@@ -48,6 +66,16 @@ ParamFile = Annotated[
         "--param-file",
         metavar="FILE",
         help="Read parameters from YAML, JSON or TOML.",
+        rich_help_panel=_WHAT,
+        show_default=False,
+    ),
+]
+Secrets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--secret",
+        metavar="K=SOURCE",
+        help="Give a secret: K=env:NAME, K=file:PATH or K=- (stdin).",
         rich_help_panel=_WHAT,
         show_default=False,
     ),
@@ -91,3 +119,77 @@ Wait = Annotated[
 ]
 Approve = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.", rich_help_panel=_CONSENT)]
 Events = Annotated[bool, typer.Option("--events", help="Write each event as a line of JSON.", rich_help_panel=_OUTPUT)]
+KeepOnFailure = Annotated[
+    bool, typer.Option("--keep-on-failure", help="Leave a failed state to look at.", rich_help_panel=_HOW)
+]
+_PlanOnly = Annotated[bool, typer.Option("--plan", help="Only show what would change.", rich_help_panel=_CONSENT)]
+_Check = Annotated[bool, typer.Option("--check", help="With --plan: exit 3 on changes.", rich_help_panel=_CONSENT)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """Parameters of the integration, and its secrets."""
+
+    param: Params = None
+    param_file: ParamFile = None
+    secret: Secrets = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where, and whether to wait for it."""
+
+    target: TargetName = "host"
+    wait: Wait = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scripting:
+    """How a script is run."""
+
+    isolation: Isolation = "auto"
+    timeout: Timeout = None
+    allow: Allow = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """Whether it is done, asked about, or only shown."""
+
+    yes: Approve = False
+    plan_only: _PlanOnly = False
+    check: _Check = False
+
+
+def spread(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """Give a command whose groups of options are spelled out; `function` gets the groups."""
+    declared = inspect.signature(function, eval_str=True).parameters.values()
+    groups: dict[str, Any] = {one.name: one.annotation for one in declared if is_dataclass(one.annotation)}
+
+    def command(**values: Any) -> Outcome:  # Any: what Typer parsed
+        parts = {
+            name: group(**{field.name: values.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        return function(**values, **parts)
+
+    def spelled_out() -> Iterator[inspect.Parameter]:
+        for one in declared:
+            yield from _options_of(groups[one.name]) if one.name in groups else (_by_name(one),)
+
+    command.__name__, command.__doc__, command.__annotations__ = function.__name__, function.__doc__, {}
+    command.__signature__ = inspect.Signature(list(spelled_out()))  # type: ignore[attr-defined]  # what Typer reads
+    return command
+
+
+@cache
+def _options_of(group: Any) -> tuple[inspect.Parameter, ...]:
+    hints = get_type_hints(group, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return tuple(
+        inspect.Parameter(one.name, keyword, default=one.default, annotation=hints[one.name]) for one in fields(group)
+    )
+
+
+def _by_name(parameter: inspect.Parameter) -> inspect.Parameter:
+    return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)

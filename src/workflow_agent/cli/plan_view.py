@@ -32,6 +32,8 @@ _SIGNS = {
 _SHOWN_FACTS = 8
 _SHOWN_FILES = 12
 _LABEL = 11
+#: How targets begin the reason for leaving state data out.
+_KEPT_REASON = "state data is kept"
 #: Deleted and replaced paths are what a person looks for; created ones are many.
 _ORDER = ("deleted", "modified", "appended", "created")
 _TIERS = {
@@ -45,7 +47,8 @@ def plan_lines(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
     """Write a plan.
 
     Args:
-        plan: integration, version, target, tier, tier_reason, change_set (with changes), findings, services, effects.
+        plan: integration, version, target, tier, tier_reason, change_set (with changes), findings, services, effects;
+            action, differences, current (what is wrong with it now), keep, adopted, as far as they are there.
         style: What the stream shows; `verbose` shows every path.
     """
     change_set = plan.get("change_set") or {}
@@ -53,11 +56,15 @@ def plan_lines(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
     name = " ".join(safe(part) for part in (plan.get("integration"), plan.get("version")) if part)
     yield style.paint(f"{name} on {safe(plan.get('target', 'host'))}", "bold")
     yield ""
+    yield from _standing(plan, style)
     if not changes:
-        yield "  nothing would change"
+        yield "  no file would change" if (plan.get("current") or {}).get("reason") else "  nothing would change"
     for kind, describe in (("packages", _package), ("users", _account), ("groups", _account), ("units", _unit)):
         yield from _facts(kind, change_set.get(kind) or (), describe, style)
-    yield from _services(plan.get("services") or (), style)
+    leaving = plan.get("action") == "uninstall"
+    if not plan.get("unchanged"):
+        yield from _services(plan.get("services") or (), "stops" if leaving else "starts", style)
+    yield from (_label("keeps", safe(path), style) for path in plan.get("keep") or ())
     yield from _files(changes, change_set.get("bytes_added") or 0, style)
     yield from _remarks(change_set, style)
     yield from _findings(plan.get("findings") or (), style)
@@ -100,7 +107,8 @@ def _more(number: int, style: Style) -> Iterator[str]:
 
 def _package(fact: Mapping[str, Any]) -> str:
     before, version = fact.get("before"), fact.get("version")
-    versions = f"{safe(before)} -> {safe(version)}" if before and version else safe(version or before or "")
+    both = before and version and before != version
+    versions = f"{safe(before)} -> {safe(version)}" if both else safe(version or before or "")
     return f"{safe(fact.get('name'))} {versions}".rstrip()
 
 
@@ -123,14 +131,41 @@ def _unit(fact: Mapping[str, Any]) -> str:
     return f"{safe(fact.get('name'))}{told}"
 
 
-def _services(services: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+def _standing(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
+    """Write how what is wanted stands to what is installed: other values, what is wrong, what is not ours."""
+    if plan.get("adopted"):
+        yield _label("note", "not installed by workflow-agent: only this uninstall can be rolled back", style)
+    differences = plan.get("differences") or {}
+    versions = differences.get("version")
+    if versions:
+        yield _label("version", f"{safe(versions['before'])} -> {safe(versions['after'])}", style)
+    for one in differences.get("parameters") or ():
+        values = f"{safe(_given(one['before']))} -> {safe(_given(one['after']))}"
+        yield _label("parameter", f"{safe(one['name'])}: {values}", style)
+    for name in differences.get("dropped") or ():
+        yield _label("dropped", f"parameter {safe(name)}: there is none any more", style)
+    current = plan.get("current") or {}
+    yield from (_label("missing", safe(path), style) for path in current.get("missing") or ())
+    for check in current.get("checks") or ():
+        if check.get("status") != "passed":
+            text = f"{safe(check.get('id'))}: {safe(check.get('observed'))} (expected {safe(check.get('expected'))})"
+            yield _label("wrong", style.paint(text, "red"), style)
+
+
+def _given(value: object) -> object:
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "none"
+    return "none" if value is None else value
+
+
+def _services(services: Sequence[Mapping[str, Any]], label: str, style: Style) -> Iterator[str]:
     if services:
         named = [
             safe(service.get("name"))
             + (f" ({', '.join(safe(port) for port in service['listens'])})" if service.get("listens") else "")
             for service in services
         ]
-        yield _label("starts", ", ".join(named), style)
+        yield _label(label, ", ".join(named), style)
 
 
 def _files(changes: Sequence[Mapping[str, Any]], added: int, style: Style) -> Iterator[str]:
@@ -160,6 +195,8 @@ def _path(change: Mapping[str, Any]) -> str:
 
 def _remarks(change_set: Mapping[str, Any], style: Style) -> Iterator[str]:
     for entry in change_set.get("dropped") or ():
+        if str(entry.get("reason")).startswith(_KEPT_REASON):
+            continue  # said as what is kept
         yield _label("left out", f"{safe(entry.get('path'))} ({safe(entry.get('reason'))})", style)
     for note in change_set.get("notes") or ():
         yield _label("note", style.paint(safe(note), "yellow"), style)
@@ -198,6 +235,7 @@ def rollback_lines(summary: Mapping[str, Any], style: Style) -> Iterator[str]:
     """Write what a rollback would do: the summary of its approval (see the workflow ``rollback``)."""
     name = " ".join(safe(part) for part in (summary.get("integration"), summary.get("version")) if part)
     forward = summary.get("direction") == "redo"
+    starts = forward is not bool(summary.get("leaving"))
     verb = "bring back" if forward else "take back"
     yield style.paint(f"{verb} {name} on {safe(summary.get('target', 'host'))}", "bold")
     yield f"  run {safe(summary.get('undoes'))}"
@@ -209,14 +247,14 @@ def rollback_lines(summary: Mapping[str, Any], style: Style) -> Iterator[str]:
     ]
     if counts:
         yield _label("paths", ", ".join(counts), style)
-    for key, label in (("appended", "keep lines"), ("owned", "data"), ("kept", "kept")):
+    for key, label in (("appended", "keep lines"), ("owned", "data"), ("kept", "kept"), ("merged", "merged")):
         paths = preview.get(key) or ()
         shown = paths if style.verbose else paths[:_SHOWN_FACTS]
         yield from (_label(label, safe(path), style) for path in shown)
         yield from _more(len(paths) - len(shown), style)
     services = [safe(service.get("name")) for service in summary.get("services") or ()]
     if services:
-        yield _label("starts" if forward else "stops", ", ".join(services), style)
+        yield _label("starts" if starts else "stops", ", ".join(services), style)
     for entry in preview.get("left") or ():
         yield _label("left", safe(entry.get("path", entry)), style)
     yield from _tier(summary, style)

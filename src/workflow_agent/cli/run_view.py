@@ -41,11 +41,26 @@ def ending_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     if status == "succeeded" and run.get("undoes"):
         yield f"  undid     {safe(run['undoes'])}"
     elif status == "succeeded" and run.get("action") not in {"plan", "verify"}:
-        yield f"  changed   {change_summary(run['changes']) if run.get('changed') else 'nothing: it is as wanted'}"
+        yield f"  changed   {change_summary(run['changes']) if run.get('changed') else _nothing(run)}"
+    yield from _broken_lines(run.get("broken"), style)
     yield from check_lines(run.get("checks") or (), style)
     yield f"  run       {safe(run['run_id'])}"
     if run.get("rollback_command"):
         yield f"  undo      {style.paint(safe(run['rollback_command']), 'bold')}"
+
+
+def _nothing(run: Mapping[str, Any]) -> str:
+    return "nothing: it is not installed" if run.get("action") == "uninstall" else "nothing: it is as wanted"
+
+
+def _broken_lines(broken: Mapping[str, Any] | None, style: Style) -> Iterator[str]:
+    """Write what a run found that it was there to put right."""
+    for path in (broken or {}).get("missing") or ():
+        yield f"  was wrong {safe(path)}: missing or replaced"
+    for check in (broken or {}).get("checks") or ():
+        if check.get("status") != "passed":
+            text = f"{safe(check.get('id'))}: {safe(check.get('observed'))} (expected {safe(check.get('expected'))})"
+            yield f"  was wrong {style.paint(text, 'yellow')}"
 
 
 def check_lines(checks: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
@@ -91,6 +106,7 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield style.paint(run_subject(run), "bold")
     yield from _facts(run, style)
     yield from _steps(run.get("steps") or (), style)
+    yield from _broken_lines(run.get("broken"), style)
     yield from check_lines(run.get("checks") or (), style)
     for finding in run.get("findings") or ():
         yield f"  finding   {safe(finding.get('rule'))}, line {finding.get('line')}: {safe(finding.get('message'))}"

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from workflow_agent.app import App
     from workflow_agent.cli.invocation import Invocation
     from workflow_agent.cli.progress import Progress
+    from workflow_agent.model.workflow import Workflow
+    from workflow_agent.security.secret import Secret
 
 __all__ = ["Ended", "conduct"]
 
@@ -45,16 +47,25 @@ class Ended:
 
 
 #: Steps whose output a plan is shown from.
-_WANTED = frozenset({"lookup", "current", "validate", "prepare"})
+_WANTED = frozenset({"lookup", "current", "absent", "validate", "prepare", "locate", "preview"})
 
 
 async def conduct(
-    app: App, invocation: Invocation, workflow: str, inputs: Mapping[str, Any], *, events: bool = False
+    app: App,
+    invocation: Invocation,
+    workflow: str,
+    inputs: Mapping[str, Any],
+    *,
+    secrets: Mapping[str, Secret] | None = None,
+    events: bool = False,
 ) -> Ended:
     """Run a workflow, show it, stop it when a signal comes. Never raises an error of the run: it is in the result."""
-    definition = app.catalogue.get(workflow)
+    declared = app.catalogue.get(workflow).inputs
+    inputs = {name: value for name, value in inputs.items() if name in declared}
+    definition = await app.definition(workflow, inputs)
     ended = Ended(run_id=new_run_id())
-    about = {"action": workflow, "integration": inputs.get("integration"), "target": inputs.get("target")}
+    action = inputs.get("action") or workflow
+    about = {"action": action, "integration": inputs.get("integration"), "target": inputs.get("target")}
     title = f"{run_subject(about)}, run {ended.run_id}"
     progress = choose_progress(
         title,
@@ -67,7 +78,7 @@ async def conduct(
     if invocation.style(sys.stderr).width is None:
         invocation.say(title)
     try:
-        await _run(app, invocation, workflow, inputs, ended=ended, progress=progress, events=events)
+        await _run(app, invocation, definition, inputs, secrets=secrets, ended=ended, progress=progress, events=events)
     finally:
         progress.close()
     ended.warnings = tuple(app.warnings)
@@ -78,9 +89,10 @@ async def conduct(
 async def _run(
     app: App,
     invocation: Invocation,
-    workflow: str,
+    definition: Workflow,
     inputs: Mapping[str, Any],
     *,
+    secrets: Mapping[str, Secret] | None,
     ended: Ended,
     progress: Progress,
     events: bool,
@@ -93,15 +105,16 @@ async def _run(
             sys.stdout.flush()
         progress.event(event, status)
 
-    declared = app.catalogue.get(workflow).inputs
     task = asyncio.ensure_future(
         app.run(
-            workflow,
-            {name: value for name, value in inputs.items() if name in declared},
+            definition.name,
+            inputs,
             run_id=ended.run_id,
+            definition=definition,
             approver=TerminalApprover(invocation, progress),
             on_event=on_event,
             on_output=progress.output,
+            secrets=secrets,
         )
     )
     with _Stopper(app, invocation, ended.run_id, task, progress).watching():

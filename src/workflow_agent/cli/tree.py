@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workflow_agent._version import __version__
-from workflow_agent.cli import definition_commands, past_commands, run_commands, system_commands
+from workflow_agent.cli import definition_commands, leaving_commands, past_commands, run_commands, system_commands
 from workflow_agent.cli.grammar import Group
 from workflow_agent.cli.style import COLOR_CHOICES
 from workflow_agent.model.errors import UsageError
@@ -67,6 +67,6 @@ def build_app() -> typer.Typer:
         epilog="workflow-agent plan nginx\nworkflow-agent install prometheus-node-exporter",
     )
     app.callback(cls=Group)(_root)
-    for commands in (run_commands, past_commands, definition_commands, system_commands):
+    for commands in (run_commands, leaving_commands, past_commands, definition_commands, system_commands):
         commands.register(app)
     return app

@@ -247,7 +247,7 @@ def test_a_defect_leaves_a_report_and_no_trace(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the value is very-secret-value")
 
-    monkeypatch.setattr("workflow_agent.cli.run_commands._check_isolation", broken)
+    monkeypatch.setattr("workflow_agent.cli.running.check_isolation", broken)
 
     result = cli("install", "nginx", "--param", "token=very-secret-value", "--yes")
 

@@ -1,0 +1,91 @@
+"""Commands that take something away or back: uninstall, rollback."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workflow_agent.cli.grammar import declare
+from workflow_agent.cli.options import Consent, Events, KeepOnFailure, Names, Place, Scripting, spread
+from workflow_agent.cli.outcome import Outcome  # noqa: TC001  # Typer reads the annotations
+from workflow_agent.cli.planned import planned_rollback
+from workflow_agent.cli.run_commands import PANEL, script_verb
+from workflow_agent.cli.running import RunRequest, done_or_planned, requested
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["register"]
+
+
+def uninstall(
+    ctx: typer.Context,
+    names: Names,
+    *,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Take configuration and state data with it.", rich_help_panel="What")
+    ] = False,
+    place: Place,
+    scripting: Scripting,
+    keep_on_failure: KeepOnFailure = False,
+    consent: Consent,
+    events: Events = False,
+) -> Outcome:
+    """Take integrations away and prove it; their data stays."""
+    return script_verb(
+        ctx,
+        "uninstall",
+        names,
+        workflow="uninstall",
+        place=place,
+        scripting=scripting,
+        consent=consent,
+        events=events,
+        purge=purge,
+        keep_on_failure=keep_on_failure,
+    )
+
+
+def rollback(
+    ctx: typer.Context,
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="Run id or its beginning; the newest when left out.")
+    ] = "",
+    *,
+    place: Place,
+    keep_data: Annotated[
+        bool, typer.Option("--keep-data", help="Keep the data that its services wrote.", rich_help_panel="How")
+    ] = False,
+    consent: Consent,
+    events: Events = False,
+) -> Outcome:
+    """Take back what a run did, exactly or not at all."""
+
+    def request(plan_only: bool) -> RunRequest:
+        from workflow_agent.cli.past import find_run  # noqa: PLC0415  # late
+
+        found = find_run(ctx.obj, run) if run else ""
+        return requested(
+            ctx.obj,
+            "rollback",
+            (),
+            place=place,
+            events=events,
+            run=found,
+            keep_data=keep_data,
+            approve=consent.yes,
+            plan_only=plan_only,
+        )
+
+    return done_or_planned(ctx.obj, consent, "roll back", request, planned_rollback)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    examples: dict[Callable[..., Outcome], list[str]] = {
+        uninstall: ["uninstall nginx", "uninstall nginx --purge --plan"],
+        rollback: ["rollback", "rollback r-01KA --yes"],
+    }
+    for function, lines in examples.items():
+        declare(app, function.__name__, panel=PANEL, examples=lines)(spread(function))

@@ -1,0 +1,68 @@
+"""What a plan is shown from: outputs of the steps of a run that changed nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from workflow_agent.cli.session import Ended
+    from workflow_agent.cli.style import Style
+
+__all__ = ["planned_rollback", "planned_script"]
+
+
+def planned_script(ended: Ended) -> tuple[dict[str, Any], bool, Callable[[Style], Iterator[str]]]:
+    """Give the plan of a verb that runs a script; an unchanged integration has no changes."""
+    plan = _plan_of(ended.outputs)
+
+    def write(style: Style) -> Iterator[str]:
+        from workflow_agent.cli.plan_view import plan_lines  # noqa: PLC0415  # late
+
+        return plan_lines(plan, style)
+
+    return plan, bool((plan["change_set"] or {}).get("changes")) or _needs_restart(plan), write
+
+
+def _plan_of(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    lookup = outputs.get("lookup") or {}
+    facts = lookup.get("facts") or {}
+    current, absent = outputs.get("current") or {}, outputs.get("absent") or {}
+    return {
+        "action": lookup.get("action"),
+        "integration": lookup.get("integration"),
+        "version": lookup.get("version"),
+        "target": facts.get("target") or "host",
+        "tier": facts.get("tier"),
+        "tier_reason": facts.get("tier_reason"),
+        "services": lookup.get("services") or [],
+        "effects": lookup.get("effects") or [],
+        "unchanged": bool(current.get("unchanged") or absent.get("unchanged")),
+        "findings": (outputs.get("validate") or {}).get("findings") or [],
+        "change_set": (outputs.get("prepare") or {}).get("change_set"),
+        "differences": lookup.get("differences"),
+        "current": current or None,
+        "keep": lookup.get("keep") or [],
+        "adopted": bool(absent.get("adopted")),
+    }
+
+
+def _needs_restart(plan: Mapping[str, Any]) -> bool:
+    """Tell whether services would be started although every file is as it should be."""
+    return (plan["current"] or {}).get("reason") == "checks"
+
+
+def planned_rollback(ended: Ended) -> tuple[dict[str, Any], bool, Callable[[Style], Iterator[str]]]:
+    """Give the plan of a rollback: the same summary as is asked about."""
+    located = ended.outputs.get("locate") or {}
+    keys = ("direction", "integration", "version", "target", "tier", "services", "leaving")
+    plan = {key: located.get(key) for key in keys}
+    plan |= {"undoes": located.get("run"), "preview": ended.outputs.get("preview")}
+
+    def write(style: Style) -> Iterator[str]:
+        from workflow_agent.cli.plan_view import rollback_lines  # noqa: PLC0415  # late
+
+        return rollback_lines(plan, style)
+
+    return plan, True, write

@@ -1,0 +1,240 @@
+"""What commands that run a workflow share: the request, carrying it out, and how it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.cli.outcome import CommandFailedError, Outcome
+from workflow_agent.model.errors import ChangesPendingError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from workflow_agent.app import App
+    from workflow_agent.cli.invocation import Invocation
+    from workflow_agent.cli.options import Consent, Place, Scripting, Values
+    from workflow_agent.cli.session import Ended
+    from workflow_agent.cli.style import Style
+    from workflow_agent.security.secret import Secret
+
+__all__ = ["RunRequest", "carry_out", "check_isolation", "done_or_planned", "existing_target", "requested", "told"]
+
+#: Kinds of isolation that exist; `auto` is the only one that there is a choice for.
+_ISOLATIONS = ("auto", "transaction")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What was typed for a run or several, one after the other."""
+
+    workflow: str
+    names: tuple[str, ...]
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    events: bool = False
+
+
+# -- what was typed --------------------------------------------------------------------------------------------------
+
+
+def requested(
+    invocation: Invocation,
+    workflow: str,
+    names: Sequence[str],
+    *,
+    place: Place,
+    values: Values | None = None,
+    scripting: Scripting | None = None,
+    events: bool,
+    **more: Any,  # Any: further inputs of the workflow
+) -> RunRequest:
+    """Make the request for runs about integrations; inputs that a workflow does not declare are left out later.
+
+    Raises:
+        NotFoundError: there is no such integration or target.
+        ParameterError: a parameter cannot be read.
+        UsageError: an option cannot be meant so.
+    """
+    from workflow_agent.cli.parameters import read_parameters, seconds  # noqa: PLC0415  # late: cheap, but not for help
+    from workflow_agent.cli.sources import integration_input  # noqa: PLC0415  # late
+
+    settings = invocation.settings()
+    timeout = scripting.timeout if scripting is not None else None
+    if scripting is not None:
+        check_isolation(scripting.isolation)
+        more["allow"] = scripting.allow or []
+    found = tuple(integration_input(settings, name) for name in names)
+    inputs = {
+        "parameters": read_parameters(values.param or [], values.param_file) if values is not None else {},
+        **_where(invocation, place),
+        "timeout_s": seconds(timeout, "--timeout") if timeout is not None else settings.timeouts.script_s,
+        **more,
+    }
+    secrets = _secrets(invocation, values, found if workflow in {"install", "plan"} else ())
+    return RunRequest(workflow=workflow, names=found, inputs=inputs, secrets=secrets, events=events)
+
+
+def _secrets(invocation: Invocation, values: Values | None, asked_for: Sequence[str]) -> dict[str, Secret]:
+    """Read what was given as secrets; a person at a terminal is asked for the required ones of `asked_for`."""
+    if values is None:
+        return {}
+    from workflow_agent.cli.secret_input import given_secrets  # noqa: PLC0415  # late
+
+    return given_secrets(invocation, values.secret or [], asked_for)
+
+
+def _where(invocation: Invocation, place: Place) -> dict[str, Any]:
+    from workflow_agent.cli.parameters import seconds  # noqa: PLC0415  # late
+
+    wait_s = 0.0
+    if place.wait is not None:
+        wait_s = seconds(place.wait, "--wait") if place.wait else invocation.settings().timeouts.target_s
+    return {"target": existing_target(place.target), "wait_s": wait_s}
+
+
+def existing_target(name: str) -> str:
+    """Give the full name of a target that exists; raises NotFoundError, UnreachableError for one that is down."""
+    if name == "host":
+        return name
+    from workflow_agent.targets.registry import full_target_name  # noqa: PLC0415  # late: other targets only
+
+    return full_target_name(name)
+
+
+def check_isolation(kind: str) -> None:
+    """Raise UsageError for a kind of isolation that there is not."""
+    if kind not in _ISOLATIONS:
+        known = {"declared", "container"}
+        what = f"isolation `{kind}` does not exist yet" if kind in known else f"there is no isolation `{kind[:40]}`"
+        raise UsageError(what, where="--isolation", hint="use `auto` or `transaction`")
+
+
+# -- running ---------------------------------------------------------------------------------------------------------
+
+
+def carry_out(invocation: Invocation, request: RunRequest) -> list[Ended]:
+    """Run one after the other until one fails."""
+    import asyncio  # noqa: PLC0415  # late: 35 ms
+
+    from workflow_agent.app import open_app  # noqa: PLC0415  # late: 60 ms
+
+    async def all_of_them() -> list[Ended]:
+        done = []
+        async with open_app(invocation.settings()) as app:
+            for name in request.names or (None,):
+                done.append(await _one(app, invocation, request, name))
+                if done[-1].error is not None:
+                    break
+        return done
+
+    return asyncio.run(all_of_them())
+
+
+async def _one(app: App, invocation: Invocation, request: RunRequest, name: str | None) -> Ended:
+    from workflow_agent.cli.session import conduct  # noqa: PLC0415  # late: asyncio, 35 ms
+
+    inputs = dict(request.inputs) | ({"integration": name} if name is not None else {})
+    return await conduct(app, invocation, request.workflow, inputs, secrets=request.secrets, events=request.events)
+
+
+def done_or_planned(
+    invocation: Invocation,
+    consent: Consent,
+    verb: str,
+    request: Callable[[bool], RunRequest],
+    planned: Callable[[Ended], tuple[dict[str, Any], bool, Callable[[Style], Iterator[str]]]],
+) -> Outcome:
+    """Carry a changing verb out, or show what it would do.
+
+    Args:
+        invocation: Of the command.
+        consent: Whether it is done, asked about, or only shown.
+        verb: As people say it, such as ``install``.
+        request: Makes the request, of the plan where its argument is true.
+        planned: Gives from a run of the plan its data, whether anything would change, and how it is written.
+
+    Raises:
+        CommandFailedError: a run failed; it carries the outcome.
+        UsageError: the options do not go together.
+    """
+    from workflow_agent.cli.consent import require_consent  # noqa: PLC0415  # late
+
+    if consent.check and not consent.plan_only:
+        raise UsageError("`--check` belongs to a plan", where=verb, hint="add `--plan`, or use `workflow-agent plan`")
+    if not consent.plan_only:
+        require_consent(given=consent.yes, verb=verb)
+    asked = request(consent.plan_only)
+    done = carry_out(invocation, asked)
+    return _planned(asked, done, planned, check=consent.check) if consent.plan_only else told(asked, done)
+
+
+# -- telling ---------------------------------------------------------------------------------------------------------
+
+
+def told(request: RunRequest, done: list[Ended]) -> Outcome:
+    """Put reports together, one run is the data itself, several are items; raises CommandFailedError."""
+    reports = [ended.report for ended in done if ended.report is not None]
+    data: dict[str, Any] = {"items": reports} if len(request.names) > 1 else (reports[0] if reports else {})
+
+    def lines(style: Style) -> Iterator[str]:
+        from workflow_agent.cli.run_view import ending_lines  # noqa: PLC0415  # late
+
+        for report in reports:
+            yield from ending_lines(report, style)
+
+    outcome = Outcome(data=data, lines=lines, exit_code=0, streamed=request.events, warnings=_warnings(done))
+    return _finished(request, done, outcome)
+
+
+def _planned(
+    request: RunRequest,
+    done: list[Ended],
+    planned: Callable[[Ended], tuple[dict[str, Any], bool, Callable[[Style], Iterator[str]]]],
+    *,
+    check: bool,
+) -> Outcome:
+    plans = [planned(ended) for ended in done]
+    reports = [{**(ended.report or {}), "plan": plan} for ended, (plan, _, _) in zip(done, plans, strict=True)]
+    data = {"items": reports} if len(request.names) > 1 else reports[0]
+
+    def lines(style: Style) -> Iterator[str]:
+        for number, (ended, (_, _, write)) in enumerate(zip(done, plans, strict=True)):
+            if ended.error is None:
+                yield from ([""] if number else [])
+                yield from write(style)
+                yield from ("", f"  nothing was changed; run {ended.run_id}")
+
+    pending = any(changes for _, changes, _ in plans)
+    exit_code = ChangesPendingError.exit_code if check and pending else 0
+    outcome = Outcome(data=data, lines=lines, exit_code=exit_code, streamed=request.events, warnings=_warnings(done))
+    return _finished(request, done, outcome)
+
+
+def _finished(request: RunRequest, done: list[Ended], outcome: Outcome) -> Outcome:
+    """Give the outcome, or raise the last run's error with what was done before it and what was not begun."""
+    error = done[-1].error
+    if error is None:
+        return outcome
+    before = [ended.run_id for ended in done[:-1]]
+    if before:
+        parts = [error.state or "", f"done before it: {', '.join(before)}, which stay"]
+        error.state = "; ".join(part for part in parts if part)
+    if left := request.names[len(done) :]:
+        error.state = f"{error.state}; not begun: {', '.join(left)}" if error.state else f"not begun: {', '.join(left)}"
+    raise CommandFailedError(error, outcome)
+
+
+def _warnings(done: list[Ended]) -> tuple[str, ...]:
+    return tuple(warning for ended in done for warning in (*ended.warnings, *_remarks(ended)))
+
+
+def _remarks(ended: Ended) -> Iterator[str]:
+    """Say what a person should know of a run beside its end."""
+    if ended.error is not None:
+        return
+    lookup = ended.outputs.get("lookup") or {}
+    if (ended.outputs.get("absent") or {}).get("adopted"):
+        yield f"`{lookup['integration']}` was not installed by workflow-agent: only this uninstall can be rolled back"
+    for name in (lookup.get("differences") or {}).get("dropped") or ():
+        yield f"`{lookup['integration']}` has no parameter `{name}` any more: its value is dropped"
