@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 
 from workflow_agent.cli.envelope import envelope, json_line
 from workflow_agent.cli.errors_view import error_lines
-from workflow_agent.cli.grammar import PROGRAM, help_text, hoisted, usage_error
+from workflow_agent.cli.grammar import PROGRAM, first_word, help_text, hoisted, usage_error
 from workflow_agent.cli.invocation import Invocation
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.style import harden_streams, safe
@@ -68,8 +68,8 @@ def _guarded(arguments: list[str], invocation: Invocation) -> int:
 def _dispatch(arguments: list[str], invocation: Invocation) -> Outcome | int:
     from workflow_agent.cli.tree import build_app  # noqa: PLC0415  # a defect there is a crash report too
 
-    command: Any = typer.main.get_command(build_app())
     ordered = hoisted(arguments)
+    command: Any = typer.main.get_command(build_app(first_word(ordered)))
     if page := help_text(command, ordered):
         _print(page)
         return 0

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from typer.exceptions import TyperException
 
-__all__ = ["EVERYWHERE", "PROGRAM", "Command", "Group", "declare", "help_text", "hoisted", "usage_error"]
+__all__ = ["EVERYWHERE", "PROGRAM", "Command", "Group", "declare", "first_word", "help_text", "hoisted", "usage_error"]
 
 PROGRAM = "workflow-agent"
 #: Title of the options that hold for every command.
@@ -75,6 +75,17 @@ def hoisted(arguments: list[str]) -> list[str]:
         else:
             rest.append(argument)
     return [*front, *rest]
+
+
+def first_word(ordered: list[str]) -> str | None:
+    """Give the first word of an ordered command line that is no option and no option's value: the command."""
+    left = iter(ordered)
+    for argument in left:
+        if argument in _WITH_VALUE:
+            next(left, None)
+        elif not argument.startswith("-"):
+            return argument
+    return None
 
 
 def _following(left: Iterator[str], option: str) -> str:

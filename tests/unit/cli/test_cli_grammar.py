@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
-from workflow_agent.cli.grammar import hoisted
+from workflow_agent.cli.grammar import first_word, hoisted
 from workflow_agent.cli.tree import build_app
 
 if TYPE_CHECKING:
@@ -247,3 +247,22 @@ def test_help_loads_nothing_heavy(arguments: list[str], allowed: set[str]) -> No
     if arguments == ["--version"]:
         assert "argparse" not in modules
         assert "typer" not in modules
+
+
+@pytest.mark.parametrize(
+    ("typed", "built"),
+    [
+        (["install", "nginx"], {"install"}),
+        (["--config", "plan", "history"], {"history"}),
+        (["integrations", "list"], {"integrations"}),
+    ],
+)
+def test_only_the_command_that_was_typed_is_built(typed: list[str], built: set[str]) -> None:
+    root: Any = typer.main.get_command(build_app(first_word(typed)))
+    assert set(root.commands) == built
+
+
+@pytest.mark.parametrize("typed", [[], ["-q"], ["instal"]])
+def test_all_commands_are_built_for_help_and_suggestions(typed: list[str]) -> None:
+    root: Any = typer.main.get_command(build_app(first_word(typed)))
+    assert {"install", "history", "integrations"} < set(root.commands)
