@@ -20,6 +20,7 @@ from workflow_agent.model.system import escape_path
 from workflow_agent.targets.exchange import Exchanger
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.operations import OperationKind
+from workflow_agent.targets.rebasing import can_be_rebased, rebase
 from workflow_agent.targets.sides import Side
 from workflow_agent.targets.transaction import Transaction, TransactionState
 
@@ -86,13 +87,13 @@ class Committer:
             self._sync_staged(plan)
             synced = time.monotonic()
             if before_exchange is None:
-                self._look_before_commit(exchanger, plan)
+                plan = self._look_before_commit(exchanger, tree, plan)
             committing = self._folders.move(plan, TransactionState.COMMITTING)
             try:
                 if before_exchange is not None:
                     before_exchange()
                     plan = replace(plan, operations=tuple(_as_owned(tree, plan.operations, owned)))
-                    self._look_before_commit(exchanger, plan)
+                    plan = self._look_before_commit(exchanger, tree, plan)
                     committing = self._folders.move(plan, TransactionState.COMMITTING)
                 prepared = time.monotonic()
                 exchanger.commit(plan.operations)
@@ -113,9 +114,15 @@ class Committer:
             "sync_ms": round((synced - started + ended - exchanged) * _MS, 3),
         }
 
-    def _look_before_commit(self, exchanger: Exchanger, plan: Transaction) -> None:
+    def _look_before_commit(self, exchanger: Exchanger, tree: LiveTree, plan: Transaction) -> Transaction:
+        """Find what stands against a commit; gives the plan with what lies there in place of names that come apart."""
         try:
             exchanger.dry_pass(plan.operations)
+            if not plan.links:
+                return plan
+            from workflow_agent.targets.layers import unite_names  # noqa: PLC0415  # late: containers only
+
+            return replace(plan, operations=tuple(unite_names(tree, plan.id, plan.links, plan.operations)))
         except OSError as error:
             raise CommitError("the target cannot be read", cause=str(error), state="nothing was changed") from error
 
@@ -196,7 +203,8 @@ class Committer:
         with LiveTree(self._root_fd) as tree:
             exchanger = self._exchanger(tree, plan)
             exchanger.check_images(plan.operations)
-            conflicts = exchanger.conflicts_with_rollback(plan.operations) + self._built_upon(tree, plan)
+            ours = [operation for operation in plan.operations if not can_be_rebased(tree, plan.id, operation)]
+            conflicts = exchanger.conflicts_with_rollback(ours) + self._built_upon(tree, plan)
             if conflicts:
                 names = ", ".join(str(conflict["path"]) for conflict in conflicts[:_SHOWN])
                 raise PathConflictError(
@@ -207,6 +215,11 @@ class Committer:
                     details={"conflicts": conflicts},
                 )
             return exchanger.owned(plan.operations)
+
+    def rebase(self, plan: Transaction) -> tuple[Transaction, list[str]]:
+        """Take over the records that others wrote since to account files; see :func:`rebase`."""
+        with LiveTree(self._root_fd) as tree:
+            return rebase(tree, plan)
 
     def _built_upon(self, tree: LiveTree, plan: Transaction) -> list[dict[str, object]]:
         """Find what other transactions have live below folders that this one brought."""

@@ -21,6 +21,7 @@ class OperationKind(StrEnum):
     EXCHANGE = "exchange"  # a live entry and a staged one change places
     CREATE = "create"  # a staged entry, with all below it, gets its name
     REMOVE = "remove"  # a live entry, with all below it, moves aside
+    REMOVE_FOLDER = "remove-folder"  # an empty folder that cannot move is removed; a staged twin takes its place back
     ATTRIBUTES = "attributes"  # a folder that stays gets mode, owner, xattrs, mtime
     APPEND = "append"  # a log grows by what the script wrote to it
 
@@ -33,7 +34,8 @@ class Operation:
     that file system's transaction folder where the other side lies. `before` is the baseline's state, `after`
     the staged one. For ATTRIBUTES the xattrs of both sides are kept; for APPEND `length` bytes at `offset` of the
     staged file are the delta. `subtree` holds the baseline of everything below a live folder that is exchanged
-    or removed, by path relative to it; `content` everything below a folder that takes its place.
+    or removed, by path relative to it; `content` everything below a folder that takes its place. For account files
+    `records` holds the lines that the script changed, by name: before and after.
     """
 
     kind: OperationKind
@@ -48,6 +50,7 @@ class Operation:
     length: int = 0
     subtree: Mapping[bytes, Entry] = field(default_factory=dict)
     content: Mapping[bytes, Entry] = field(default_factory=dict)
+    records: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
 
 
 def _encode_entry(entry: Entry | None) -> list[Any] | None:
@@ -90,7 +93,7 @@ def encode_operation(operation: Operation) -> dict[str, Any]:
         "length": operation.length,
         "subtree": _encode_tree(operation.subtree),
         "content": _encode_tree(operation.content),
-    }
+    } | ({"records": {name: list(pair) for name, pair in operation.records.items()}} if operation.records else {})
 
 
 def decode_operation(data: Mapping[str, Any]) -> Operation:
@@ -108,4 +111,5 @@ def decode_operation(data: Mapping[str, Any]) -> Operation:
         length=data["length"],
         subtree=_decode_tree(data["subtree"]),
         content=_decode_tree(data["content"]),
+        records={name: (pair[0], pair[1]) for name, pair in data.get("records", {}).items()},
     )

@@ -7,6 +7,7 @@ equal in content and metadata are dropped, and hard links are followed to all th
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from bisect import bisect_left
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import CaptureError
 from workflow_agent.model.system import Change, ChangeAction, escape_path
+from workflow_agent.targets.account_records import changed_records, holds_records
 from workflow_agent.targets.content import (
     appended_length,
     differing_aspects,
@@ -21,10 +23,12 @@ from workflow_agent.targets.content import (
     strip_overlay_attributes,
 )
 from workflow_agent.targets.entries import STATE_FOLDER, Baseline, Entry, describe, read_entry, read_xattrs
+from workflow_agent.targets.layers import can_move
 from workflow_agent.targets.linked_names import LinkedNames
 from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import transaction_folder
 from workflow_agent.targets.operations import Operation, OperationKind
+from workflow_agent.targets.paths import read_in_root
 from workflow_agent.targets.upper_survey import UpperSurvey, survey_upper
 
 if TYPE_CHECKING:
@@ -52,6 +56,7 @@ class Plan:
     changes: list[Change] = field(default_factory=list)
     dropped: dict[bytes, str] = field(default_factory=dict)
     bytes_added: int = 0
+    links: list[tuple[bytes, ...]] = field(default_factory=list)  # see `layers.shared_names`
 
 
 def make_plan(
@@ -60,6 +65,8 @@ def make_plan(
     baselines: dict[bytes, Baseline],
     stand_ins: Collection[bytes] = (),
     keep: Collection[bytes] = (),
+    *,
+    staged_fd: int | None = None,
 ) -> Plan:
     """Compare each captured file system (by mount point) with its baseline.
 
@@ -71,13 +78,15 @@ def make_plan(
         baselines: What each file system held before the script ran.
         stand_ins: Contents of programs that were replaced while it ran.
         keep: Paths that stay as they are, with everything below them, whatever the script did to them.
+        staged_fd: The folder below which the staged trees lie, where that is not the target's root.
 
     Raises:
         CaptureError: something in the capture cannot be committed exactly; named.
     """
     plan = Plan()
     for point, baseline in baselines.items():
-        _FileSystemPlanner(root_fd, transaction, point, baseline, plan, keep=keep).run(stand_ins)
+        planner = _FileSystemPlanner(root_fd, transaction, point, baseline, plan, keep=keep, staged_fd=staged_fd)
+        planner.run(stand_ins)
     order = {kind: index for index, kind in enumerate(_COMMIT_ORDER)}
     plan.operations.sort(key=lambda operation: order[operation.kind])
     folders = [operation for operation in plan.operations if operation.kind is OperationKind.ATTRIBUTES]
@@ -108,8 +117,10 @@ class _FileSystemPlanner:
         plan: Plan,
         *,
         keep: Collection[bytes] = (),
+        staged_fd: int | None = None,
     ) -> None:
         self._root_fd = root_fd
+        self._staged_fd = root_fd if staged_fd is None else staged_fd
         self._point = point
         self._prefix = point.rstrip(b"/")
         self._baseline = baseline
@@ -121,18 +132,34 @@ class _FileSystemPlanner:
         self._sorted: list[bytes] = []
         self._merged: list[bytes] = []
         self._touched: set[bytes] = set()
+        self._left_out: list[tuple[bytes, bytes]] = []
         self._partial: set[bytes] = set()  # folders of which something is left out
         self._made_links = 0
         self._removed = 0
 
     def run(self, stand_ins: Collection[bytes]) -> None:
-        self._survey = survey_upper(self._root_fd, self._folder, skip=STATE_FOLDER, stand_ins=stand_ins)
+        self._survey = survey_upper(self._staged_fd, self._folder, skip=STATE_FOLDER, stand_ins=stand_ins)
+        self._survey.origins |= self._broken_links()
         self._walk_merged(b"")
         self._plan_other_names()
         for relative in self._merged:
             self._plan_attributes(relative)
         for path in sorted(self._touched - {self._absolute(relative) for relative in self._merged}):
             self._plan_same_attributes(path)
+        self._forget_left_out()
+
+    def _forget_left_out(self) -> None:
+        """Remove what never reaches the target: package archives would fill the disk for nothing."""
+        for folder, name in self._left_out:
+            folder_fd = self._open_staged(folder)
+            try:
+                status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    shutil.rmtree(name, dir_fd=folder_fd)
+                else:
+                    os.unlink(name, dir_fd=folder_fd)
+            finally:
+                os.close(folder_fd)
 
     # -- walking -----------------------------------------------------------------------------------------------
 
@@ -144,7 +171,7 @@ class _FileSystemPlanner:
 
     def _open_staged(self, relative: bytes) -> int:
         path = (self._folder + b"/upper/" + relative).strip(b"/")
-        return open_beneath(self._root_fd, path, os.O_RDONLY | os.O_DIRECTORY)
+        return open_beneath(self._staged_fd, path, os.O_RDONLY | os.O_DIRECTORY)
 
     def _walk_merged(self, relative: bytes) -> None:
         """Plan a folder that exists on both sides."""
@@ -163,6 +190,7 @@ class _FileSystemPlanner:
         path = self._prefix + b"/" + relative
         if self._is_left_out(path):
             self._partial.add(folder)
+            self._left_out.append((folder, name))
             return False
         if path in _LOCK_FILES or path == self._prefix + b"/" + STATE_FOLDER:
             return False
@@ -304,13 +332,13 @@ class _FileSystemPlanner:
 
     def _plan_file(self, path: bytes, relative: bytes, before: Entry, after: Entry) -> bool:
         staged = self._folder + b"/upper/" + relative
-        aspects = differing_aspects(self._root_fd, path, before, staged, after)
+        aspects = differing_aspects(self._root_fd, path, before, staged, after, staged_fd=self._staged_fd)
         if not self._same_links(path, before, after.ino):
             aspects.add("links")
         if not aspects:
             return False
         if path.startswith(_LOGS) and aspects <= {"content", "mtime"} and before.nlink == 1:
-            length = appended_length(self._root_fd, path, before, staged, after)
+            length = appended_length(self._root_fd, path, before, staged, after, staged_fd=self._staged_fd)
             if length is not None:
                 return self._plan_append(path, relative, before, after, length)
         self._exchange(path, b"upper/" + relative, before, after, aspects)
@@ -336,11 +364,53 @@ class _FileSystemPlanner:
         self._note(path, ChangeAction.MODIFIED, before, after, *sorted(aspects))
         self._add(
             Operation(
-                kind=OperationKind.EXCHANGE, path=path, point=self._point, staged=staged, before=before, after=after
+                kind=OperationKind.EXCHANGE,
+                path=path,
+                point=self._point,
+                staged=staged,
+                before=before,
+                after=after,
+                records=self._records(path, staged, before, after),
             )
         )
 
+    def _records(
+        self, path: bytes, staged: bytes, before: Entry, after: Entry
+    ) -> dict[str, tuple[str | None, str | None]]:
+        """Compare an account file line by line: a later rollback takes back these and leaves those of others."""
+        if not holds_records(path) or not (stat.S_ISREG(before.mode) and stat.S_ISREG(after.mode)):
+            return {}
+        old = read_in_root(self._root_fd, path)
+        return changed_records(old, read_in_root(self._staged_fd, self._folder + b"/" + staged))
+
     # -- hard links --------------------------------------------------------------------------------------------
+
+    def _broken_links(self) -> dict[int, bytes]:
+        """Find files that the script changed through one of their names, where the overlay gives no origin (rule 9).
+
+        Of files in the lower layers of a container the other names keep what they have, as always there. Those of its
+        own layer would change: they do where only owner, mode or attributes did; else nobody can say what was meant.
+        """
+        found: dict[int, bytes] = {}
+        for inode, names in self._survey.names.items() if self._staged_fd != self._root_fd else ():
+            path = self._absolute(names[0])
+            before = self._baseline.get(path)
+            if before is None or before.nlink == 1 or not can_move(before) or inode in self._survey.origins:
+                continue
+            others = [name for name in self._links.names(before.key) if self._survey.shows_target(self._relative(name))]
+            staged = self._folder + b"/upper/" + names[0]
+            after = self._read_staged(b"upper/" + names[0])
+            aspects = differing_aspects(self._root_fd, path, before, staged, after, staged_fd=self._staged_fd)
+            if others and aspects & {"content", "type"}:
+                raise CaptureError(
+                    "a file with several names was changed through some of them",
+                    where=escape_path(path),
+                    cause=f"its other names: {', '.join(map(escape_path, sorted(others)))}",
+                    hint="change it through all its names, or leave it alone",
+                )
+            if others:
+                found[inode] = before.key
+        return found
 
     def _origin_names(self, inode: int) -> frozenset[bytes]:
         """Names that the file had on the target from which a staged inode was copied."""
@@ -357,7 +427,7 @@ class _FileSystemPlanner:
         group = self._group(inode)
         if before.nlink == 1 and group == {path}:
             return True
-        return self._survey.origins.get(inode) == before.handle and group <= self._links.names(before.handle)
+        return self._survey.origins.get(inode) == before.key and group <= self._links.names(before.key)
 
     def _left_on_target(self, inode: int) -> set[bytes]:
         return {name for name in self._origin_names(inode) if self._survey.shows_target(self._relative(name))}
@@ -370,10 +440,12 @@ class _FileSystemPlanner:
                 continue
             before, after = self._baseline[min(old)], self._read_staged(source)
             live = self._still_at(old, before)
-            aspects = differing_aspects(self._root_fd, live, before, self._folder + b"/" + source, after)
+            staged = self._folder + b"/" + source
+            aspects = differing_aspects(self._root_fd, live, before, staged, after, staged_fd=self._staged_fd)
             if not aspects and self._group(inode) <= old:
                 continue
-            self._links.refuse_unknown_names(before)
+            if self._staged_fd == self._root_fd:  # images of containers hold names that nobody can see
+                self._links.refuse_unknown_names(before)
             for name in sorted(self._left_on_target(inode)):
                 self._exchange(name, self._make_link(source), self._baseline[name], after, aspects or {"links"})
                 self._touched.add(name.rpartition(b"/")[0] or b"/")
@@ -391,7 +463,7 @@ class _FileSystemPlanner:
 
     def _read_staged(self, source: bytes) -> Entry:
         parent, _, name = (self._folder + b"/" + source).rpartition(b"/")
-        folder_fd = open_beneath(self._root_fd, parent.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
+        folder_fd = open_beneath(self._staged_fd, parent.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
         try:
             entry = read_entry(folder_fd, name)
         finally:
@@ -402,7 +474,7 @@ class _FileSystemPlanner:
     def _make_link(self, source: bytes) -> bytes:
         self._made_links += 1
         name = b"links/%d" % self._made_links
-        folder_fd = open_beneath(self._root_fd, self._folder.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
+        folder_fd = open_beneath(self._staged_fd, self._folder.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.link(source, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd, follow_symlinks=False)
             strip_overlay_attributes(folder_fd, name, is_dir=False)
