@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +18,7 @@ from workflow_agent.testing.fake_app import open_fake_app
 from workflow_agent.testing.fake_target import FakeWorld
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from workflow_agent.app import App
@@ -46,6 +48,9 @@ class DyingJournal:
 
     async def events(self, run_id: str, *, after: int = 0) -> list[Event]:
         return await self._inner.events(run_id, after=after)
+
+    async def definition(self, workflow_hash: str) -> Mapping[str, Any] | None:
+        return await self._inner.definition(workflow_hash)
 
 
 async def crash_at_record(
@@ -172,8 +177,8 @@ async def test_a_crash_during_recovery_is_recovered(tmp_path: Path) -> None:
     [
         ("preview", "failed", False),
         ("rollback", "failed", False),
-        ("rollback.half", "needs-attention", True),
-        ("check", "needs-attention", True),
+        ("rollback.half", "succeeded", True),
+        ("check", "succeeded", True),
     ],
 )
 async def test_a_rollback_that_crashed_is_recorded_as_far_as_it_came(
@@ -281,12 +286,33 @@ steps:
     return {"workflows.folders": [str(folder)]}
 
 
+@pytest.mark.parametrize(("appends", "status"), [(4, "failed"), (7, "rolled-back")])
+async def test_a_run_is_ended_by_the_definition_that_it_was_created_with(
+    tmp_path: Path, appends: int, status: str
+) -> None:
+    world = FakeWorld()
+    run_id = await crash_at_record(tmp_path, world, appends)
+
+    async with open_fake_app(tmp_path, world, overrides=other_definition(tmp_path)) as app:
+        assert await app.settle("host") == [run_id]
+
+        assert (await app.report(run_id))["status"] == status
+        assert (world.files, app.warnings) == ({}, [])
+
+
+def forget_definitions(tmp_path: Path) -> None:
+    """Make a database as releases left it that kept no definitions."""
+    with closing(sqlite3.connect(tmp_path / "state" / "workflow-agent.db")) as database, database:
+        assert database.execute("DELETE FROM definitions").rowcount == 1
+
+
 @pytest.mark.parametrize(("appends", "committed"), [(4, False), (7, True)])
-async def test_a_run_of_another_definition_never_blocks_the_next_one(
+async def test_a_run_of_an_unknown_definition_never_blocks_the_next_one(
     tmp_path: Path, appends: int, *, committed: bool
 ) -> None:
     world = FakeWorld()
     run_id = await crash_at_record(tmp_path, world, appends)
+    forget_definitions(tmp_path)
 
     async with open_fake_app(tmp_path, world, overrides=other_definition(tmp_path)) as app:
         report = await app.run("install", NODE)
@@ -322,6 +348,7 @@ async def test_a_run_of_a_workflow_that_is_gone_needs_attention(tmp_path: Path) 
     run_id = new_run_id()
     async with open_fake_app(tmp_path, world, overrides=overrides) as app:
         await died(app, world, reached, run_id=run_id, workflow="mine", inputs=NODE)
+    forget_definitions(tmp_path)
 
     async with open_fake_app(tmp_path, world) as app:
         assert await app.settle("host") == [run_id]

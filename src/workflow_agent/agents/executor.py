@@ -223,10 +223,11 @@ class ExecutorAgent:
         if not request.hold_locks:
             await target.release_package_locks()
         data = plain(change_set)
+        integration = request.script.provenance.integration
         records = [
             {"kind": RecordKind.OUTPUT, "data": output.summary()},
-            {"kind": RecordKind.CHANGE_SET, "data": data},
-            _transaction_record(transaction, "captured", request.target),
+            {"kind": RecordKind.CHANGE_SET, "data": data | {"integration": integration}},
+            _transaction_record(transaction, "captured", request.target, integration=integration),
         ]
         return PrepareReply(transaction=transaction, change_set=data), {"_records": records}
 
@@ -236,8 +237,9 @@ class ExecutorAgent:
         figures = await target.commit(request.transaction, stops=request.stops, owned=request.owned)
         records = [_transaction_record(request.transaction, "committed", request.target)]
         reply = CommitReply(transaction=request.transaction, **figures)
-        # Where all of it was there already, nothing is changed: what we only found is not ours to take back.
-        return reply, {"_records": records, "_changed": reply.operations > 0}
+        # Where all of it was there already, nothing is changed: what we only found is not ours to take back. Another
+        # part of the run may have changed something.
+        return reply, {"_records": records, **({"_changed": True} if reply.operations > 0 else {})}
 
     async def _activate(self, request: ActivateRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
         if not request.start:
@@ -282,6 +284,6 @@ def _run_of(message: Message) -> str:
     return message.run_id
 
 
-def _transaction_record(transaction: str, state: str, target: str) -> dict[str, Any]:
-    data = {"transaction": transaction, "state": state, "target": target, "tier": "exact"}
+def _transaction_record(transaction: str, state: str, target: str, **more: str) -> dict[str, Any]:
+    data = {"transaction": transaction, "state": state, "target": target, "tier": "exact", **more}
     return {"kind": RecordKind.TRANSACTION, "data": data}

@@ -16,13 +16,14 @@ from workflow_agent.agents.lifecycle import (
     refuse_required,
     refuse_upgrade,
 )
+from workflow_agent.agents.parts import parts_of, source_of, subject_of
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
 from workflow_agent.integrations import Registry, bind_parameters, load_folder, parameter_hash, resolve
-from workflow_agent.model.errors import ConflictError, NotFoundError, ParameterError
+from workflow_agent.model.errors import ConflictError, NotFoundError
 from workflow_agent.model.event import RecordKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from workflow_agent.integrations import Manifest, ResolvedAction
     from workflow_agent.model.message import Message
@@ -39,7 +40,8 @@ _KEPT = ("services", "checks", "negative_checks", "state_data", "effects", "requ
 class LookupRequest(Request):
     """Ask what an action of an integration means on a target. `integration` is a name or a folder's path.
 
-    With `purge` an uninstall takes configuration and state data with it.
+    With `purge` an uninstall takes configuration and state data with it. What others of the run require (`required_by`)
+    is looked up with the parameters with which it is installed.
     """
 
     integration: str
@@ -47,6 +49,7 @@ class LookupRequest(Request):
     action: Literal["install", "plan", "verify", "upgrade", "repair", "uninstall"] = "install"
     parameters: dict[str, Any] = Field(default_factory=dict)
     purge: bool = False
+    required_by: list[str] = Field(default_factory=list)
 
 
 class LookupReply(Reply):
@@ -84,10 +87,14 @@ class LookupReply(Reply):
 
 
 class LocateRequest(Request):
-    """Ask what a rollback of a run means; an empty `run` is the newest that can be rolled back on the target."""
+    """Ask what a rollback of a run means; an empty `run` is the newest that can be rolled back on the target.
+
+    A run that installed requirements too has several transactions; `part` counts from the newest.
+    """
 
     run: str = ""
     target: str
+    part: int = Field(default=0, ge=0)
 
 
 class LocateReply(Reply):
@@ -97,11 +104,18 @@ class LocateReply(Reply):
     rollback ends more than one run. `checks_after` hold when it is undone: that the integration is gone, or that what
     was installed before works again, where that had been started (`started_after`). Where the source is an uninstall
     (`leaving`), a redo `stops` its services first; what they wrote below `owned` goes with it.
+
+    Of several parts, one is `first` and asks for all of them (`also` names the others), and the last one says that runs
+    are undone (`ends`) or in force again (`redoes`).
     """
 
     run: str
     source: str
     undoes: list[str]
+    ends: list[str]
+    redoes: str | None
+    first: bool
+    also: list[str]
     direction: str
     transaction: str
     integration: str | None
@@ -145,9 +159,10 @@ class KnowledgeAgent:
         generations = await self._history.generations(request.target, manifest.name)
         installed = generations[0] if generations else None
         await self._refuse(request, manifest, installed)
-        given = given_parameters(request.action, manifest.parameters, request.parameters, installed)
+        given = given_parameters(
+            "verify" if request.required_by else request.action, manifest.parameters, request.parameters, installed
+        )
         parameters = bind_parameters(manifest, given)
-        _refuse_secrets(manifest, parameters)
         facts = await target.facts()
         resolved = resolve(manifest, manifest_action(manifest, request.action), parameters, facts)
         reply = LookupReply(
@@ -167,6 +182,7 @@ class KnowledgeAgent:
         )
         # What a rollback of the run needs to know later, when the manifest may be another one.
         kept = {name: getattr(reply, name) for name in _KEPT}
+        kept |= {"required_by": request.required_by} if request.required_by else {}
         return reply, _subject(manifest.name, manifest.version, kept)
 
     async def _refuse(self, request: LookupRequest, manifest: Manifest, installed: Generation | None) -> None:
@@ -184,8 +200,8 @@ class KnowledgeAgent:
 
     async def _required_by(self, generation: Generation) -> list[str]:
         """List what an installed integration requires: as it was known when it was installed."""
-        known = (await self._subject_of(generation.run_id)).get("requires")
-        if known is None and generation.integration in self._registry.names():
+        known = (await subject_of(self._history, generation.run_id, generation.integration)).get("requires")
+        if known is None and self._registry.knows(generation.integration):
             known = self._registry.get(generation.integration).requires
         return list(known or ())
 
@@ -201,32 +217,37 @@ class KnowledgeAgent:
 
     async def _locate(self, request: LocateRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
         run = await self._run_to_undo(request)
-        source, depth = run, 0
-        while source["undoes"]:  # a rollback is taken back by doing again what it undid, and so on
-            source = await self._history.run(source["undoes"])
-            depth += 1
-        direction = "redo" if depth % 2 else "undo"
-        if direction == "undo" and source["undone_by"]:
+        source, direction = await source_of(self._history, run)
+        undo = direction == "undo"
+        if undo and source["undone_by"]:
             raise _undone_already(source)
-        transaction = await self._transaction(source["run_id"])
-        lookup = await self._subject_of(source["run_id"])
-        generation = await self._history.records(source["run_id"], RecordKind.GENERATION)
-        leaving = source["action"] == "uninstall"
-        if direction == "undo":
-            await self._refuse_uninstalled(source)
-        before = await self._before(source)
-        after = await self._subject_of(before["run_id"]) if before else {"checks": lookup.get("negative_checks", [])}
-        if await self._history.records(source["run_id"], RecordKind.BROKEN):
+        parts = await parts_of(self._history, source)
+        part = parts[request.part]
+        lookup, leaving = part.subject, source["action"] == "uninstall"
+        if undo:
+            await self._refuse_uninstalled(source, part.integration)
+            await self._refuse_required(source, [item.integration for item in parts])
+        before = await self._before(source, part.integration)
+        after: Mapping[str, Any] = {"checks": lookup.get("negative_checks", [])}
+        if before is not None:
+            after = await subject_of(self._history, before["run_id"], part.integration)
+        if part.broken:
             after = {}  # it did not work then either
+        undoes = list(dict.fromkeys([source["run_id"], run["run_id"]]))
+        first, last = (0, len(parts) - 1) if undo else (len(parts) - 1, 0)
         return (
             LocateReply(
                 run=run["run_id"],
                 source=source["run_id"],
-                undoes=list(dict.fromkeys([source["run_id"], run["run_id"]])),
+                undoes=undoes,
+                ends=undoes if undo and request.part == last else [],
+                redoes=source["run_id"] if not undo and request.part == last else None,
+                first=request.part == first,
+                also=[item.integration for item in parts if item is not part and item.integration],
                 direction=direction,
-                transaction=transaction,
-                integration=source["integration"],
-                version=source["version"],
+                transaction=part.transaction,
+                integration=part.integration,
+                version=part.version,
                 target=request.target,
                 services=lookup.get("services", []),
                 effects=lookup.get("effects", []),
@@ -237,7 +258,7 @@ class KnowledgeAgent:
                 leaving=leaving,
                 stops=lookup.get("services", []) if leaving else [],
                 owned=lookup.get("removes", []) if leaving else [],
-                generation=dict(generation[-1].data) if generation else None,
+                generation=dict(part.generation) if part.generation else None,
                 tier=source["tier"] or "exact",
             ),
             _subject(source["integration"], source["version"]),
@@ -268,11 +289,30 @@ class KnowledgeAgent:
             )
         return run
 
-    async def _refuse_uninstalled(self, source: Mapping[str, Any]) -> None:
+    async def _refuse_required(self, source: Mapping[str, Any], integrations: Sequence[str | None]) -> None:
+        """Refuse to take something back that a later run's installation requires."""
+        live = await self._history.generations(source["target"])
+        own = {generation.integration for generation in live if generation.run_id == source["run_id"]}
+        for name in own.intersection(integrations):
+            if await self._before(source, name) is not None:
+                continue  # what was there before stays
+            others = [other for other in live if other.run_id != source["run_id"]]
+            needed_by = [other for other in others if name in await self._required_by(other)]
+            if needed_by:
+                names = ", ".join(other.integration for other in needed_by)
+                raise ConflictError(
+                    f"`{name}`, which run {source['run_id']} installed, is required by {names}",
+                    run_id=source["run_id"],
+                    state="nothing was changed",
+                    hint=f"first `workflow-agent rollback {needed_by[0].run_id}`",
+                    details={"required_by": [other.integration for other in needed_by]},
+                )
+
+    async def _refuse_uninstalled(self, source: Mapping[str, Any], integration: str | None) -> None:
         """Refuse to take an installation back that an uninstall stands upon."""
-        if source["integration"] is None:
+        if integration is None:
             return
-        for generation in await self._history.generations(source["target"], source["integration"], live_only=False):
+        for generation in await self._history.generations(source["target"], integration, live_only=False):
             ended_by = generation.ended_by if generation.run_id == source["run_id"] else None
             if ended_by is None or (await self._history.run(ended_by))["action"] != "uninstall":
                 continue
@@ -284,11 +324,11 @@ class KnowledgeAgent:
                 details={"run_id": ended_by},
             )
 
-    async def _before(self, source: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Find the run whose installation of the same integration is in force again without `source`."""
-        if source["integration"] is None:
+    async def _before(self, source: Mapping[str, Any], integration: str | None) -> dict[str, Any] | None:
+        """Find the run whose installation of an integration is in force again without `source`."""
+        if integration is None:
             return None
-        generations = await self._history.generations(source["target"], source["integration"], live_only=False)
+        generations = await self._history.generations(source["target"], integration, live_only=False)
         for generation in generations:  # newest first
             # Ids sort by time; what ended otherwise meanwhile does not come back.
             if generation.run_id < source["run_id"] and not await self._ended_between(generation, source["run_id"]):
@@ -303,17 +343,6 @@ class KnowledgeAgent:
         if ended_by is None or ended_by >= run_id:
             return False
         return bool((await self._history.run(ended_by))["action"] == "uninstall")
-
-    async def _transaction(self, run_id: str) -> str:
-        records = await self._history.records(run_id, RecordKind.TRANSACTION)
-        if not records:
-            raise NotFoundError(f"run {run_id} has no transaction", run_id=run_id)
-        return str(records[-1].data["transaction"])
-
-    async def _subject_of(self, run_id: str) -> Mapping[str, Any]:
-        """Read what a run was about, as it was known then."""
-        records = await self._history.records(run_id, RecordKind.SUBJECT)
-        return records[-1].data if records else {}
 
 
 def _undone_already(run: Mapping[str, Any]) -> ConflictError:
@@ -345,15 +374,3 @@ def _resolved(resolved: ResolvedAction) -> dict[str, Any]:
         "effects": [plain(effect) for effect in resolved.effects],
         "requires": list(resolved.requires),
     }
-
-
-def _refuse_secrets(manifest: Manifest, parameters: Mapping[str, Any]) -> None:
-    secrets = sorted(
-        name for name, spec in manifest.parameters.items() if spec.secret and parameters.get(name) is not None
-    )
-    if secrets:
-        raise ParameterError(
-            f"`{manifest.name}` takes secrets ({', '.join(secrets)}), which this version cannot deliver yet",
-            where=manifest.name,
-            state="nothing was changed",
-        )

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from workflow_agent.agents.serving import Reply, Request, Verb
 from workflow_agent.model.errors import (
+    CheckFailedError,
     DeclinedError,
     InterruptedRunError,
     NotFoundError,
@@ -23,27 +24,54 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.ports import Bus
 
-__all__ = ["RecoverReply", "RecoverRequest", "RecoveryAgent"]
+__all__ = ["Part", "RecoverReply", "RecoverRequest", "RecoveryAgent"]
 
 #: A person stopped the run: that is no failure.
 _STOPPED = frozenset({InterruptedRunError.code, DeclinedError.code})
 
 
-class RecoverRequest(Request):
-    """What failed, and what there is to take back.
+class Part(Request):
+    """A transaction of the run, of something that it installed or takes back.
 
-    `committed` says whether a commit was begun; before it a transaction that is `captured` by this run is discarded.
-    `taken_back` says that the run was itself taking the transaction back, which ends the runs `undoes`.
+    `committed` says whether a commit was begun, `taken_back` that the run was itself taking it back; then
+    `checks_after` hold where that succeeded.
+    """
+
+    integration: str | None = None
+    transaction: str | None = None
+    committed: bool = False
+    taken_back: bool = False
+    checks_after: list[dict[str, Any]] | None = None
+    started_after: bool | None = None
+
+
+class RecoverRequest(Request):
+    """What failed, and what there is to take back: the `parts` of the run, the newest first.
+
+    Before its commit a transaction that is `captured` by this run is discarded. Where the run was taking transactions
+    back, `undoes` are the runs that this ends, and `also` names what else belongs to it, begun or not. A workflow with
+    one part may write it without a list.
     """
 
     target: str
     failure: dict[str, Any] | None
+    parts: list[Part] = Field(default_factory=list)
     transaction: str | None = None
     captured: bool = True
     committed: bool = False
     taken_back: bool = False
     undoes: list[str] = Field(default_factory=list)
+    also: list[str] = Field(default_factory=list)
     keep_on_failure: bool = False
+
+    def begun(self) -> list[Part]:
+        """List the parts in which something was begun on the target."""
+        only = Part(transaction=self.transaction, committed=self.committed, taken_back=self.taken_back)
+        return [
+            part
+            for part in self.parts or [only]
+            if part.transaction is not None and (self.captured or part.committed or part.taken_back)
+        ]
 
 
 class RecoverReply(Reply):
@@ -67,80 +95,155 @@ class RecoveryAgent:
         return {"recover": Verb(RecoverRequest, RecoverReply, self._recover)}
 
     async def _recover(self, request: RecoverRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
-        ended = _ended(request.failure)
-        if request.transaction is None or not (request.captured or request.committed or request.taken_back):
+        ended, parts = _ended(request.failure), request.begun()
+        if not parts:
             return _decided("nothing", "nothing was begun on the target", ended)
-        if request.taken_back:
-            return await self._settle_rollback(request, message, ended)
-        if not request.committed:
-            return await self._discard(request, message, ended)
-        if request.keep_on_failure:
+        if any(part.taken_back for part in parts):
+            return await self._settle_rollback(request, parts, message, ended)
+        if request.keep_on_failure and any(part.committed for part in parts):
             reason = "asked to keep what was done for inspection"
             return _decided("keep", reason, RunStatus.NEEDS_ATTENTION, changed=True)
-        return await self._roll_back(request, message, ended)
+        return await self._take_back(request, parts, message, ended)
 
-    async def _discard(
-        self, request: RecoverRequest, message: Message, ended: RunStatus
+    async def _take_back(
+        self, request: RecoverRequest, parts: Sequence[Part], message: Message, ended: RunStatus
     ) -> tuple[Reply, Mapping[str, Any]]:
-        result, records = await self._ask("discard", request, message)
-        return _decided("discard", "the captured effects were never committed", ended, result, records)
-
-    async def _roll_back(
-        self, request: RecoverRequest, message: Message, ended: RunStatus
-    ) -> tuple[Reply, Mapping[str, Any]]:
-        reason = "the commit had begun: everything is taken back"
-        try:
-            result, records = await self._ask("rollback", request, message)
-        except NotFoundError as error:
-            # Whoever took the target next forgot the capture; what had reached the target would still be known.
-            return _decided("discard", "nothing was committed", ended, error.to_dict())
-        except WorkflowAgentError as error:
-            reason = "not everything could be taken back"
-            return _decided("rollback", reason, RunStatus.NEEDS_ATTENTION, error.to_dict(), changed=True)
-        if result["was"] == "captured":  # the commit refused before its first exchange, or took itself back
-            return _decided("discard", "nothing was committed", ended, result, records)
-        return _decided("rollback", reason, RunStatus.ROLLED_BACK, result, records)
+        """Take back what was committed and forget what was not, the newest first; the first that cannot be ends it."""
+        done: list[Part] = []
+        records: list[Mapping[str, Any]] = []
+        result: dict[str, Any] = {}
+        was_committed = False
+        for part in parts:
+            try:
+                result, new = await self._ask("rollback" if part.committed else "discard", request, part, message)
+            except NotFoundError as error:
+                # Whoever took the target next forgot the capture; what had reached the target would still be known.
+                result, new = error.to_dict(), []
+            except WorkflowAgentError as error:
+                if len(parts) > 1:
+                    raise _stuck(part, done, parts, error, records) from error
+                reason = "not everything could be taken back"
+                return _decided("rollback", reason, RunStatus.NEEDS_ATTENTION, error.to_dict(), changed=True)
+            # A commit that refused before its first exchange, or took itself back, is as good as none.
+            was_committed |= result.get("was", "captured") != "captured"
+            records += new
+            done.append(part)
+        if was_committed:
+            reason = "the commit had begun: everything is taken back"
+            return _decided("rollback", reason, RunStatus.ROLLED_BACK, result, records)
+        return _decided("discard", "nothing was committed", ended, result, records)
 
     async def _settle_rollback(
-        self, request: RecoverRequest, message: Message, ended: RunStatus
+        self, request: RecoverRequest, parts: Sequence[Part], message: Message, ended: RunStatus
     ) -> tuple[Reply, Mapping[str, Any]]:
-        """Find out how far a rollback came; what it took back is recorded, and a person is told to look."""
+        """Find out how far a rollback came, and whether all is well where it came to its end."""
         unknown = "what was taken back is not known"
         if (request.failure or {}).get("code") == RollbackIncompleteError.code:
             return _decided("nothing", unknown, RunStatus.NEEDS_ATTENTION, changed=True)
-        try:
-            result, records = await self._ask("rollback", request, message, plan_only=True)
+        back: list[Part] = []
+        result: dict[str, Any] = {}
+        for part in parts:
+            try:
+                result, _ = await self._ask("rollback", request, part, message, plan_only=True)
+            except PathConflictError as error:
+                result = error.to_dict() | {"was": "committed"}
+            except WorkflowAgentError as error:
+                return _decided("nothing", unknown, RunStatus.NEEDS_ATTENTION, error.to_dict(), changed=True)
             if result["was"] == "rolled-back":
-                result, records = await self._ask("rollback", request, message, undoes=request.undoes)
-        except PathConflictError as error:
-            return _decided("nothing", "nothing was taken back", ended, error.to_dict())
+                back.append(part)
+            elif result["was"] != "committed":
+                return _decided("nothing", unknown, RunStatus.NEEDS_ATTENTION, result, changed=True)
+        if not back:
+            return _decided("nothing", "nothing was taken back", ended, result)
+        if left := _left(request, parts, back):
+            raise _half_back(request, back, left)
+        return await self._end_rollback(request, back, message)
+
+    async def _end_rollback(
+        self, request: RecoverRequest, back: Sequence[Part], message: Message
+    ) -> tuple[Reply, Mapping[str, Any]]:
+        """Record that all is back; the checks say whether all is well, too."""
+        result, records = await self._ask("rollback", request, back[0], message, undoes=request.undoes)
+        try:
+            for part in back:
+                records += await self._look(request, part, message)
         except WorkflowAgentError as error:
-            return _decided("nothing", unknown, RunStatus.NEEDS_ATTENTION, error.to_dict(), changed=True)
-        if result["was"] == "committed":
-            return _decided("nothing", "nothing was taken back", ended, result, records)
-        if result["was"] != "rolled-back":
-            return _decided("nothing", unknown, RunStatus.NEEDS_ATTENTION, result, changed=True)
-        reason = "the files are as before, but what came after that failed"
-        return _decided("record", reason, RunStatus.NEEDS_ATTENTION, result, records, changed=True)
+            reason = f"the files are as before, but what came after that failed: {error.message}"
+            return _decided("record", reason, RunStatus.NEEDS_ATTENTION, result, records, changed=True)
+        reason = "everything was taken back, and the checks hold"
+        return _decided("record", reason, RunStatus.SUCCEEDED, result, records, changed=True)
+
+    async def _look(self, request: RecoverRequest, part: Part, message: Message) -> list[Mapping[str, Any]]:
+        """Ask the verifier whether what should hold after a rollback holds; gives the records of its checks."""
+        if part.checks_after is None or part.started_after is None:
+            raise CheckFailedError("nobody looked whether all is well")
+        data = {"target": request.target, "checks": part.checks_after, "started": part.started_after}
+        reply = await self._bus.request(_message("verifier.verify", data, message))
+        return list(reply.data.get("_records", ()))
 
     async def _ask(
-        self, verb: str, request: RecoverRequest, message: Message, **more: Any
+        self, verb: str, request: RecoverRequest, part: Part, message: Message, **more: Any
     ) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
         """Ask the executor; gives its reply, and the records that belong to it."""
-        reply = await self._bus.request(
-            Message(
-                subject=f"agent.executor.{verb}",
-                data={"target": request.target, "transaction": request.transaction, **more},
-                source=self.name,
-                correlation_id=message.correlation_id,
-                causation_id=message.id,
-                run_id=message.run_id,
-                step_id=message.step_id,
-                priority=PRIORITY_HIGH,
-            )
-        )
+        data = {"target": request.target, "transaction": part.transaction, **more}
+        reply = await self._bus.request(_message(f"executor.{verb}", data, message))
         records = list(reply.data.get("_records", ()))
         return {key: value for key, value in reply.data.items() if not key.startswith("_")}, records
+
+
+def _message(verb: str, data: Mapping[str, Any], cause: Message) -> Message:
+    return Message(
+        subject=f"agent.{verb}",
+        data=data,
+        source=RecoveryAgent.name,
+        correlation_id=cause.correlation_id,
+        causation_id=cause.id,
+        run_id=cause.run_id,
+        step_id=cause.step_id,
+        priority=PRIORITY_HIGH,
+    )
+
+
+def _names(parts: Sequence[Part]) -> list[str]:
+    return [part.integration or str(part.transaction) for part in parts]
+
+
+def _left(request: RecoverRequest, parts: Sequence[Part], back: Sequence[Part]) -> list[str]:
+    """Name what is not back: parts in which nothing was taken back, and those that were never begun."""
+    names = dict.fromkeys([*_names([part for part in parts if part not in back]), *request.also])
+    return [name for name in names if name not in _names(back)]
+
+
+def _stuck(
+    part: Part,
+    done: Sequence[Part],
+    parts: Sequence[Part],
+    error: WorkflowAgentError,
+    records: Sequence[Mapping[str, Any]],
+) -> RollbackIncompleteError:
+    """Say exactly what is back and what is not."""
+    left = _names([other for other in parts if other not in done])
+    taken = f"; {', '.join(_names(done))} was taken back" if done else ""
+    return RollbackIncompleteError(
+        f"`{_names([part])[0]}` could not be taken back: {error.message}",
+        where=error.where,
+        cause=error.cause,
+        state=f"still there: {', '.join(left)}{taken}",
+        hint=error.hint,
+        details={"left": left, "back": _names(done), "_records": list(records)},
+    )
+
+
+def _half_back(request: RecoverRequest, back: Sequence[Part], left: Sequence[str]) -> RollbackIncompleteError:
+    run = request.undoes[0] if request.undoes else "RUN"
+    cause = str((request.failure or {}).get("message") or "") or None
+    return RollbackIncompleteError(
+        f"only a part of the run was taken back: {', '.join(_names(back))}",
+        cause=cause,
+        state=f"still there: {', '.join(left)}",
+        hint=f"once that is put right, `workflow-agent rollback {run}` goes on",
+        details={"left": list(left), "back": _names(back)},
+    )
 
 
 def _ended(failure: Mapping[str, Any] | None) -> RunStatus:

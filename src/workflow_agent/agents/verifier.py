@@ -77,11 +77,16 @@ class VerifyReply(Reply):
 
 
 class CurrentRequest(Request):
-    """Ask whether an installed generation is what is wanted, and works; only an `upgrade` takes another manifest."""
+    """Ask whether an installed generation is what is wanted, and works; only an `upgrade` takes another manifest.
+
+    What others of the run require (`required_by`) is wanted as it is, whoever installed it, as long as it works.
+    """
 
     action: str = "install"
     target: str
-    installed: Generation
+    integration: str = ""
+    installed: Generation | None
+    required_by: list[str] = Field(default_factory=list)
     version: str
     manifest_hash: str
     parameter_hash: str
@@ -89,9 +94,13 @@ class CurrentRequest(Request):
 
 
 class CurrentReply(Reply):
-    """`unchanged` or the reason why not: manifest, parameters, missing-paths, checks."""
+    """`unchanged` or the reason why not: manifest, parameters, missing-paths, checks, absent.
+
+    What works without having been installed by us is `adopted`.
+    """
 
     unchanged: bool
+    adopted: bool = False
     reason: str | None
     missing: list[str]
     checks: list[dict[str, Any]]
@@ -149,7 +158,8 @@ class VerifierAgent:
         data = [plain(result) for result in results]
         failed = _red(results)
         missing = await target.missing_paths(request.transaction) if request.transaction else []
-        records = [{"kind": RecordKind.CHECK, "data": item} for item in data]
+        about = {"integration": request.generation.integration} if request.generation else {}
+        records = [{"kind": RecordKind.CHECK, "data": item | about} for item in data]
         if failed or missing:
             error = _failure(request.target, failed, missing, records)
             error.hint = hint_of(checks, self._vault, message.run_id)
@@ -172,18 +182,13 @@ class VerifierAgent:
 
     async def _current(self, request: CurrentRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
         installed = request.installed
-        if installed.manifest_hash != request.manifest_hash:
+        if installed is None:
+            return await self._found(request)
+        if installed.manifest_hash != request.manifest_hash and not request.required_by:
             if request.action == "upgrade":
                 return CurrentReply(unchanged=False, reason="manifest", missing=[], checks=[]), {}
-            before = installed.manifest_version
-            raise ConflictError(
-                f"version {before} of `{installed.integration}` is installed, this is version {request.version}"
-                if before != request.version
-                else f"the manifest of `{installed.integration}` is another one than when it was installed",
-                state="nothing was changed",
-                hint=f"`workflow-agent upgrade {installed.integration}`",
-            )
-        if installed.parameter_hash != request.parameter_hash:
+            raise _outdated(installed, request)
+        if installed.parameter_hash != request.parameter_hash and not request.required_by:
             return CurrentReply(unchanged=False, reason="parameters", missing=[], checks=[]), {}
         target = self._targets.get(request.target)
         missing = await self._missing(target, installed)
@@ -194,10 +199,27 @@ class VerifierAgent:
         reason = "missing-paths" if missing else "checks" if _red(results) else None
         reply = CurrentReply(unchanged=reason is None, reason=reason, missing=missing, checks=data)
         if reason is not None:
-            broken = reply.model_dump(mode="json", exclude={"unchanged"})
+            if installed.manifest_hash != request.manifest_hash:
+                raise _outdated(installed, request)
+            broken = reply.model_dump(mode="json", exclude={"unchanged", "adopted"})
+            broken["integration"] = installed.integration
             return reply, {"_records": [{"kind": RecordKind.BROKEN, "data": broken}]}
-        records = [{"kind": RecordKind.CHECK, "data": item} for item in data]
-        return reply, {"_records": records, "_status": "unchanged", "_changed": False}
+        records = [{"kind": RecordKind.CHECK, "data": item | {"integration": installed.integration}} for item in data]
+        return reply, {"_records": records, "_status": "unchanged"}
+
+    async def _found(self, request: CurrentRequest) -> tuple[Reply, Mapping[str, Any]]:
+        """Look whether something works that we did not install."""
+        once = [dataclasses.replace(check, timeout_s=min(check.timeout_s, _GLANCE_S)) for check in request.checks]
+        results = await self._targets.get(request.target).check(once)
+        data = [plain(result) for result in results]
+        if _red(results) or not results:
+            return CurrentReply(unchanged=False, reason="absent", missing=[], checks=data), {}
+        about = {"integration": request.integration}
+        records = [{"kind": RecordKind.CHECK, "data": item | about} for item in data]
+        adopted = about | {"version": request.version, "required_by": request.required_by}
+        records.append({"kind": RecordKind.ADOPTED, "data": adopted})
+        reply = CurrentReply(unchanged=True, adopted=True, reason=None, missing=[], checks=data)
+        return reply, {"_records": records, "_status": "unchanged"}
 
     async def _absent(self, request: AbsentRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
         if request.installed is not None:
@@ -219,6 +241,17 @@ class VerifierAgent:
             return await target.missing_paths(installed.transaction)
         except NotFoundError:
             return []  # its before-images were pruned: the checks decide
+
+
+def _outdated(installed: Generation, request: CurrentRequest) -> ConflictError:
+    before = installed.manifest_version
+    return ConflictError(
+        f"version {before} of `{installed.integration}` is installed, this is version {request.version}"
+        if before != request.version
+        else f"the manifest of `{installed.integration}` is another one than when it was installed",
+        state="nothing was changed",
+        hint=f"`workflow-agent upgrade {installed.integration}`",
+    )
 
 
 def _red(results: Sequence[CheckResult]) -> list[CheckResult]:

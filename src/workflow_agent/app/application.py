@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from workflow_agent.app.watching import OnEvent, OnOutput
     from workflow_agent.integrations import Registry
     from workflow_agent.model.ports import Bus, History, TargetRegistry, WorkflowCatalogue
+    from workflow_agent.model.workflow import Workflow
+    from workflow_agent.security.secret import Secret
 
 __all__ = ["App", "open_app"]
 
@@ -119,9 +121,11 @@ class App:
         inputs: Mapping[str, Any],
         *,
         run_id: str | None = None,
+        definition: Workflow | None = None,
         approver: Approver | None = None,
         on_event: OnEvent | None = None,
         on_output: OnOutput | None = None,
+        secrets: Mapping[str, Secret] | None = None,
     ) -> dict[str, Any]:
         """Run a workflow to its end.
 
@@ -129,9 +133,11 @@ class App:
             workflow: Its name in the catalogue.
             inputs: Its inputs.
             run_id: The id, as ``new_run_id`` makes them; a fresh one when None.
+            definition: As :meth:`definition` gave it for these inputs; asked for when None.
             approver: Asked for consent; without one, a run that needs consent fails.
             on_event: Called with each event (JSON form) and the run's status then, in order.
             on_output: Called with the step and each line of a script's output.
+            secrets: Values of parameters that are secrets. They stay in this process's memory while the run lasts.
 
         Returns:
             The run, as :func:`report_run` gives it.
@@ -142,25 +148,47 @@ class App:
         """
         from workflow_agent.engine import checked_inputs  # noqa: PLC0415  # late: as the container
 
-        definition = self.catalogue.get(workflow)
+        definition = definition or await self.definition(workflow, inputs)
         run_id = _checked_run_id(run_id) if run_id is not None else new_run_id()
-        values = checked_inputs(definition, inputs)
+        values = self._referring(checked_inputs(definition, inputs), secrets or {})
         target = str(values.get("target") or _TARGET)
         await self._serve()
         if any(step.uses.startswith("executor.") for step in definition.steps):
             await self.settle(target)
         with self._ownership.held(run_id):
             self._ask_for(run_id, approver)
+            self._parts.vault().hold(run_id, secrets or {})
             try:
                 async with RunWatcher(self.bus, definition, run_id, on_event, on_output):
                     meta = self._meta(workflow, values, target)
                     state = await self._parts.driver().start(definition, values, meta, run_id)
             finally:
                 self._ask_for(run_id, None)
+                self._parts.vault().drop(run_id)
                 await self._release(run_id)
         if state.status is not RunStatus.SUCCEEDED:
             raise error_of_run(state)
         return await self.report(run_id)
+
+    def _referring(self, values: dict[str, Any], secrets: Mapping[str, Secret]) -> dict[str, Any]:
+        """Put references in the place of secrets; without parameters there is nothing to look for."""
+        if not secrets and not values.get("parameters"):
+            return values
+        from workflow_agent.app.run_secrets import referring_inputs  # noqa: PLC0415  # late: few runs have any
+
+        return referring_inputs(values, secrets, self.registry, self.settings.paths.state)
+
+    async def definition(self, workflow: str, inputs: Mapping[str, Any]) -> Workflow:
+        """Give the definition that a run of a workflow with these inputs has: with the steps of all requirements.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            ValidationError: its file is not valid.
+            StoreError: history cannot be read.
+        """
+        from workflow_agent.app.expanding import expanded  # noqa: PLC0415  # late: as the container
+
+        return await expanded(self.catalogue.get(workflow), inputs, lambda: self.registry, self.history)
 
     async def cancel(self, run_id: str, reason: str) -> bool:
         """Ask a run of this process to stop; it takes back what it did. False when it is past that."""

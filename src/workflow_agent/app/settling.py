@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workflow_agent.authoring import read_definition
 from workflow_agent.engine import plan_of, replay
 from workflow_agent.engine.proceeding import is_cancellable
 from workflow_agent.model.errors import ConflictError, RunFailedError, StoreError, WorkflowAgentError
@@ -86,7 +87,7 @@ class Settler:
         except WorkflowAgentError as error:
             raise ConflictError("the target cannot be taken now", cause=error.message, run_id=run_id) from error
         try:
-            await self._take_back(self._catalogue.get(workflow), run_id, events)
+            await self._take_back(await self._definition(workflow, events), run_id, events)
             return None
         except StoreError:
             raise
@@ -96,13 +97,20 @@ class Settler:
             await target.release(run_id)
 
     async def _take_back(self, workflow: Workflow, run_id: str, events: Sequence[Event]) -> None:
-        if events[0].data.get("workflow_hash") != workflow.hash:
-            raise ConflictError(f"the definition of `{workflow.name}` is another one now", run_id=run_id)
         state, _ = replay(workflow, events)
         if is_cancellable(plan_of(workflow), state):
             error = RunFailedError(_REASON, run_id=run_id, where=f"run {run_id}")
             await self._append(run_id, events, EventType.CANCEL_REQUESTED, reason=_REASON, error=error.to_dict())
         await self._driver.resume(workflow, run_id)
+
+    async def _definition(self, name: str, events: Sequence[Event]) -> Workflow:
+        """Give the definition with which the run was created, whatever the catalogue has now."""
+        wanted = str(events[0].data.get("workflow_hash"))
+        kept = await self._journal.definition(wanted)
+        workflow = self._catalogue.get(name) if kept is None else read_definition(kept)
+        if workflow.hash != wanted:
+            raise ConflictError(f"the definition of `{name}` is another one now", run_id=events[0].run_id)
+        return workflow
 
     async def _give_up(self, run_id: str, problem: WorkflowAgentError) -> str:
         """Record that a person must look: such a run must not stand in the way of the next one for ever."""

@@ -1,7 +1,7 @@
 """Front ends that compile to the model: definitions as YAML or JSON text.
 
 yaml_source (text to plain data with places) · problem · workflow_schema (shape) · workflow_soundness (what holds
-between parts) · workflow_source (load and dump) · catalogue
+between parts) · workflow_source (load and dump) · workflow_blocks (steps more than once) · catalogue
 """
 
 from __future__ import annotations
@@ -11,16 +11,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workflow_agent.authoring.catalogue import FolderCatalogue
-    from workflow_agent.authoring.workflow_source import dump_workflow, load_workflow
+    from workflow_agent.authoring.workflow_blocks import Block, block_prefix, with_blocks
+    from workflow_agent.authoring.workflow_source import dump_workflow, load_workflow, read_definition
     from workflow_agent.authoring.yaml_source import YamlDocument, load_yaml, read_text
 
-__all__ = ["FolderCatalogue", "YamlDocument", "dump_workflow", "load_workflow", "load_yaml", "read_text"]
+__all__ = [
+    "Block",
+    "FolderCatalogue",
+    "YamlDocument",
+    "block_prefix",
+    "dump_workflow",
+    "load_workflow",
+    "load_yaml",
+    "read_definition",
+    "read_text",
+    "with_blocks",
+]
 
 _HOMES = {
+    "Block": "workflow_blocks",
+    "block_prefix": "workflow_blocks",
+    "with_blocks": "workflow_blocks",
     "FolderCatalogue": "catalogue",
     "YamlDocument": "yaml_source",
     "dump_workflow": "workflow_source",
     "load_workflow": "workflow_source",
+    "read_definition": "workflow_source",
     "load_yaml": "yaml_source",
     "read_text": "yaml_source",
 }

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent.authoring.problem import Problem, refusal, schema_problems
 from workflow_agent.authoring.workflow_soundness import soundness
 from workflow_agent.authoring.yaml_source import load_yaml, scalar
+from workflow_agent.model.errors import ValidationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from workflow_agent.model.workflow import Step, Workflow
 
-__all__ = ["dump_workflow", "load_workflow"]
+__all__ = ["dump_workflow", "load_workflow", "read_definition"]
 
 _WIDTH = 110
 
@@ -41,6 +44,22 @@ def load_workflow(text: str, *, source: str) -> Workflow:
     if problems := soundness(workflow):
         raise refusal(document, problems)
     return workflow
+
+
+def read_definition(data: Mapping[str, Any]) -> Workflow:
+    """Read the canonical form that ``Workflow.to_dict`` gives.
+
+    Raises:
+        ValidationError: it is none of this release.
+    """
+    import pydantic  # noqa: PLC0415  # late: 36 ms
+
+    from workflow_agent.authoring.workflow_schema import WorkflowDefinition  # noqa: PLC0415  # late
+
+    try:
+        return WorkflowDefinition.model_validate(data).build()
+    except pydantic.ValidationError as error:
+        raise ValidationError("a kept definition cannot be read", cause=str(error)[:300]) from error
 
 
 def dump_workflow(workflow: Workflow) -> str:

@@ -22,7 +22,7 @@ from workflow_agent.engine.inputs import as_json, checked_inputs
 from workflow_agent.engine.live import Draft, LiveRun, draft_of
 from workflow_agent.engine.machine import decide, replay
 from workflow_agent.model.errors import ConflictError, NotFoundError, ValidationError
-from workflow_agent.model.event import Event, EventType
+from workflow_agent.model.event import Event, EventType, Record, RecordKind
 from workflow_agent.model.identity import new_run_id
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class Driver:
             raise ValidationError("the meta data are not JSON values", cause=str(error)) from error
         run = LiveRun(workflow, run_id or new_run_id())
         created = {"workflow": workflow.name, "workflow_hash": workflow.hash, "inputs": values, "meta": kept}
-        return await self._own(run, Draft(type=EventType.RUN_CREATED, data=created))
+        definition = Record(RecordKind.DEFINITION, {"hash": workflow.hash, "definition": workflow.to_dict()})
+        return await self._own(run, Draft(type=EventType.RUN_CREATED, data=created, records=(definition,)))
 
     async def resume(self, workflow: Workflow, run_id: str) -> RunState:
         """Take a run up where its journal ends and drive it to its end; a finished one is only read.

@@ -169,4 +169,6 @@ def _finish(state: RunState) -> FinishRun:
     if not has_trouble(state):
         return FinishRun(RunStatus.SUCCEEDED, None, changed)
     default = RunStatus.FAILED if state.cancel_reason is None else RunStatus.CANCELLED
-    return FinishRun(state.outcome or default, state.error, changed)
+    outcome = state.outcome or default
+    # A step of `on_failure` may find that all is well: then nothing went wrong in the end.
+    return FinishRun(outcome, None if outcome is RunStatus.SUCCEEDED else state.error, changed)

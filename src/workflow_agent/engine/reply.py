@@ -19,8 +19,16 @@ __all__ = ["OUTCOMES", "Reply", "read_reply", "records_of_error"]
 
 _Status = TypeVar("_Status", RunStatus, StepStatus)
 
-#: What a step of `on_failure` may say that became of the run.
-OUTCOMES = frozenset({RunStatus.ROLLED_BACK, RunStatus.NEEDS_ATTENTION, RunStatus.FAILED, RunStatus.CANCELLED})
+#: What a step of `on_failure` may say that became of the run. It succeeded where its work proves to be done.
+OUTCOMES = frozenset(
+    {
+        RunStatus.ROLLED_BACK,
+        RunStatus.NEEDS_ATTENTION,
+        RunStatus.FAILED,
+        RunStatus.CANCELLED,
+        RunStatus.SUCCEEDED,
+    }
+)
 _STATUSES = frozenset({StepStatus.SUCCEEDED, StepStatus.UNCHANGED})
 
 

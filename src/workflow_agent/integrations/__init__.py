@@ -7,6 +7,7 @@ Layout, lowest first::
     values · binding                parameters
     soundness · loading             text to a manifest, or every problem with its place
     resolving                       manifest + parameters + facts -> what is to be done
+    base · described · discovery    what installed packages offer
     registry · linting · readme_page · schema
 
 Names load when they are first used: pydantic costs 36 ms, which ``--help`` does not pay.
@@ -18,12 +19,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workflow_agent.integrations.binding import bind_parameters, parameter_hash
+    from workflow_agent.integrations.base import Context, Installation, IntegrationBase, Removal
+    from workflow_agent.integrations.binding import bind_parameters, check_secret, parameter_hash
+    from workflow_agent.integrations.discovery import Plugins
     from workflow_agent.integrations.linting import LintFinding, lint
     from workflow_agent.integrations.loading import load_manifest
     from workflow_agent.integrations.manifest import Manifest, Parameter
     from workflow_agent.integrations.readme_page import readme
     from workflow_agent.integrations.registry import Listing, Registry, builtin_folder, load_folder
+    from workflow_agent.integrations.requirements import Requirement, requirements_of
     from workflow_agent.integrations.resolving import (
         ResolvedAction,
         ResolvedFile,
@@ -34,29 +38,44 @@ if TYPE_CHECKING:
     from workflow_agent.integrations.schema import manifest_schema
 
 __all__ = [
+    "Context",
+    "Installation",
+    "IntegrationBase",
     "LintFinding",
     "Listing",
     "Manifest",
     "Parameter",
+    "Plugins",
     "Registry",
+    "Removal",
+    "Requirement",
     "ResolvedAction",
     "ResolvedFile",
     "ResolvedState",
     "bind_parameters",
     "builtin_folder",
     "check_platform",
+    "check_secret",
     "lint",
     "load_folder",
     "load_manifest",
     "manifest_schema",
     "parameter_hash",
     "readme",
+    "requirements_of",
     "resolve",
 ]
 
 _HOMES = {
+    "Context": "base",
+    "Installation": "base",
+    "IntegrationBase": "base",
+    "Removal": "base",
+    "Plugins": "discovery",
     "LintFinding": "linting",
     "Listing": "registry",
+    "Requirement": "requirements",
+    "requirements_of": "requirements",
     "Manifest": "manifest",
     "Parameter": "manifest",
     "Registry": "registry",
@@ -64,6 +83,7 @@ _HOMES = {
     "ResolvedFile": "resolving",
     "ResolvedState": "resolving",
     "bind_parameters": "binding",
+    "check_secret": "binding",
     "builtin_folder": "registry",
     "check_platform": "resolving",
     "lint": "linting",

@@ -38,8 +38,10 @@ __all__ = [
     "Node",
     "Not",
     "Path",
+    "Token",
     "parse_text",
     "syntax_error",
+    "tokens_of",
 ]
 
 MAX_BYTES = 4096
@@ -125,7 +127,9 @@ Node: TypeAlias = Literal | Path | Items | Call | Compare | Not | Logic
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
+    """A word of an expression; `column` counts from 1."""
+
     kind: str
     text: str
     column: int
@@ -155,8 +159,9 @@ def parse_text(text: str) -> Node:
     return _Parser(text).whole()
 
 
-def _tokens(text: str) -> list[_Token]:
-    tokens: list[_Token] = []
+def tokens_of(text: str) -> list[Token]:
+    """Cut an expression into words, of which the last is its end; raises ExpressionError."""
+    tokens: list[Token] = []
     position = 0
     while position < len(text):
         match = _TOKEN.match(text, position)
@@ -166,9 +171,9 @@ def _tokens(text: str) -> list[_Token]:
         if kind == "name" and match.group() in _KEYWORDS:
             kind = "keyword"
         if kind != "space":
-            tokens.append(_Token(kind, match.group(), position + 1))
+            tokens.append(Token(kind, match.group(), position + 1))
         position = match.end()
-    return [*tokens, _Token("end", "", len(text) + 1)]
+    return [*tokens, Token("end", "", len(text) + 1)]
 
 
 def _bad_character(text: str, position: int) -> ExpressionError:
@@ -192,7 +197,7 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = _tokens(text)
+        self._tokens = tokens_of(text)
         self._next = 0
         self._depth = 0
 
@@ -203,10 +208,10 @@ class _Parser:
         return node
 
     @property
-    def _peek(self) -> _Token:
+    def _peek(self) -> Token:
         return self._tokens[self._next]
 
-    def _take(self) -> _Token:
+    def _take(self) -> Token:
         token = self._peek
         self._next += 1
         return token
@@ -298,7 +303,7 @@ class _Parser:
             parts.append(self._member() if self._take().text == "." else self._index())
         return Path(tuple(parts))
 
-    def _call(self, name: _Token) -> Node:
+    def _call(self, name: Token) -> Node:
         if name.text not in FUNCTIONS:
             known = ", ".join(f"`{function}`" for function in sorted(FUNCTIONS))
             raise syntax_error(self._text, name.column, f"no function `{name.text}`", hint=f"there are {known}")
@@ -323,7 +328,7 @@ class _Parser:
         self._expect("]")
         return value
 
-    def _constant(self, token: _Token) -> str | float:
+    def _constant(self, token: Token) -> str | float:
         if token.kind == "text":
             return self._unescape(token)
         if not set(token.text) & set(".eE"):
@@ -333,7 +338,7 @@ class _Parser:
             raise syntax_error(self._text, token.column, "the number is too large")
         return number
 
-    def _unescape(self, token: _Token) -> str:
+    def _unescape(self, token: Token) -> str:
         def plain(match: re.Match[str]) -> str:
             if match[1] not in _ESCAPES:
                 column = token.column + 1 + match.start()

@@ -301,18 +301,30 @@ def _placed(error: ExpressionError, way: Way) -> ExpressionError:
 def _split(text: str) -> list[str | Expression]:
     """Cut a text into literal parts and expressions."""
     parts: list[str | Expression] = []
-    literal, position = "", 0
-    while (start := text.find(_OPEN, position)) >= 0:
-        literal += text[position:start]
-        if literal.endswith("$"):
-            literal, position = literal[:-1] + _OPEN, start + len(_OPEN)
-            continue
-        end = _end(text, start + len(_OPEN))
+    position = 0
+    for start, end in expression_spans(text):
+        literal = text[position : start - len(_OPEN)].replace("$" + _OPEN, _OPEN)
         parts += [literal] * bool(literal)
-        parts.append(parse(text[start + len(_OPEN) : end].strip()))
-        literal, position = "", end + len(_CLOSE)
-    literal += text[position:]
+        parts.append(parse(text[start:end].strip()))
+        position = end + len(_CLOSE)
+    literal = text[position:].replace("$" + _OPEN, _OPEN)
     return [*parts, *[literal] * bool(literal)]
+
+
+def expression_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Find the expressions in a text: where the inside of each ``${{ }}`` begins and ends.
+
+    ``$${{`` stands for ``${{`` itself. Raises ExpressionError where one has no end.
+    """
+    position = 0
+    while (start := text.find(_OPEN, position)) >= 0:
+        inside = start + len(_OPEN)
+        if text[position:start].endswith("$"):
+            position = inside
+            continue
+        end = _end(text, inside)
+        yield inside, end
+        position = end + len(_CLOSE)
 
 
 def _end(text: str, position: int) -> int:

@@ -110,6 +110,13 @@ class Journal(Protocol):
         """Read a run's events in order, without their records; an unknown run gives an empty list."""
         ...
 
+    async def definition(self, workflow_hash: str) -> Mapping[str, Any] | None:
+        """Give the canonical form of the definition that runs with this `workflow_hash` were created with, if kept.
+
+        It is kept by a record of the kind ``definition`` of a RunCreated.
+        """
+        ...
+
 
 class History(Protocol):
     """Questions about the past. Read only."""
@@ -199,11 +206,13 @@ class Target(Protocol):
         on_output: OutputSink,
         stops: Sequence[str] = (),
         keep: Sequence[str] = (),
+        secrets: Mapping[str, str] | None = None,
     ) -> tuple[str, ChangeSet]:
         """Run the script in a capture; gives the transaction's id and what it would change.
 
         `stops` names services that the commit will stop, so that the script may ask for it. What the script does to
-        the paths `keep`, and below them, is left out.
+        the paths `keep`, and below them, is left out. While the script runs, each of the `secrets` is a file of mode
+        0600 in memory: ``security.delivery`` says where.
 
         Raises:
             ScriptFailedError: it ended with an error (details: exit_code, tail).
@@ -247,7 +256,8 @@ class Target(Protocol):
     ) -> Mapping[str, Any]:
         """Take a committed transaction back and check that it is back.
 
-        Gives ``{transaction, was, restored, removed, attributes, appended, owned, kept, services, left, exact}``.
+        Gives ``{transaction, was, restored, removed, attributes, appended, owned, kept, services, left, merged,
+        exact}``; `merged` names account files in which the records of others stayed.
         Raises PathConflictError (by name, nothing
         touched) and RollbackIncompleteError.
         """

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.model.errors import InternalError, JournalConflictError, ValidationError
-from workflow_agent.model.event import EventType
+from workflow_agent.model.event import EventType, RecordKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,6 +66,9 @@ class EncodedEvent:
     records: tuple[EncodedRecord, ...]
 
 
+_NO_ROW: Final = Row("{}", None)
+
+
 def _plain(value: object) -> dict[Any, Any]:  # Any: keys are checked by the encoder
     if isinstance(value, Mapping):
         return dict(value)
@@ -96,7 +99,11 @@ def column(value: Any) -> str | int | float | None:  # Any: a JSON value
 
 def encode_event(event: Event, put_blob: Callable[[bytes], str]) -> EncodedEvent:
     """Encode an event with its records; raises ValidationError, and what `put_blob` raises."""
-    records = tuple(EncodedRecord(record, _encode(record.data, put_blob)) for record in event.records)
+    records = tuple(
+        # A definition has a table of its own, and no row here.
+        EncodedRecord(record, _NO_ROW if record.kind == RecordKind.DEFINITION else _encode(record.data, put_blob))
+        for record in event.records
+    )
     return EncodedEvent(event, _encode(event.data, put_blob), records)
 
 
@@ -135,7 +142,7 @@ def is_small(events: Sequence[Event]) -> bool:
     """Tell whether encoding needs no blob and little time, so that it may happen on the event loop."""
     budget = INLINE_BYTES
     for event in events:
-        for data in (event.data, *(record.data for record in event.records)):
+        for data in (event.data, *(item.data for item in event.records if item.kind != RecordKind.DEFINITION)):
             budget = _spend(data, budget)
     return budget > 0
 

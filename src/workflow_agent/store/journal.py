@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,15 @@ class SqliteJournal:
                 if len(rows) < PAGE:
                     return events
                 after = events[-1].seq
+
+    async def definition(self, workflow_hash: str) -> dict[str, Any] | None:
+        """Give the canonical form of the definition with this hash, with which a run was created; None if unknown.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        rows = await self._reader.rows("select_definition", hash=workflow_hash)
+        return json.loads(rows[0]["data"]) if rows else None
 
 
 def _encode(events: Sequence[Event], blobs: BlobFolder) -> list[EncodedEvent]:

@@ -19,7 +19,7 @@ from workflow_agent.model.system import ChangeAction
 if TYPE_CHECKING:
     from workflow_agent.store.statements import Statements
 
-__all__ = ["project_event", "project_record"]
+__all__ = ["project_event", "project_record", "store_definition"]
 
 #: Takes the statements, the event, the record's row id and the record's data.
 _RecordRule: TypeAlias = Callable[["Statements", Event, int, Mapping[str, Any]], None]
@@ -79,6 +79,15 @@ def _run_created(db: Statements, event: Event) -> None:
             "at": event.at,
         },
     )
+
+
+def store_definition(db: Statements, data: Mapping[str, Any]) -> None:
+    """Keep a definition under its hash; raises InternalError when a part is lacking."""
+
+    def store(data: Mapping[str, Any]) -> None:
+        db.execute("insert_definition", {"hash": data["hash"], "data": data["definition"]})
+
+    _apply(store, RecordKind.DEFINITION, data)
 
 
 def _run_started(db: Statements, event: Event) -> None:
@@ -203,6 +212,8 @@ def _generation_ended(db: Statements, event: Event, _record_id: int, data: Mappi
 
 def _subject(db: Statements, event: Event, _record_id: int, data: Mapping[str, Any]) -> None:
     names = {"integration": data["integration"], "version": data["version"]}
+    if data.get("required_by"):
+        return  # a requirement of what the run is about
     db.execute("set_subject", names | {"run_id": event.run_id})
 
 

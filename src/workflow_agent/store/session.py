@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from workflow_agent.model.errors import StoreError, WorkflowAgentError
+from workflow_agent.model.event import RecordKind
 from workflow_agent.model.failpoint import failpoint
 from workflow_agent.store.encoding import check_head
 from workflow_agent.store.faults import foreign, outcome_unknown, translated, unusable
 from workflow_agent.store.filelock import FileLock
-from workflow_agent.store.projection import project_event, project_record
+from workflow_agent.store.projection import project_event, project_record, store_definition
 from workflow_agent.store.schema import load_migrations, migrate
 from workflow_agent.store.statements import Statements
 
@@ -195,6 +196,9 @@ class WriteSession:
         if event.seq != 1:
             project_event(self._db, event)
         for record, stored in ((item.record, item.row) for item in encoded.records):
+            if record.kind == RecordKind.DEFINITION:  # one for all runs that have it, not one a run
+                store_definition(self._db, record.data)
+                continue
             values = {"kind": record.kind, "data": stored.data, "blobs": stored.blobs}
             record_id = self._db.execute("insert_record", key | values)
             project_record(self._db, event, record_id, record.kind, record.data)

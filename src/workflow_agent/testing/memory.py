@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from workflow_agent.model.event import Event, EventType, Record
+from workflow_agent.model.event import Event, EventType, Record, RecordKind
 from workflow_agent.store.encoding import check_head, check_order, dump_json
 
 if TYPE_CHECKING:
@@ -59,13 +59,21 @@ class MemoryJournal:
         stored = self._runs.get(run_id, [])[after:]
         return [replace(event, data=_copy(event.data), records=()) for event in stored]
 
+    async def definition(self, workflow_hash: str) -> dict[str, Any] | None:
+        """Give the canonical form of the definition that runs with this hash were created with, if it was kept."""
+        for run in self._runs.values():
+            for record in run[0].records:
+                if record.kind == RecordKind.DEFINITION and record.data["hash"] == workflow_hash:
+                    return _copy(record.data["definition"])
+        return None
+
     async def records(self, run_id: str, kind: str | None = None) -> list[Record]:
         """List a run's records in the order in which they were written, as the History port does."""
         return [
             Record(record.kind, _copy(record.data))
             for event in self._runs.get(run_id, ())
             for record in event.records
-            if kind is None or record.kind == kind
+            if record.kind != RecordKind.DEFINITION and (kind is None or record.kind == kind)
         ]
 
 

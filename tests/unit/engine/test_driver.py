@@ -158,7 +158,7 @@ async def test_recovery_decides_what_became_of_the_run(house: House) -> None:
         {"_records": [{"kind": "x"}]},
         {"_records": [{"kind": 1, "data": {}}]},
         {"_status": "failed"},
-        {"_run_status": "succeeded"},
+        {"_run_status": "running"},
         {"_changed": "yes"},
         {"value": {1, 2}},
         {"value": float("nan")},

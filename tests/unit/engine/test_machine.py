@@ -191,6 +191,14 @@ def test_after_a_failure_the_rest_is_skipped_and_on_failure_sees_what_failed() -
     assert state.steps["b"].error == ERROR
 
 
+def test_a_run_that_proves_to_be_done_after_all_has_no_error() -> None:
+    story = Story(step("a"), on_failure=(step("r"),)).begin().fail("a", error=HARD)
+
+    state = story.ok("r", run_status="succeeded").finish()
+
+    assert (state.status, state.error) == (RunStatus.SUCCEEDED, None)
+
+
 @pytest.mark.parametrize("given", ["rolled-back", "needs-attention", "failed", "cancelled"])
 def test_the_last_word_of_on_failure_decides_what_became_of_the_run(given: str) -> None:
     story = Story(step("a"), on_failure=(step("r"), step("s"), step("t"))).begin().fail("a")

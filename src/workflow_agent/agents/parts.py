@@ -1,0 +1,97 @@
+"""The parts of a run that are taken back one by one: a transaction each, with what it was about.
+
+What belongs here: reading them from history. What does not: which of them is looked at now, and what that means
+(``knowledge``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.model.errors import NotFoundError
+from workflow_agent.model.event import RecordKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from workflow_agent.model.event import Record
+    from workflow_agent.model.ports import History
+
+__all__ = ["RunPart", "parts_of", "source_of", "subject_of"]
+
+#: A transaction of a run that says this of it is none that could be taken back.
+_OVER = frozenset({"discarded", "rolled-back"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPart:
+    """One transaction of a run: of what was asked for, or of something that it requires.
+
+    `subject` is what its lookup said then, `generation` what it installed; `broken` says that it was there to put
+    something right that did not work.
+    """
+
+    transaction: str
+    integration: str | None
+    version: str | None
+    subject: Mapping[str, Any]
+    generation: Mapping[str, Any] | None = None
+    broken: bool = False
+
+
+async def source_of(history: History, run: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Give the run whose transactions a rollback of `run` is about, and the direction: ``undo`` or ``redo``.
+
+    A rollback is taken back by doing again what it undid, and so on.
+    """
+    source, depth = dict(run), 0
+    while source["undoes"]:
+        source = await history.run(source["undoes"])
+        depth += 1
+    return source, "redo" if depth % 2 else "undo"
+
+
+async def parts_of(history: History, run: Mapping[str, Any]) -> list[RunPart]:
+    """List the parts of a run, the newest first; at least one.
+
+    Raises:
+        NotFoundError: the run has no transaction.
+    """
+    run_id = run["run_id"]
+    last: dict[str, dict[str, Any]] = {}
+    for record in await history.records(run_id, RecordKind.TRANSACTION):
+        name = str(record.data["transaction"])
+        last[name] = {"integration": run["integration"], **last.get(name, {}), **record.data}
+    if not last:
+        raise NotFoundError(f"run {run_id} has no transaction", run_id=run_id)
+    chosen = [entry for entry in last.values() if entry["state"] not in _OVER] or list(last.values())[-1:]
+    subjects = await history.records(run_id, RecordKind.SUBJECT)
+    generations = await history.records(run_id, RecordKind.GENERATION)
+    broken = await history.records(run_id, RecordKind.BROKEN)
+    parts = []
+    for entry in reversed(chosen):
+        integration = entry["integration"]
+        subject = _latest(subjects, integration) or {}
+        asked = integration == run["integration"]
+        parts.append(
+            RunPart(
+                transaction=str(entry["transaction"]),
+                integration=integration,
+                version=run["version"] if asked else subject.get("version"),
+                subject=subject,
+                generation=_latest(generations, integration),
+                broken=any(record.data.get("integration", integration) == integration for record in broken),
+            )
+        )
+    return parts
+
+
+async def subject_of(history: History, run_id: str, integration: str | None) -> Mapping[str, Any]:
+    """Give what a run said of an integration when it looked it up; empty when it did not."""
+    return _latest(await history.records(run_id, RecordKind.SUBJECT), integration) or {}
+
+
+def _latest(records: Sequence[Record], integration: str | None) -> Mapping[str, Any] | None:
+    own = [record.data for record in records if record.data["integration"] == integration]
+    return own[-1] if own else None
