@@ -63,7 +63,7 @@ def _row(listing: Listing) -> dict[str, Any]:
         "category": listing.category,
         "platforms": list(listing.platforms),
         "description": listing.description,
-        "folder": str(listing.folder),
+        "origin": listing.origin,
         "error": listing.error.to_dict() if listing.error else None,
     }
 
@@ -76,24 +76,25 @@ def integrations_info(
     ] = False,
 ) -> Outcome:
     """Show an integration: parameters, services, checks."""
-    from workflow_agent.cli.sources import find_integration  # noqa: PLC0415  # late
+    from workflow_agent.cli.sources import find_integration, is_folder_name, registry_of  # noqa: PLC0415  # late
 
     manifest = find_integration(ctx.obj.settings(), name)
     data = manifest.model_dump(mode="json", by_alias=True)
-    data |= {"folder": str(manifest.folder), "hash": manifest.hash}
+    origin = str(manifest.folder) if is_folder_name(name) else registry_of(ctx.obj.settings()).origin(name)
+    data |= {"folder": str(manifest.folder), "hash": manifest.hash, "origin": origin}
     if readme:
         from workflow_agent.integrations import readme as page_of  # noqa: PLC0415  # late
 
         page = page_of(manifest)
         return Outcome(data={**data, "readme": page}, lines=lambda _: page.removesuffix("\n").split("\n"))
-    return Outcome(data=data, lines=lambda style: _info_lines(manifest, style))
+    return Outcome(data=data, lines=lambda style: _info_lines(manifest, origin, style))
 
 
-def _info_lines(manifest: Manifest, style: Style) -> Iterator[str]:
+def _info_lines(manifest: Manifest, origin: str, style: Style) -> Iterator[str]:
     yield style.paint(f"{manifest.name} {manifest.version}", "bold")
     yield safe(manifest.description)
     yield ""
-    for key, value in (("category", manifest.category), ("homepage", manifest.homepage), ("folder", manifest.folder)):
+    for key, value in (("category", manifest.category), ("homepage", manifest.homepage), ("origin", origin)):
         if value:
             yield f"  {key.ljust(10)} {safe(value)}"
     for platform in manifest.platforms:
@@ -124,9 +125,8 @@ def integrations_lint(ctx: typer.Context, name: OneName) -> Outcome:
 
     folder = Path(name)
     if not is_folder_name(name):
-        listed = {listing.name: listing.folder for listing in registry_of(ctx.obj.settings()).list()}
         # an invalid manifest is what lint is for: it is found by its folder, not loaded
-        folder = listed[name] if name in listed else registry_of(ctx.obj.settings()).get(name).folder
+        folder = registry_of(ctx.obj.settings()).folder(name)
     return _findings("integration", folder, lint_folder(folder))
 
 

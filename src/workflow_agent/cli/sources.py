@@ -14,10 +14,11 @@ __all__ = ["catalogue_of", "find_integration", "integration_input", "is_folder_n
 
 
 def registry_of(settings: Settings) -> Registry:
-    """Give the integrations of the configured folders and the shipped ones."""
-    from workflow_agent.integrations import Registry, builtin_folder  # noqa: PLC0415  # late: pydantic, 36 ms
+    """Give the integrations of the configured folders, the shipped ones and those of installed packages."""
+    from workflow_agent.integrations import Plugins, Registry, builtin_folder  # noqa: PLC0415  # late: pydantic, 36 ms
 
-    return Registry([*settings.integrations.folders, builtin_folder()])
+    folders = [*settings.integrations.folders, builtin_folder()]
+    return Registry(folders, Plugins(settings.paths.state / "plugins"))
 
 
 def catalogue_of(settings: Settings) -> WorkflowCatalogue:
@@ -60,6 +61,6 @@ def integration_input(settings: Settings, name: str) -> str:
             find_integration(settings, name)  # says what is wrong
         return str(folder)
     registry = registry_of(settings)
-    if name not in registry.names():
+    if not registry.knows(name):
         registry.get(name)  # says which names are near
     return name

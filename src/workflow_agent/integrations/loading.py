@@ -94,10 +94,16 @@ def manifest_hash(folder: Path, data: Any) -> str:
     return content_hash({"data": data, "files": parts})
 
 
-def name_problems(manifest: Manifest, folder: Path) -> list[Problem]:
-    """Say so when a manifest is not named like its folder."""
-    if manifest.name == folder.name:
+def name_problems(manifest: Manifest, folder: Path, name: str | None = None) -> list[Problem]:
+    """Say so when a manifest is not named like the entry point that offers it, or without one like its folder.
+
+    A folder that is a Python package has ``_`` where the name has ``-``.
+    """
+    if manifest.name == (name or folder.name.replace("_", "-")):
         return []
+    if name is not None:
+        message = f"is `{manifest.name}` but its entry point is `{name}`"
+        return [Problem(path=("name",), code="name", message=message, hint="name the entry point like the integration")]
     return [
         Problem(
             path=("name",),
@@ -137,8 +143,12 @@ def manifest_error(document: YamlDocument, problems: Iterable[Problem]) -> Manif
     )
 
 
-def load_manifest(folder: Path) -> Manifest:
+def load_manifest(folder: Path, *, name: str | None = None) -> Manifest:
     """Load the integration of a folder.
+
+    Args:
+        folder: Holds the manifest.
+        name: How it has to be named; like the folder when omitted.
 
     Raises:
         NotFoundError: the folder has no manifest.
@@ -149,7 +159,7 @@ def load_manifest(folder: Path) -> Manifest:
     document = read_document(folder)
     manifest, problems = parse_manifest(document.data)
     if manifest is not None:
-        problems = [*name_problems(manifest, folder), *problems]
+        problems = [*name_problems(manifest, folder, name), *problems]
     if manifest is None or problems:
         raise manifest_error(document, problems)
     return manifest.located(folder, manifest_hash(folder, document.data))

@@ -1,6 +1,7 @@
-"""Which integrations there are: built-in and configured folders, read only as far as they are asked for.
+"""Which integrations there are: configured and built-in folders, then installed packages, read only when asked for.
 
-An integration's folder is named like it, so that looking one up never reads another one's manifest.
+An integration's folder is named like it, so that looking one up never reads another one's manifest. Packages are looked
+at for names that no folder has, and for lists.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from workflow_agent.model.nearest import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from workflow_agent.integrations.discovery import Plugin, Plugins
     from workflow_agent.integrations.manifest import Manifest
 
 __all__ = ["Listing", "Registry", "builtin_folder", "load_folder"]
@@ -27,18 +29,19 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """One integration as a list shows it. `error` when its manifest is not valid; then the rest is empty.
+    """One integration as a list shows it. `error` when it cannot be used; then the rest is empty.
 
-    `duplicates` are the folders of other integrations with the same name.
+    `origin` says where it comes from: a folder, or a package and its entry point. `duplicates` are the origins of
+    others with the same name.
     """
 
     name: str
-    folder: Path
+    origin: str
     version: str = ""
     description: str = ""
     category: str = ""
     platforms: tuple[str, ...] = ()
-    duplicates: tuple[Path, ...] = ()
+    duplicates: tuple[str, ...] = ()
     error: WorkflowAgentError | None = None
 
     @property
@@ -46,10 +49,10 @@ class Listing:
         """Sentences that a person should read beside the list."""
         found = []
         if self.duplicates:
-            others = ", ".join(str(folder) for folder in self.duplicates)
-            found.append(f"{self.name} is defined more than once: {self.folder}, {others}")
+            found.append(f"{self.name} is defined more than once: {', '.join((self.origin, *self.duplicates))}")
         if self.error is not None:
-            found.append(f"{self.name} cannot be used: {self.error.message} ({self.error.where})")
+            why = self.error.cause or self.error.message
+            found.append(f"{self.name} cannot be used: {why} ({self.error.where})")
         return tuple(found)
 
 
@@ -69,28 +72,69 @@ def load_folder(path: Path) -> Manifest:
     return load_manifest(path.expanduser().resolve())
 
 
-class Registry:
-    """The integrations of some folders, in the order of the folders. Reads disk on every question."""
+class _Folder:
+    """An integration that lies in a folder of a registry."""
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.name = folder.name
+        self.origin = str(folder)
+        self.folder = folder
+
+    def load(self) -> Manifest:
+        return load_manifest(self.folder)
+
+    look = load
+
+
+class Registry:
+    """The integrations of some folders, in the order of the folders, and of installed packages.
+
+    Reads disk on every question.
+
+    Args:
+        folders: The first one is asked first.
+        plugins: What installed packages offer; nothing when omitted.
+    """
+
+    def __init__(self, folders: Sequence[Path], plugins: Plugins | None = None) -> None:
         self._folders = tuple(folders)
+        self._plugins = plugins
 
     def __repr__(self) -> str:
         return f"Registry({[str(folder) for folder in self._folders]})"
 
     def names(self) -> list[str]:
         """List names, sorted, without reading a manifest."""
-        return sorted({entry.name for entry in self._entries()})
+        return sorted({place.name for place in self._places()})
+
+    def knows(self, name: str) -> bool:
+        """Tell whether there is an integration of that name; packages are looked at only when no folder has it."""
+        return bool(self._of_name(name))
+
+    def folder(self, name: str) -> Path:
+        """Give the folder of one integration, valid or not; raises as ``get`` does, but for what is in the folder."""
+        return self._one(name).folder
+
+    def origin(self, name: str) -> str:
+        """Say where one integration comes from; raises as ``get`` does, but for what is in the folder."""
+        return self._one(name).origin
 
     def get(self, name: str) -> Manifest:
         """Load one integration.
 
         Raises:
             NotFoundError: there is none of that name; the hint has the nearest names.
-            ConflictError: several folders define it; the cause names them.
-            ManifestError: its manifest is not valid.
+            ConflictError: several folders, or else several packages, define it; the cause names them.
+            ManifestError: it is not valid.
         """
-        found = [folder / name for folder in self._folders if self._has(folder, name)]
+        return self._one(name).load()
+
+    def _of_name(self, name: str) -> Sequence[_Folder | Plugin]:
+        found = [_Folder(folder / name) for folder in self._folders if self._has(folder, name)]
+        return found or (self._plugins.named(name) if self._plugins else [])
+
+    def _one(self, name: str) -> _Folder | Plugin:
+        found = self._of_name(name)
         if not found:
             raise NotFoundError(
                 f"there is no integration `{name[:60]}`",
@@ -100,23 +144,25 @@ class Registry:
         if len(found) > 1:
             raise ConflictError(
                 f"integration `{name}` is defined more than once",
-                cause=" and ".join(str(folder) for folder in found),
+                cause=" and ".join(place.origin for place in found),
                 hint="name one by its path, for example `workflow-agent install ./FOLDER`, or remove the others",
-                details={"folders": [str(folder) for folder in found]},
+                details={"folders": [place.origin for place in found]},
             )
-        return load_manifest(found[0])
+        return found[0]
 
     def list(self) -> list[Listing]:
-        """List all integrations, sorted by name; invalid ones with their error."""
-        places: dict[str, list[Path]] = {}
-        for entry in self._entries():
-            places.setdefault(entry.name, []).append(entry)
+        """List all integrations, sorted by name; those that cannot be used with their error."""
+        places: dict[str, list[_Folder | Plugin]] = {}
+        for place in self._places():
+            places.setdefault(place.name, []).append(place)
         return [_listing(name, places[name]) for name in sorted(places)]
 
-    def _entries(self) -> Iterator[Path]:
+    def _places(self) -> Iterator[_Folder | Plugin]:
         for folder in self._folders:
             if folder.is_dir():
-                yield from (entry for entry in sorted(folder.iterdir()) if self._has(folder, entry.name))
+                yield from (_Folder(entry) for entry in sorted(folder.iterdir()) if self._has(folder, entry.name))
+        if self._plugins is not None:
+            yield from self._plugins.all()
 
     @staticmethod
     def _has(folder: Path, name: str) -> bool:
@@ -124,15 +170,15 @@ class Registry:
         return bool(_NAME.fullmatch(name)) and (folder / name / MANIFEST_FILE).is_file()
 
 
-def _listing(name: str, folders: Sequence[Path]) -> Listing:
-    duplicates = tuple(folders[1:])
+def _listing(name: str, places: Sequence[_Folder | Plugin]) -> Listing:
+    origin, *duplicates = (place.origin for place in places)
     try:
-        manifest = load_manifest(folders[0])
+        manifest = places[0].look()
     except (ManifestError, NotFoundError) as error:
-        return Listing(name=name, folder=folders[0], duplicates=duplicates, error=error)
+        return Listing(name=name, origin=origin, duplicates=tuple(duplicates), error=error)
     return Listing(
         name=name,
-        folder=folders[0],
+        origin=origin,
         version=manifest.version,
         description=manifest.description,
         category=manifest.category,
@@ -141,5 +187,5 @@ def _listing(name: str, folders: Sequence[Path]) -> Listing:
             for platform in manifest.platforms
             for os in platform.os
         ),
-        duplicates=duplicates,
+        duplicates=tuple(duplicates),
     )
