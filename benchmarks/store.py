@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sqlite3
 import statistics
+import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +100,23 @@ async def _measure(folder: Path, runs: int) -> list[Figure]:
         value = await _median_ms(work)
         figures.append(Figure(name=name, subject=f"store with {runs} runs", value=value, unit="ms", n=_ROUNDS))
     await looking.close()
+    for command in ("history", "history --integration none", f"show r-{runs - 1:026}"):
+        value = await _median_ms(partial(_command, folder / "store", command.split()))
+        figures.append(Figure(name=command[:24], subject="workflow-agent", value=value, unit="ms", n=_ROUNDS))
     return figures
+
+
+async def _command(state: Path, words: list[str]) -> None:
+    """Run the command line as a whole process."""
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("workflow-agent"),
+        *words,
+        "--json",
+        env=os.environ | {"WORKFLOW_AGENT_PATHS__STATE": str(state)},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    if await process.wait() != 0:
+        raise SystemExit(f"workflow-agent {' '.join(words)} ended with {process.returncode}")
 
 
 def main() -> int:
