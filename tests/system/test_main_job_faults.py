@@ -234,8 +234,15 @@ def test_a_policy_finding_refuses_and_can_be_allowed(machine: Machine) -> None:
     assert refused.error["code"] == "validation.script"
     rule = refused.error["details"]["findings"][0]["rule"]
     assert machine.transactions() == kept
-    allowed = machine.json("install", folder, "--yes", "--allow", rule)
+    assert refused.error["where"].endswith("install.sh.j2:1 (script:1:30)"), refused.error["where"]
+    misspelt = machine.json("install", folder, "--yes", "--allow", "network-to-shel")
+    assert misspelt.code == 2
+    assert misspelt.error["hint"] == f"did you mean `{rule}`?"
+    allowed = machine.json("install", folder, "--yes", "--allow", f"{rule}:1")
     assert allowed.code == 0, str(allowed)
-    assert [found["allowed"] for found in allowed.data["findings"] if found["rule"] == rule] == [True]
+    shown = machine.json("show", allowed.data["run_id"]).data
+    found = [found for found in shown["findings"] if found["rule"] == rule]
+    assert [(item["allowed"], item["allowed_by"]) for item in found] == [(True, shown["user"])]
+    assert f"allowed by {shown['user']}" in machine.cli("show", allowed.data["run_id"]).out
     assert machine.json("rollback", "--yes").code == 0
     machine.assert_as(before)

@@ -11,7 +11,7 @@ from workflow_agent.agents.serving import Reply, Request, Verb, plain
 from workflow_agent.model.errors import ScriptRefusedError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.system import Script  # noqa: TC001  # pydantic reads the annotations
-from workflow_agent.scripts import refuse_on_errors, validate_script
+from workflow_agent.scripts import locate_findings, refuse_on_errors, validate_script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ __all__ = ["ValidateReply", "ValidateRequest", "ValidatorAgent"]
 
 
 class ValidateRequest(Request):
-    """A script, and the rules that a person allows for it."""
+    """A script, and what a person allows for it: ids of rules, each for all of its findings or as ``RULE:LINE``."""
 
     script: Script
     allow: list[str] = Field(default_factory=list)
@@ -44,7 +44,8 @@ class ValidatorAgent:
         return {"validate": Verb(ValidateRequest, ValidateReply, self._validate)}
 
     async def _validate(self, request: ValidateRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
-        findings = await asyncio.to_thread(validate_script, request.script.text, allow=request.allow)
+        found = await asyncio.to_thread(validate_script, request.script.text, allow=request.allow)
+        findings = locate_findings(found, request.script)
         data = [plain(finding) for finding in findings]
         records = [{"kind": RecordKind.FINDING, "data": item} for item in data]
         try:

@@ -48,7 +48,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         "finished_at": run["finished_at"],
         "change_set": {key: value for key, value in change_set.items() if key != "changes"},
         "broken": _last(by_kind, RecordKind.BROKEN),
-        "findings": by_kind.get(RecordKind.FINDING, []),
+        "findings": [_finding(item, run) for item in by_kind.get(RecordKind.FINDING, [])],
         "transaction": _last(by_kind, RecordKind.TRANSACTION),
         "output": _last(by_kind, RecordKind.OUTPUT),
         **{key: run[key] for key in ("steps", "error", "user", "host", "undoes", "undone_by", "workflow")},
@@ -69,6 +69,11 @@ async def _taken_back(history: History, run: dict[str, Any]) -> list[dict[str, A
     records = await history.records(source["run_id"], RecordKind.CHANGE_SET)
     items = [item for item in (records[-1].data["changes"] if records else ()) if item["action"] != "appended"]
     return [_inverse(item) for item in items] if depth % 2 else items
+
+
+def _finding(item: dict[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
+    """Add who allowed a finding: whoever started the run that names its rule."""
+    return item | {"allowed_by": run["user"]} if item.get("allowed") else item
 
 
 def _inverse(item: dict[str, Any]) -> dict[str, Any]:

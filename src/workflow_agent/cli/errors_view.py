@@ -75,4 +75,5 @@ def _check(entry: Mapping[str, Any], style: Style) -> str:
 
 
 def _finding(entry: Mapping[str, Any]) -> str:
-    return f"line {entry.get('line')}: {safe(entry.get('message', ''))} [{safe(entry.get('rule', ''))}]"
+    origin = f", {safe(entry['origin'])}" if entry.get("origin") else ""
+    return f"line {entry.get('line')}{origin}: {safe(entry.get('message', ''))} [{safe(entry.get('rule', ''))}]"

@@ -109,7 +109,7 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from _broken_lines(run.get("broken"), style)
     yield from check_lines(run.get("checks") or (), style)
     for finding in run.get("findings") or ():
-        yield f"  finding   {safe(finding.get('rule'))}, line {finding.get('line')}: {safe(finding.get('message'))}"
+        yield f"  finding   {_finding(finding)}"
     yield from _error(run.get("error"), style)
     output = run.get("output")
     if isinstance(output, dict) and output.get("tail") and (run.get("error") or style.verbose):
@@ -117,6 +117,16 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
         yield from (f"    | {safe(line)}" for line in output["tail"][-_TAIL:])
     if run.get("rollback_command"):
         yield f"  undo      {style.paint(safe(run['rollback_command']), 'bold')}"
+
+
+def _finding(finding: Mapping[str, Any]) -> str:
+    """Write what the validator found, where it comes from, and who allowed it."""
+    text = f"{safe(finding.get('rule'))}, line {finding.get('line')}: {safe(finding.get('message'))}"
+    if finding.get("origin"):
+        text += f" ({safe(finding['origin'])})"
+    if finding.get("keys"):
+        text += f", from {', '.join(safe(key) for key in finding['keys'])}"
+    return text + (f"; allowed by {safe(finding.get('allowed_by') or '?')}" if finding.get("allowed") else "")
 
 
 def _facts(run: Mapping[str, Any], style: Style) -> Iterator[str]:

@@ -20,6 +20,7 @@ __all__ = [
     "Finding",
     "Generation",
     "InitKind",
+    "LineOrigin",
     "Provenance",
     "Script",
     "Service",
@@ -115,11 +116,24 @@ class FileWrite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LineOrigin:
+    """Where a stretch of a script came from: its line `first` and those after it, up to the next stretch.
+
+    `template` is a file, `line` its line for `first`; `names` are the values that are inserted there.
+    """
+
+    first: int
+    template: str
+    line: int
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """Rendered shell text, run by `interpreter` with no arguments, and the files written after it.
 
     `removes` are paths that go after it, with everything below them; one that is not there is passed over. `secrets`
-    names those that the text reads from files.
+    names those that the text reads from files. `origins` tell the templates' lines, in the order of the script's.
     """
 
     text: str
@@ -129,6 +143,7 @@ class Script:
     files: tuple[FileWrite, ...] = ()
     removes: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    origins: tuple[LineOrigin, ...] = ()
 
 
 class Severity(StrEnum):
@@ -141,7 +156,11 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What the validator has to say about one place (1-based line and column) of a text."""
+    """What the validator has to say about one place (1-based line and column) of a text.
+
+    `origin` is the template's ``file:line`` that the place was rendered from, `keys` are the manifest's keys whose
+    values are inserted there.
+    """
 
     rule: str
     severity: Severity
@@ -152,6 +171,8 @@ class Finding:
     excerpt: str = ""
     hint: str | None = None
     allowed: bool = False
+    origin: str | None = None
+    keys: tuple[str, ...] = ()
 
 
 class ChangeAction(StrEnum):

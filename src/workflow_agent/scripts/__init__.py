@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workflow_agent.scripts._lookup import find_template, template_folders
+    from workflow_agent.scripts.locating import locate_findings
     from workflow_agent.scripts.rendering import render_file, render_script, script_hash
     from workflow_agent.scripts.template_lint import lint_template
     from workflow_agent.scripts.validator import refuse_on_errors, validate_script
@@ -21,6 +22,7 @@ __all__ = [
     "CONFIG_FORMATS",
     "find_template",
     "lint_template",
+    "locate_findings",
     "refuse_on_errors",
     "render_file",
     "render_script",
@@ -34,6 +36,7 @@ _HOMES = {
     "CONFIG_FORMATS": "writers",
     "find_template": "_lookup",
     "lint_template": "template_lint",
+    "locate_findings": "locating",
     "refuse_on_errors": "validator",
     "render_file": "rendering",
     "render_script": "rendering",

@@ -6,6 +6,7 @@ Errors name the template's file and line. A value that is refused is never repea
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import ParameterError, ValidationError, WorkflowAgentError
@@ -14,10 +15,12 @@ from workflow_agent.model.system import FileWrite, Provenance, Script, Severity
 from workflow_agent.scripts._lookup import find_template, read_template
 from workflow_agent.scripts._quoting import plain_context, quote_for_nginx, quote_for_shell
 from workflow_agent.scripts.template_lint import lint_template
+from workflow_agent.security.marks import marked_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from pathlib import Path
+
+    from workflow_agent.model.system import LineOrigin
 
 __all__ = ["render_file", "render_script", "script_hash"]
 
@@ -58,7 +61,9 @@ def render_script(
     """
     path = find_template(template, search)
     source = read_template(path)
-    text = _render(path, plain_context(context, multiline), name=template, search=search, language="sh")
+    text, secrets, origins = _render(
+        path, plain_context(context, multiline), name=template, search=search, language="sh"
+    )
     provenance = Provenance(
         integration=integration,
         action=action,
@@ -73,6 +78,8 @@ def render_script(
         provenance=provenance,
         files=tuple(files),
         removes=tuple(removes),
+        secrets=secrets,
+        origins=origins,
     )
 
 
@@ -95,7 +102,8 @@ def render_file(
     if language not in _QUOTE or language == "sh":
         raise ValidationError(f"there is no escaping for `{language}` files", hint="known: nginx")
     path = find_template(template, search, language=language)
-    return _render(path, plain_context(context, ()), name=template, search=search, language=language)
+    text, *_ = _render(path, plain_context(context, ()), name=template, search=search, language=language)
+    return text
 
 
 def script_hash(text: str, files: Sequence[FileWrite] = (), removes: Sequence[str] = ()) -> str:
@@ -115,13 +123,22 @@ def _refuse_unsafe(source: str, where: str) -> None:
             )
 
 
-def _render(path: Path, context: Mapping[str, Any], *, name: str, search: Sequence[Path], language: str) -> str:
+def _render(
+    path: Path, context: Mapping[str, Any], *, name: str, search: Sequence[Path], language: str
+) -> tuple[str, tuple[str, ...], tuple[LineOrigin, ...]]:
+    """Give the text, the names of the secrets whose paths are in it, and where its lines came from."""
+    from workflow_agent.scripts._line_map import LineMap, template_lines  # noqa: PLC0415 - late: with the next
     from workflow_agent.scripts._sandbox import TemplateEnvironment  # noqa: PLC0415 - late: 40 ms
 
     check = _refuse_unsafe if language == "sh" else None
-    environment = TemplateEnvironment(search=search, language=language, finalize=_QUOTE[language], check=check)
+    secrets = marked_names(context.get("parameters", {}))
+    environment = TemplateEnvironment(
+        search=search, language=language, finalize=_QUOTE[language], check=check, secrets=secrets
+    )
+    lines = LineMap(lambda file: template_lines(environment.parse(read_template(Path(file)))))
     try:
-        return _collect(environment.get_template(name).generate(context))
+        text = _collect(lines.follow(environment.get_template(name).generate(context)))
+        return text, tuple(sorted(environment.used_secrets)), lines.origins()
     except WorkflowAgentError as error:
         error.where = error.where or _place(error, path)
         raise

@@ -19,7 +19,7 @@ from workflow_agent.scripts._programs import bash_findings, shellcheck_findings
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-__all__ = ["MAX_SCRIPT_BYTES", "refuse_on_errors", "validate_script"]
+__all__ = ["MAX_SCRIPT_BYTES", "allowed_by", "refuse_on_errors", "validate_script"]
 
 MAX_SCRIPT_BYTES = 1024 * 1024
 _SHELLCHECK_RULE = re.compile(r"SC[0-9]{4}")
@@ -39,8 +39,8 @@ def validate_script(
 
     Args:
         script_text: The whole script.
-        allow: Rule ids (policy or shellcheck) whose findings a person allows; they stay listed, with
-            `allowed` set.
+        allow: Rule ids (policy or shellcheck) whose findings a person allows, each for all of its findings or,
+            as ``RULE:LINE``, for those of one line; they stay listed, with `allowed` set.
         inside_transaction: Inside one, rules that only endanger the host's files give warnings.
         declared_paths: Where it may write, for targets without capture; None: anywhere.
         secrets: Names of variables that hold secrets.
@@ -67,9 +67,13 @@ def validate_script(
             declared_paths=declared_paths,
         )
         findings = [finding for future in outside for finding in future.result()] + policy
-    allowed = frozenset(allow)
-    findings = [replace(finding, allowed=finding.rule in allowed) for finding in findings]
+    findings = [replace(finding, allowed=allowed_by(allow, finding)) for finding in findings]
     return sorted(findings, key=lambda finding: (finding.line, finding.column, finding.rule))
+
+
+def allowed_by(allow: Collection[str], finding: Finding) -> bool:
+    """Say whether a person allows a finding: by its rule, or by its rule and line."""
+    return finding.rule in allow or f"{finding.rule}:{finding.line}" in allow
 
 
 def refuse_on_errors(findings: Sequence[Finding]) -> None:
@@ -85,23 +89,45 @@ def refuse_on_errors(findings: Sequence[Finding]) -> None:
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     raise ScriptRefusedError(
         f"the script was refused by `{first.rule}`: {first.message}{more}",
-        where=f"script:{first.line}:{first.column}",
+        where=_where(first),
         cause=first.excerpt or None,
-        hint=first.hint or f"allow it with `--allow {first.rule}` if it is meant",
-        details={
-            "findings": [
-                {"rule": item.rule, "line": item.line, "column": item.column, "message": item.message}
-                for item in errors
-            ]
-        },
+        hint=_hint(first),
+        details={"findings": [_entry(item) for item in errors]},
     )
+
+
+def _where(finding: Finding) -> str:
+    """Give the template's line, or the script's own where no template is known."""
+    script = f"script:{finding.line}:{finding.column}"
+    origin = f"{finding.origin} ({script})" if finding.origin else script
+    return f"{origin}, from {', '.join(finding.keys)}" if finding.keys else origin
+
+
+def _hint(finding: Finding) -> str:
+    allow = f"`--allow {finding.rule}:{finding.line}` if it is meant"
+    return f"{finding.hint}; or {allow}" if finding.hint else f"allow it with {allow}"
+
+
+def _entry(finding: Finding) -> dict[str, object]:
+    return {
+        "rule": finding.rule,
+        "severity": finding.severity.value,
+        "line": finding.line,
+        "column": finding.column,
+        "message": finding.message,
+        "origin": finding.origin,
+        "keys": list(finding.keys),
+    }
 
 
 def _check_allowed_ids(allow: Collection[str]) -> None:
     from workflow_agent.scripts.policy import RULES  # noqa: PLC0415 - late: 30 ms
 
     known = RULES.keys() | _OTHER_ALLOWED
-    for rule in allow:
+    for given in allow:
+        rule, _, line = given.partition(":")
+        if line and not line.isdecimal():
+            raise ValidationError(f"`{given}` does not name a line of the script", hint=f"such as `{rule}:12`")
         if rule not in known and not _SHELLCHECK_RULE.fullmatch(rule):
             nearest = get_close_matches(rule, sorted(known), n=1)
             raise ValidationError(
