@@ -13,6 +13,8 @@ from workflow_agent.model.system import InitKind, Service
 from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.operations import OperationKind
+from workflow_agent.targets.paths import open_root
+from workflow_agent.targets.runtime_folders import missing_folders, remove_folders
 from workflow_agent.targets.service_processes import end_processes
 from workflow_agent.targets.service_pulled import PulledUnits
 from workflow_agent.targets.service_state import checked_name
@@ -35,7 +37,8 @@ _GRACE_S = 10.0
 class LiveServices:
     """What a transaction does to the services of the target of process `pid`.
 
-    The record is JSON that the plan file keeps: ``before`` is ``{name: {service, state}}``, ``pulled`` the units
+    The record is JSON that the plan file keeps: ``before`` is ``{name: {service, state, missing}}`` (the
+    folders that a start makes in ``/run``), ``pulled`` the units
     that a start brings along, ``created_directories`` what a supervisor needed.
     """
 
@@ -68,9 +71,15 @@ class LiveServices:
     async def record(self, services: Sequence[Service]) -> dict[str, Any]:
         """Look at services before anything is done to them."""
         states = await self._control.state(services)
-        return {
-            service.name: {"service": asdict(service), "state": asdict(states[service.name])} for service in services
-        }
+        with open_root(self._pid) as root_fd:
+            return {
+                service.name: {
+                    "service": asdict(service),
+                    "state": asdict(states[service.name]),
+                    "missing": missing_folders(root_fd, service),
+                }
+                for service in services
+            }
 
     async def record_pulled(self, services: Sequence[Service]) -> dict[str, Any]:
         """Look which units that are not active a start would bring along, before it."""
@@ -160,6 +169,8 @@ class LiveServices:
                 restored.append({"service": name, "action": "started again"})
         for path in sorted(record.get("created_directories", ()), reverse=True):
             _remove_if_empty(root_fd, os.fsencode(path))
+        if missing := [path for entry in before.values() for path in entry.get("missing", ())]:
+            remove_folders(root_fd, missing)
         return restored
 
 

@@ -21,7 +21,14 @@ def _place(folder: Path, name: str = "example") -> Path:
     return folder
 
 
-SHIPPED = ["nginx", "prometheus-node-exporter", "redis-server"]
+SHIPPED = [
+    "nginx",
+    "postgresql",
+    "prometheus-node-exporter",
+    "prometheus-postgres-exporter",
+    "prometheus-redis-exporter",
+    "redis-server",
+]
 
 
 def test_shipped_integrations_are_found() -> None:
