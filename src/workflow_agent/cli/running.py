@@ -26,13 +26,18 @@ _ISOLATIONS = ("auto", "transaction")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What was typed for a run or several, one after the other."""
+    """What was typed for a run or several, one after the other: each name on each target."""
 
     workflow: str
     names: tuple[str, ...]
+    targets: tuple[str, ...] = ("host",)
     inputs: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     events: bool = False
+
+    def each(self) -> list[tuple[str, str | None]]:
+        """List target and integration of every run; all of one target come together."""
+        return [(target, name) for target in self.targets for name in self.names or (None,)]
 
 
 # -- what was typed --------------------------------------------------------------------------------------------------
@@ -67,12 +72,13 @@ def requested(
     found = tuple(integration_input(settings, name) for name in names)
     inputs = {
         "parameters": read_parameters(values.param or [], values.param_file) if values is not None else {},
-        **_where(invocation, place),
+        "wait_s": _wait_s(invocation, place),
         "timeout_s": seconds(timeout, "--timeout") if timeout is not None else settings.timeouts.script_s,
         **more,
     }
     secrets = _secrets(invocation, values, found if workflow in {"install", "plan"} else ())
-    return RunRequest(workflow=workflow, names=found, inputs=inputs, secrets=secrets, events=events)
+    targets = tuple(dict.fromkeys(existing_target(name) for name in place.target or ("host",)))
+    return RunRequest(workflow=workflow, names=found, targets=targets, inputs=inputs, secrets=secrets, events=events)
 
 
 def _secrets(invocation: Invocation, values: Values | None, asked_for: Sequence[str]) -> dict[str, Secret]:
@@ -84,13 +90,12 @@ def _secrets(invocation: Invocation, values: Values | None, asked_for: Sequence[
     return given_secrets(invocation, values.secret or [], asked_for)
 
 
-def _where(invocation: Invocation, place: Place) -> dict[str, Any]:
+def _wait_s(invocation: Invocation, place: Place) -> float:
     from workflow_agent.cli.parameters import seconds  # noqa: PLC0415  # late
 
-    wait_s = 0.0
-    if place.wait is not None:
-        wait_s = seconds(place.wait, "--wait") if place.wait else invocation.settings().timeouts.target_s
-    return {"target": existing_target(place.target), "wait_s": wait_s}
+    if place.wait is None:
+        return 0.0
+    return seconds(place.wait, "--wait") if place.wait else invocation.settings().timeouts.target_s
 
 
 def existing_target(name: str) -> str:
@@ -122,8 +127,8 @@ def carry_out(invocation: Invocation, request: RunRequest) -> list[Ended]:
     async def all_of_them() -> list[Ended]:
         done = []
         async with open_app(invocation.settings()) as app:
-            for name in request.names or (None,):
-                done.append(await _one(app, invocation, request, name))
+            for target, name in request.each():
+                done.append(await _one(app, invocation, request, target, name))
                 if done[-1].error is not None:
                     break
         return done
@@ -131,10 +136,10 @@ def carry_out(invocation: Invocation, request: RunRequest) -> list[Ended]:
     return asyncio.run(all_of_them())
 
 
-async def _one(app: App, invocation: Invocation, request: RunRequest, name: str | None) -> Ended:
+async def _one(app: App, invocation: Invocation, request: RunRequest, target: str, name: str | None) -> Ended:
     from workflow_agent.cli.session import conduct  # noqa: PLC0415  # late: asyncio, 35 ms
 
-    inputs = dict(request.inputs) | ({"integration": name} if name is not None else {})
+    inputs = {**request.inputs, "target": target} | ({"integration": name} if name is not None else {})
     return await conduct(app, invocation, request.workflow, inputs, secrets=request.secrets, events=request.events)
 
 
@@ -175,7 +180,7 @@ def done_or_planned(
 def told(request: RunRequest, done: list[Ended]) -> Outcome:
     """Put reports together, one run is the data itself, several are items; raises CommandFailedError."""
     reports = [ended.report for ended in done if ended.report is not None]
-    data: dict[str, Any] = {"items": reports} if len(request.names) > 1 else (reports[0] if reports else {})
+    data: dict[str, Any] = {"items": reports} if len(request.each()) > 1 else (reports[0] if reports else {})
 
     def lines(style: Style) -> Iterator[str]:
         from workflow_agent.cli.run_view import ending_lines  # noqa: PLC0415  # late
@@ -196,7 +201,7 @@ def _planned(
 ) -> Outcome:
     plans = [planned(ended) for ended in done]
     reports = [{**(ended.report or {}), "plan": plan} for ended, (plan, _, _) in zip(done, plans, strict=True)]
-    data = {"items": reports} if len(request.names) > 1 else reports[0]
+    data = {"items": reports} if len(request.each()) > 1 else reports[0]
 
     def lines(style: Style) -> Iterator[str]:
         for number, (ended, (_, _, write)) in enumerate(zip(done, plans, strict=True)):
@@ -220,8 +225,11 @@ def _finished(request: RunRequest, done: list[Ended], outcome: Outcome) -> Outco
     if before:
         parts = [error.state or "", f"done before it: {', '.join(before)}, which stay"]
         error.state = "; ".join(part for part in parts if part)
-    if left := request.names[len(done) :]:
-        error.state = f"{error.state}; not begun: {', '.join(left)}" if error.state else f"not begun: {', '.join(left)}"
+    if rest := request.each()[len(done) :]:
+        several = len(request.targets) > 1
+        names = [" on ".join(filter(None, (name, target if several else ""))) for target, name in rest]
+        not_begun = f"not begun: {', '.join(names)}"
+        error.state = f"{error.state}; {not_begun}" if error.state else not_begun
     raise CommandFailedError(error, outcome)
 
 

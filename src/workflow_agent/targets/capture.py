@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from workflow_agent.model.errors import CaptureError, ScriptFailedError, StepTimeoutError
+from workflow_agent.security.delivery import secret_path
 from workflow_agent.targets.live_tree import transaction_folder
 from workflow_agent.targets.mounts import Mount, MountUse
 from workflow_agent.targets.programs import program_argv
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from workflow_agent.model.system import Script
     from workflow_agent.targets.quota import CaptureQuota
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["CaptureResult", "capture_script", "overlay_reason"]
 
 _TAIL_LINES = 20
+#: Where the capture program attaches a store.
+_STORE = "/.workflow-agent/stage/store"
 _LINE_LIMIT = 64 << 10
 _WATCH_S = 0.25
 _END_S = 10.0
@@ -85,14 +88,17 @@ async def capture_script(
     mounts: Sequence[tuple[Mount, MountUse]],
     shims: Sequence[dict[str, str]],
     script: Script,
+    secrets: Mapping[str, str],
     timeout_s: float,
     on_output: Callable[[str], None],
     quota: CaptureQuota,
+    store_fd: int | None = None,
 ) -> CaptureResult:
     """Run a script in a capture; the staged trees lie in the transaction's folders afterwards.
 
     On return, on any error and on cancellation no process of the script is alive. Call it from the main thread:
-    the parent-death signal is tied to the thread that starts the program.
+    the parent-death signal is tied to the thread that starts the program. With `store_fd`, a folder of this machine,
+    they lie below that instead: nothing can be staged on the overlay of a container.
 
     Raises:
         ScriptFailedError: the script ended with an error (details: exit_code, tail).
@@ -102,9 +108,11 @@ async def capture_script(
     spec = {
         "target_pid": target_pid,
         "transaction": transaction,
-        "mounts": [_mount_spec(mount, use, transaction) for mount, use in mounts if use is not MountUse.PRIVATE],
+        "store_fd": store_fd,
+        "mounts": _mount_specs(mounts, transaction, stored=store_fd is not None),
         "shims": list(shims),
         "script": script.text,
+        "secrets": {secret_path(name): value for name, value in secrets.items()},
         "interpreter": script.interpreter,
         "environment": _ENVIRONMENT,
         "files": [
@@ -116,7 +124,8 @@ async def capture_script(
     lines = _Lines(on_output)
     points = [mount.point for mount, use in mounts if use is MountUse.OVERLAY]
     async with _Program(spec) as program:
-        watch = asyncio.create_task(_watch_quota(root_fd, points, quota, program))
+        watched = root_fd if store_fd is None else store_fd
+        watch = asyncio.create_task(_watch_quota(watched, points, quota, program))
         try:
             async with asyncio.timeout(timeout_s):
                 report = await program.run(lines)
@@ -159,21 +168,33 @@ def _judge(report: dict[str, Any], lines: _Lines) -> CaptureResult:
     return CaptureResult(exit_code=code, requested=report["requested"], tail=tuple(lines.tail))
 
 
-def _mount_spec(mount: Mount, use: MountUse, transaction: str) -> dict[str, object]:
-    folder = os.fsdecode(transaction_folder(mount.point, transaction))
-    return {
-        "point": os.fsdecode(mount.point),
-        "overlay": use is MountUse.OVERLAY,
-        "upper": folder + "/upper",
-        "work": folder + "/work",
-    }
+def _mount_specs(
+    mounts: Sequence[tuple[Mount, MountUse]], transaction: str, *, stored: bool = False
+) -> list[dict[str, object]]:
+    specs: list[dict[str, object]] = []
+    for mount, use in mounts:
+        if use is MountUse.PRIVATE:
+            continue
+        folder = (_STORE if stored else "") + os.fsdecode(transaction_folder(mount.point, transaction))
+        specs.append(
+            {
+                "point": os.fsdecode(mount.point),
+                "overlay": use is MountUse.OVERLAY,
+                "upper": folder + "/upper",
+                "work": folder + "/work",
+                # Needs file handles, which the overlay of a container does not give.
+                "index": "off" if stored else "on",
+            }
+        )
+    return specs
 
 
 class _Program:
     """The running program: its output and report, and its certain end."""
 
-    def __init__(self, spec: dict[str, object]) -> None:
+    def __init__(self, spec: dict[str, Any]) -> None:
         self._spec = spec
+        self._descriptors = () if spec["store_fd"] is None else (spec["store_fd"],)
         self._process: asyncio.subprocess.Process | None = None
         self._report_fd = -1
         self.stopped_because: str | None = None
@@ -187,7 +208,7 @@ class _Program:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                pass_fds=(self._report_fd,),
+                pass_fds=(self._report_fd, *self._descriptors),
                 start_new_session=True,
                 env={},
             )
@@ -271,7 +292,8 @@ async def overlay_reason(target_pid: int, transaction: str, mounts: Sequence[tup
         "try_only": True,
         "target_pid": target_pid,
         "transaction": transaction,
-        "mounts": [_mount_spec(mount, use, transaction) for mount, use in mounts if use is not MountUse.PRIVATE],
+        "store_fd": None,
+        "mounts": _mount_specs(mounts, transaction),
         "shims": [],
         "script": "",
         "files": [],

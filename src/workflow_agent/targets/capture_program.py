@@ -40,8 +40,9 @@ _DEVICES = (
 )
 _HIDDEN_PROC = ("kcore", "sysrq-trigger", "kmsg", "keys", "timer_list")
 
-#: What a spec holds: report_fd, engine_pid, target_pid, mounts [{point, overlay, upper, work}], shims [{path, text}],
-#: script, interpreter, files [{path, content, mode, owner}], removes [path], environment.
+#: What a spec holds: report_fd, engine_pid, target_pid, store_fd, mounts [{point, overlay, upper, work, index}], shims
+#: [{path, text}], script, interpreter, secrets {path: value}, files [{path, content, mode, owner}], removes [path],
+#: environment.
 Spec = dict[str, Any]  # Any: JSON
 
 _own_proc = -1
@@ -55,7 +56,7 @@ def _overlay_escape(path: str) -> str:
     return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
 
 
-def _mount_overlay(lower: list[str], upper: str, work: str, target: str) -> None:
+def _mount_overlay(lower: list[str], upper: str, work: str, target: str, *, index: str = "on") -> None:
     # volatile: the script's own fsyncs are not carried out; `exchange.py` syncs the whole file system before the
     # first exchange, and an error of write-back since the mount is reported there (rule 15).
     options = ",".join(
@@ -63,13 +64,13 @@ def _mount_overlay(lower: list[str], upper: str, work: str, target: str) -> None
             "lowerdir=" + ":".join(_overlay_escape(part) for part in lower),
             "upperdir=" + _overlay_escape(upper),
             "workdir=" + _overlay_escape(work),
-            "redirect_dir=nofollow,metacopy=off,index=on,volatile",
+            f"redirect_dir=nofollow,metacopy=off,index={index},volatile",
         ]
     )
     linux.mount("workflow-agent", target, "overlay", linux.MS_NODEV, options)
 
 
-def _read_back(target: str) -> None:
+def _read_back(target: str, *, index: str = "on") -> None:
     """Refuse when the kernel did not take the options that exactness needs (rule 2)."""
     # Through our own /proc: the target's belongs to another PID namespace, in which this process does not exist.
     descriptor = os.open("self/mountinfo", os.O_RDONLY, dir_fd=_own_proc)
@@ -79,7 +80,8 @@ def _read_back(target: str) -> None:
         raise _StageError(f"the kernel does not list the overlay at {target}")
     line = rows[-1]
     options = line.rsplit(b" ", 1)[1].strip().split(b",")
-    if b"index=on" not in options or b"redirect_dir=nofollow" not in options or b"metacopy=on" in options:
+    indexed = b"index=on" in options or index == "off"
+    if not indexed or b"redirect_dir=nofollow" not in options or b"metacopy=on" in options:
         raise _StageError(f"the kernel did not take the overlay's options: {line.decode('ascii', 'replace')}")
 
 
@@ -121,8 +123,8 @@ def _write_shims(folder: str, shims: list[dict[str, str]]) -> None:
         _copy_folder_attributes("/" if relative == "." else f"/{relative}", inner)
 
 
-def _mount_layers(spec: Spec) -> str:
-    """Mount everything below the stage; gives the new root."""
+def _mount_layers(spec: Spec, store: int) -> str:
+    """Mount everything below the stage; gives the new root. `store` holds the staged tree of a container."""
     linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
     if not os.path.isdir(_STAGE):
         os.mkdir(_STAGE, 0o700)
@@ -131,13 +133,17 @@ def _mount_layers(spec: Spec) -> str:
     os.mkdir(root)
     os.mkdir(shims)
     _write_shims(shims, spec["shims"])
+    if store >= 0:
+        os.mkdir(f"{_STAGE}/store")
+        linux.attach_mount(store, f"{_STAGE}/store")
+        os.close(store)
     for mount in spec["mounts"]:
         point = mount["point"]
         target = root if point == "/" else root + point
         if mount["overlay"]:
             lower = [shims, point] if point == "/" else [point]
-            _mount_overlay(lower, mount["upper"], mount["work"], target)
-            _read_back(target)
+            _mount_overlay(lower, mount["upper"], mount["work"], target, index=mount["index"])
+            _read_back(target, index=mount["index"])
         else:
             linux.mount(point, target, None, linux.MS_BIND)
             linux.mount("none", target, None, _READ_ONLY | linux.MS_NODEV)
@@ -258,12 +264,22 @@ def _become_script(spec: Spec) -> None:
     os._exit(127)
 
 
+def _write_secrets(secrets: dict[str, str]) -> None:
+    """Write each secret to its path in the capture's own /run, which is memory and goes with the namespace."""
+    for path, value in secrets.items():
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(value.encode())
+
+
 def _run_script(spec: Spec) -> int:
     """Run the script and end every process that it left; gives its wait status."""
     path = "/run/workflow-agent/script"
     with open(path, "w", encoding="utf-8", errors="surrogateescape") as stream:
         stream.write(spec["script"])
     os.chmod(path, 0o500)
+    _write_secrets(spec["secrets"])
     with open("/run/workflow-agent/requested", "w", encoding="utf-8"):
         pass
     os.chmod("/run/workflow-agent/requested", 0o666)
@@ -377,9 +393,11 @@ def _run(spec: Spec, report: int) -> None:
     linux.die_with_parent(spec["engine_pid"])
     global _own_proc  # noqa: PLW0603  # one program, one capture
     _own_proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
+    # An overlay cannot be staged on an overlay: the tree of a container is staged on this machine (rule 27).
+    store = linux.clone_mount(spec["store_fd"]) if spec["store_fd"] is not None else -1
     linux.join_namespaces(spec["target_pid"], skip=frozenset({"pid"}))
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS)
-    root = _mount_layers(spec)
+    root = _mount_layers(spec, store)
     child = os.fork()
     if child == 0:
         code = 1

@@ -74,8 +74,8 @@ def read_link(root_fd: int, path: bytes) -> bytes | None:
         return None
 
 
-def _same_bytes(root_fd: int, one: bytes, other: bytes) -> bool:
-    with os.fdopen(_open(root_fd, one), "rb", 0) as left, os.fdopen(_open(root_fd, other), "rb", 0) as right:
+def _same_bytes(root_fd: int, one: bytes, staged_fd: int, other: bytes) -> bool:
+    with os.fdopen(_open(root_fd, one), "rb", 0) as left, os.fdopen(_open(staged_fd, other), "rb", 0) as right:
         while True:
             chunk = left.read(_CHUNK)
             if chunk != right.read(_CHUNK):
@@ -84,8 +84,14 @@ def _same_bytes(root_fd: int, one: bytes, other: bytes) -> bool:
                 return True
 
 
-def differing_aspects(root_fd: int, live: bytes, before: Entry, staged: bytes, after: Entry) -> set[str]:
-    """Name what differs between two entries that are no folders: content, target, mode, owner, mtime, xattr, type."""
+def differing_aspects(
+    root_fd: int, live: bytes, before: Entry, staged: bytes, after: Entry, *, staged_fd: int | None = None
+) -> set[str]:
+    """Name what differs between two entries that are no folders: content, target, mode, owner, mtime, xattr, type.
+
+    The staged one lies below `staged_fd`, where that is not the target's root.
+    """
+    staged_fd = root_fd if staged_fd is None else staged_fd
     if stat.S_IFMT(before.mode) != stat.S_IFMT(after.mode) or before.rdev != after.rdev:
         return {"type"}
     aspects = set()
@@ -95,20 +101,23 @@ def differing_aspects(root_fd: int, live: bytes, before: Entry, staged: bytes, a
         aspects.add("owner")
     if before.mtime != after.mtime:
         aspects.add("mtime")
-    if stat.S_ISREG(before.mode) and (before.size != after.size or not _same_bytes(root_fd, live, staged)):
+    if stat.S_ISREG(before.mode) and (before.size != after.size or not _same_bytes(root_fd, live, staged_fd, staged)):
         aspects.add("content")
-    if stat.S_ISLNK(before.mode) and _link_target(root_fd, live) != _link_target(root_fd, staged):
+    if stat.S_ISLNK(before.mode) and _link_target(root_fd, live) != _link_target(staged_fd, staged):
         aspects.add("target")
-    if _xattrs(root_fd, live) != _xattrs(root_fd, staged):
+    if _xattrs(root_fd, live) != _xattrs(staged_fd, staged):
         aspects.add("xattr")
     return aspects
 
 
-def appended_length(root_fd: int, live: bytes, before: Entry, staged: bytes, after: Entry) -> int | None:
+def appended_length(
+    root_fd: int, live: bytes, before: Entry, staged: bytes, after: Entry, *, staged_fd: int | None = None
+) -> int | None:
     """Give how many bytes the script appended to a file, or None when it did something else to it."""
     if not stat.S_ISREG(before.mode) or after.size < before.size:
         return None
-    with os.fdopen(_open(root_fd, live), "rb", 0) as old, os.fdopen(_open(root_fd, staged), "rb", 0) as new:
+    staged_fd = root_fd if staged_fd is None else staged_fd
+    with os.fdopen(_open(root_fd, live), "rb", 0) as old, os.fdopen(_open(staged_fd, staged), "rb", 0) as new:
         left = before.size
         while left > 0:
             chunk = old.read(min(left, _CHUNK))

@@ -63,6 +63,11 @@ class Entry(NamedTuple):
         """Word for its type."""
         return kind_of(self.mode)
 
+    @property
+    def key(self) -> bytes:
+        """What tells files of one file system apart: the handle, the inode number where there are none."""
+        return self.handle or b"%d" % self.ino
+
     def same_identity(self, other: Entry | None) -> bool:
         """Whether both are the same inode, not a later one with its number."""
         return other is not None and self.handle == other.handle and self.ino == other.ino

@@ -19,7 +19,7 @@ from workflow_agent.targets.linux import RENAME_EXCHANGE, RENAME_NOREPLACE, open
 from workflow_agent.targets.live_tree import LiveTree, staged_path
 from workflow_agent.targets.obstacles import Obstacles, conflict_error
 from workflow_agent.targets.operations import Operation, OperationKind
-from workflow_agent.targets.sides import Side, difference
+from workflow_agent.targets.sides import Side, difference, is_same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -89,6 +89,8 @@ class Exchanger(Obstacles):
                 staged = staged_path(operation, self._transaction)
                 self._rename(operation.path, staged, RENAME_NOREPLACE)
                 self._check_came_out(operation, staged, RENAME_NOREPLACE)
+            case OperationKind.REMOVE_FOLDER:
+                self._remove_folder(operation)
             case OperationKind.ATTRIBUTES:
                 self._set_attributes(operation, forward=True)
             case OperationKind.APPEND:
@@ -116,6 +118,30 @@ class Exchanger(Obstacles):
         if not before.same_state(came_out, moved=True) or not self._same_below(operation, staged):
             self._rename(staged, operation.path, flags)
             raise conflict_error("changed at the moment of the exchange", [difference(operation, before, came_out)])
+
+    def _remove_folder(self, operation: Operation) -> None:
+        """Remove an empty folder for which a twin is staged; one that is that twin, from an earlier undoing, moves."""
+        self._tree.forget()  # descriptors of it would outlive it
+        staged, live = staged_path(operation, self._transaction), self._tree.read(operation.path)
+        try:
+            if live is None or not live.same_identity(operation.before):
+                raise conflict_error("changed meanwhile", [difference(operation, operation.before, live)])
+            if self._tree.read(staged) is None:
+                self._move_twin(operation, staged)
+            else:
+                folder_fd, name = self._tree.place(operation.path)
+                os.rmdir(name, dir_fd=folder_fd)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            raise conflict_error("got new entries meanwhile", [{"path": escape_path(operation.path)}]) from error
+        self._tree.forget()
+
+    def _move_twin(self, operation: Operation, staged: bytes) -> None:
+        if os.listdir(self._tree.folder(operation.path)):
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), escape_path(operation.path))
+        self._set_time_back(operation)  # as it was before its entries went
+        self._rename(operation.path, staged, RENAME_NOREPLACE)
 
     def _append(self, operation: Operation) -> None:
         staged_fd = open_beneath(self._tree.root_fd, staged_path(operation, self._transaction).strip(b"/"), os.O_RDONLY)
@@ -149,9 +175,12 @@ class Exchanger(Obstacles):
         folders = [operation for operation in operations if operation.kind is OperationKind.ATTRIBUTES]
         entries = [operation for operation in reversed(operations) if operation.kind is not OperationKind.ATTRIBUTES]
         # Renames below a folder change its times: folders come last, deepest first, as they are listed.
-        for operation in entries + folders:
+        removed = [operation for operation in operations if operation.kind is OperationKind.REMOVE_FOLDER]
+        for operation, step in [(one, self._take_back) for one in entries + folders] + [
+            (one, self._set_time_back) for one in removed
+        ]:
             try:
-                cause = self._take_back(operation)
+                cause = step(operation)
             except OSError as error:
                 left.append({"path": escape_path(operation.path), "cause": str(error), "again": True})
                 continue
@@ -177,6 +206,14 @@ class Exchanger(Obstacles):
         self._backward(operation)
         return None
 
+    def _set_time_back(self, operation: Operation) -> str | None:
+        """Give a folder that came back the time that it had: its entries came back after it."""
+        if is_same(self._tree.read(operation.path), operation.after):
+            assert operation.after is not None
+            descriptor = self._tree.folder(operation.path)
+            os.utime(descriptor, ns=(os.fstat(descriptor).st_atime_ns, operation.after.mtime))
+        return None
+
     def _backward(self, operation: Operation) -> None:
         staged = staged_path(operation, self._transaction)
         match operation.kind:
@@ -184,8 +221,10 @@ class Exchanger(Obstacles):
                 self._rename(staged, operation.path, RENAME_EXCHANGE)
             case OperationKind.CREATE:
                 self._rename(operation.path, staged, RENAME_NOREPLACE)
-            case OperationKind.REMOVE:
+            case OperationKind.REMOVE | OperationKind.REMOVE_FOLDER:
                 self._rename(staged, operation.path, RENAME_NOREPLACE)
+                if operation.kind is OperationKind.REMOVE_FOLDER:
+                    self._tree.forget()  # descriptors of the one that was there before
             case OperationKind.ATTRIBUTES:
                 self._set_attributes(operation, forward=False)
             case OperationKind.APPEND:
@@ -205,6 +244,8 @@ class Exchanger(Obstacles):
                 result.append(operation)
                 continue
             found = [self._tree.read(operation.path), self._tree.read(staged_path(operation, self._transaction))]
+            if operation.kind is OperationKind.REMOVE_FOLDER and is_same(found[0], operation.after):
+                operation = replace(operation, before=found[0])  # noqa: PLW2901  # from now on the twin is what is there
             result.append(
                 replace(operation, before=_moved(operation.before, found), after=_moved(operation.after, found))
             )

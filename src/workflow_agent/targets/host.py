@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workflow_agent.model.errors import (
@@ -25,7 +26,7 @@ from workflow_agent.targets.entries import walk_file_system
 from workflow_agent.targets.facts import read_facts
 from workflow_agent.targets.mounts import MountUse, may_mount, plan_mounts, read_mounts
 from workflow_agent.targets.package_locks import PackageLocks
-from workflow_agent.targets.paths import root_folder
+from workflow_agent.targets.paths import root_folder, stat_in_root
 from workflow_agent.targets.probes import Prober
 from workflow_agent.targets.quota import CaptureQuota
 from workflow_agent.targets.target_lock import TargetLock
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.ports import OutputSink
     from workflow_agent.model.system import ChangeSet, Check, CheckResult, Effect, Script, Service, TargetFacts
+    from workflow_agent.targets.entries import Baseline
     from workflow_agent.targets.live_effects import LiveEffects
     from workflow_agent.targets.live_services import LiveServices
     from workflow_agent.targets.mounts import Mount
+    from workflow_agent.targets.plan import Plan
 
 __all__ = ["HostTarget"]
 
@@ -195,6 +198,7 @@ class HostTarget:
         on_output: OutputSink,
         stops: Sequence[str] = (),
         keep: Sequence[str] = (),
+        secrets: Mapping[str, str] | None = None,
     ) -> tuple[str, ChangeSet]:
         """Run the script in a capture; gives the transaction's id and what it would change (see the port)."""
         self._require_root()
@@ -207,11 +211,20 @@ class HostTarget:
                 hint="`workflow-agent doctor` says what this system lacks",
                 details={"tier": Tier.LOGICAL.value},
             )
+        self._require_interpreter(script.interpreter)
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
             transaction = await self._blocking(self._folders.new_id, run_id)
             return transaction, await self._capture(
-                transaction, run_id, mounts, script, timeout_s=timeout_s, on_output=on_output, stops=stops, keep=keep
+                transaction,
+                run_id,
+                mounts,
+                script,
+                timeout_s=timeout_s,
+                on_output=on_output,
+                stops=stops,
+                keep=keep,
+                secrets=secrets or {},
             )
         except BaseException:
             self._locks.release()
@@ -228,6 +241,7 @@ class HostTarget:
         on_output: OutputSink,
         stops: Sequence[str],
         keep: Sequence[str],
+        secrets: Mapping[str, str],
     ) -> ChangeSet:
         # late: 20 ms, which a run that finds everything unchanged does not pay
         from workflow_agent.targets.capture import capture_script  # noqa: PLC0415
@@ -240,6 +254,7 @@ class HostTarget:
         shims = await self._blocking(reporter.shims)
         await self._make_folders(transaction, points)
         try:
+            store_fd = await self._blocking(self._open_store, transaction)
             result = await capture_script(
                 target_pid=self._pid,
                 root_fd=self._root,
@@ -247,14 +262,19 @@ class HostTarget:
                 mounts=mounts,
                 shims=shims,
                 script=script,
+                secrets=secrets,
                 timeout_s=timeout_s,
                 on_output=on_output,
                 quota=self._quota,
+                store_fd=store_fd,
             )
             stand_ins = {shim["text"].encode() for shim in shims}
             kept = [os.fsencode(path) for path in keep]
-            plan = await self._blocking(make_plan, self._root, transaction, baselines, stand_ins, kept)
+            planned = partial(make_plan, self._root, transaction, baselines, stand_ins, kept, staged_fd=store_fd)
+            plan = await self._blocking(planned)
+            await self._blocking(self._bring_in, plan, transaction, baselines)
             change_set = await self._blocking(reporter.report, plan, result.requested)
+            change_set = replace(change_set, notes=change_set.notes + self._notes())
             await (await self._services()).refuse_stopped_units(change_set, stops)
             await self._blocking(self._folders.drop_work, transaction, points)
             await self._blocking(
@@ -265,6 +285,8 @@ class HostTarget:
                     state=TransactionState.CAPTURED,
                     points=points,
                     operations=tuple(plan.operations),
+                    links=tuple(plan.links),
+                    identity=self.identity,
                 ),
             )
         except BaseException as error:
@@ -274,7 +296,63 @@ class HostTarget:
                     "what the script did cannot be read", cause=str(error), state="nothing was changed"
                 ) from error
             raise
+        finally:
+            await self._blocking(self._drop_store)
         return change_set
+
+    def _require_interpreter(self, path: str) -> None:
+        try:
+            stat_in_root(self._root, path)
+        except OSError as error:
+            raise CaptureError(
+                f"`{self.name}` has no {path}, which runs the script",
+                where=path,
+                cause=str(error),
+                state="nothing was changed",
+                hint=f"install the package of {path.rpartition('/')[2]} there first, or use an image that has it",
+            ) from error
+
+    # -- what a container does in its own way ----------------------------------------------------------------------
+
+    @property
+    def identity(self) -> str:
+        """Which system it is, where another one may come to have its name."""
+        return ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is the system that it was when it was looked up."""
+        return True
+
+    def _open_store(self, transaction: str) -> int | None:
+        """Open the folder in which effects are staged when that cannot be on the target."""
+        del transaction
+        return None
+
+    def _bring_in(self, plan: Plan, transaction: str, baselines: Mapping[bytes, Baseline]) -> None:
+        """Bring what was staged elsewhere to the target's transaction folder."""
+
+    def _drop_store(self) -> None:
+        """Forget what was staged elsewhere."""
+
+    def _notes(self) -> tuple[str, ...]:
+        """Say what a person should know of every plan for this target."""
+        return ()
+
+    def _belongs(self, plan: Transaction) -> None:
+        """Refuse a transaction of another system."""
+
+    def _missing_cause(self) -> str | None:
+        """Say why the target may hold no transaction of a run."""
+        return None
+
+    def _read_plan(self, transaction: str) -> Transaction:
+        try:
+            plan = self._folders.read(transaction)
+        except NotFoundError as error:
+            raise NotFoundError(error.message, cause=self._missing_cause() or error.cause, hint=error.hint) from error
+        self._belongs(plan)
+        return plan
 
     async def _make_folders(self, transaction: str, points: tuple[bytes, ...]) -> None:
         made: list[bytes] = []
@@ -379,7 +457,7 @@ class HostTarget:
     ) -> Mapping[str, Any]:
         """Take a committed transaction back and look whether it is back (see the port)."""
         self._require_root()
-        plan = await self._blocking(self._folders.read, transaction)
+        plan = await self._blocking(self._read_plan, transaction)
         if plan.state is TransactionState.CAPTURED:
             await self.discard(transaction)
             return _rolled_back(plan, [], [], [])

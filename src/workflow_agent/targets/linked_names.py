@@ -32,14 +32,14 @@ class LinkedNames:
         self._root_fd = root_fd
         self._state = point.rstrip(b"/") + b"/" + STATE_FOLDER + b"/tx"
         self._transaction = transaction.encode()
-        self._by_handle: dict[bytes, list[bytes]] = defaultdict(list)
+        self._by_key: dict[bytes, list[bytes]] = defaultdict(list)
         for path, entry in baseline.items():
-            if entry.nlink > 1 and not entry.is_dir and entry.handle:
-                self._by_handle[entry.handle].append(path)
+            if entry.nlink > 1 and not entry.is_dir:
+                self._by_key[entry.key].append(path)
 
-    def names(self, handle: bytes) -> frozenset[bytes]:
+    def names(self, key: bytes) -> frozenset[bytes]:
         """Names of a file that has several; nothing for one that has a single name."""
-        return frozenset(self._by_handle.get(handle, ()))
+        return frozenset(self._by_key.get(key, ()))
 
     def refuse_unknown_names(self, entry: Entry) -> None:
         """Refuse a file that has names which nobody knows: they would keep the old content (rule 9).
@@ -47,7 +47,7 @@ class LinkedNames:
         Raises:
             CaptureError: with the names that are known.
         """
-        names = sorted(self.names(entry.handle))
+        names = sorted(self.names(entry.key))
         if len(names) == entry.nlink or len(names) + self._kept_images(entry) == entry.nlink:
             return
         raise CaptureError(

@@ -30,7 +30,9 @@ __all__ = [
     "MS_REMOUNT",
     "RENAME_EXCHANGE",
     "RENAME_NOREPLACE",
+    "attach_mount",
     "capability_bounding_set_drop",
+    "clone_mount",
     "die_with_parent",
     "file_flags",
     "file_handle",
@@ -72,6 +74,13 @@ _FS_IOC_GETFLAGS = 0x80086601
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _HANDLE_BYTES = 128
 _SYS_OPENAT2 = 437
+_SYS_OPEN_TREE = 428
+_SYS_MOVE_MOUNT = 429
+_OPEN_TREE_CLONE = 1
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+_AT_EMPTY_PATH = 0x1000
+_AT_FDCWD = -100
+_AT_HANDLE_FID = 0x200
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
@@ -124,6 +133,18 @@ def mount(source: str, target: str, kind: str | None, flags: int = 0, data: str 
 def umount(target: str, flags: int = 0) -> None:
     """Unmount; see umount2(2)."""
     _check(_libc.umount2(os.fsencode(target), flags), target)
+
+
+def clone_mount(folder_fd: int) -> int:
+    """Make a mount of an open folder that is not attached anywhere; see open_tree(2), Linux >= 5.2."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH
+    return _check(_libc.syscall(_SYS_OPEN_TREE, folder_fd, b"", flags), "open_tree")
+
+
+def attach_mount(mount_fd: int, target: str) -> None:
+    """Attach what :func:`clone_mount` gave, perhaps in another mount namespace; see move_mount(2)."""
+    result = _libc.syscall(_SYS_MOVE_MOUNT, mount_fd, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
+    _check(result, target)
 
 
 def unshare(flags: int) -> None:
@@ -243,11 +264,17 @@ _buffer = _HandleBuffer()
 
 
 def file_handle(folder_fd: int, name: bytes) -> bytes:
-    """Identify an entry by inode and generation (not following links); empty where unsupported."""
+    """Identify an entry by inode and generation (not following links); empty where unsupported.
+
+    On an overlay it is the handle of the file that the entry was copied up from, so that writing does not change it
+    (Linux >= 6.6; before, overlays have none).
+    """
     buffer = _buffer
     buffer.handle.handle_bytes = _HANDLE_BYTES
     if _libc.name_to_handle_at(folder_fd, name, buffer.handle_at, buffer.mount_at, 0) < 0:
-        return b""
+        buffer.handle.handle_bytes = _HANDLE_BYTES
+        if _libc.name_to_handle_at(folder_fd, name, buffer.handle_at, buffer.mount_at, _AT_HANDLE_FID) < 0:
+            return b""
     return ctypes.string_at(buffer.data_at, buffer.handle.handle_bytes)
 
 

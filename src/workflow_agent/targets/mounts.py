@@ -11,6 +11,8 @@ __all__ = ["Mount", "MountUse", "may_mount", "parse_mountinfo", "plan_mounts", "
 
 #: File systems on which capture, exchange and rollback were tried. Others are bound read-only.
 CAPTURED_KINDS = frozenset({"ext2", "ext3", "ext4"})
+#: The same for the root of a container: it is an overlay with most engines.
+CONTAINER_KINDS = CAPTURED_KINDS | {"overlay"}
 #: Replaced inside a capture by private ones.
 PRIVATE_POINTS = (b"/proc", b"/sys", b"/dev", b"/run", b"/tmp")
 _CAP_SYS_ADMIN = 1 << 21
@@ -111,12 +113,18 @@ def _visible(mounts: list[Mount]) -> list[Mount]:
     return sorted(found, key=lambda mount: (len(mount.point.rstrip(b"/").split(b"/")), mount.point))
 
 
-def plan_mounts(mounts: list[Mount]) -> list[tuple[Mount, MountUse]]:
-    """Decide the use of each visible mount, outermost first."""
+def plan_mounts(mounts: list[Mount], *, container: bool = False) -> list[tuple[Mount, MountUse]]:
+    """Decide the use of each visible mount, outermost first.
+
+    Of a container only the root belongs to it; what else is mounted are volumes and files of the machine (rule 27).
+    """
     result = []
     for mount in _visible(mounts):
         if any(_below(mount.point, private) for private in PRIVATE_POINTS):
             use = MountUse.PRIVATE
+        elif container:
+            own = mount.point == b"/" and mount.writable and mount.kind in CONTAINER_KINDS
+            use = MountUse.OVERLAY if own else MountUse.READ_ONLY
         elif mount.writable and mount.kind in CAPTURED_KINDS and mount.root == b"/":
             use = MountUse.OVERLAY
         else:

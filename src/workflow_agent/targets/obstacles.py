@@ -26,6 +26,7 @@ __all__ = ["Obstacles", "conflict_error"]
 _IMMUTABLE = 0x10
 _APPEND_ONLY = 0x20
 _SHOWN = 20
+_MOVES = frozenset({OperationKind.EXCHANGE, OperationKind.REMOVE, OperationKind.REMOVE_FOLDER})
 _F_SETSIG = 10  # fcntl(2)
 
 
@@ -79,7 +80,7 @@ class Obstacles(Sides):
                 )
 
     def _refuse_unmovable(self, operation: Operation, swaps: set[bytes]) -> None:
-        moves = operation.kind in {OperationKind.EXCHANGE, OperationKind.REMOVE}
+        moves = operation.kind in _MOVES
         mounted = [point for point in self._mount_points if moves and _at_or_below(point, operation.path)]
         if mounted:
             raise CommitError(

@@ -1,18 +1,44 @@
-"""Targets by name."""
+"""Targets by name: ``host``, and ``docker:NAME`` for a container of the local Docker engine."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import NotFoundError
-from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.targets.host import HostTarget
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from workflow_agent.model.ports import Target
+    from workflow_agent.targets.container import ContainerTarget
     from workflow_agent.targets.quota import CaptureQuota
 
-__all__ = ["Targets"]
+__all__ = ["Targets", "full_target_name"]
+
+_DOCKER = "docker:"
+
+
+def full_target_name(name: str) -> str:
+    """Give the name under which history knows a target: of a container its name, also where its id was given.
+
+    Raises:
+        NotFoundError: There is no such target; names the nearest.
+        UnreachableError: The container does not run, or no engine answers.
+    """
+    if name == "host":
+        return name
+    if not name.startswith(_DOCKER):
+        from workflow_agent.model.nearest import did_you_mean  # noqa: PLC0415  # late: difflib, on errors only
+
+        raise NotFoundError(
+            f"there is no target `{name[:80]}`",
+            cause="targets are `host` and `docker:NAME` for a running container",
+            hint=did_you_mean(name, ["host"]) or "leave `--target` out, or name a container: `--target docker:NAME`",
+        )
+    from workflow_agent.targets.engine import Engine  # noqa: PLC0415  # late: containers only
+
+    return _DOCKER + Engine().container(name.removeprefix(_DOCKER)).name
 
 
 class Targets:
@@ -20,29 +46,55 @@ class Targets:
 
     Args:
         host_pid: A process of the system that `host` means; 0 is this machine as we see it.
+        store: Folder on a disk of this machine for what is staged for containers.
         quota: How much a script may stage.
         package_lock_wait_s: How long to wait for somebody else's package manager.
     """
 
-    def __init__(self, *, host_pid: int, quota: CaptureQuota, package_lock_wait_s: float) -> None:
+    def __init__(self, *, host_pid: int, store: Path, quota: CaptureQuota, package_lock_wait_s: float) -> None:
         self._host_pid = host_pid
+        self._store = store
         self._quota = quota
         self._package_lock_wait_s = package_lock_wait_s
         self._opened: dict[str, HostTarget] = {}
+        self._gone: list[HostTarget] = []
 
     def get(self, name: str) -> Target:
-        """Give a target; raises NotFoundError naming what exists."""
+        """Give a target; raises NotFoundError naming what exists, UnreachableError for a container that is not there.
+
+        A container is looked up anew when it was restarted or replaced since.
+        """
+        if name == "host":
+            return self._host()
+        known = self._opened.get(name)
+        if known is not None and known.is_there:
+            return known
+        name = full_target_name(name)
+        if known is not None:
+            self._gone.append(self._opened.pop(name, known))
         if name not in self._opened:
-            if name != "host":
-                raise NotFoundError(
-                    f"there is no target `{name[:80]}`",
-                    cause="this version knows one target: `host`",
-                    hint=did_you_mean(name, ["host"]) or "leave `--target` out",
-                )
-            self._opened[name] = HostTarget(
-                name, pid=self._host_pid, quota=self._quota, package_lock_wait_s=self._package_lock_wait_s
-            )
+            self._opened[name] = self._container(name.removeprefix(_DOCKER))
         return self._opened[name]
+
+    def _host(self) -> HostTarget:
+        if "host" not in self._opened:
+            self._opened["host"] = HostTarget(
+                "host", pid=self._host_pid, quota=self._quota, package_lock_wait_s=self._package_lock_wait_s
+            )
+        return self._opened["host"]
+
+    def _container(self, name: str) -> ContainerTarget:
+        from workflow_agent.targets.container import ContainerTarget  # noqa: PLC0415  # late: containers only
+        from workflow_agent.targets.engine import Engine  # noqa: PLC0415  # late
+
+        engine = Engine()
+        return ContainerTarget(
+            engine.container(name),
+            engine=engine,
+            store=self._store,
+            quota=self._quota,
+            package_lock_wait_s=self._package_lock_wait_s,
+        )
 
     def opened(self) -> list[str]:
         """List the names of targets that were given so far."""
@@ -50,6 +102,7 @@ class Targets:
 
     async def close(self) -> None:
         """Close every target."""
-        for target in self._opened.values():
+        for target in [*self._opened.values(), *self._gone]:
             await target.close()
         self._opened.clear()
+        self._gone.clear()

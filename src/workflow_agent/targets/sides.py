@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Side", "Sides", "difference", "is_same"]
 
 _LOGS = b"/var/log/"
+#: Operations on folders that bring nothing of their own.
+_STAYS = frozenset({OperationKind.ATTRIBUTES, OperationKind.REMOVE_FOLDER})
 
 
 class Side(StrEnum):
@@ -65,6 +67,11 @@ class Sides:
                 sides = {Side.AFTER: is_same(live, after), Side.BEFORE: is_same(staged, after)}
             case OperationKind.REMOVE:
                 sides = {Side.AFTER: is_same(staged, before), Side.BEFORE: staged is None}
+            case OperationKind.REMOVE_FOLDER:
+                sides = {
+                    Side.AFTER: live is None and is_same(staged, after),
+                    Side.BEFORE: is_same(live, before) or is_same(live, after),
+                }
             case OperationKind.ATTRIBUTES | OperationKind.APPEND:
                 return Side.AFTER if is_same(live, before) else Side.FOREIGN
         return next((side for side, holds in sides.items() if holds), Side.FOREIGN)
@@ -72,6 +79,8 @@ class Sides:
     def conflicts_with_commit(self, operations: Iterable[Operation]) -> list[dict[str, object]]:
         """Compare the target now with the baseline; each difference by name, with both sides."""
         found = []
+        operations = list(operations)
+        made_room = _removed(operations)
         for operation in operations:
             live = self._tree.read(operation.path)
             before = operation.before
@@ -80,7 +89,9 @@ class Sides:
                 same = live is not None and before is not None and live.same_identity(before)
                 same = same and live is not None and before is not None and live.size >= before.size
             elif before is None:
-                same = live is None
+                same = live is None or operation.path in made_room
+            elif operation.kind is OperationKind.REMOVE_FOLDER:
+                same = before.same_state(live)  # its entries are operations of their own
             else:
                 same = before.same_state(live) and self._same_below(operation)
             if not same:
@@ -105,14 +116,18 @@ class Sides:
         back already, after an interruption or by hand.
         """
         found = []
+        operations = list(operations)
+        made_room = _removed(operations) & {
+            operation.path for operation in operations if operation.kind is OperationKind.CREATE
+        }
         for operation in operations:
             live = self._tree.read(operation.path)
             if self._is_back(operation, live):
                 continue
             after = operation.after
             match operation.kind:
-                case OperationKind.REMOVE:
-                    same = live is None
+                case OperationKind.REMOVE | OperationKind.REMOVE_FOLDER:
+                    same = live is None or operation.path in made_room
                 case OperationKind.ATTRIBUTES:
                     same = self._as_committed(operation, live)
                 case OperationKind.APPEND:
@@ -127,7 +142,7 @@ class Sides:
 
     def _is_back(self, operation: Operation, live: Entry | None) -> bool:
         match operation.kind:
-            case OperationKind.EXCHANGE | OperationKind.CREATE:
+            case OperationKind.EXCHANGE | OperationKind.CREATE | OperationKind.REMOVE_FOLDER:
                 return self.side(operation) is Side.BEFORE
             case OperationKind.REMOVE:
                 return is_same(live, operation.before)
@@ -145,7 +160,7 @@ class Sides:
         """List what appeared or changed below folders that the transaction created: it goes with an exact rollback."""
         found = []
         for operation in operations:
-            if operation.after is None or not operation.after.is_dir or operation.kind is OperationKind.ATTRIBUTES:
+            if operation.after is None or not operation.after.is_dir or operation.kind in _STAYS:
                 continue
             for relative, entry in self._tree.below(operation.path).items():
                 came = operation.content.get(relative)
@@ -176,6 +191,10 @@ class Sides:
                 same = operation.before is not None and operation.before.same_state(staged, moved=True)
                 if not same or not self._same_below(operation, place):
                     lost.append(escape_path(operation.path))
+            elif operation.kind is OperationKind.REMOVE_FOLDER:
+                twin = self._tree.read(staged_path(operation, self._transaction))
+                if not is_same(twin, operation.after) and self.side(operation) is not Side.BEFORE:
+                    lost.append(escape_path(operation.path))
         if lost:
             raise RollbackIncompleteError(
                 f"the before-images of {len(lost)} paths are missing or were changed; nothing was touched",
@@ -186,11 +205,15 @@ class Sides:
     def differences_from(self, operations: Iterable[Operation]) -> list[dict[str, object]]:
         """Compare the target with the before side once more, after a rollback: what is claimed is checked."""
         found = []
+        operations = list(operations)
+        made_room = _removed(operations)
         for operation in operations:
-            if operation.kind is OperationKind.APPEND:
+            if operation.kind is OperationKind.APPEND or (operation.before is None and operation.path in made_room):
                 continue
             live = self._tree.read(operation.path)
             before = operation.before
+            if operation.kind is OperationKind.REMOVE_FOLDER and is_same(live, operation.after):
+                before = operation.after  # the twin is back
             same = live is None if before is None else before.same_state(live, moved=True)
             if same and operation.kind is OperationKind.ATTRIBUTES and before is not None and live is not None:
                 same = live.mtime == before.mtime
@@ -198,6 +221,11 @@ class Sides:
             if not same:
                 found.append(difference(operation, before, live))
         return found
+
+
+def _removed(operations: Iterable[Operation]) -> set[bytes]:
+    gone = {OperationKind.REMOVE, OperationKind.REMOVE_FOLDER}
+    return {operation.path for operation in operations if operation.kind in gone}
 
 
 def is_same(entry: Entry | None, wanted: Entry | None) -> bool:

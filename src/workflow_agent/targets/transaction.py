@@ -25,7 +25,7 @@ from workflow_agent.targets.operations import Operation, decode_operation, encod
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Transaction", "TransactionFolders", "TransactionState"]
+__all__ = ["Transaction", "TransactionFolders", "TransactionState", "clone_folder"]
 
 _FORMAT = 1
 _RESERVE_BYTES = 4 << 20
@@ -53,6 +53,8 @@ class Transaction:
     operations: tuple[Operation, ...] = ()
     services: dict[str, Any] = field(default_factory=dict)
     effects: tuple[Mapping[str, Any], ...] = ()
+    links: tuple[tuple[bytes, ...], ...] = ()  # names that would come apart, see `layers.unite_names`
+    identity: str = ""  # of the container in which it was made
 
 
 class TransactionFolders:
@@ -109,7 +111,7 @@ class TransactionFolders:
                 os.mkdir(name, 0o700, dir_fd=folder_fd)
             upper_fd = os.open(b"upper", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder_fd)
             try:
-                _clone_folder(top_fd, upper_fd)
+                clone_folder(top_fd, upper_fd)
             finally:
                 os.close(upper_fd)
 
@@ -153,6 +155,8 @@ class TransactionFolders:
             "operations": [encode_operation(operation) for operation in transaction.operations],
             "services": transaction.services,
             "effects": list(transaction.effects),
+            "links": [[os.fsdecode(name) for name in names] for names in transaction.links],
+            "identity": transaction.identity,
         }
         content = json.dumps(data).encode()
         with _opened(self._root_fd, transaction_folder(b"/", transaction.id)) as folder_fd:
@@ -206,6 +210,8 @@ class TransactionFolders:
             points=tuple(point.encode("utf-8", "surrogateescape") for point in data["points"]),
             operations=tuple(decode_operation(operation) for operation in data["operations"]),
             services=data["services"],
+            links=tuple(tuple(map(os.fsencode, names)) for names in data.get("links", ())),
+            identity=data.get("identity", ""),
             effects=tuple(data.get("effects", ())),  # plans of earlier versions have none
         )
 
@@ -252,7 +258,8 @@ class _opened:  # noqa: N801  # reads as a verb in a with statement
         os.close(self._descriptor)
 
 
-def _clone_folder(source_fd: int, target_fd: int) -> None:
+def clone_folder(source_fd: int, target_fd: int) -> None:
+    """Give a folder the owner, mode, attributes and times of another."""
     status = os.fstat(source_fd)
     os.fchown(target_fd, status.st_uid, status.st_gid)
     os.fchmod(target_fd, status.st_mode & 0o7777)

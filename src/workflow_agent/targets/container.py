@@ -1,0 +1,178 @@
+"""A container of a local Docker engine as a target: the system in which its first process lives (rule 27).
+
+Its root is an overlay, on which no other overlay can be staged: what a script does is staged on this machine and copied
+in afterwards, so that commit and rollback are the renames that they are everywhere. What differs: what belongs to it
+(its root, no volumes), what is the same container, and that layers are no disk (``layers``).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.model.errors import ConflictError, UnreachableError
+from workflow_agent.targets.host import HostTarget
+from workflow_agent.targets.linux import open_beneath
+from workflow_agent.targets.live_tree import transaction_folder
+from workflow_agent.targets.mounts import MountUse, plan_mounts, read_mounts
+from workflow_agent.targets.transaction import TransactionFolders, clone_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from workflow_agent.targets.engine import Container, Engine
+    from workflow_agent.targets.entries import Baseline
+    from workflow_agent.targets.mounts import Mount
+    from workflow_agent.targets.plan import Plan
+    from workflow_agent.targets.transaction import Transaction
+
+__all__ = ["ContainerTarget"]
+
+#: Mounts that belong to the engine's own init, not to what people mount.
+_ENGINE_FILES = frozenset({b"/sbin/docker-init", b"/usr/sbin/docker-init"})
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class ContainerTarget(HostTarget):
+    """A running container; implements the port ``Target``.
+
+    Args:
+        container: What the engine said of it.
+        engine: Asked again when the container is not there any more, for the reason.
+        store: Folder of this machine below which effects are staged, on a disk.
+        options: As of :class:`HostTarget`.
+    """
+
+    def __init__(self, container: Container, *, engine: Engine, store: Path, **options: Any) -> None:
+        super().__init__(f"docker:{container.name}", pid=container.pid, **options)
+        self._container = container
+        self._engine = engine
+        self._engine_id = ""
+        self._started = _start_time(container.pid)
+        self._store = store / container.id
+        self._store_fd = -1
+
+    @property
+    def identity(self) -> str:
+        """Which container of which engine it is: a later one of the same name is another target."""
+        if not self._engine_id:
+            self._engine_id = self._engine.identity()
+        return f"{self._engine_id}/{self._container.id}"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the process lives that was its first one when it was looked up."""
+        return self._started is not None and _start_time(self._pid) == self._started
+
+    def ensure_there(self) -> None:
+        """Refuse to work on a container that was stopped, restarted or removed since it was looked up.
+
+        Raises:
+            UnreachableError: It does not run, or was started anew.
+            ConflictError: Another container has its name.
+            NotFoundError: There is none of its name any more.
+        """
+        if self.is_there:
+            return
+        now = self._engine.container(self._container.name)
+        if now.id != self._container.id:
+            raise ConflictError(
+                f"`{self.name}` is another container than at the start of the run",
+                cause=f"{self._container.id[:12]} was replaced by {now.id[:12]}",
+                state="nothing was changed in the new one",
+                hint="run the command again: it looks the container up anew",
+            )
+        raise UnreachableError(
+            f"the container `{self._container.name}` was restarted meanwhile",
+            where=self.name,
+            hint="run the command again: it looks the container up anew",
+        )
+
+    # -- what differs from a host ------------------------------------------------------------------------------------
+
+    def _require_root(self) -> None:
+        super()._require_root()
+        self.ensure_there()
+
+    def _mounts(self) -> list[tuple[Mount, MountUse]]:
+        try:
+            return plan_mounts(read_mounts(self._pid), container=True)
+        except FileNotFoundError:
+            self.ensure_there()
+            raise
+
+    def _notes(self) -> tuple[str, ...]:
+        outside = [
+            os.fsdecode(mount.point)
+            for mount, use in self._mounts()
+            if use is MountUse.READ_ONLY and mount.point not in _ENGINE_FILES
+        ]
+        if not outside:
+            return ()
+        return (f"outside the container, so read-only for the script and never taken back: {', '.join(outside)}",)
+
+    def _belongs(self, plan: Transaction) -> None:
+        if plan.identity and plan.identity != self.identity:
+            raise ConflictError(
+                f"`{self.name}` is not the container in which this was done",
+                where=plan.id,
+                cause=f"it was done in {plan.identity.rpartition('/')[2][:12]}, this is {self._container.id[:12]}",
+                state="nothing was changed",
+                hint="a container made from an image of the other one has files of its own: install there anew",
+            )
+
+    def _missing_cause(self) -> str:
+        made = self._container.created.partition(".")[0]
+        return f"this container was made at {made}; what was done in an earlier one of its name went with that one"
+
+    # -- staging -----------------------------------------------------------------------------------------------------
+
+    def _open_store(self, transaction: str) -> int:
+        """Make the folders on this machine in which a script's effects are staged."""
+        self._drop_store()  # what a crash left
+        self._store.mkdir(mode=0o700, parents=True)
+        self._store_fd = os.open(self._store, _FOLDER)
+        folders = TransactionFolders(self._store_fd)
+        try:
+            folders.create(transaction, b"/")
+        finally:
+            folders.close()
+        upper = (transaction_folder(b"/", transaction) + b"/upper").strip(b"/")
+        upper_fd = open_beneath(self._store_fd, upper, _FOLDER)
+        root_fd = os.open(f"/proc/self/fd/{self._root}", _FOLDER)  # ours names the place only
+        try:
+            clone_folder(root_fd, upper_fd)
+        finally:
+            os.close(root_fd)
+            os.close(upper_fd)
+        return self._store_fd
+
+    def _bring_in(self, plan: Plan, transaction: str, baselines: Mapping[bytes, Baseline]) -> None:
+        from workflow_agent.targets.copy_in import bring_in  # noqa: PLC0415  # late: with the capture only
+        from workflow_agent.targets.layers import shared_names, spread_folders  # noqa: PLC0415  # late
+
+        self.ensure_there()
+        plan.operations = spread_folders(plan.operations)
+        plan.links = shared_names(baselines[b"/"], plan.operations)
+        plan.operations = bring_in(self._root, self._store_fd, transaction, plan.operations)
+
+    def _drop_store(self) -> None:
+        """Forget what is staged on this machine."""
+        if self._store_fd >= 0:
+            os.close(self._store_fd)
+            self._store_fd = -1
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._store)
+
+
+def _start_time(pid: int) -> str | None:
+    """Give since when a process runs, in clock ticks (proc(5), field 22); None when it does not: numbers are reused."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            fields = stream.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]

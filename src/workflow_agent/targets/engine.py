@@ -1,0 +1,172 @@
+"""The local Docker engine: its containers, and the process in which each lives. Blocking.
+
+Asked over its Unix socket in two lines of HTTP/1.0: the client library costs 300 ms of start-up, which is most of what
+a run that finds everything unchanged may take. Only what is needed of a container is read, nothing is changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from workflow_agent.model.errors import NotFoundError, UnreachableError
+
+__all__ = ["Container", "Engine"]
+
+_SOCKET = "/var/run/docker.sock"
+_TIMEOUT_S = 30.0
+_PIECE = 1 << 16
+_OK = 200
+_NOT_FOUND = 404
+_UNIX = "unix://"
+#: Source: Docker Engine, daemon/names: what a container may be called; ids look the same.
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
+#: What to do about a container in another state than `running`. Source: Docker Engine API, ContainerInspect.
+_REMEDIES = {"paused": "docker unpause", "created": "docker start", "exited": "docker start", "dead": "docker rm"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """What an engine says of one container; `pid` is that of its first process on this machine."""
+
+    id: str
+    name: str
+    pid: int
+    created: str
+    mounts: tuple[str, ...] = ()
+
+
+class Engine:
+    """Asks the engine that ``DOCKER_HOST`` names, or the usual local one.
+
+    Args:
+        address: Where it listens: ``unix:///path``; the environment or the usual place when omitted.
+
+    Raises:
+        UnreachableError: The address is not a socket of this machine.
+    """
+
+    def __init__(self, address: str | None = None) -> None:
+        address = address or os.environ.get("DOCKER_HOST") or _UNIX + _SOCKET
+        if not address.startswith(_UNIX):
+            raise UnreachableError(
+                "a Docker engine on another machine cannot be used",
+                where=address[:200],
+                cause="files of a container are reached through its processes, which must be on this machine",
+                hint="unset DOCKER_HOST, or run the command on that machine",
+            )
+        self._path = address.removeprefix(_UNIX)
+
+    def identity(self) -> str:
+        """Give the engine's own id, which tells it from others on other disks."""
+        return str(self._ask("/info")["ID"])
+
+    def version(self) -> str:
+        """Give the engine's version."""
+        return str(self._ask("/version")["Version"])
+
+    def container(self, name: str) -> Container:
+        """Look a running container up by its name or (the beginning of) its id.
+
+        Raises:
+            NotFoundError: There is none; names the nearest of those that run.
+            UnreachableError: No engine answers, or the container does not run here.
+        """
+        found = self._ask(f"/containers/{name}/json", missing=True) if _NAME.fullmatch(name) else None
+        if found is None:
+            raise self._unknown(name)
+        state, called = found["State"], found["Name"].lstrip("/")
+        if state["Status"] != "running":
+            remedy = _REMEDIES.get(state["Status"])
+            raise UnreachableError(
+                f"the container `{called}` does not run: it is {state['Status']}",
+                where=f"docker:{called}",
+                state="nothing was changed",
+                hint=f"`{remedy} {called}`, then run the command again" if remedy else "wait until it runs",
+            )
+        _require_local(found["Id"], state["Pid"], called)
+        return Container(
+            id=found["Id"],
+            name=called,
+            pid=state["Pid"],
+            created=found["Created"],
+            mounts=tuple(sorted(mount["Destination"] for mount in found["Mounts"])),
+        )
+
+    def running(self) -> list[str]:
+        """List the names of containers that run, sorted."""
+        names = [name for one in self._ask("/containers/json") for name in one["Names"]]
+        return sorted(name.lstrip("/") for name in names)
+
+    def _unknown(self, name: str) -> NotFoundError:
+        from workflow_agent.model.nearest import did_you_mean  # noqa: PLC0415  # late: difflib, on errors only
+
+        running = self.running()
+        return NotFoundError(
+            f"there is no container `{name[:80]}`",
+            where=f"docker:{name[:80]}",
+            cause=f"running: {', '.join(running[:20])}" if running else "no container runs on this engine",
+            hint=did_you_mean(f"docker:{name[:80]}", [f"docker:{one}" for one in running])
+            or "`docker ps` lists what runs",
+        )
+
+    def _ask(self, path: str, *, missing: bool = False) -> Any:  # Any: JSON
+        """Get one resource; with `missing` one that is not there is None."""
+        try:
+            answer = self._exchange(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+            head, _, body = answer.partition(b"\r\n\r\n")
+            status, data = int(head.split()[1]), json.loads(body)
+        except OSError as error:
+            raise UnreachableError(
+                "no Docker engine answers",
+                where=self._path,
+                cause=str(error),
+                state="nothing was changed",
+                hint=_remedy(error),
+            ) from error
+        except (ValueError, IndexError) as error:
+            raise UnreachableError("what answers is no Docker engine", where=self._path, cause=str(error)) from error
+        if status == _NOT_FOUND and missing:
+            return None
+        if status != _OK:
+            cause = data.get("message") if isinstance(data, dict) else None
+            raise UnreachableError(f"the Docker engine refused: status {status}", where=path, cause=cause)
+        return data
+
+    def _exchange(self, request: bytes) -> bytes:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
+            connection.settimeout(_TIMEOUT_S)
+            connection.connect(self._path)
+            connection.sendall(request)
+            answer = bytearray()
+            while piece := connection.recv(_PIECE):
+                answer += piece
+        return bytes(answer)
+
+
+def _remedy(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "run the command as root, or as a user in the group `docker`"
+    return "start it (`systemctl start docker`), or name its socket in DOCKER_HOST"
+
+
+def _require_local(container: str, pid: int, name: str) -> None:
+    """Refuse a process id that means something else here: the engine may live in a machine of its own."""
+    found = b""
+    for table in ("cgroup", "mountinfo"):
+        try:
+            with open(f"/proc/{pid}/{table}", "rb") as stream:
+                found += stream.read()
+        except OSError:
+            continue
+    if container.encode() not in found:
+        raise UnreachableError(
+            f"the processes of the container `{name}` are not on this machine",
+            where=f"docker:{name}",
+            cause=f"process {pid} does not belong to it: its engine runs in another machine or PID namespace",
+            hint="run the command where the engine runs",
+        )
