@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,9 +13,12 @@ from workflow_agent.cli.outcome import Outcome  # noqa: TC001  # Typer reads the
 from workflow_agent.cli.planned import planned_rollback
 from workflow_agent.cli.run_commands import PANEL, script_verb
 from workflow_agent.cli.running import RunRequest, done_or_planned, requested
+from workflow_agent.model.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from workflow_agent.cli.invocation import Invocation
 
 __all__ = ["register"]
 
@@ -63,14 +67,12 @@ def rollback(
     """Take back what a run did, exactly or not at all."""
 
     def request(plan_only: bool) -> RunRequest:
-        from workflow_agent.cli.past import find_run  # noqa: PLC0415  # late
-
-        found = find_run(ctx.obj, run) if run else ""
+        found, where = _run_and_place(ctx.obj, run, place) if run else ("", place)
         return requested(
             ctx.obj,
             "rollback",
             (),
-            place=place,
+            place=where,
             events=events,
             run=found,
             keep_data=keep_data,
@@ -79,6 +81,16 @@ def rollback(
         )
 
     return done_or_planned(ctx.obj, consent, "roll back", request, planned_rollback)
+
+
+def _run_and_place(invocation: Invocation, run: str, place: Place) -> tuple[str, Place]:
+    """Find a run, and where it was when no target was typed."""
+    from workflow_agent.cli.past import find_run  # noqa: PLC0415  # late
+
+    if len(place.target or ()) > 1:
+        raise UsageError("a run was on one target", where="--target", hint="leave `--target` out")
+    found, target = find_run(invocation, run)
+    return found, place if place.target else replace(place, target=[target])
 
 
 def register(app: typer.Typer) -> None:

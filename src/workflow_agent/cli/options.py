@@ -33,7 +33,7 @@ __all__ = [
     "RunId",
     "Scripting",
     "Secrets",
-    "TargetName",
+    "Targets",
     "Timeout",
     "Values",
     "Wait",
@@ -80,7 +80,16 @@ Secrets = Annotated[
         show_default=False,
     ),
 ]
-TargetName = Annotated[str, typer.Option("--target", metavar="NAME", help="Where.", rich_help_panel=_WHAT)]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="NAME",
+        help="Where: host, docker:CONTAINER; repeat for several, one after the other.",
+        rich_help_panel=_WHAT,
+        show_default="host",
+    ),
+]
 Isolation = Annotated[
     str,
     typer.Option(
@@ -139,7 +148,7 @@ class Values:
 class Place:
     """Where, and whether to wait for it."""
 
-    target: TargetName = "host"
+    target: Targets = None
     wait: Wait = None
 
 

@@ -28,6 +28,11 @@ def ask(invocation: Invocation, question: Callable[[App], Awaitable[T]]) -> T:
     return asyncio.run(asked())
 
 
-def find_run(invocation: Invocation, prefix: str) -> str:
-    """Complete a run id; raises NotFoundError or ConflictError with the candidates."""
-    return ask(invocation, lambda app: app.history.resolve(prefix))
+def find_run(invocation: Invocation, prefix: str) -> tuple[str, str]:
+    """Complete a run id, and tell the run's target; raises NotFoundError or ConflictError with the candidates."""
+
+    async def found(app: App) -> tuple[str, str]:
+        run_id = await app.history.resolve(prefix)
+        return run_id, str((await app.history.run(run_id))["target"] or "host")
+
+    return ask(invocation, found)

@@ -15,7 +15,7 @@ from workflow_agent.cli.options import (
     OneName,
     Place,
     Scripting,
-    TargetName,
+    Targets,
     Values,
     spread,
 )
@@ -161,7 +161,7 @@ def repair(
 
 
 def verify(
-    ctx: typer.Context, name: OneName, *, values: Values, target: TargetName = "host", events: Events = False
+    ctx: typer.Context, name: OneName, *, values: Values, target: Targets = None, events: Events = False
 ) -> Outcome:
     """Look whether an integration works; nothing is changed."""
     request = requested(ctx.obj, "verify", [name], place=Place(target=target), values=values, events=events)

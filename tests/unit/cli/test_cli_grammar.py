@@ -182,7 +182,7 @@ def test_typing_errors_get_the_nearest_name(cli: Callable[..., Any], state: Path
         ("install nginx --param port=@/nonexistent --yes", "cannot be read"),
         ("install nginx --param-file /nonexistent --yes", "cannot be read"),
         ("install /nonexistent/folder --yes", "not an integration"),
-        ("install nginx --target docker:web --yes", "no target"),
+        ("install nginx --target web --yes", "no target"),
         ("validate /nonexistent", "no file"),
         ("--config /nonexistent history", "no such configuration file"),
         ("show r-0", "no run begins"),
