@@ -113,7 +113,10 @@ class ConfigureRequest(TransactionRequest):
 
 
 class ConfigureReply(Reply):
-    """What was done: ``{effect, description, state}``, where `state` is done, or found where it was there already."""
+    """What became of each: ``{effect, description, state}``.
+
+    `state` is done, found (it was there already), held (there by an earlier run), kept (not ours to take away).
+    """
 
     done: list[dict[str, Any]]
 

@@ -138,7 +138,7 @@ def leaving_parts(resolved: ResolvedAction, purge: bool | None) -> dict[str, Any
     """Say what an uninstall stops, keeps and removes; nothing of it for other actions (`purge` is None).
 
     State data is kept unless its policy is to drop it, or everything is purged; what the system itself is made of stays
-    even then. Effects were those of the installation.
+    even then.
     """
     if purge is None:
         return {"stops": [], "keep": [], "removes": []}
@@ -151,7 +151,6 @@ def leaving_parts(resolved: ResolvedAction, purge: bool | None) -> dict[str, Any
         "removes": [path for path in going if path not in kept],
         "context": {**resolved.context, "purge": bool(purge or resolved.context.get("purge"))},
         "checks": [plain(check) for check in gone_checks(resolved.services, resolved.checks)],
-        "effects": [],
     }
 
 

@@ -200,6 +200,18 @@ def _effect(declared: EffectDeclaration, names: Mapping[str, Any]) -> Effect:
     )
 
 
+def _effects(manifest: Manifest, names: Mapping[str, Any], *, leaving: bool) -> Iterable[Effect]:
+    """Give the effects; an uninstall takes away what can be taken away, in the other order."""
+    effects = [_effect(entry, names) for entry in manifest.effects if _holds(entry.when, names)]
+    if not leaving:
+        return effects
+    return [
+        dataclasses.replace(effect, do=effect.undo, undo=effect.do, gone=True)
+        for effect in reversed(effects)
+        if effect.do is not None
+    ]
+
+
 def _command(declared: CommandDeclaration | None, names: Mapping[str, Any]) -> EffectCommand | None:
     if declared is None:
         return None
@@ -285,8 +297,8 @@ def resolve(
         facts: Of the target.
 
     Returns:
-        For ``uninstall`` no files are written, services are not started again, and the checks are the
-        manifest's negative ones.
+        For ``uninstall`` no files are written, services are not started again, effects are taken away, and the
+        checks are the manifest's negative ones.
 
     Raises:
         NotFoundError: the manifest has no such action.
@@ -337,7 +349,7 @@ def _resolve(
         checks=negative if leaving else _checks(manifest.checks, names, where),
         negative_checks=() if leaving else negative,
         state_data=_state_data(manifest, names),
-        effects=tuple(_effect(e, names) for e in manifest.effects if _holds(e.when, names)),
+        effects=tuple(_effects(manifest, names, leaving=leaving)),
         requires=manifest.requires,
         conflicts=manifest.conflicts,
         documentation=tuple({"url": entry.url, "title": entry.title} for entry in manifest.documentation),

@@ -247,7 +247,7 @@ class Target(Protocol):
     async def configure(self, transaction: str, effects: Sequence[Effect]) -> list[Mapping[str, Any]]:
         """Carry out effects beyond files that are not there yet; a rollback takes back what this did.
 
-        Gives ``{effect, description, state: done | found}`` of each. Raises EffectFailedError.
+        Gives ``{effect, description, state: done | found | held | kept}`` of each. Raises EffectFailedError.
         """
         ...
 

@@ -262,7 +262,8 @@ class EffectCommand:
 class Effect:
     """What an integration does beyond files. `kind`: compensated, declared, irreversible.
 
-    Without `do` there is nothing to carry out.
+    Without `do` there is nothing to carry out. With `gone` the aim is that the probe does not find it: `do` takes away
+    what an earlier transaction made, and nothing else.
     """
 
     kind: str
@@ -271,6 +272,7 @@ class Effect:
     do: EffectCommand | None = None
     undo: EffectCommand | None = None
     probe: EffectCommand | None = None
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
 """Effects beyond files: carried out on the running target, written down before, taken back by a rollback.
 
 The record is JSON that the plan file keeps, one entry per effect: ``{effect, state}``. What a probe finds there
-already is not ours and is never taken back. ``begun`` is written before the command runs, so a crash in between leaves
-an entry whose probe tells whether there is something to take back.
+already is not ours and is never taken back, unless an earlier transaction made it (``held``): then an uninstall takes
+it away. ``begun`` is written before the command runs, so a crash in between leaves an entry whose probe tells whether
+there is something to take back.
 
 What belongs here: the order of probe, record and command. What does not: running a command (``live``), when a rollback
 comes here (``host``).
@@ -41,12 +42,15 @@ class EffectState(StrEnum):
     """How far an effect came."""
 
     FOUND = "found"
+    HELD = "held"
+    KEPT = "kept"
     BEGUN = "begun"
     DONE = "done"
     UNDONE = "undone"
 
 
 _OPEN = frozenset({EffectState.BEGUN, EffectState.DONE})
+_OURS = _OPEN | {EffectState.HELD}
 
 
 def open_effects(entries: Sequence[Mapping[str, Any]]) -> list[Effect]:
@@ -55,10 +59,24 @@ def open_effects(entries: Sequence[Mapping[str, Any]]) -> list[Effect]:
 
 
 class LiveEffects:
-    """Effects on the target of process `pid`. `keep` writes the record."""
+    """Effects on the target of process `pid`.
 
-    def __init__(self, pid: int, entries: Sequence[Mapping[str, Any]], keep: Keep) -> None:
+    Args:
+        pid: The target's process.
+        entries: The record of the transaction, as far as there is one.
+        keep: Writes the record.
+        earlier: What other transactions of the target recorded, the newest first.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        entries: Sequence[Mapping[str, Any]],
+        keep: Keep,
+        earlier: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         self._pid = pid
+        self._earlier = earlier
         self._entries = {str(entry["effect"]["id"]): entry for entry in entries}
         self._keep = keep
 
@@ -77,17 +95,29 @@ class LiveEffects:
         return done
 
     async def _do(self, effect: Effect, command: EffectCommand) -> EffectState:
-        ours = self._entries.get(effect.id, {}).get("state") in _OPEN
-        if await self.is_there(effect):
+        if effect.gone and not self._made_earlier(effect.id, effect.undo):
+            return EffectState.KEPT  # it was there before us, or is not there
+        if await self.holds(effect):
             # Where an earlier attempt of this very transaction did it, it stays ours.
-            return await self._note(effect, EffectState.DONE if ours else EffectState.FOUND)
+            if self._entries.get(effect.id, {}).get("state") in _OPEN:
+                return await self._note(effect, EffectState.DONE)
+            held = self._made_earlier(effect.id, effect.do)
+            return await self._note(effect, EffectState.HELD if held else EffectState.FOUND)
         await self._note(effect, EffectState.BEGUN)
         failpoint("effect.begun")
         await self._run(effect, command, "carry out")
         failpoint("effect.ran")
-        if not await self.is_there(effect):
-            raise _failure(effect, "was carried out, but is not there")
+        if not await self.holds(effect):
+            raise _failure(effect, "was carried out, but it cannot be seen")
         return await self._note(effect, EffectState.DONE)
+
+    def _made_earlier(self, name: str, command: EffectCommand | None) -> bool:
+        """Tell whether what `command` makes was made by an earlier transaction, and neither undone nor taken away."""
+        for entry in self._earlier:
+            effect = _effect(entry["effect"])
+            if effect.id == name and command in {effect.do, effect.undo} and entry["state"] != EffectState.UNDONE:
+                return entry["state"] in _OURS and not effect.gone
+        return False
 
     async def take_back(self) -> list[Effect]:
         """Undo what is there by us, latest first; gives what could not be taken back."""
@@ -103,7 +133,7 @@ class LiveEffects:
         """Ask every probe, so that a rollback is refused before it begins; raises EffectFailedError."""
         for effect in open_effects(list(self._entries.values())):
             try:
-                await self.is_there(effect)
+                await self.holds(effect)
             except EffectFailedError as error:
                 error.state = "nothing was changed"
                 error.hint = "start the service that it belongs to, then run the command again"
@@ -119,16 +149,20 @@ class LiveEffects:
                 await self.carry_out([effect])
 
     async def _undo(self, effect: Effect) -> None:
-        if await self.is_there(effect):
+        if await self.holds(effect):
             assert effect.undo is not None  # what has `do` has `undo`
             await self._run(effect, effect.undo, "take back")
-            if await self.is_there(effect):
+            if await self.holds(effect):
                 raise _failure(effect, "was taken back, but is still there")
         failpoint("effect.undone")
         await self._note(effect, EffectState.UNDONE)
 
-    async def is_there(self, effect: Effect) -> bool:
-        """Ask the probe until it tells; raises EffectFailedError when it does not tell in time."""
+    async def holds(self, effect: Effect) -> bool:
+        """Ask the probe until it tells whether the effect is there (`gone`: is not there).
+
+        Raises:
+            EffectFailedError: it does not tell in time.
+        """
         probe = effect.probe
         assert probe is not None  # what has `do` has `probe`
         deadline = asyncio.get_running_loop().time() + probe.timeout_s
@@ -136,7 +170,7 @@ class LiveEffects:
             left = deadline - asyncio.get_running_loop().time()
             result = await self._call(probe, max(left, _PAUSE_S))
             if result.ok:
-                return (probe.stdout_contains or "") in result.stdout
+                return ((probe.stdout_contains or "") in result.stdout) is not effect.gone
             if left <= _PAUSE_S:
                 raise _failure(effect, "cannot be told to be there or not", result)
             await asyncio.sleep(_PAUSE_S)

@@ -223,6 +223,15 @@ class TransactionFolders:
         except FileNotFoundError:
             return []
 
+    def effects_of_others(self, transaction: str) -> list[Mapping[str, Any]]:
+        """List what the plan files of other transactions keep of effects, the newest first."""
+        found: list[Mapping[str, Any]] = []
+        for other in reversed(self.ids()):
+            if other != transaction:
+                with suppress(NotFoundError, TransactionError):  # one that is damaged tells nothing
+                    found += reversed(self.read(other).effects)
+        return found
+
     # -- syncing and removing ----------------------------------------------------------------------------------------
 
     def sync(self, points: tuple[bytes, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ class Plan:
 
     def __init__(self) -> None:
         self.entries: tuple[Mapping[str, Any], ...] = ()
+        self.earlier: list[Mapping[str, Any]] = []
         self.states: list[list[str]] = []
 
     async def keep(self, entries: tuple[Mapping[str, Any], ...]) -> None:
@@ -27,7 +29,13 @@ class Plan:
         self.states.append([entry["state"] for entry in entries])
 
     def effects(self) -> LiveEffects:
-        return LiveEffects(0, self.entries, self.keep)
+        return LiveEffects(0, self.entries, self.keep, self.earlier)
+
+    def next(self) -> Plan:
+        """Give the plan of the next transaction."""
+        later = Plan()
+        later.earlier = [*reversed(self.entries), *self.earlier]
+        return later
 
 
 def shell(text: str, *, stdin: str | None = None, **more: Any) -> EffectCommand:
@@ -44,6 +52,11 @@ def effect(path: Path, *, do: str = "", undo: str = "", probe: str = "", timeout
         undo=shell(undo or f"rm {path}"),
         probe=shell(probe or f"cat {path} 2>&1 || true", stdout_contains="here", timeout_s=timeout_s),
     )
+
+
+def leaving(made: Effect) -> Effect:
+    """Turn an effect round, as an uninstall does."""
+    return replace(made, do=made.undo, undo=made.do, gone=True)
 
 
 @pytest.fixture
@@ -109,7 +122,7 @@ async def test_a_command_that_fails_is_told_and_what_it_did_is_taken_back(plan: 
 
 
 async def test_a_command_that_does_nothing_is_no_success(plan: Plan, tmp_path: Path) -> None:
-    with pytest.raises(EffectFailedError, match="is not there"):
+    with pytest.raises(EffectFailedError, match="cannot be seen"):
         await plan.effects().carry_out([effect(tmp_path / "role", do="true")])
 
 
@@ -174,3 +187,58 @@ async def test_a_rollback_that_goes_no_further_brings_effects_again(plan: Plan, 
 
     assert (tmp_path / "role").exists()
     assert [each.id for each in open_effects(plan.entries)] == ["role"]
+
+
+async def test_an_uninstall_takes_away_what_the_installation_made_and_its_rollback_brings_it_again(
+    plan: Plan, tmp_path: Path
+) -> None:
+    role = effect(tmp_path / "role")
+    await plan.effects().carry_out([role])
+    uninstall = plan.next()
+
+    done = await uninstall.effects().carry_out([leaving(role)])
+
+    assert [each["state"] for each in done] == ["done"]
+    assert not (tmp_path / "role").exists()
+    assert await uninstall.effects().take_back() == []
+    assert (tmp_path / "role").exists()
+    again = uninstall.next()
+    assert [each["state"] for each in await again.effects().carry_out([leaving(role)])] == ["done"]
+
+
+async def test_an_uninstall_keeps_what_was_there_before_the_installation(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "role").write_text("here before us", encoding="utf-8")
+    await plan.effects().carry_out([effect(tmp_path / "role")])
+
+    done = await plan.next().effects().carry_out([leaving(effect(tmp_path / "role"))])
+
+    assert [each["state"] for each in done] == ["kept"]
+    assert (tmp_path / "role").exists()
+
+
+async def test_what_an_earlier_transaction_made_is_held_by_the_next_and_goes_with_the_uninstall(
+    plan: Plan, tmp_path: Path
+) -> None:
+    role = effect(tmp_path / "role")
+    await plan.effects().carry_out([role])
+    second = plan.next()
+    assert [each["state"] for each in await second.effects().carry_out([role])] == ["held"]
+    assert await second.effects().take_back() == []
+    assert (tmp_path / "role").exists(), "it belongs to the first"
+
+    await second.next().effects().carry_out([leaving(role)])
+
+    assert not (tmp_path / "role").exists()
+
+
+async def test_what_somebody_made_after_an_uninstall_is_not_ours(plan: Plan, tmp_path: Path) -> None:
+    role = effect(tmp_path / "role")
+    await plan.effects().carry_out([role])
+    removed = plan.next()
+    await removed.effects().carry_out([leaving(role)])
+    (tmp_path / "role").write_text("here by somebody", encoding="utf-8")
+    again = removed.next()
+
+    assert [each["state"] for each in await again.effects().carry_out([role])] == ["found"]
+    assert [each["state"] for each in await again.next().effects().carry_out([leaving(role)])] == ["kept"]
+    assert (tmp_path / "role").exists()
