@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent.agents.serving import plain
 from workflow_agent.model.errors import ConflictError, NotFoundError
 from workflow_agent.model.system import Check
+from workflow_agent.security.marks import reference_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,9 +57,10 @@ def given_parameters(
     """Give what a person gave, on the base of what is installed where the action goes on with that.
 
     A parameter of the installed version that the manifest does not declare any more is left out. `verify` takes its
-    parameters from one of both: what is given is a question about another installation.
+    parameters from one of both: what is given, but for secrets, is a question about another installation.
     """
-    if installed is None or action not in _ON_BASE or (action == "verify" and given):
+    asks_otherwise = action == "verify" and any(reference_name(value) is None for value in given.values())
+    if installed is None or action not in _ON_BASE or asks_otherwise:
         return dict(given)
     known = frozenset(declared)
     base = {name: value for name, value in installed.parameters.items() if value is not None and name in known}

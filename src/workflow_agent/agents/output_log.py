@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 
 from workflow_agent.model.errors import WorkflowAgentError
 from workflow_agent.model.message import PRIORITY_LOW, Message
+from workflow_agent.security.masker import LineMasker
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from workflow_agent.model.ports import Bus
+    from workflow_agent.security.masker import Masker
 
 __all__ = ["OutputLog"]
 
@@ -29,11 +31,12 @@ _LIVE_S: Final = 2.0
 class OutputLog:
     """Takes lines while it is open; ``output.log`` in the folder of the run holds the first `limit` bytes."""
 
-    def __init__(self, bus: Bus, folder: Path, message: Message, *, limit: int) -> None:
+    def __init__(self, bus: Bus, folder: Path, message: Message, *, limit: int, masker: Masker | None = None) -> None:
         self._bus = bus
         self._path = folder / "output.log"
         self._message = message
         self._limit = limit
+        self._lines = LineMasker(masker) if masker is not None else None
         self._bytes = 0
         self._written = 0
         self._problem: str | None = None
@@ -51,7 +54,16 @@ class OutputLog:
         return self
 
     def line(self, line: str) -> None:
-        """Take one line."""
+        """Take one line; what may be the beginning of a secret waits for the next one."""
+        for masked in [line] if self._lines is None else self._lines.line(line):
+            self._take(masked)
+
+    @property
+    def tail(self) -> list[str]:
+        """The last lines."""
+        return list(self._tail)
+
+    def _take(self, line: str) -> None:
         data = line.encode("utf-8", "replace") + b"\n"
         self._bytes += len(data)
         self._tail.append(line[:_TAIL_LINE])
@@ -88,6 +100,8 @@ class OutputLog:
             )
 
     async def __aexit__(self, *_: object) -> None:
+        for masked in [] if self._lines is None else self._lines.end():
+            self._take(masked)
         self._live.put_nowait(None)
         try:
             if self._pump is not None:

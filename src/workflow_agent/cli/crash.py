@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from workflow_agent._version import __version__
 from workflow_agent.model.errors import InternalError
+from workflow_agent.security.masker import Masker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,7 @@ def crash_error(error: Exception, arguments: Sequence[str], invocation: Invocati
     for value in sorted(values, key=len, reverse=True):
         if len(value) >= _LEAST_HIDDEN:
             text = text.replace(value, _HIDDEN)
+    text = Masker(invocation.secrets.values()).mask(text)
     path = _write(text, _folder(invocation))
     return InternalError(
         f"workflow-agent failed unexpectedly: {type(error).__name__}",

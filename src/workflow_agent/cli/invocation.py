@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from workflow_agent.app.settings import Settings
+    from workflow_agent.security.secret import Secret
 
 __all__ = ["Invocation"]
 
@@ -28,6 +29,8 @@ class Invocation:
     quiet: bool = False
     verbose: int = 0
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    #: What was given as secrets, to be hidden in a crash report.
+    secrets: dict[str, Secret] = field(default_factory=dict)
     _settings: Settings | None = None
 
     def settings(self) -> Settings:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.integrations.values import parse_value
 from workflow_agent.model.errors import ParameterError
 from workflow_agent.model.identity import content_hash
 from workflow_agent.model.nearest import did_you_mean
+from workflow_agent.security.marks import reference, reference_digest, reference_name
+from workflow_agent.security.sources import how_to_give
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from workflow_agent.integrations.manifest import Manifest, Parameter
 
-__all__ = ["SECRET_KEY", "bind_parameters", "parameter_hash"]
+__all__ = ["bind_parameters", "check_secret", "parameter_hash"]
 
-#: Key of the mapping that stands for a secret: ``{"secret": "env:NAME"}``.
-SECRET_KEY: Final = "secret"  # noqa: S105 - a key, not a secret
-_REFERENCE = re.compile(r"(env:[A-Za-z_][A-Za-z0-9_]{0,254}|file:/[^\0\n\r]{1,4095}|stdin|prompt|-)")
 _SHOWN: Final = 60
 
 
@@ -30,17 +28,16 @@ def _shown(value: Any) -> str:  # Any: what the caller was given
     return type(value).__name__ if isinstance(value, list | dict | tuple) else str(value)[:_SHOWN]
 
 
-def _secret(value: Any) -> dict[str, str]:
-    """Parse a secret's reference; the value itself is resolved last, by the executor."""
-    reference = value.get(SECRET_KEY) if isinstance(value, dict) and len(value) == 1 else value
-    if not (isinstance(reference, str) and _REFERENCE.fullmatch(reference)):
-        raise ValueError("is a secret: give a reference, not its value")
-    return {SECRET_KEY: reference}
+def _secret(name: str, value: Any) -> dict[str, str]:
+    """Take the reference of a secret; the value itself is resolved last, by the executor."""
+    if reference_name(value) != name:
+        raise ValueError("is a secret: its value does not belong in a parameter, where others can read it")
+    return reference(name, reference_digest(value))
 
 
 def _bind_one(declared: Parameter, name: str, given: Mapping[str, Any]) -> Any:
     if name in given and given[name] is not None:
-        return _secret(given[name]) if declared.secret else parse_value(declared, given[name])
+        return _secret(name, given[name]) if declared.secret else parse_value(declared, given[name])
     if declared.required:
         raise ValueError("is required")
     if declared.default is None or declared.secret:
@@ -50,7 +47,7 @@ def _bind_one(declared: Parameter, name: str, given: Mapping[str, Any]) -> Any:
 
 def _hint(declared: Parameter, name: str) -> str:
     if declared.secret:
-        return f"`--secret {name}=env:NAME`, `file:PATH` or `-`"
+        return how_to_give(name)
     example = f", for example `{declared.example}`" if declared.example is not None else ""
     return f"{name} ({declared.type}): {declared.description}{example}"
 
@@ -86,12 +83,11 @@ def bind_parameters(manifest: Manifest, given: Mapping[str, Any]) -> dict[str, A
     Args:
         manifest: Declares the parameters.
         given: Name to text (as typed), JSON value (from a file), or a list of them for a parameter given
-            several times. A secret is given as a reference: ``env:NAME``, ``file:/PATH``, ``stdin``,
-            ``prompt`` or ``-``.
+            several times. A secret is given as its reference (``security.marks``), never as its value.
 
     Returns:
         Every declared parameter, in the manifest's order; None where none was given and there is no default;
-        ``{"secret": reference}`` for a secret.
+        the reference for a secret.
 
     Raises:
         ParameterError: names unknown, values of the wrong type or missing; ``details["errors"]`` lists all as
@@ -110,6 +106,18 @@ def bind_parameters(manifest: Manifest, given: Mapping[str, Any]) -> dict[str, A
     return bound
 
 
+def check_secret(declared: Parameter, name: str, value: str) -> None:
+    """Check the value of a secret by its declaration, before a reference takes its place.
+
+    Raises:
+        ParameterError: it does not fit; the value is not repeated.
+    """
+    try:
+        parse_value(declared, value)
+    except ValueError as error:
+        raise ParameterError(f"the secret `{name}` {error}", where=f"--secret {name}") from None
+
+
 def parameter_hash(bound: Mapping[str, Any]) -> str:
-    """Content hash (SHA-256, hex) of bound values; secrets count by their reference."""
+    """Content hash (SHA-256, hex) of bound values; secrets count by their reference, which has a keyed digest."""
     return content_hash(dict(bound))

@@ -20,6 +20,7 @@ from workflow_agent.model.errors import ExpressionError, ManifestError, NotFound
 from workflow_agent.model.expression import interpolate, parse, text_of
 from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.system import Check, Effect, EffectCommand, Service
+from workflow_agent.security.marks import mark, marked_names, reference_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -125,6 +126,12 @@ def check_platform(manifest: Manifest, facts: TargetFacts) -> None:
     )
 
 
+def _marked(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Put marks in the place of references, so that expressions can put them anywhere."""
+    secrets = {name: reference_name(value) for name, value in parameters.items()}
+    return {name: mark(secret) if (secret := secrets[name]) else value for name, value in parameters.items()}
+
+
 def _holds(condition: str | None, names: Mapping[str, Any]) -> bool:
     return condition is None or parse(condition).holds(names)
 
@@ -228,13 +235,15 @@ def _file(declared: FileDeclaration, names: Mapping[str, Any]) -> ResolvedFile:
     content = None
     if declared.content is not None:
         content = _text(interpolate(declared.content, names))
+    values = interpolate(declared.values, names)
+    is_private = "mode" not in declared.model_fields_set and marked_names([values, content])
     return ResolvedFile(
         path=_path(declared.path, names),
         format=declared.format.value,
-        values=interpolate(declared.values, names),
+        values=values,
         content=content,
         template=declared.template,
-        mode=declared.mode,
+        mode="0600" if is_private else declared.mode,
         owner=declared.owner,
     )
 
@@ -325,7 +334,7 @@ def _resolve(
     facts: TargetFacts,
 ) -> ResolvedAction:
     leaving = name is ActionName.UNINSTALL
-    names: dict[str, Any] = {"parameters": dict(parameters), "facts": dataclasses.asdict(facts)}
+    names: dict[str, Any] = {"parameters": _marked(parameters), "facts": dataclasses.asdict(facts)}
     declared_services = [entry for entry in manifest.services if _holds(entry.when, names)]
     services = tuple(_service(entry, names, start=not leaving) for entry in declared_services)
     declared = manifest.actions[name]

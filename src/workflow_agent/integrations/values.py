@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from workflow_agent.integrations.manifest import Parameter, ParameterType
+from workflow_agent.security.marks import unmarkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,8 @@ def _text(value: Any, *, multiline: bool = False) -> str:  # Any: what the calle
         raise ValueError(f"is longer than {MAX_BYTES // 1024} KiB")
     if "\0" in value:
         raise ValueError("contains a NUL character")
+    if not unmarkable(value):
+        raise ValueError("contains a character that is none (U+FDD0 or U+FDD1)")
     if not multiline and ("\n" in value or "\r" in value):
         raise ValueError("contains a line break")
     if any((char < " " and char not in "\t\n\r") or "\x7f" <= char <= "\x9f" for char in value):

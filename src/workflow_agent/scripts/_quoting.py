@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import ParameterError
+from workflow_agent.security.marks import unmarkable
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -97,6 +98,11 @@ def check_characters(text: str, *, multiline: bool = False) -> None:
     Raises:
         ParameterError: with the reason; the value itself is never repeated (it may be a secret).
     """
+    if not unmarkable(text):
+        raise ParameterError(
+            "a secret cannot be part of a script or of a file from a template",
+            hint="a shell template says `{{ secret('NAME') }}`, the path of a file that holds it",
+        )
     try:
         size = len(text.encode("utf-8"))
     except UnicodeEncodeError:

@@ -2,7 +2,7 @@
 
 What is left out and why: macros, blocks, imports and captures (text built from quoted text is quoted again or
 not at all), ``{% filter %}`` and ``{% autoescape %}`` (both change quoted text afterwards), calls (only
-``range`` and the views of mappings), ``attr`` and every filter that is not in the table below.
+``range``, ``secret`` and the views of mappings), ``attr`` and every filter that is not in the table below.
 
 What is guaranteed, since a running render cannot be interrupted: at most `MAX_STEPS` loop iterations and
 includes, `MAX_WORK` characters built by expressions, `MAX_OUTPUT` bytes of output. There is no recursion but
@@ -23,9 +23,10 @@ from jinja2.visitor import NodeTransformer
 from workflow_agent.model.errors import NotFoundError, ParameterError, ValidationError
 from workflow_agent.scripts._lookup import find_template, read_template
 from workflow_agent.scripts._quoting import OptionWord, Placed, RawText
+from workflow_agent.security.delivery import secret_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from jinja2 import Environment
@@ -159,6 +160,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         language: str = "sh",
         finalize: Callable[[Any], str] = str,
         check: Callable[[str, str], None] | None = None,
+        secrets: Collection[str] = (),
     ) -> None:
         super().__init__(
             loader=_Loader(search, language, check),
@@ -174,6 +176,11 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         self._work = 0
         self.globals.clear()
         self.globals["range"] = self._range
+        self._secrets = secrets
+        #: Names of the secrets whose paths a render has asked for.
+        self.used_secrets: set[str] = set()
+        if language == "sh":
+            self.globals["secret"] = self._secret
         ours = {"raw": _raw, "opt": _option, "join": self._join, "concat": self._concat}
         self.filters = {name: ours.get(name) or self.filters[name] for name in FILTERS}
         self.filters |= {"__counted": self._counted, "__placed": _place}
@@ -216,6 +223,12 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         if len(numbers) > _MAX_RANGE:
             raise SecurityError(f"a range is longer than {_MAX_RANGE}")
         return numbers
+
+    def _secret(self, name: str) -> str:
+        if name not in self._secrets:
+            raise ParameterError(f"there is no secret `{name[:60]}`, or it was not given")
+        self.used_secrets.add(name)
+        return secret_path(name)
 
     def _counted(self, items: Iterable[Any]) -> Iterator[Any]:
         for item in items:
@@ -295,7 +308,7 @@ def _complaint(node: nodes.Node) -> str | None:
     elif isinstance(node, nodes.Include) and not _is_constant_name(node.template):
         complaint = "`include` needs a template name in quotes"
     elif isinstance(node, nodes.Call) and not _is_allowed_call(node):
-        complaint = "only `range(…)` and `.items()`, `.keys()`, `.values()` of a mapping can be called"
+        complaint = "only `range(…)`, `secret('…')` and `.items()`, `.keys()`, `.values()` of a mapping can be called"
     elif not isinstance(node, (*_STATEMENTS, *_EXPRESSIONS)):
         complaint = f"`{type(node).__name__.lower()}` is not part of the template language here"
     return complaint
@@ -310,8 +323,12 @@ def _is_allowed_call(node: nodes.Call) -> bool:
         return False
     target = node.node
     if isinstance(target, nodes.Name):
-        return target.name == "range"
+        return target.name == "range" or (target.name == "secret" and _is_one_name(node.args))
     return isinstance(target, nodes.Getattr) and target.attr in _CALLABLE_VIEWS and not node.args
+
+
+def _is_one_name(arguments: list[nodes.Expr]) -> bool:
+    return len(arguments) == 1 and _is_constant_name(arguments[0])
 
 
 def _raw(value: Any) -> RawText:

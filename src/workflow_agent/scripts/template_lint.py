@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["lint_template"]
 
-_BUILT_IN_NAMES = frozenset({"range", "loop"})
+_BUILT_IN_NAMES = frozenset({"range", "loop", "secret"})
 #: Commands that read an argument as code or as an arithmetic expression, however well it is quoted.
 #: Source: bash(1), eval, let, trap, test -v and array subscripts.
 _READS_CODE = frozenset(

@@ -31,6 +31,7 @@ from workflow_agent.model.system import (
     TargetFacts,
     Tier,
 )
+from workflow_agent.security.delivery import secret_path
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -153,6 +154,7 @@ class FakeTarget:
         on_output: OutputSink,
         stops: Sequence[str] = (),
         keep: Sequence[str] = (),
+        secrets: Mapping[str, str] | None = None,
     ) -> tuple[str, ChangeSet]:
         """Run the script's lines; its files are what it changes, but for what is to be kept."""
         await self._enter("prepare")
@@ -165,7 +167,9 @@ class FakeTarget:
 
         try:
             async with asyncio.timeout(timeout_s):
-                await _run_lines(script.text, say)
+                await _run_lines(
+                    script.text, say, {secret_path(name): value for name, value in (secrets or {}).items()}
+                )
         except TimeoutError as error:
             raise StepTimeoutError(f"the script did not end within {timeout_s:g} s", details={"tail": tail}) from error
         number = sum(each.run_id == run_id for each in self.world.transactions.values()) + 1
@@ -366,13 +370,16 @@ def _action(before: str | None, after: str | None) -> ChangeAction:
     return ChangeAction.CREATED if before is None else ChangeAction.MODIFIED
 
 
-async def _run_lines(text: str, say: OutputSink) -> None:
+async def _run_lines(text: str, say: OutputSink, secrets: Mapping[str, str]) -> None:
     tail: list[str] = []
     for line in text.splitlines():
         word, _, rest = line.partition(" ")
         if word == "echo":
             tail.append(rest)
             say(rest)
+        elif word == "cat":
+            tail.append(secrets[rest])
+            say(secrets[rest])
         elif word == "sleep":
             await asyncio.sleep(float(rest))
         elif word == "exit" and int(rest) != 0:
@@ -397,5 +404,6 @@ def _result(transaction: FakeTransaction, was: str, kept: list[str]) -> dict[str
         "kept": kept,
         "services": [],
         "left": [],
+        "merged": [],
         "exact": True,
     }

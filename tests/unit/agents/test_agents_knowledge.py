@@ -14,6 +14,7 @@ from workflow_agent.model.errors import (
     UnsupportedPlatformError,
     ValidationError,
 )
+from workflow_agent.security.marks import mark, reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,14 +113,17 @@ async def test_a_folder_is_used_by_its_path(bench: Bench, tmp_path: Path) -> Non
     assert (reply["integration"], reply["folder"]) == ("tiny", str(folder))
 
 
-async def test_secrets_are_refused_for_now(bench: Bench, tmp_path: Path) -> None:
+async def test_a_secret_that_is_given_travels_as_its_reference(bench: Bench, tmp_path: Path) -> None:
     secret = "\nparameters:\n  password: {type: string, secret: true, description: Secret.}\n"
     folder = _integration(tmp_path / "tiny", more=secret)
 
-    with pytest.raises(ParameterError, match="secrets") as refused:
-        await bench.lookup(integration=str(folder))
-
-    assert refused.value.state == "nothing was changed"
+    assert (await bench.lookup(integration=str(folder)))["parameters"] == {"password": None}
+    given = {"password": reference("password", "0" * 64)}
+    reply = await bench.lookup(integration=str(folder), parameters=given)
+    assert reply["parameters"] == given
+    assert reply["context"]["parameters"] == {"password": mark("password")}
+    with pytest.raises(ParameterError, match="is a secret"):
+        await bench.lookup(integration=str(folder), parameters={"password": "hunter2-hunter2"})
 
 
 async def test_a_platform_that_is_not_supported_is_refused(bench: Bench, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from workflow_agent.integrations import Manifest, bind_parameters, parameter_hash
+from workflow_agent.integrations import Manifest, Parameter, bind_parameters, check_secret, parameter_hash
 from workflow_agent.model.errors import ParameterError
+from workflow_agent.security.marks import mark, reference
 
 DATA: dict[str, Any] = {
     "schema": "workflow-agent/integration/1",
@@ -69,21 +70,53 @@ def test_values_of_other_types_are_named_briefly(manifest: Manifest, given: obje
         bind_parameters(manifest, {"name": "web", "port": given})
 
 
-@pytest.mark.parametrize("reference", ["env:TOKEN", "file:/run/token", "-", "stdin", "prompt"])
-def test_a_secret_is_bound_as_its_reference(manifest: Manifest, reference: str) -> None:
-    bound = bind_parameters(manifest, {"name": "web", "token": reference})
+def test_a_secret_is_bound_as_its_reference(manifest: Manifest) -> None:
+    bound = bind_parameters(manifest, {"name": "web", "token": reference("token", "0" * 64)})
 
-    assert {"secret": reference} == bound["token"]
+    assert bound["token"] == reference("token", "0" * 64)
     assert bound == bind_parameters(manifest, bound)
 
 
-@pytest.mark.parametrize("value", ["hunter2", {"secret": "hunter2"}, {"secret": "-", "x": 1}, 7])
+def test_the_hash_tells_another_value_of_a_secret(manifest: Manifest) -> None:
+    one, other, none = (
+        parameter_hash(bind_parameters(manifest, {"name": "web", **given}))
+        for given in ({"token": reference("token", "0" * 64)}, {"token": reference("token", "1" * 64)}, {})
+    )
+
+    assert len({one, other, none}) == 3
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "hunter2-hunter2",
+        "env:TOKEN",
+        {"$secret": "hunter2-hunter2"},
+        {"$secret": "token", "digest": "hunter2-hunter2"},
+        reference("other", "0" * 64),
+        7,
+    ],
+)
 def test_the_value_of_a_secret_is_refused_and_never_shown(manifest: Manifest, value: object) -> None:
-    with pytest.raises(ParameterError) as caught:
+    with pytest.raises(ParameterError, match="`token` is a secret") as caught:
         bind_parameters(manifest, {"name": "web", "token": value})
 
     assert "hunter2" not in str(caught.value.to_dict())
     assert "--secret token=env:NAME" in str(caught.value.hint)
+
+
+def test_the_value_of_a_secret_must_fit_its_declaration() -> None:
+    declared = Parameter.model_validate({"type": "string", "secret": True, "description": "T.", "pattern": "[a-z]+"})
+
+    check_secret(declared, "token", "hunter")
+    with pytest.raises(ParameterError, match="`token` does not match the pattern") as caught:
+        check_secret(declared, "token", "hunter2-hunter2")
+    assert "hunter2" not in str(caught.value.to_dict())
+
+
+def test_no_text_can_hold_what_stands_for_a_secret(manifest: Manifest) -> None:
+    with pytest.raises(ParameterError, match="a character that is none"):
+        bind_parameters(manifest, {"name": f"web{mark('token')}"})
 
 
 def test_the_hash_follows_the_values_not_how_they_were_typed(manifest: Manifest) -> None:
