@@ -13,6 +13,7 @@ from workflow_agent.agents.serving import Reply, Request, Verb, plain
 from workflow_agent.model.errors import ValidationError, WorkflowAgentError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.system import Effect, Script, Service  # noqa: TC001  # pydantic reads the annotations
+from workflow_agent.security.marks import marked_names
 from workflow_agent.security.vault import Vault
 
 if TYPE_CHECKING:
@@ -260,7 +261,10 @@ class ExecutorAgent:
             return ConfigureReply(done=[]), {}
         target = self._targets.get(request.target)
         await target.acquire(_run_of(message))
-        done = await target.configure(request.transaction, request.effects)
+        names = marked_names([effect.do.stdin for effect in request.effects if effect.do is not None])
+        given = names & self._vault.names(message.run_id)  # what is there already needs none
+        secrets = {name: self._vault.reveal(message.run_id, name) for name in given}
+        done = await target.configure(request.transaction, request.effects, secrets=secrets)
         return ConfigureReply(done=[dict(each) for each in done]), {}
 
     async def _rollback(self, request: RollbackRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:

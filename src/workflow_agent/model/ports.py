@@ -244,9 +244,12 @@ class Target(Protocol):
         """Start or restart services; gives what was done, with the state before. Raises ServiceFailedError."""
         ...
 
-    async def configure(self, transaction: str, effects: Sequence[Effect]) -> list[Mapping[str, Any]]:
+    async def configure(
+        self, transaction: str, effects: Sequence[Effect], *, secrets: Mapping[str, str] | None = None
+    ) -> list[Mapping[str, Any]]:
         """Carry out effects beyond files that are not there yet; a rollback takes back what this did.
 
+        The `secrets` take the places of their marks in what commands read, and are written down nowhere.
         Gives ``{effect, description, state: done | found | held | kept}`` of each. Raises EffectFailedError.
         """
         ...

@@ -435,13 +435,20 @@ class HostTarget:
 
     # -- configure ---------------------------------------------------------------------------------------------------
 
-    async def configure(self, transaction: str, effects: Sequence[Effect]) -> list[Mapping[str, Any]]:
+    async def configure(
+        self, transaction: str, effects: Sequence[Effect], *, secrets: Mapping[str, str] | None = None
+    ) -> list[Mapping[str, Any]]:
         """Carry out effects on what runs now; each is written down before (see the port)."""
         plan = await self._blocking(self._folders.read, transaction)
         earlier = await self._blocking(self._folders.effects_of_others, transaction)
-        return await _complete(self._effects(plan, earlier).carry_out(effects))
+        return await _complete(self._effects(plan, earlier, secrets).carry_out(effects))
 
-    def _effects(self, plan: Transaction, earlier: Sequence[Mapping[str, Any]] = ()) -> LiveEffects:
+    def _effects(
+        self,
+        plan: Transaction,
+        earlier: Sequence[Mapping[str, Any]] = (),
+        secrets: Mapping[str, str] | None = None,
+    ) -> LiveEffects:
         """Give the effects of a transaction; what is done to them goes to its plan file, and nothing else of `plan`."""
         # late: few integrations have effects
         from workflow_agent.targets.live_effects import LiveEffects  # noqa: PLC0415
@@ -449,7 +456,7 @@ class HostTarget:
         async def keep(entries: tuple[Mapping[str, Any], ...]) -> None:
             await self._blocking(self._folders.write, replace(plan, effects=entries))
 
-        return LiveEffects(self._pid, plan.effects, keep, earlier)
+        return LiveEffects(self._pid, plan.effects, keep, earlier, secrets or {})
 
     # -- rollback ----------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent.model.errors import EffectFailedError
 from workflow_agent.model.failpoint import failpoint
 from workflow_agent.model.system import Effect, EffectCommand
+from workflow_agent.security.marks import fill, marked_names
+from workflow_agent.security.sources import how_to_give
 from workflow_agent.targets.live import run_live
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class LiveEffects:
         entries: The record of the transaction, as far as there is one.
         keep: Writes the record.
         earlier: What other transactions of the target recorded, the newest first.
+        secrets: Take the places of their marks in what commands read. The record has the marks.
     """
 
     def __init__(
@@ -74,8 +77,10 @@ class LiveEffects:
         entries: Sequence[Mapping[str, Any]],
         keep: Keep,
         earlier: Sequence[Mapping[str, Any]] = (),
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
         self._pid = pid
+        self._secrets = secrets or {}
         self._earlier = earlier
         self._entries = {str(entry["effect"]["id"]): entry for entry in entries}
         self._keep = keep
@@ -103,6 +108,8 @@ class LiveEffects:
                 return await self._note(effect, EffectState.DONE)
             held = self._made_earlier(effect.id, effect.do)
             return await self._note(effect, EffectState.HELD if held else EffectState.FOUND)
+        if lacking := marked_names(command.stdin) - self._secrets.keys():
+            raise _lacks(effect, min(lacking))
         await self._note(effect, EffectState.BEGUN)
         failpoint("effect.begun")
         await self._run(effect, command, "carry out")
@@ -181,13 +188,22 @@ class LiveEffects:
             raise _failure(effect, f"failed to {verb}", result)
 
     async def _call(self, command: EffectCommand, timeout_s: float) -> LiveResult:
-        stdin = None if command.stdin is None else command.stdin.encode()
+        stdin = None if command.stdin is None else fill(command.stdin, self._secrets).encode()
         return await run_live(self._pid, command.argv, timeout_s=timeout_s, stdin=stdin)
 
     async def _note(self, effect: Effect, state: EffectState) -> EffectState:
         self._entries[effect.id] = {"effect": asdict(effect), "state": state.value}
         await self._keep(tuple(self._entries.values()))
         return state
+
+
+def _lacks(effect: Effect, secret: str) -> EffectFailedError:
+    return EffectFailedError(
+        f"{effect.description}: needs the secret `{secret}`, which is not stored and was not given",
+        where=effect.id,
+        hint=f"give it: {how_to_give(secret)}",
+        details={"effect": effect.id, "secrets": [secret]},
+    )
 
 
 def _failure(effect: Effect, what: str, result: LiveResult | None = None) -> EffectFailedError:

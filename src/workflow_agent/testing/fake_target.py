@@ -225,8 +225,11 @@ class FakeTarget:
             done.append({"service": service.name, "by": "supervised", "action": action, "reason": None})
         return done
 
-    async def configure(self, transaction: str, effects: Sequence[Effect]) -> list[Mapping[str, Any]]:
+    async def configure(
+        self, transaction: str, effects: Sequence[Effect], *, secrets: Mapping[str, str] | None = None
+    ) -> list[Mapping[str, Any]]:
         """Say that effects are there; those that were there before stay at a rollback."""
+        del secrets  # no command runs
         await self._enter("configure")
         found = self._find(transaction)
         done: list[Mapping[str, Any]] = []
