@@ -8,7 +8,8 @@ Layout, lowest first::
     invocation · options          what was typed, for all commands
     parameters · sources · linting
     progress · consent · session  a run while it lasts
-    run_commands · leaving_commands · past_commands · definition_commands · system_commands
+    run_commands · leaving_commands · past_commands · definition_commands · system_commands · shell_commands
+    completion_scripts · completion    what a shell asks at each TAB
     tree · entry                  all commands together; the border of the process
 
 ``--help`` must stay under 150 ms: modules import nothing heavy at the top, bodies of commands do.
@@ -65,6 +66,10 @@ def _run(given: list[str]) -> int:
 
         sys.stdout.write(f"workflow-agent {__version__}\n")
         return 0
+    if given[:1] == ["__complete"]:
+        from workflow_agent.cli.completion import complete  # noqa: PLC0415  # late: a shell asks, at each TAB
+
+        return complete(given[1:])
     from workflow_agent.cli.entry import run_command_line  # noqa: PLC0415  # late: typer, 60 ms
 
     return run_command_line(given)

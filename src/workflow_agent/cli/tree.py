@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workflow_agent._version import __version__
-from workflow_agent.cli import definition_commands, leaving_commands, past_commands, run_commands, system_commands
+from workflow_agent.cli import (
+    definition_commands,
+    leaving_commands,
+    past_commands,
+    run_commands,
+    shell_commands,
+    system_commands,
+)
 from workflow_agent.cli.grammar import Group
 from workflow_agent.cli.style import COLOR_CHOICES
 from workflow_agent.model.errors import UsageError
@@ -72,7 +79,14 @@ def build_app(only: str | None = None) -> typer.Typer:
         epilog="workflow-agent plan nginx\nworkflow-agent install prometheus-node-exporter",
     )
     app.callback(cls=Group)(_root)
-    for commands in (run_commands, leaving_commands, past_commands, definition_commands, system_commands):
+    for commands in (
+        run_commands,
+        leaving_commands,
+        past_commands,
+        definition_commands,
+        system_commands,
+        shell_commands,
+    ):
         commands.register(app)
     chosen = [command for command in app.registered_commands if command.name == only]
     groups = [group for group in app.registered_groups if group.name == only]

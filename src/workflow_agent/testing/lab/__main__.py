@@ -9,7 +9,7 @@ import time
 from workflow_agent.model.errors import WorkflowAgentError
 from workflow_agent.testing.lab.engine import container_image, engine_obstacle, install_engine
 from workflow_agent.testing.lab.image import LabKind, base_image
-from workflow_agent.testing.lab.setup import install_programs, obstacle
+from workflow_agent.testing.lab.setup import install_looking_programs, install_programs, obstacle
 
 __all__ = ["main"]
 
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _prepare(kinds: list[str]) -> None:
-    if installed := install_programs():
+    if installed := [*install_programs(), *install_looking_programs()]:
         sys.stderr.write(f"lab: installed {', '.join(installed)}\n")
     if reason := obstacle():
         sys.stderr.write(f"lab: {reason}: tests on a real host are skipped\n")
