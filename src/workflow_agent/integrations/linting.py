@@ -70,12 +70,15 @@ def _documentation(manifest: Manifest, _folder: Path) -> Iterator[Problem]:
         yield Problem(path=(), code="documentation-missing", message="names no page of documentation")
 
 
+_TEMPLATE_NAME: Final = re.compile(r"\b(?:parameters\.|secret\(['\"])([a-z][a-z0-9_]*)")
+
+
 def _template_names(folder: Path) -> set[str]:
     """Names of parameters that the folder's templates use."""
     return {
         name
         for file in sorted((folder / "templates").rglob("*.j2"))
-        for name in re.findall(r"\bparameters\.([a-z][a-z0-9_]*)", file.read_text(encoding="utf-8", errors="replace"))
+        for name in _TEMPLATE_NAME.findall(file.read_text(encoding="utf-8", errors="replace"))
     }
 
 
@@ -188,6 +191,8 @@ RULES: Final = {
     "effect": Severity.ERROR,
     "expression": Severity.ERROR,
     "unknown-reference": Severity.ERROR,
+    "secret-place": Severity.ERROR,
+    "secret-mode": Severity.ERROR,
     "secret-default": Severity.ERROR,
     "free-text": Severity.ERROR,
     "template-missing": Severity.ERROR,

@@ -15,6 +15,7 @@ from workflow_agent.authoring.yaml_source import load_yaml, read_text
 from workflow_agent.integrations.manifest import Manifest
 from workflow_agent.integrations.problems import Problem, key_text
 from workflow_agent.integrations.schema_problems import problems_of
+from workflow_agent.integrations.secret_places import secret_places
 from workflow_agent.integrations.soundness import soundness
 from workflow_agent.model.errors import ManifestError, NotFoundError, ValidationError
 from workflow_agent.model.identity import content_hash
@@ -71,7 +72,7 @@ def parse_manifest(data: Any) -> tuple[Manifest | None, list[Problem]]:  # Any: 
         manifest = Manifest.model_validate(data)
     except PydanticError as error:
         return None, problems_of(error, data)
-    return manifest, soundness(manifest)
+    return manifest, soundness(manifest) + secret_places(manifest)
 
 
 def _files(folder: Path) -> Iterator[Path]:
