@@ -208,7 +208,8 @@ class Exchanger(Obstacles):
 
     def _set_time_back(self, operation: Operation) -> str | None:
         """Give a folder that came back the time that it had: its entries came back after it."""
-        if is_same(self._tree.read(operation.path), operation.after):
+        live = self._tree.read(operation.path)
+        if is_same(live, operation.after) or is_same(live, operation.before):
             assert operation.after is not None
             descriptor = self._tree.folder(operation.path)
             os.utime(descriptor, ns=(os.fstat(descriptor).st_atime_ns, operation.after.mtime))

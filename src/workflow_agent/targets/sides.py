@@ -6,6 +6,7 @@ is for equality with what was recorded (rules 8, 19, 21, 22). Blocking, for one 
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -91,12 +92,15 @@ class Sides:
             elif before is None:
                 same = live is None or operation.path in made_room
             elif operation.kind is OperationKind.REMOVE_FOLDER:
-                same = before.same_state(live)  # its entries are operations of their own
+                same = before.same_state(live) and self._names(operation.path) <= made_room
             else:
                 same = before.same_state(live) and self._same_below(operation)
             if not same:
                 found.append(difference(operation, before, live))
         return found
+
+    def _names(self, folder: bytes) -> set[bytes]:
+        return {folder + b"/" + os.fsencode(name) for name in os.listdir(self._tree.folder(folder))}
 
     def _same_below(self, operation: Operation, place: bytes | None = None) -> bool:
         """Whether everything below a folder that is exchanged or removed is as the baseline has it."""
@@ -117,9 +121,7 @@ class Sides:
         """
         found = []
         operations = list(operations)
-        made_room = _removed(operations) & {
-            operation.path for operation in operations if operation.kind is OperationKind.CREATE
-        }
+        made_room = _covered(operations)
         for operation in operations:
             live = self._tree.read(operation.path)
             if self._is_back(operation, live):
@@ -226,6 +228,12 @@ class Sides:
 def _removed(operations: Iterable[Operation]) -> set[bytes]:
     gone = {OperationKind.REMOVE, OperationKind.REMOVE_FOLDER}
     return {operation.path for operation in operations if operation.kind in gone}
+
+
+def _covered(operations: Iterable[Operation]) -> set[bytes]:
+    """Give the removed paths at or above which something else was put."""
+    tops = [operation.path for operation in operations if operation.kind is OperationKind.CREATE]
+    return {path for path in _removed(operations) if any(path == top or path.startswith(top + b"/") for top in tops)}
 
 
 def is_same(entry: Entry | None, wanted: Entry | None) -> bool:

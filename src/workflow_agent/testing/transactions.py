@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.system import FileWrite, Provenance, Script
+from workflow_agent.targets.container import ContainerTarget
+from workflow_agent.targets.engine import Engine
 from workflow_agent.targets.host import HostTarget
+from workflow_agent.testing.lab.container import LabContainer
 from workflow_agent.testing.lab.digest import digest
 
 if TYPE_CHECKING:
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.system import ChangeSet
     from workflow_agent.testing.lab import FileRecord, LabHost
 
-__all__ = ["Trial", "shell_script", "without_new_times"]
+__all__ = ["Trial", "open_target", "shell_script", "without_new_times"]
 
 _numbers = itertools.count(1)
 #: What a trial made long ago: older times must come out of a commit as they went in.
@@ -47,6 +52,15 @@ def without_new_times(records: Mapping[str, FileRecord]) -> dict[str, FileRecord
     }
 
 
+def open_target(lab: LabHost, **options: Any) -> HostTarget:  # Any: options of HostTarget
+    """Give a lab host or a lab container as a target, as another process would see it."""
+    if not isinstance(lab, LabContainer):
+        return HostTarget("host", pid=lab.pid, **options)
+    engine = Engine()
+    store = Path(tempfile.gettempdir(), "workflow-agent-trials")
+    return ContainerTarget(engine.container(lab.name), engine=engine, store=store, **options)
+
+
 class Trial:
     """One run on a lab host: what the executor agent does, step by step.
 
@@ -58,7 +72,7 @@ class Trial:
     def __init__(self, lab: LabHost, **options: Any) -> None:  # Any: options of HostTarget
         self.lab = lab
         self.run_id = f"trial-{next(_numbers)}"
-        self.target = HostTarget("host", pid=lab.pid, **options)
+        self.target = open_target(lab, **options)
         self.output: list[str] = []
 
     async def begin(self) -> None:

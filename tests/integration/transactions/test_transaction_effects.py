@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SETXATTR = {"x86_64": 188, "aarch64": 5}[platform.machine()]
 
 #: The minimal system has neither setfattr nor setcap nor setfacl, but it has perl.
-_TOOLS = f"""
+TOOLS = f"""
 xattr() {{
     perl -e 'my ($f, $n, $v) = @ARGV; $v = pack "H*", $v;
              syscall({_SETXATTR}, $f, $n, $v, length $v, 0) == 0 or die "$f: $!"' "$@"
@@ -102,17 +102,18 @@ def twin(lab: None) -> Iterator[LabHost]:
         yield host
 
 
-def _set_up(host: LabHost, case: str) -> None:
+def set_up(host: LabHost, case: str) -> None:
+    """Make what is there before a case, with old times."""
     before, _ = CASES[case]
-    host.run(["bash", "-euc", f"{_TOOLS}\nmkdir -p '/srv/{case}'; cd '/srv/{case}'\n{before}"])
+    host.run(["bash", "-euc", f"{TOOLS}\nmkdir -p '/srv/{case}'; cd '/srv/{case}'\n{before}"])
     host.run(["bash", "-euc", f"find '/srv/{case}' -depth -exec touch -h -d '2001-01-01 01:01:01.5' {{}} +"])
 
 
 @pytest.mark.parametrize("case", list(CASES))
 async def test_effects_are_as_if_run_directly_and_come_off_exactly(trial: Trial, twin: LabHost, case: str) -> None:
-    script = f"{_TOOLS}\ncd '/srv/{case}'\n{CASES[case][1]}"
-    _set_up(trial.lab, case)
-    _set_up(twin, case)
+    script = f"{TOOLS}\ncd '/srv/{case}'\n{CASES[case][1]}"
+    set_up(trial.lab, case)
+    set_up(twin, case)
     before, top = trial.look(f"/srv/{case}"), trial.look("/srv")["/"]
     twin.run(["bash", "-euc", script])
     wanted = without_new_times(digest(twin.root / f"srv/{case}", excluded=()))
