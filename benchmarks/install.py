@@ -1,8 +1,9 @@
 """The main job against the plain script: install, install again, roll back, on real Debian hosts of their own.
 
-``python -m benchmarks.install [--json] [--rounds N]`` (root). Each round takes two fresh hosts with the same disk and
+``python -m benchmarks.install [--json] [--rounds N] [--peers FOLDER]`` (root). Each round takes two fresh hosts with the same disk and
 an offline package repository: on one the raw script runs (apt, start, wait for the port), on the other
-``workflow-agent install``, ``install`` again (unchanged) and ``rollback``, each as a whole process.
+``workflow-agent install``, ``install`` again (unchanged) and ``rollback``, each as a whole process. Then the same, found
+unchanged, on one and on five containers, beside Ansible and pyinfra when ``--peers`` names the folder of their programs.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import _containers
 from benchmarks._report import Figure, machine, remark, show
 from workflow_agent.testing.lab import LabHost
+from workflow_agent.testing.lab.engine import engine_obstacle
 
 __all__ = ["main"]
 
@@ -77,6 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", type=Path, help="folder with ansible-playbook and pyinfra")
     options = parser.parse_args()
     if os.geteuid() != 0:
         raise SystemExit("this benchmark makes hosts with disks of their own: run it as root")
@@ -102,6 +106,10 @@ def main() -> None:
             for name in ours[0]
         ),
     ]
+    if (obstacle := engine_obstacle()) is None:
+        figures += _containers.measure(_PROGRAM, _PACKAGE, options.peers, options.rounds)
+    else:
+        remark(f"no containers: {obstacle}")
     show(figures, as_json=options.json)
     ratios = [one["install"] - 0.3 - 1.2 * plain for one, plain in zip(ours, raw, strict=True)]
     remark(f"install - (1.2 x raw + 0.3 s), round by round: {', '.join(f'{ratio:+.2f}' for ratio in ratios)} s")
