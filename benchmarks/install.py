@@ -1,9 +1,10 @@
 """The main job against the plain script: install, install again, roll back, on real Debian hosts of their own.
 
-``python -m benchmarks.install [--json] [--rounds N] [--peers FOLDER]`` (root). Each round takes two fresh hosts with the same disk and
-an offline package repository: on one the raw script runs (apt, start, wait for the port), on the other
-``workflow-agent install``, ``install`` again (unchanged) and ``rollback``, each as a whole process. Then the same, found
-unchanged, on one and on five containers, beside Ansible and pyinfra when ``--peers`` names the folder of their programs.
+``python -m benchmarks.install [--json] [--rounds N] [--peers FOLDER]`` (root). Each round takes two fresh hosts with
+the same disk and an offline package repository: on one the raw script runs (apt, start, wait for the port), on the
+other ``workflow-agent install``, ``install`` again (unchanged) and ``rollback``, each as a whole process. Then the
+same, found unchanged, on one and on five containers, beside Ansible and pyinfra when ``--peers`` names the folder of
+their programs.
 """
 
 from __future__ import annotations
