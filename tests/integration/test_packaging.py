@@ -106,6 +106,12 @@ def test_the_wheel_carries_what_the_code_reads_besides_python(built: Path) -> No
     assert missing == set()
 
 
+def test_the_wheel_carries_the_manual_page_where_readers_look(installed: Path) -> None:
+    page = installed.parent / "share/man/man1/workflow-agent.1"
+
+    assert page.read_bytes() == (ROOT / "man/workflow-agent.1").read_bytes()
+
+
 def test_the_sdist_carries_every_file_that_users_read(built: Path) -> None:
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as sdist:

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 TREE = {
     "agents list",
+    "completion",
     "config show",
     "diff",
     "doctor",
