@@ -1,0 +1,154 @@
+"""Frozen dataclasses whose methods are written late are the dataclasses of the standard library in all else."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from dataclasses import FrozenInstanceError, field
+from typing import Any, ClassVar
+
+import pytest
+
+from workflow_agent.model.records import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Record:
+    """A class as we write them."""
+
+    name: str
+    tags: list[str] = field(default_factory=list, hash=False)
+    note: str = field(default="", compare=False, repr=False)
+    count: int = 1
+    known: ClassVar[int] = 7
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Standard:
+    """The same, by the standard library."""
+
+    name: str
+    tags: list[str] = field(default_factory=list, hash=False)
+    note: str = field(default="", compare=False, repr=False)
+    count: int = 1
+    known: ClassVar[int] = 7
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    low: int
+    high: int = 9
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+
+
+def test_objects_are_made_compared_and_shown_as_by_the_standard_library() -> None:
+    ours, theirs = _Record(name="a", count=2), _Standard(name="a", count=2)
+    assert repr(ours) == repr(theirs).replace("_Standard", "_Record") == "_Record(name='a', tags=[], count=2)"
+    assert dataclasses.asdict(ours) == dataclasses.asdict(theirs)
+    assert ours == _Record(name="a", count=2, note="not compared")
+    assert ours != _Record(name="a", count=3)
+    others: list[object] = [theirs, "a", None]
+    assert ours not in others
+    assert hash(ours) == hash(theirs) == hash(_Record(name="a", count=2, tags=["x"]))
+    assert ours.tags is not _Record(name="b").tags
+    assert _Record.known == _Standard.known
+    assert dataclasses.replace(ours, name="b") == _Record(name="b", count=2)
+    assert [item.name for item in dataclasses.fields(_Record)] == [item.name for item in dataclasses.fields(_Standard)]
+    assert _Record.__slots__ == _Standard.__slots__
+
+
+@pytest.mark.parametrize("arguments", [{}, {"name": "a", "more": 1}])
+def test_wrong_arguments_are_refused_in_the_same_words(arguments: dict[str, Any]) -> None:
+    with pytest.raises(TypeError) as theirs:
+        _Standard(**arguments)
+    with pytest.raises(TypeError) as ours:
+        _Record(**arguments)
+    assert str(ours.value) == str(theirs.value).replace("_Standard", "_Record")
+
+
+def test_arguments_by_keyword_only() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        _Record("a")  # type: ignore[call-arg]
+
+
+def test_nothing_can_be_set_or_deleted() -> None:
+    record: Any = _Record(name="a")
+    with pytest.raises(FrozenInstanceError, match="cannot assign to field 'name'"):
+        record.name = "b"
+    with pytest.raises(FrozenInstanceError, match="cannot assign to field 'other'"):
+        record.other = "b"
+    with pytest.raises(FrozenInstanceError, match="cannot delete field 'name'"):
+        del record.name
+    assert record.name == "a"
+
+
+def test_what_a_class_checks_after_it_was_filled_is_checked() -> None:
+    assert _Checked(1) == _Checked(1, 9)
+    assert _Checked.__match_args__ == ("low", "high")
+    with pytest.raises(ValueError, match="low is above high"):
+        _Checked(10)
+
+
+def test_copies_and_pickles_are_equal() -> None:
+    record = _Record(name="a", tags=["x"])
+    assert copy.copy(record) == copy.deepcopy(record) == pickle.loads(pickle.dumps(record)) == record
+
+
+def test_methods_of_the_class_itself_stay() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Own:
+        name: str
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Own) and self.name.lower() == other.name.lower()
+
+        def __hash__(self) -> int:
+            return hash(self.name.lower())
+
+        def __repr__(self) -> str:
+            return f"<{self.name}>"
+
+    assert Own(name="A") == Own(name="a")
+    assert hash(Own(name="A")) == hash("a")
+    assert repr(Own(name="A")) == "<A>"
+
+
+def test_a_class_below_another_one_has_the_fields_of_both() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Below(_Record):
+        size: int = 0
+
+    below = Below(name="a", size=3)
+    assert (below.name, below.size) == ("a", 3)
+    assert below == Below(name="a", size=3)
+    assert below != _Record(name="a")
+
+
+def test_a_plain_class_below_one_works() -> None:
+    class Plain(_Record):
+        pass
+
+    assert Plain(name="a") == Plain(name="a")
+    assert repr(Plain(name="a")).startswith("test_a_plain_class_below_one_works.<locals>.Plain(name='a'")
+
+
+def test_other_options_are_the_standard_librarys() -> None:
+    @dataclass(slots=True)
+    class Mutable:
+        count: int = 0
+
+    mutable = Mutable()
+    mutable.count = 2
+    assert mutable == Mutable(2)
+
+
+def test_without_options_it_is_the_standard_librarys() -> None:
+    @dataclass
+    class Simple:
+        count: int = 0
+
+    assert Simple(1) == Simple(count=1)
