@@ -6,11 +6,11 @@ What belongs here: reading them from history. What does not: which of them is lo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import NotFoundError
 from workflow_agent.model.event import RecordKind
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from workflow_agent.model.records import dataclass
 from workflow_agent.model.system import CheckResult, CheckStatus
 from workflow_agent.security.marks import marked_names
 from workflow_agent.security.sources import how_to_give

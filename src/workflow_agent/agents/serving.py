@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic import ValidationError as PydanticError
 
 from workflow_agent.model.errors import InterruptedRunError, ValidationError
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -11,12 +11,12 @@ import platform
 import shutil
 import sys
 import time
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.model.errors import PermissionDeniedError, WorkflowAgentError
+from workflow_agent.model.records import dataclass
 from workflow_agent.model.system import InitKind, Tier
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ after the other. What belongs here: the shape of the result. What does not: whic
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import ValidationError
 from workflow_agent.model.expression_renaming import rename_in, rename_in_expression
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

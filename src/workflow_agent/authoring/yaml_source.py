@@ -15,10 +15,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from workflow_agent.model.errors import ValidationError
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

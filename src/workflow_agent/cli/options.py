@@ -6,12 +6,14 @@ A command that takes a group is registered through :func:`spread`, which spells 
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

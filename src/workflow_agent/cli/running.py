@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.model.errors import ChangesPendingError, UsageError
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from workflow_agent.model.records import dataclass
 from workflow_agent.model.status import style_of
 
 if TYPE_CHECKING:

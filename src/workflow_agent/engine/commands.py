@@ -5,8 +5,9 @@ The first group only becomes a journal record; the second reaches the world.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

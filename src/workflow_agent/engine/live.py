@@ -6,13 +6,14 @@ What belongs here: waiting. What does not: what to do next (``machine``), asking
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.engine.commands import Command, FailStep, FinishRun, ScheduleRetry, SkipStep, StartRun
 from workflow_agent.engine.plan import Plan, plan_of
 from workflow_agent.engine.proceeding import has_trouble, is_cancellable
 from workflow_agent.model.event import Event, EventType, Record, RunState
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

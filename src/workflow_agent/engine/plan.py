@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import ValidationError
+from workflow_agent.model.records import dataclass
 from workflow_agent.model.sequence import stable_order
 
 if TYPE_CHECKING:

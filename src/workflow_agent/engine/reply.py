@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workflow_agent.engine.inputs import as_json
 from workflow_agent.model.errors import InternalError
 from workflow_agent.model.event import Record
+from workflow_agent.model.records import dataclass
 from workflow_agent.model.status import RunStatus, StepStatus
 
 if TYPE_CHECKING:

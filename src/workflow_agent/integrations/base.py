@@ -9,11 +9,12 @@ can compute what it says, and do nothing by itself.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import ManifestError
 from workflow_agent.model.nearest import did_you_mean
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

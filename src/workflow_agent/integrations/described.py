@@ -6,7 +6,6 @@ import json
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.integrations.base import Context, Installation, IntegrationBase, Removal
@@ -14,6 +13,7 @@ from workflow_agent.integrations.loading import MANIFEST_FILE
 from workflow_agent.integrations.manifest import SCHEMA
 from workflow_agent.model.errors import ManifestError
 from workflow_agent.model.identity import content_hash
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,6 @@ and a pair of fixtures in ``tests/examples/manifests``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from workflow_agent.integrations.loading import (
@@ -21,6 +20,7 @@ from workflow_agent.integrations.problems import Problem
 from workflow_agent.integrations.readme_page import readme
 from workflow_agent.integrations.soundness import expression_texts, references_in
 from workflow_agent.model.errors import ManifestError
+from workflow_agent.model.records import dataclass
 from workflow_agent.model.system import Severity
 
 if TYPE_CHECKING:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from workflow_agent.model.records import dataclass
 
 __all__ = ["KeyPath", "Problem", "key_text"]
 

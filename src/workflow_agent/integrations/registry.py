@@ -7,7 +7,6 @@ at for names that no folder has, and for lists.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from workflow_agent.integrations.loading import MANIFEST_FILE, load_manifest
 from workflow_agent.model.errors import ConflictError, ManifestError, NotFoundError, WorkflowAgentError
 from workflow_agent.model.nearest import did_you_mean
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

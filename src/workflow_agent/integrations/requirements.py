@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import ConflictError, NotFoundError
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

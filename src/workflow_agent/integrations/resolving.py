@@ -7,7 +7,7 @@ Pure. Expressions see ``parameters`` and ``facts``; those of `files`, `checks` a
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError as PydanticError
@@ -19,6 +19,7 @@ from workflow_agent.integrations.schema_problems import problems_of
 from workflow_agent.model.errors import ExpressionError, ManifestError, NotFoundError, UnsupportedPlatformError
 from workflow_agent.model.expression import interpolate, parse, text_of
 from workflow_agent.model.nearest import did_you_mean
+from workflow_agent.model.records import dataclass
 from workflow_agent.model.system import Check, Effect, EffectCommand, Service
 from workflow_agent.security.marks import mark, marked_names, reference_name
 

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from workflow_agent.model.errors import ExpressionError
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

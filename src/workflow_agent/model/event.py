@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.model.records import dataclass
 from workflow_agent.model.status import RunStatus, StepStatus
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ Rules of values (JSON values: null, boolean, number, text, list, object):
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ from workflow_agent.model._expression_syntax import (
 )
 from workflow_agent.model.errors import ExpressionError
 from workflow_agent.model.identity import canonical_json
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

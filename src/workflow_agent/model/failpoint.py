@@ -15,10 +15,11 @@ import itertools
 import os
 import re
 import signal
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final
 
 from workflow_agent.model.errors import UsageError
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

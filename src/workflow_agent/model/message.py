@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, final
 
 from workflow_agent.model.identity import message_ids
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, StrEnum
+
+from workflow_agent.model.records import dataclass
 
 __all__ = ["TERMINAL_RUN", "TERMINAL_STEP", "RunStatus", "StatusStyle", "StepStatus", "style_of"]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.identity import content_hash
+from workflow_agent.model.records import dataclass
 from workflow_agent.model.status import RunStatus
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ over a local generator named `gen` (jinja2/compiler.py, visit_Include).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.model.records import dataclass
 from workflow_agent.model.system import LineOrigin
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import re
 import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import ParameterError
+from workflow_agent.model.records import dataclass
 from workflow_agent.security.marks import unmarkable
 
 if TYPE_CHECKING:

@@ -6,8 +6,10 @@ be in a plain place too, so that each stretch between tags can be judged alone, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

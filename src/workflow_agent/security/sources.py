@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from workflow_agent.model.errors import ParameterError
+from workflow_agent.model.records import dataclass
 from workflow_agent.security.secret import MAX_BYTES, Secret
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.model.errors import InternalError, JournalConflictError, ValidationError
 from workflow_agent.model.event import EventType, RecordKind
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from workflow_agent.model.errors import InternalError
 from workflow_agent.model.failpoint import failpoint
+from workflow_agent.model.records import dataclass
 from workflow_agent.store.faults import newer_schema
 
 if TYPE_CHECKING:

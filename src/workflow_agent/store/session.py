@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from workflow_agent.model.errors import StoreError, WorkflowAgentError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.failpoint import failpoint
+from workflow_agent.model.records import dataclass
 from workflow_agent.store.encoding import check_head
 from workflow_agent.store.faults import foreign, outcome_unknown, translated, unusable
 from workflow_agent.store.filelock import FileLock

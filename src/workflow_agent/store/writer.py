@@ -11,10 +11,10 @@ import queue
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from workflow_agent.model.errors import InternalError, WorkflowAgentError
+from workflow_agent.model.records import dataclass
 from workflow_agent.store.faults import closed
 from workflow_agent.store.session import WriteSession
 

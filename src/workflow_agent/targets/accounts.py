@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from workflow_agent.model.records import dataclass
 
 __all__ = ["Account", "account", "group_id"]
 

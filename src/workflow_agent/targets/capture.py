@@ -9,10 +9,11 @@ import os
 import signal
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Self
 
 from workflow_agent.model.errors import CaptureError, ScriptFailedError, StepTimeoutError
+from workflow_agent.model.records import dataclass
 from workflow_agent.security.delivery import secret_path
 from workflow_agent.targets.live_tree import transaction_folder
 from workflow_agent.targets.mounts import Mount, MountUse

@@ -9,9 +9,9 @@ Source: passwd(5), group(5), systemd.unit(5), cron(8); for packages see ``derive
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.model.records import dataclass
 from workflow_agent.model.system import Change, ChangeAction, escape_path
 from workflow_agent.targets.derive_packages import package_changes
 

@@ -10,10 +10,10 @@ import json
 import os
 import re
 import socket
-from dataclasses import dataclass
 from typing import Any
 
 from workflow_agent.model.errors import NotFoundError, UnreachableError
+from workflow_agent.model.records import dataclass
 
 __all__ = ["Container", "Engine"]
 

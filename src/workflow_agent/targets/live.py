@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import InternalError, UnreachableError
+from workflow_agent.model.records import dataclass
 from workflow_agent.targets.programs import program_argv
 
 if TYPE_CHECKING:

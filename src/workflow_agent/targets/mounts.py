@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+
+from workflow_agent.model.records import dataclass
 
 __all__ = ["Mount", "MountUse", "may_mount", "parse_mountinfo", "plan_mounts", "read_mounts", "unescape"]
 

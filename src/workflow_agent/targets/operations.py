@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.model.records import dataclass
 from workflow_agent.targets.entries import Entry
 
 if TYPE_CHECKING:

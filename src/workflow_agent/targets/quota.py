@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from workflow_agent.model.records import dataclass
 
 __all__ = ["CaptureQuota"]
 

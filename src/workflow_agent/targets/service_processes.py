@@ -14,9 +14,9 @@ import fcntl
 import os
 import signal
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workflow_agent.model.records import dataclass
 from workflow_agent.targets.paths import open_root, read_in_root, stat_in_root
 
 if TYPE_CHECKING:

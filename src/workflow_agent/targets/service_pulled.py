@@ -9,9 +9,9 @@ Source: systemd.unit(5), systemctl(1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workflow_agent.model.records import dataclass
 from workflow_agent.targets.service_systemd import Systemd, unit_name
 
 if TYPE_CHECKING:

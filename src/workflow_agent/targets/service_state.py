@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
 from workflow_agent.model.errors import ParameterError
+from workflow_agent.model.records import dataclass
 
 __all__ = ["ServiceKind", "ServiceState", "StartOutcome", "StopNeed", "StopOutcome", "checked_name"]
 

@@ -12,12 +12,13 @@ import json
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import NotFoundError, TransactionError
 from workflow_agent.model.failpoint import failpoint
+from workflow_agent.model.records import dataclass
 from workflow_agent.targets.linux import open_beneath, syncfs
 from workflow_agent.targets.live_tree import transaction_folder
 from workflow_agent.targets.operations import Operation, decode_operation, encode_operation

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice, product
 from typing import TYPE_CHECKING
 
+from workflow_agent.model.records import dataclass
 from workflow_agent.scripts._syntax import parse_shell
 from workflow_agent.scripts.policy.outputs import listed, origin_of, printed
 from workflow_agent.scripts.policy.resolving import (

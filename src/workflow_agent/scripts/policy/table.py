@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workflow_agent.model.records import dataclass
 from workflow_agent.model.system import Severity
 
 if TYPE_CHECKING:
