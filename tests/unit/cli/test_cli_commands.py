@@ -70,6 +70,128 @@ def test_history_lists_and_filters(cli: Callable[..., Any], past: Path) -> None:
     assert RUN in cli("history", "--limit", "1").out
 
 
+@pytest.fixture
+def many(state: Path) -> list[str]:
+    """Runs of every kind, one second apart; gives their ids, newest first."""
+    rows = [
+        ("install", "nginx", "host", "succeeded"),
+        ("install", "nginx", "host", "failed"),
+        ("plan", "nginx", "docker:web", "succeeded"),
+        ("rollback", "nginx", "host", "succeeded"),
+        ("install", "redis-server", "docker:web", "needs-attention"),
+        ("verify", "redis-server", "docker:web", "failed"),
+    ]
+    ids = [f"r-01KA00000000000000000001{number:02}" for number in range(len(rows))]
+
+    async def write() -> None:
+        store = await SqliteStore.open(state)
+        try:
+            for at, (run_id, (action, integration, target, status)) in enumerate(zip(ids, rows, strict=True)):
+                meta = {"action": action, "integration": integration, "target": target, "user": "ann", "host": "web1"}
+                created = {"workflow": action, "workflow_hash": "h", "inputs": {}, "meta": meta}
+                ending = {"status": status, "error": None, "changed": True}
+                events = [
+                    Event(run_id=run_id, seq=1, type=EventType.RUN_CREATED, at=float(at), data=created),
+                    Event(run_id=run_id, seq=2, type=EventType.RUN_STARTED, at=float(at), data={"phase": "planning"}),
+                    Event(run_id=run_id, seq=3, type=EventType.RUN_FINISHED, at=float(at), data=ending),
+                ]
+                await store.journal.append(run_id, 0, events)
+        finally:
+            await store.close()
+
+    asyncio.run(write())
+    return ids[::-1]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ("", [0, 1, 2, 3, 4, 5]),
+        ("--limit 2", [0, 1]),
+        ("--limit 1000", [0, 1, 2, 3, 4, 5]),
+        ("--status succeeded", [2, 3, 5]),
+        ("--status needs-attention", [1]),
+        ("--status running", []),
+        ("--integration nginx", [2, 3, 4, 5]),
+        ("--integration redis-server", [0, 1]),
+        ("--integration ngin", []),
+        ("--target host", [2, 4, 5]),
+        ("--target docker:web", [0, 1, 3]),
+        ("--target web", []),
+        ("--action install", [1, 4, 5]),
+        ("--action rollback", [2]),
+        ("--action upgrade", []),
+        ("--action install --status succeeded", [5]),
+        ("--integration nginx --target docker:web", [3]),
+        ("--integration redis-server --target host", []),
+        ("--action install --target host --limit 1", [4]),
+        ("--action install --integration nginx --target host --status failed", [4]),
+    ],
+)
+def test_filters_of_the_history_hold_together(
+    cli: Callable[..., Any], many: list[str], filters: str, expected: list[int]
+) -> None:
+    found = cli("history", "--json", *filters.split()).json["data"]["items"]
+
+    assert [run["run_id"] for run in found] == [many[number] for number in expected]
+    shown = cli("history", *filters.split()).out
+    assert [run_id for run_id in many if run_id in shown] == [many[number] for number in expected]
+
+
+@pytest.mark.parametrize(
+    ("filters", "part"),
+    [
+        ("--limit 0", "greater than or equal to 1"),
+        ("--limit 1001", "less than or equal to 1000"),
+        ("--limit many", "integer"),
+        ("--status faild", "did you mean `failed`"),
+        ("--status", "argument"),
+        ("--integratoin nginx", "`--integration`"),
+    ],
+)
+def test_filters_that_mean_nothing_are_refused(cli: Callable[..., Any], filters: str, part: str) -> None:
+    result = cli("history", *filters.split())
+
+    assert result.code == 2
+    assert part in result.err
+
+
+@pytest.mark.parametrize(
+    ("sources", "value", "origin"),
+    [
+        ("", "auto", "default"),
+        ("own", "never", "config.toml"),
+        ("own named", "always", "named.toml"),
+        ("own named variable", "never", "WORKFLOW_AGENT_OUTPUT__COLOR"),
+        ("own named variable option", "always", "command line"),
+        ("option", "always", "command line"),
+        ("own variable", "never", "WORKFLOW_AGENT_OUTPUT__COLOR"),
+        ("named option", "always", "command line"),
+    ],
+)
+def test_a_setting_comes_from_the_highest_source_and_says_which(
+    cli: Callable[..., Any], state: Path, monkeypatch: pytest.MonkeyPatch, *, sources: str, value: str, origin: str
+) -> None:
+    named = state.parent / "named.toml"
+    named.write_text('[output]\ncolor = "always"\n', encoding="utf-8")
+    if "own" in sources:
+        (state.parent / "config").mkdir()
+        (state.parent / "config/config.toml").write_text('[output]\ncolor = "never"\n', encoding="utf-8")
+    if "variable" in sources:
+        monkeypatch.setenv("WORKFLOW_AGENT_OUTPUT__COLOR", "never")
+    options = [
+        *(["--config", str(named)] if "named" in sources else []),
+        *(["--color=always"] if "option" in sources else []),
+    ]
+
+    rows = {row["name"]: row for row in cli("config", "show", "--json", *options).json["data"]["items"]}
+    lines = cli("config", "show", "--origin", *options, "--color=never" if "option" not in sources else "-q").out
+
+    assert rows["output.color"]["value"] == value
+    assert origin in rows["output.color"]["origin"]
+    assert "option" not in sources or f'output.color = "{value}"' in lines
+
+
 def test_looking_makes_nothing_on_disk(cli: Callable[..., Any], state: Path) -> None:
     for command in (["history"], ["show", "r-1"], ["agents", "list"], ["workflows", "list"], ["config", "show"]):
         cli(*command)
