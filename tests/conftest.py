@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from workflow_agent.testing.lab import LabContainer, LabHost
 from workflow_agent.testing.lab.engine import engine_obstacle, install_engine
@@ -14,6 +15,10 @@ from workflow_agent.testing.lab.setup import install_programs, obstacle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# A slow machine makes an example slow, not wrong: what takes long is measured in `benchmarks/`.
+settings.register_profile("any-machine", deadline=None)
+settings.load_profile("any-machine")
 
 _LAB_FIXTURES = {"lab_plain": "root", "lab_systemd": "systemd", "engine": "root"}
 

@@ -114,7 +114,7 @@ async def test_results_come_in_the_order_asked_with_all_that_was_seen(prober: Pr
     results = await prober.check(
         [
             Check(id="a", kind="file", spec={"path": "/", "type": "directory"}, description="The root."),
-            Check(id="b", kind="file", spec={"path": "/no/such", "mode": "0644"}, timeout_s=0.2),
+            Check(id="b", kind="file", spec={"path": "/no/such", "mode": "0644"}, timeout_s=1.5),
             Check(id="c", kind="moon", spec={"phase": "full"}),
             Check(id="d", kind="command", spec={"argv": ["/no/such/program"]}),
         ],
@@ -131,7 +131,7 @@ async def test_results_come_in_the_order_asked_with_all_that_was_seen(prober: Pr
     assert first.observed.startswith("is a directory, mode 0755, owner root:root")
     assert second.observed == "does not exist"
     assert second.attempts > 1
-    assert second.duration_s >= 0.2
+    assert second.duration_s >= 1.5
     assert third.observed == "unknown kind of check `moon`"
     assert fourth.observed.startswith("`/no/such/program` cannot be started")
 
@@ -170,7 +170,7 @@ async def test_an_absence_must_hold_twice(prober: Prober) -> None:
 
 async def test_what_is_only_slow_to_appear_is_not_absent(prober: Prober) -> None:
     async with _serving(lambda number: _http("" if number == 1 else "down 1\n")) as url:
-        result = await _one(prober, "metric", url=url, name="down", present=False, timeout_s=0.3)
+        result = await _one(prober, "metric", url=url, name="down", present=False, timeout_s=2)
 
     assert (result.status, result.observed) == (CheckStatus.FAILED, "value 1")
     assert result.attempts > 2
