@@ -18,7 +18,7 @@ from workflow_agent.agents.lifecycle import (
 )
 from workflow_agent.agents.parts import parts_of, source_of, subject_of
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
-from workflow_agent.integrations import Registry, bind_parameters, load_folder, parameter_hash, resolve
+from workflow_agent.integrations import Registry, bind_parameters, load_folder, parameter_hash, requirements_of, resolve
 from workflow_agent.model.errors import ConflictError, NotFoundError
 from workflow_agent.model.event import RecordKind
 
@@ -55,7 +55,7 @@ class LookupRequest(Request):
 class LookupReply(Reply):
     """Everything that later steps need, interpolated; JSON forms of the model's values.
 
-    `installed` is the live generation, if any, and `differences` what is another one than in it. An uninstall `stops`
+    `installed` is the live generation, if any, `earlier` the transactions it stands upon, and `differences` what is another one than in it. An uninstall `stops`
     services, leaves the state data in `keep` alone, and `removes` the rest of it.
     """
 
@@ -77,10 +77,12 @@ class LookupReply(Reply):
     state_data: list[dict[str, Any]]
     effects: list[dict[str, Any]]
     requires: list[str]
+    required_by: list[str]
     stops: list[str]
     keep: list[str]
     removes: list[str]
     installed: dict[str, Any] | None
+    earlier: list[str]
     differences: dict[str, Any] | None
     soak_s: float
     multiline: list[str]
@@ -174,7 +176,9 @@ class KnowledgeAgent:
             parameters=parameters,
             parameter_hash=parameter_hash(parameters),
             facts=plain(facts),
+            required_by=request.required_by,
             installed=plain(installed) if installed else None,
+            earlier=await self._earlier(installed) if installed else [],
             differences=differences(manifest, parameters, installed) if installed else None,
             soak_s=manifest.upgrade.soak if request.action == "upgrade" else 0.0,
             multiline=[f"parameters.{name}" for name, spec in manifest.parameters.items() if spec.multiline],
@@ -185,11 +189,23 @@ class KnowledgeAgent:
         kept |= {"required_by": request.required_by} if request.required_by else {}
         return reply, _subject(manifest.name, manifest.version, kept)
 
+    async def _earlier(self, installed: Generation) -> list[str]:
+        """List the transactions of the generations that followed each other up to this one, newest first."""
+        every = await self._history.generations(installed.target, installed.integration, live_only=False)
+        found, later = [], installed.run_id
+        for generation in every:
+            if generation.ended_by == later and generation.run_id != later:
+                later = generation.run_id
+                found += [generation.transaction] if generation.transaction else []
+        return found
+
     async def _refuse(self, request: LookupRequest, manifest: Manifest, installed: Generation | None) -> None:
         """Refuse an action that what is installed does not allow."""
         refuse_not_installed(manifest, request.action, request.target, installed)
         if request.action == "upgrade" and installed is not None:
             refuse_upgrade(manifest, installed)
+        if request.action != "uninstall" and not request.required_by:
+            await self._refuse_together(request, manifest)
         if request.action == "uninstall":
             needed_by = [
                 generation.integration
@@ -197,6 +213,24 @@ class KnowledgeAgent:
                 if manifest.name in await self._required_by(generation)
             ]
             refuse_required(manifest.name, request.target, needed_by)
+
+    async def _refuse_together(self, request: LookupRequest, manifest: Manifest) -> None:
+        """Refuse what cannot be there together: among what it requires, and with what is installed."""
+        if request.action == "verify" or not (manifest.requires or manifest.conflicts):
+            return
+        required = requirements_of(manifest, self._registry.get)
+        coming = [manifest, *(self._registry.get(one.name) for one in required)]
+        excluded = {other: one.name for one in coming for other in one.conflicts}
+        for generation in await self._history.generations(request.target):
+            there = generation.integration
+            if there in excluded:
+                raise ConflictError(
+                    f"`{excluded[there]}` cannot be installed together with `{there}`",
+                    where=manifest.name,
+                    cause=f"run {generation.run_id} installed `{there}` on `{request.target}`",
+                    state="nothing was changed",
+                    hint=f"first `workflow-agent uninstall {there}`",
+                )
 
     async def _required_by(self, generation: Generation) -> list[str]:
         """List what an installed integration requires: as it was known when it was installed."""

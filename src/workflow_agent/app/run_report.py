@@ -9,7 +9,7 @@ from workflow_agent.model.event import RecordKind
 from workflow_agent.model.status import RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from workflow_agent.model.ports import History
 
@@ -23,8 +23,8 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
 
     Keys of the contract: run_id, action, integration, version, target, status, changed, tier, changes {created,
     modified, deleted, appended, items}, checks, generation, rollback_command, started_at, finished_at; beside them
-    change_set (without its changes), broken (what was wrong before), findings, transaction, output, steps, error,
-    user, host, undoes, undone_by, workflow.
+    requirements (what came with it or was there), change_set (without its changes), broken (what was wrong before),
+    findings, attempts (that failed), transaction, output, steps, error, user, host, undoes, undone_by, workflow.
 
     Raises:
         NotFoundError: there is no such run.
@@ -33,8 +33,9 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for record in await history.records(run_id):
         by_kind.setdefault(record.kind, []).append(dict(record.data))
-    change_set = _last(by_kind, RecordKind.CHANGE_SET) or {}
-    items = change_set.get("changes", []) if change_set else await _taken_back(history, run)
+    sets = by_kind.get(RecordKind.CHANGE_SET, [])
+    change_set = sets[-1] if sets else {}
+    items = _changes(sets) if sets else await _taken_back(history, run)
     counts = Counter(item["action"] for item in items)
     return {
         **{key: run[key] for key in ("run_id", "action", "integration", "version", "target", "status")},
@@ -42,13 +43,15 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         "tier": run["tier"],
         "changes": {action: counts[action] for action in _ACTIONS} | {"items": items},
         "checks": by_kind.get(RecordKind.CHECK, []),
-        "generation": await _generation(history, run, _last(by_kind, RecordKind.GENERATION)),
+        "generation": await _generation(history, run, _own(by_kind, RecordKind.GENERATION, run)),
         "rollback_command": _rollback_command(run, _last(by_kind, RecordKind.TRANSACTION)),
         "started_at": run["started_at"] or run["created_at"],
         "finished_at": run["finished_at"],
+        "requirements": _requirements(by_kind, run),
         "change_set": {key: value for key, value in change_set.items() if key != "changes"},
         "broken": _last(by_kind, RecordKind.BROKEN),
         "findings": [_finding(item, run) for item in by_kind.get(RecordKind.FINDING, [])],
+        "attempts": by_kind.get(RecordKind.ATTEMPT, []),
         "transaction": _last(by_kind, RecordKind.TRANSACTION),
         "output": _last(by_kind, RecordKind.OUTPUT),
         **{key: run[key] for key in ("steps", "error", "user", "host", "undoes", "undone_by", "workflow")},
@@ -67,8 +70,40 @@ async def _taken_back(history: History, run: dict[str, Any]) -> list[dict[str, A
     if depth == 0 or not run["changed"]:
         return []
     records = await history.records(source["run_id"], RecordKind.CHANGE_SET)
-    items = [item for item in (records[-1].data["changes"] if records else ()) if item["action"] != "appended"]
+    items = [item for item in _changes([record.data for record in records]) if item["action"] != "appended"]
     return [_inverse(item) for item in items] if depth % 2 else items
+
+
+def _changes(sets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """List the changes of all parts of a run; where there are several, each change says what it belongs to."""
+    return [
+        {**item, "integration": part.get("integration")} if len(sets) > 1 else dict(item)
+        for part in sets
+        for item in part.get("changes", ())
+    ]
+
+
+def _requirements(by_kind: Mapping[str, Sequence[Mapping[str, Any]]], run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """List what the run's integration requires: installed by the run, present, adopted, or not installed."""
+
+    def named(kind: RecordKind) -> set[str]:
+        return {str(data.get("integration")) for data in by_kind.get(kind, ())}
+
+    installed, adopted, checked = (
+        named(kind) for kind in (RecordKind.GENERATION, RecordKind.ADOPTED, RecordKind.CHECK)
+    )
+    found = []
+    for subject in by_kind.get(RecordKind.SUBJECT, ()):
+        name = str(subject["integration"])
+        if not subject.get("required_by"):
+            continue
+        stays = run["status"] not in {RunStatus.ROLLED_BACK, RunStatus.FAILED, RunStatus.CANCELLED}
+        state = "adopted" if name in adopted else "present" if name in checked else "not-installed"
+        if name in installed:
+            state = "installed" if stays else "not-installed"
+        keys = ("integration", "version", "required_by")
+        found.append({key: subject.get(key) for key in keys} | {"state": state})
+    return found
 
 
 def _finding(item: dict[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,6 +119,12 @@ def _inverse(item: dict[str, Any]) -> dict[str, Any]:
 def _last(by_kind: dict[str, list[dict[str, Any]]], kind: RecordKind) -> dict[str, Any] | None:
     records = by_kind.get(kind)
     return records[-1] if records else None
+
+
+def _own(by_kind: dict[str, list[dict[str, Any]]], kind: RecordKind, run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Give the last record of the integration that the run is about."""
+    own = [data for data in by_kind.get(kind, []) if data.get("integration") == run["integration"]]
+    return own[-1] if own else None
 
 
 async def _generation(

@@ -48,13 +48,16 @@ def plan_lines(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
 
     Args:
         plan: integration, version, target, tier, tier_reason, change_set (with changes), findings, services, effects;
-            action, differences, current (what is wrong with it now), keep, adopted, as far as they are there.
+            action, differences, current (what is wrong with it now), keep, adopted, required_by, as far as they are
+            there.
         style: What the stream shows; `verbose` shows every path.
     """
     change_set = plan.get("change_set") or {}
     changes = change_set.get("changes") or ()
     name = " ".join(safe(part) for part in (plan.get("integration"), plan.get("version")) if part)
     yield style.paint(f"{name} on {safe(plan.get('target', 'host'))}", "bold")
+    if plan.get("required_by"):
+        yield f"  required by {', '.join(safe(name) for name in plan['required_by'])}"
     yield ""
     yield from _standing(plan, style)
     if not changes:
@@ -239,6 +242,8 @@ def rollback_lines(summary: Mapping[str, Any], style: Style) -> Iterator[str]:
     verb = "bring back" if forward else "take back"
     yield style.paint(f"{verb} {name} on {safe(summary.get('target', 'host'))}", "bold")
     yield f"  run {safe(summary.get('undoes'))}"
+    if summary.get("also"):
+        yield _label("and", ", ".join(safe(name) for name in summary["also"]), style)
     preview = summary.get("preview") or {}
     counts = [
         f"{preview[key]:,} {word}"

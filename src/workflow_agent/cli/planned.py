@@ -15,14 +15,27 @@ __all__ = ["planned_rollback", "planned_script"]
 
 def planned_script(ended: Ended) -> tuple[dict[str, Any], bool, Callable[[Style], Iterator[str]]]:
     """Give the plan of a verb that runs a script; an unchanged integration has no changes."""
-    plan = _plan_of(ended.outputs)
+    required = [_plan_of(_of_block(ended.outputs, prefix)) for prefix in _blocks(ended.outputs)]
+    plan = _plan_of(ended.outputs) | {"requirements": required}
 
     def write(style: Style) -> Iterator[str]:
         from workflow_agent.cli.plan_view import plan_lines  # noqa: PLC0415  # late
 
-        return plan_lines(plan, style)
+        for one in required:
+            yield from plan_lines(one, style)
+            yield ""
+        yield from plan_lines(plan, style)
 
-    return plan, bool((plan["change_set"] or {}).get("changes")) or _needs_restart(plan), write
+    return plan, any(_pending(one) for one in (*required, plan)), write
+
+
+def _blocks(outputs: Mapping[str, Any]) -> list[str]:
+    """Name what the steps of requirements begin with, in their order."""
+    return [step.removesuffix("lookup") for step in outputs if step.endswith("_lookup")]
+
+
+def _of_block(outputs: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {step.removeprefix(prefix): output for step, output in outputs.items() if step.startswith(prefix)}
 
 
 def _plan_of(outputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,18 +58,19 @@ def _plan_of(outputs: Mapping[str, Any]) -> dict[str, Any]:
         "current": current or None,
         "keep": lookup.get("keep") or [],
         "adopted": bool(absent.get("adopted")),
+        "required_by": lookup.get("required_by") or [],
     }
 
 
-def _needs_restart(plan: Mapping[str, Any]) -> bool:
-    """Tell whether services would be started although every file is as it should be."""
-    return (plan["current"] or {}).get("reason") == "checks"
+def _pending(plan: Mapping[str, Any]) -> bool:
+    """Tell whether anything would be done; services may need a start although every file is as it should be."""
+    return bool((plan["change_set"] or {}).get("changes")) or (plan["current"] or {}).get("reason") == "checks"
 
 
 def planned_rollback(ended: Ended) -> tuple[dict[str, Any], bool, Callable[[Style], Iterator[str]]]:
     """Give the plan of a rollback: the same summary as is asked about."""
     located = ended.outputs.get("locate") or {}
-    keys = ("direction", "integration", "version", "target", "tier", "services", "leaving")
+    keys = ("direction", "integration", "version", "target", "tier", "services", "leaving", "also")
     plan = {key: located.get(key) for key in keys}
     plan |= {"undoes": located.get("run"), "preview": ended.outputs.get("preview")}
 

@@ -42,6 +42,7 @@ def ending_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
         yield f"  undid     {safe(run['undoes'])}"
     elif status == "succeeded" and run.get("action") not in {"plan", "verify"}:
         yield f"  changed   {change_summary(run['changes']) if run.get('changed') else _nothing(run)}"
+    yield from _requirement_lines(run.get("requirements") or (), style)
     yield from _broken_lines(run.get("broken"), style)
     yield from check_lines(run.get("checks") or (), style)
     yield f"  run       {safe(run['run_id'])}"
@@ -51,6 +52,15 @@ def ending_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
 
 def _nothing(run: Mapping[str, Any]) -> str:
     return "nothing: it is not installed" if run.get("action") == "uninstall" else "nothing: it is as wanted"
+
+
+def _requirement_lines(requirements: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+    """Write what came with it or was there, and how surely that can be taken back."""
+    for one in requirements:
+        text = f"{safe(one['integration'])} {safe(one['version'])}: {safe(one['state'])}"
+        if one["state"] == "adopted":
+            text = style.paint(f"{text}: verifiable, not exactly rollbackable", "yellow")
+        yield f"  requires  {text}"
 
 
 def _broken_lines(broken: Mapping[str, Any] | None, style: Style) -> Iterator[str]:
@@ -106,10 +116,13 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield style.paint(run_subject(run), "bold")
     yield from _facts(run, style)
     yield from _steps(run.get("steps") or (), style)
+    yield from _requirement_lines(run.get("requirements") or (), style)
     yield from _broken_lines(run.get("broken"), style)
     yield from check_lines(run.get("checks") or (), style)
     for finding in run.get("findings") or ():
         yield f"  finding   {_finding(finding)}"
+    for attempt in run.get("attempts") or ():
+        yield f"  attempt   {_attempt(attempt)}"
     yield from _error(run.get("error"), style)
     output = run.get("output")
     if isinstance(output, dict) and output.get("tail") and (run.get("error") or style.verbose):
@@ -117,6 +130,15 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
         yield from (f"    | {safe(line)}" for line in output["tail"][-_TAIL:])
     if run.get("rollback_command"):
         yield f"  undo      {style.paint(safe(run['rollback_command']), 'bold')}"
+
+
+def _attempt(attempt: Mapping[str, Any]) -> str:
+    """Write a failed attempt: its class, what was done about it, where its evidence is."""
+    text = f"{attempt.get('attempt')} of {safe(attempt.get('step'))} failed ({safe(attempt.get('class'))})"
+    pause = attempt.get("pause_s")
+    done = f"tried again after {pause:g} s" if pause is not None else str(attempt.get("decision", "")).replace("-", " ")
+    text += f", {safe(done)}: {safe(attempt.get('cause') or attempt.get('message'))}"
+    return text + (f"; evidence in {safe(attempt['folder'])}" if attempt.get("folder") else "")
 
 
 def _finding(finding: Mapping[str, Any]) -> str:

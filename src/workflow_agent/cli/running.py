@@ -245,5 +245,9 @@ def _remarks(ended: Ended) -> Iterator[str]:
     lookup = ended.outputs.get("lookup") or {}
     if (ended.outputs.get("absent") or {}).get("adopted"):
         yield f"`{lookup['integration']}` was not installed by workflow-agent: only this uninstall can be rolled back"
+    for step, output in ended.outputs.items():
+        if step.endswith("current") and (output or {}).get("adopted"):
+            name = ended.outputs[f"{step.removesuffix('current')}lookup"]["integration"]
+            yield f"`{name}` is adopted: it works, but was not installed by workflow-agent; no rollback takes it back"
     for name in (lookup.get("differences") or {}).get("dropped") or ():
         yield f"`{lookup['integration']}` has no parameter `{name}` any more: its value is dropped"

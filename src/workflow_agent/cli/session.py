@@ -46,7 +46,7 @@ class Ended:
     warnings: tuple[str, ...] = ()
 
 
-#: Steps whose output a plan is shown from.
+#: Steps whose output a plan is shown from; those of requirements have names before them.
 _WANTED = frozenset({"lookup", "current", "absent", "validate", "prepare", "locate", "preview"})
 
 
@@ -98,7 +98,7 @@ async def _run(
     events: bool,
 ) -> None:
     def on_event(event: Mapping[str, Any], status: str) -> None:
-        if event["type"] == "StepSucceeded" and event["step"] in _WANTED:
+        if event["type"] == "StepSucceeded" and event["step"].rpartition("_")[2] in _WANTED:
             ended.outputs[event["step"]] = event["data"].get("output")
         if events:
             sys.stdout.write(json_line(event) + "\n")

@@ -313,6 +313,18 @@ def test_only_errors_of_the_world_are_tried_again() -> None:
     assert story.status("a") is StepStatus.FAILED
 
 
+def test_an_agent_that_knows_better_says_whether_and_when_a_step_is_tried_again() -> None:
+    def failed(retry: object) -> Story:
+        error = ScriptFailedError("no", details={"retry": retry}).to_dict()
+        return Story(step("a", retry=Backoff(attempts=5, initial_s=2))).begin().fail("a", error=error)
+
+    story = failed({"pause_s": 0.5})
+    assert story.status("a") is StepStatus.WAITING
+    assert story.command == ScheduleRetry("a", 2, 0.5)
+    for never in (None, {}, {"pause_s": -1}, {"pause_s": "soon"}, "yes"):
+        assert failed(never).status("a") is StepStatus.FAILED, never
+
+
 def test_no_retry_outlasts_the_time_of_the_run() -> None:
     patient = Backoff(attempts=5, initial_s=60, max_s=60)
 
