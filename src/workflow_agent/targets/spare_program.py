@@ -38,7 +38,7 @@ class PipedProgram:
             self.pid = os.posix_spawn(
                 argv[0],
                 argv,
-                os.environ,
+                {},  # ours may hold secrets, and who is in the target can read that of a program there
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, read_end, 0),
                     (os.POSIX_SPAWN_DUP2, write_end, 1),

@@ -1,0 +1,244 @@
+"""Canaries: values of secrets are searched for in everything that a run leaves, shows and starts."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.system.machine import COMMAND, Answer, Machine
+else:
+    from machine import COMMAND
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+TOKEN: Final = "c4nary/T0ken+with space\"and'$quotes"
+PASSWORD: Final = "c4nary-Passw0rd-%-of-a-database"
+FILE: Final = "/etc/vault-demo/token.json"
+ENV: Final = "/etc/default/vault-demo"
+LIVE: Final = "/run/vault-demo-password"
+PARAMETERS: Final = """
+token: {type: string, secret: true, required: true, description: Token.}
+password: {type: string, secret: true, description: Password.}
+fails: {type: boolean, default: false, description: Whether the script fails at its end.}
+"""
+SCRIPT: Final = """
+set -eu
+mkdir -p /opt/vault-demo /etc/vault-demo
+path={{ secret('token') }}
+stat -c '%a %U %n' "$path" "$(dirname "$path")"
+cat "$path"; echo
+printf 'in a word: %s.\\n' "$(cat "$path")"
+base64 -w 0 <"$path"; echo
+printf 'user:%s' "$(cat "$path")" | base64
+od -An -v -tx1 "$path" | tr -d ' \\n'; echo
+printf 'addressed: c4nary%%2FT0ken%%2Bwith%%20space%%22and%%27%%24quotes\\n'
+head -c 9 "$path"; echo; tail -c +10 "$path"; echo
+touch /opt/vault-demo/done
+{% if parameters.fails %}
+cat "$path" >&2
+exit 7
+{% endif %}
+"""
+MORE: Final = """
+files:
+  - path: /etc/vault-demo/token.json
+    format: json
+    values: {url: "https://user:${{ parameters.token }}@db", token: "${{ parameters.token }}"}
+  - path: /etc/default/vault-demo
+    format: env
+    values: {DEMO_PASSWORD: "${{ parameters.password }}"}
+effects:
+  - id: live
+    kind: declared
+    description: The password in a running place
+    do: {argv: [sh, -c, "umask 077; cat >/run/vault-demo-password"], stdin: "${{ parameters.password }}"}
+    undo: {argv: [rm, -f, /run/vault-demo-password]}
+    probe: {argv: [sh, -c, "test ! -e /run/vault-demo-password || echo there"], stdout_contains: there}
+"""
+SERVICES: Final = """
+- name: vault-demo
+  exe: /usr/bin/sleep
+  argv: [/usr/bin/sleep, infinity]
+  environment_file: /etc/default/vault-demo
+  sysvinit: false
+"""
+
+
+def spellings(value: str) -> set[bytes]:
+    """Give what is searched for; base64 without what depends on the neighbours."""
+    data = value.encode()
+    inner = {
+        base64.b64encode(b"x" * before + data)[(0, 2, 3)[before] : (before + len(data)) * 8 // 6] for before in range(3)
+    }
+    halves = {data[:9], data[9:]}
+    return (
+        {data, quote(value, safe="").encode(), json.dumps(value)[1:-1].encode(), data.hex().encode()} | inner | halves
+    )
+
+
+CANARIES: Final = {needle for value in (TOKEN, PASSWORD) for needle in spellings(value)}
+
+
+def leaks(data: bytes) -> set[bytes]:
+    return {needle for needle in CANARIES if needle in data}
+
+
+class Watch:
+    """Looks at every process of the system, again and again: command lines, and environments of all but the service."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.found: set[str] = set()
+        self.has_seen_what_is_given = False
+        self._stop = threading.Event()
+
+    @contextmanager
+    def looking(self) -> Iterator[Watch]:
+        thread = threading.Thread(target=self._look_on)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            thread.join()
+
+    def _look_on(self) -> None:
+        while not self._stop.is_set():
+            begun = time.monotonic()
+            for entry in os.scandir("/proc"):
+                if entry.name.isdigit():
+                    self._look_at(Path(entry.path))
+            self.looks += 1
+            self._stop.wait(max(0.0, 0.01 - (time.monotonic() - begun)))
+
+    def _look_at(self, process: Path) -> None:
+        for name in ("cmdline", "environ"):
+            try:
+                data = (process / name).read_bytes()
+                if not leaks(data):
+                    continue
+                line = (process / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            command = b" ".join(line).decode(errors="replace")
+            if name == "environ" and command.startswith("/usr/bin/sleep infinity"):
+                continue  # the service, whose manifest asks for it
+            if name == "environ" and b"GIVEN_TOKEN=" in data and str(COMMAND) in command:
+                self.has_seen_what_is_given = True  # what the person gave to the command itself
+                continue
+            self.found.add(f"{name} of {command[:200]}")
+
+
+CHECKS: Final = """
+- {id: there, kind: file, path: /opt/vault-demo/done}
+- {id: private, kind: file, path: /etc/vault-demo/token.json, mode: "0600"}
+- {id: runs, kind: process, exe: /usr/bin/sleep}
+"""
+NAME: Final = "./own/vault-demo"
+SECRETS: Final = ("--secret", "token=env:GIVEN_TOKEN", "--secret", "password=-")
+
+
+def run(machine: Machine, *arguments: str) -> Answer:
+    answer = machine.cli(*arguments, stdin=f"{PASSWORD}\n", environ={"GIVEN_TOKEN": TOKEN})
+    assert leaks(answer.out.encode()) == set(), str(answer)
+    assert leaks(answer.err.encode()) == set(), str(answer)
+    return answer
+
+
+def holding(root: Path) -> list[str]:
+    """Name the files below a folder that hold a canary."""
+    found = []
+    for folder, folders, names in os.walk(root):
+        if folder == str(root):
+            folders[:] = [name for name in folders if name not in {"proc", "sys", "dev"}]
+        for name in names:
+            path = Path(folder, name)
+            if path.is_file() and not path.is_symlink() and leaks(path.read_bytes()):
+                found.append(f"/{path.relative_to(root)}")
+    return sorted(found)
+
+
+def installs(machine: Machine) -> str:
+    """Plan, fail, install, find it unchanged, verify; gives the run."""
+    machine.integration("vault-demo", SCRIPT, parameters=PARAMETERS, services=SERVICES, more=MORE, checks=CHECKS)
+    before = machine.world()
+    with Watch().looking() as watch:
+        planned = run(machine, "plan", NAME, *SECRETS)
+        failed = run(machine, "install", NAME, *SECRETS, "--param", "fails=true", "--yes")
+        assert (planned.code, failed.code) == (0, 1), f"{planned}{failed}"
+        machine.assert_as(before)
+        installed = run(machine, "install", NAME, *SECRETS, "--yes", "--events")
+        assert installed.code == 0, str(installed)
+        assert run(machine, "install", NAME, *SECRETS, "--yes", "--json").data["changed"] is False
+        assert run(machine, "verify", NAME, "--json").data["status"] == "succeeded"
+    assert watch.looks > 50
+    assert watch.has_seen_what_is_given
+    assert watch.found == set()
+    return str(json.loads(installed.out.splitlines()[-1])["data"]["run_id"])
+
+
+def holds_them_where_declared(machine: Machine) -> None:
+    root = machine.host.root
+    told = json.loads(Path(root, FILE.lstrip("/")).read_text(encoding="utf-8"))
+    assert told == {"url": f"https://user:{TOKEN}@db", "token": TOKEN}
+    assert Path(root, ENV.lstrip("/")).read_text(encoding="utf-8") == f'DEMO_PASSWORD="{PASSWORD}"\n'
+    for path in (FILE, ENV):
+        status = Path(root, path.lstrip("/")).stat()
+        assert (status.st_mode & 0o7777, status.st_uid) == (0o600, 0)
+    assert machine.host.run(["cat", LIVE]).stdout == PASSWORD
+    assert holding(root) == sorted([ENV, FILE, LIVE])
+    assert holding(machine.state) == []
+
+
+def shows_nothing(machine: Machine, run_id: str) -> None:
+    for arguments in (
+        ("show", run_id),
+        ("show", run_id, "--json"),
+        ("logs", run_id),
+        ("logs", run_id, "--json"),
+        ("history", "--json"),
+        ("history",),
+        ("verify", NAME),
+    ):
+        answer = run(machine, *arguments)
+        assert answer.code == 0, str(answer)
+    run(machine, "doctor", "--json")
+    logs = run(machine, "logs", run_id).out
+    assert "in a word: ***." in logs
+    assert "600 root /run/workflow-agent/secrets/token" in logs
+    assert "700 root /run/workflow-agent/secrets" in logs
+    assert "addressed: ***" in logs
+    parameters = run(machine, "show", run_id, "--json").data["generation"]["parameters"]
+    assert parameters["token"]["$secret"] == "token"
+
+
+def takes_them_away(machine: Machine, run_id: str) -> None:
+    rolled = machine.json("rollback", run_id, "--yes")
+    assert rolled.code == 0, str(rolled)
+    assert leaks(rolled.out.encode()) == set()
+    root = machine.host.root
+    # What is kept for doing it again, in the folder that only root may enter.
+    assert [path for path in holding(root) if not path.startswith("/.workflow-agent/")] == []
+    assert not Path(root, LIVE.lstrip("/")).exists()
+    assert holding(machine.state) == []
+    kept = Path(root, ".workflow-agent").stat()
+    assert (kept.st_mode & 0o7777, kept.st_uid) == (0o700, 0)
+
+
+def test_values_go_where_they_are_meant_to_and_nowhere_else(fresh: Machine) -> None:
+    run_id = installs(fresh)
+    holds_them_where_declared(fresh)
+    shows_nothing(fresh, run_id)
+    takes_them_away(fresh, run_id)
