@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from workflow_agent.agents.diagnosing import Diagnostician
 from workflow_agent.agents.masking import masked
 from workflow_agent.agents.output_log import OutputLog
+from workflow_agent.agents.recovery_rules import Bounds
 from workflow_agent.agents.secret_files import filled_script
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
 from workflow_agent.model.errors import ValidationError, WorkflowAgentError
@@ -167,6 +169,7 @@ class ExecutorAgent:
         artifacts: Gives the folder for a run's files.
         output_limit: How much of a script's output is kept, in bytes.
         vault: Has the secrets of runs.
+        bounds: How often and how long a failed attempt before the commit is repeated.
     """
 
     name = "executor"
@@ -179,12 +182,14 @@ class ExecutorAgent:
         *,
         output_limit: int,
         vault: Vault | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         self._targets = targets
         self._bus = bus
         self._artifacts = artifacts
         self._output_limit = output_limit
         self._vault = vault or Vault()
+        self._diagnostician = Diagnostician(targets, artifacts, self._vault, bounds or Bounds())
 
     def verbs(self) -> Mapping[str, Verb]:
         """prepare, commit, activate, configure, rollback, discard."""
@@ -196,7 +201,7 @@ class ExecutorAgent:
             "rollback": Verb(RollbackRequest, RollbackReply, self._rollback),
             "discard": Verb(TransactionRequest, DiscardReply, self._discard),
         }
-        return masked(self._vault, verbs)
+        return masked(self._vault, self._diagnostician.diagnosed(verbs))
 
     async def _prepare(self, request: PrepareRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
         target = self._targets.get(request.target)

@@ -26,6 +26,7 @@ from workflow_agent.targets.registry import Targets
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from workflow_agent.agents.recovery_rules import Bounds
     from workflow_agent.agents.serving import Agent
     from workflow_agent.app.settings import Settings
     from workflow_agent.store import SqliteStore
@@ -75,6 +76,12 @@ def _quota(settings: Settings) -> CaptureQuota:
     return CaptureQuota(max_bytes=settings.limits.capture_bytes, max_entries=settings.limits.capture_entries)
 
 
+def _bounds(settings: Settings) -> Bounds:
+    from workflow_agent.agents.recovery_rules import Bounds  # noqa: PLC0415  # late: with the executor
+
+    return Bounds(**settings.recovery.model_dump())
+
+
 class Container(containers.DeclarativeContainer):
     """Builds; opening and closing is the application's."""
 
@@ -120,6 +127,7 @@ class Container(containers.DeclarativeContainer):
         store.provided.artifacts_dir,
         output_limit=settings.provided.limits.output_bytes,
         vault=vault,
+        bounds=providers.Callable(_bounds, settings),
     )
     verifier = providers.Singleton(_late("verifier:VerifierAgent"), targets, clock, vault)
     recovery = providers.Singleton(_late("recovery:RecoveryAgent"), bus)

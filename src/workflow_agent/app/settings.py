@@ -106,6 +106,17 @@ class Timeouts(_Section):
     target_s: float = Field(ge=0, allow_inf_nan=False)
 
 
+class Recovery(_Section):
+    """How often and how long a failed attempt before the commit is repeated."""
+
+    attempts: int = Field(ge=1, le=20)
+    first_pause_s: float = Field(ge=0, le=60, allow_inf_nan=False)
+    pause_factor: float = Field(ge=1, le=10, allow_inf_nan=False)
+    longest_pause_s: float = Field(ge=0, le=60, allow_inf_nan=False)
+    lock_attempts: int = Field(ge=1, le=20)
+    lock_pause_s: float = Field(ge=0, le=60, allow_inf_nan=False)
+
+
 class Output(_Section):
     """How things are shown."""
 
@@ -124,6 +135,7 @@ class Settings(_Section):
     agents: Agents
     limits: Limits
     timeouts: Timeouts
+    recovery: Recovery
     output: Output
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 

@@ -117,15 +117,21 @@ def logs(
     path = log_path(invocation, report)
     found = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     truncated = bool((report.get("output") or {}).get("truncated"))
+    # The last attempt's output is the run's; those before it have a file of their own.
+    earlier = [item for item in report.get("attempts") or () if item.get("pause_s") is not None]
 
     def lines(_: Style) -> Iterator[str]:
         from workflow_agent.cli.style import safe  # noqa: PLC0415  # late
 
         yield from (safe(line) for line in found)
 
-    warnings = ("the output was longer; its beginning is kept",) if truncated else ()
-    data = {"run_id": report["run_id"], "path": str(path), "lines": found, "truncated": truncated}
-    return Outcome(data=data, lines=lines, warnings=warnings)
+    warnings = [
+        f"attempt {item['attempt']} of {item['step']} failed ({item['class']}); its output: {item['folder']}/output.log"
+        for item in earlier
+    ]
+    warnings += ["the output was longer; its beginning is kept"] if truncated else []
+    data = {"run_id": report["run_id"], "path": str(path), "lines": found, "truncated": truncated, "attempts": earlier}
+    return Outcome(data=data, lines=lines, warnings=tuple(warnings))
 
 
 def log_path(invocation: Invocation, report: dict[str, Any]) -> Path:

@@ -6,7 +6,7 @@ What belongs here: choosing the next command from a state. What does not: which 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.engine.commands import Command, FailStep, FinishRun, RequestStep, SkipStep, StartStep
 from workflow_agent.model.errors import ExpressionError, error_from_dict
@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 _BAD = frozenset({StepStatus.FAILED, StepStatus.UNKNOWN, StepStatus.CANCELLED})
+#: An error says nothing of another attempt.
+_NOTHING_SAID: Final = object()
 
 
 def candidate(plan: Plan, state: RunState) -> Step | None:
@@ -75,23 +77,34 @@ def with_trouble(plan: Plan, state: RunState, step: Step | None, error: Mapping[
 def retry_delay(plan: Plan, state: RunState, event: Event, status: StepStatus) -> float | None:
     """Give the pause in seconds before another attempt at the step that `event` failed, or None for no attempt.
 
-    There is none when the outcome is unknown or cancelled, the error is not retryable, the attempts are used
-    up, the run is ending, or the pause would outlast the time of the run.
+    There is none when the outcome is unknown or cancelled, the run is ending, or the pause would outlast the time of
+    the run. Else the agent that failed knows best: ``details.retry`` of its error is ``{"pause_s": seconds}`` or null.
+    Where it says nothing, the step's policy counts: not for errors that are not retryable, and as often as it allows.
     """
     step = plan.steps[str(event.step)]
     is_main = step.id in plan.main
-    if status is not StepStatus.FAILED or event.attempt >= step.retry.attempts:
+    if status is not StepStatus.FAILED or (is_main and has_trouble(state)):
         return None
-    if is_main and has_trouble(state):
+    error: Mapping[str, Any] = event.data["error"]
+    given = (error.get("details") or {}).get("retry", _NOTHING_SAID)
+    delay = _pause_of(step, event.attempt, error) if given is _NOTHING_SAID else _given_pause(given)
+    limit = plan.workflow.timeout_s
+    if delay is not None and is_main and limit is not None and event.at + delay >= (state.started_at or 0.0) + limit:
         return None
-    if not error_from_dict(event.data["error"]).retryable:
+    return delay
+
+
+def _given_pause(given: Any) -> float | None:  # Any: a JSON value
+    pause = given.get("pause_s") if isinstance(given, dict) else None
+    return float(pause) if isinstance(pause, int | float) and pause >= 0 else None
+
+
+def _pause_of(step: Step, attempt: int, error: Mapping[str, Any]) -> float | None:
+    if attempt >= step.retry.attempts or not error_from_dict(error).retryable:
         return None
     delay = min(step.retry.initial_s, step.retry.max_s)
-    for _ in range(event.attempt - 1):
+    for _ in range(attempt - 1):
         delay = min(delay * step.retry.factor, step.retry.max_s)
-    limit = plan.workflow.timeout_s
-    if is_main and limit is not None and event.at + delay >= (state.started_at or 0.0) + limit:
-        return None
     return delay
 
 

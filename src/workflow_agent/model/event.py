@@ -37,6 +37,7 @@ class RecordKind(StrEnum):
     SCRIPT = "script"  # text with secrets masked, its provenance and hash
     FINDING = "finding"  # of the validator
     OUTPUT = "output"  # {"path": artifact, "bytes": n, "truncated": bool, "problem": text|null, "tail": [lines]}
+    ATTEMPT = "attempt"  # a failed one: {"step", "attempt", "class", "decision", "cause", "folder" of evidence, …}
     CHANGE_SET = "change-set"  # summary + every change
     CHECK = "check"  # one check result
     TRANSACTION = "transaction"  # {"transaction": id, "state": ..., "target": ...}

@@ -19,6 +19,7 @@ from workflow_agent.model.errors import (
     RollbackIncompleteError,
     ServiceFailedError,
     UnreachableError,
+    WorkflowAgentError,
 )
 from workflow_agent.model.system import Tier, escape_path
 from workflow_agent.targets.committing import Committer
@@ -253,6 +254,7 @@ class HostTarget:
         reporter = ChangeReporter(self._root, transaction)
         shims = await self._blocking(reporter.shims)
         await self._make_folders(transaction, points)
+        store_fd: int | None = None
         try:
             store_fd = await self._blocking(self._open_store, transaction)
             result = await capture_script(
@@ -290,6 +292,10 @@ class HostTarget:
                 ),
             )
         except BaseException as error:
+            if isinstance(error, WorkflowAgentError):
+                from workflow_agent.targets.evidence import note_evidence  # noqa: PLC0415  # late: only here
+
+                await self._blocking(note_evidence, error, self._root, transaction, points, store_fd)
             await self._blocking(self._folders.remove, transaction, points)
             if isinstance(error, OSError):
                 raise CaptureError(
@@ -323,6 +329,11 @@ class HostTarget:
     def is_there(self) -> bool:
         """Whether it is the system that it was when it was looked up."""
         return True
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a run holds it."""
+        return self._opened is not None and self._opened[1].holder is not None
 
     def _open_store(self, transaction: str) -> int | None:
         """Open the folder in which effects are staged when that cannot be on the target."""
@@ -549,9 +560,9 @@ class HostTarget:
         """List processes and listeners."""
         return await self._prober.snapshot()
 
-    async def missing_paths(self, transaction: str) -> list[str]:
-        """List committed paths that are missing or replaced now."""
-        return await self._blocking(self._committer.missing, transaction)
+    async def missing_paths(self, transaction: str, *, earlier: Sequence[str] = ()) -> list[str]:
+        """List committed paths that are missing or replaced now, also of earlier transactions it stands upon."""
+        return await self._blocking(self._committer.missing, transaction, tuple(earlier))
 
     async def close(self) -> None:
         """End the probe program and give every lock back."""

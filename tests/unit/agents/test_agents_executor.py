@@ -195,8 +195,8 @@ async def test_what_a_failed_script_said_is_recorded(bench: Bench) -> None:
     with pytest.raises(ScriptFailedError) as failed:
         await prepare(bench, script=script("echo before\nexit 4"))
 
-    (record,) = failed.value.details["_records"]
-    assert record["kind"] == "output"
+    record, attempt = failed.value.details["_records"]
+    assert (record["kind"], attempt["kind"]) == ("output", "attempt")
     assert record["data"]["tail"] == ["before"]
     assert failed.value.details["exit_code"] == 4
 

@@ -43,7 +43,7 @@ def write(path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("layers", "value", "origin"),
     [
-        ("", 120.0, "default"),
+        ("", 40.0, "default"),
         ("s", 1.0, "etc/config.toml"),
         ("su", 2.0, "user/workflow-agent/config.toml"),
         ("suf", 3.0, "named.toml"),
