@@ -78,7 +78,8 @@ def world() -> FakeWorld:
 
 @pytest.fixture
 async def app(tmp_path: Path, world: FakeWorld) -> AsyncIterator[App]:
-    async with open_fake_app(tmp_path, world) as opened:
+    (tmp_path / "own").mkdir()
+    async with open_fake_app(tmp_path, world, overrides={"integrations.folders": [str(tmp_path / "own")]}) as opened:
         yield opened
 
 
@@ -354,3 +355,7 @@ async def test_a_service_that_died_is_started_again(app: App, world: FakeWorld, 
     assert {check["status"] for check in repaired["checks"]} == {"passed"}
     assert await live(app) == [repaired["run_id"]]
     assert installed["run_id"] != repaired["run_id"]
+
+    world.files[CONFIG] = "changed"
+    again = await app.run("install", {**thing, "action": "repair"})
+    assert again["broken"]["missing"] == [CONFIG], "of the run before the one that is live"

@@ -55,8 +55,9 @@ class LookupRequest(Request):
 class LookupReply(Reply):
     """Everything that later steps need, interpolated; JSON forms of the model's values.
 
-    `installed` is the live generation, if any, `earlier` the transactions it stands upon, and `differences` what is another one than in it. An uninstall `stops`
-    services, leaves the state data in `keep` alone, and `removes` the rest of it.
+    `installed` is the live generation, if any, `earlier` the transactions it stands upon, and `differences` what is
+    another one than in it. An uninstall `stops` services, leaves the state data in `keep` alone, and `removes` the rest
+    of it.
     """
 
     integration: str

@@ -50,7 +50,7 @@ class NewGeneration(Request):
 
 
 class VerifyRequest(Request):
-    """Checks to hold on a target, and a transaction whose paths must all be there.
+    """Checks to hold on a target, and a transaction (with `earlier` ones) whose paths must all be there.
 
     Once everything holds, `generation` is recorded as live, the generation of the run `ends` as uninstalled, and the
     run `redoes`, which was rolled back, as in force again. Without `started` only what does not need a running service
@@ -62,6 +62,7 @@ class VerifyRequest(Request):
     checks: list[Check]
     started: bool = True
     transaction: str | None = None
+    earlier: list[str] = Field(default_factory=list)
     generation: NewGeneration | None = None
     redoes: str | None = None
     ends: str | None = None
@@ -79,13 +80,15 @@ class VerifyReply(Reply):
 class CurrentRequest(Request):
     """Ask whether an installed generation is what is wanted, and works; only an `upgrade` takes another manifest.
 
-    What others of the run require (`required_by`) is wanted as it is, whoever installed it, as long as it works.
+    What others of the run require (`required_by`) is wanted as it is, whoever installed it, as long as it works. Paths
+    of its transaction have to be there, and of the `earlier` ones it stands upon.
     """
 
     action: str = "install"
     target: str
     integration: str = ""
     installed: Generation | None
+    earlier: list[str] = Field(default_factory=list)
     required_by: list[str] = Field(default_factory=list)
     version: str
     manifest_hash: str
@@ -157,7 +160,9 @@ class VerifierAgent:
             results = await check_with_secrets(target, checks, self._vault, message.run_id)
         data = [plain(result) for result in results]
         failed = _red(results)
-        missing = await target.missing_paths(request.transaction) if request.transaction else []
+        missing: list[str] = []
+        if request.transaction:
+            missing = await target.missing_paths(request.transaction, earlier=request.earlier)
         about = {"integration": request.generation.integration} if request.generation else {}
         records = [{"kind": RecordKind.CHECK, "data": item | about} for item in data]
         if failed or missing:
@@ -191,7 +196,7 @@ class VerifierAgent:
         if installed.parameter_hash != request.parameter_hash and not request.required_by:
             return CurrentReply(unchanged=False, reason="parameters", missing=[], checks=[]), {}
         target = self._targets.get(request.target)
-        missing = await self._missing(target, installed)
+        missing = await self._missing(target, installed, request.earlier)
         results: Sequence[CheckResult] = []
         if not missing:
             results = await check_with_secrets(target, request.checks, self._vault, message.run_id)
@@ -234,11 +239,11 @@ class VerifierAgent:
         return reply, {"_records": records, "_status": "unchanged", "_changed": False}
 
     @staticmethod
-    async def _missing(target: Target, installed: Generation) -> list[str]:
+    async def _missing(target: Target, installed: Generation, earlier: Sequence[str]) -> list[str]:
         if not installed.transaction:
             return []
         try:
-            return await target.missing_paths(installed.transaction)
+            return await target.missing_paths(installed.transaction, earlier=earlier)
         except NotFoundError:
             return []  # its before-images were pruned: the checks decide
 

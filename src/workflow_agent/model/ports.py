@@ -274,8 +274,11 @@ class Target(Protocol):
         """Poll each check until it holds or its time is over; results in the order asked."""
         ...
 
-    async def missing_paths(self, transaction: str) -> list[str]:
-        """List committed paths that are missing or replaced now (owned data excluded)."""
+    async def missing_paths(self, transaction: str, *, earlier: Sequence[str] = ()) -> list[str]:
+        """List committed paths that are missing or replaced now (owned data excluded).
+
+        `earlier` are transactions that it stands upon, newest first; what later ones changed is left to these.
+        """
         ...
 
     async def close(self) -> None:

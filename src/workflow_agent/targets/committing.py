@@ -281,11 +281,19 @@ class Committer:
         with LiveTree(self._root_fd) as tree:
             return self._exchanger(tree, plan).differences_from(plan.operations)
 
-    def missing(self, transaction: str) -> list[str]:
-        """List committed paths that are missing or replaced now."""
-        plan = self._folders.read(transaction)
+    def missing(self, transaction: str, earlier: Iterable[str] = ()) -> list[str]:
+        """List committed paths that are missing or replaced now; also of `earlier` transactions it stands upon."""
+        plans = [self._folders.read(transaction)]
+        for name in earlier:  # newest first
+            with suppress(TransactionError, NotFoundError):  # pruned: the checks decide
+                plans.append(self._folders.read(name))
+        found: list[str] = []
+        later: set[bytes] = set()
         with LiveTree(self._root_fd) as tree:
-            return self._exchanger(tree, plan).missing(plan.operations)
+            for plan in plans:
+                found += self._exchanger(tree, plan).missing(plan.operations, later)
+                later |= set(_touched(plan.operations))
+        return found
 
     # -- after a crash ---------------------------------------------------------------------------------------------
 
@@ -333,6 +341,14 @@ def _moves(before: Iterable[Operation], after: Iterable[Operation]) -> dict[_Mom
         for old, new in ((one.before, other.before), (one.after, other.after))
         if old is not None and new is not None and old.ctime != new.ctime
     }
+
+
+def _touched(operations: Iterable[Operation]) -> Iterable[bytes]:
+    """Name every path that operations put in place or took away."""
+    for operation in operations:
+        yield operation.path
+        for relative in (*operation.subtree, *operation.content):
+            yield operation.path + b"/" + relative
 
 
 def _as_owned(tree: LiveTree, operations: Iterable[Operation], owned: Sequence[bytes]) -> Iterable[Operation]:

@@ -7,6 +7,7 @@ is for equality with what was recorded (rules 8, 19, 21, 22). Blocking, for one 
 from __future__ import annotations
 
 import os
+import stat
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,15 @@ from workflow_agent.targets.many_owners import has_many_owners
 from workflow_agent.targets.operations import Operation, OperationKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from workflow_agent.targets.entries import Entry
 
 __all__ = ["Side", "Sides", "difference", "is_same"]
 
 _LOGS = b"/var/log/"
+#: Folders in which no service has data of its own.
+_SYSTEM = (b"/etc/", b"/usr/", b"/opt/")
 #: Operations on folders that bring nothing of their own.
 _STAYS = frozenset({OperationKind.ATTRIBUTES, OperationKind.REMOVE_FOLDER})
 
@@ -171,14 +174,19 @@ class Sides:
                     found.append(escape_path(operation.path + b"/" + relative))
         return sorted(found)
 
-    def missing(self, operations: Iterable[Operation]) -> list[str]:
-        """List committed paths that are missing or replaced now; others' records in shared files are their business."""
+    def missing(self, operations: Iterable[Operation], later: Container[bytes] = frozenset()) -> list[str]:
+        """List committed paths that are missing or replaced now; others' records in shared files are their business.
+
+        A file of the system's own folders counts as replaced when it was written to as well, and is looked for inside
+        created folders too; elsewhere a service may do with its files what it wants. Paths that `later` transactions
+        brought are left to these.
+        """
         return [
-            escape_path(operation.path)
+            escape_path(path)
             for operation in operations
             if operation.kind in {OperationKind.CREATE, OperationKind.EXCHANGE}
-            and not has_many_owners(operation.path)
-            and not is_same(self._tree.read(operation.path), operation.after)
+            for path, entry in _brought(operation)
+            if path not in later and not has_many_owners(path) and not _is_there(self._tree.read(path), path, entry)
         ]
 
     def check_images(self, operations: Iterable[Operation]) -> None:
@@ -239,6 +247,22 @@ def _covered(operations: Iterable[Operation]) -> set[bytes]:
 def is_same(entry: Entry | None, wanted: Entry | None) -> bool:
     """Whether both are there and are one inode."""
     return entry is not None and entry.same_identity(wanted)
+
+
+def _brought(operation: Operation) -> Iterable[tuple[bytes, Entry]]:
+    """Give what an operation put in place: the entry, and the files below it that nobody but us should touch."""
+    if operation.after is not None:
+        yield operation.path, operation.after
+    for relative, entry in operation.content.items():
+        path = operation.path + b"/" + relative
+        if path.startswith(_SYSTEM) and not entry.is_dir:
+            yield path, entry
+
+
+def _is_there(live: Entry | None, path: bytes, entry: Entry) -> bool:
+    if stat.S_ISREG(entry.mode) and path.startswith(_SYSTEM):
+        return entry.same_state(live, moved=True)
+    return is_same(live, entry)
 
 
 def difference(operation: Operation, expected: Entry | None, found: Entry | None) -> dict[str, object]:

@@ -295,12 +295,13 @@ class FakeTarget:
             description=check.description,
         )
 
-    async def missing_paths(self, transaction: str) -> list[str]:
+    async def missing_paths(self, transaction: str, *, earlier: Sequence[str] = ()) -> list[str]:
         """List committed files that are gone or different."""
         await self._enter("missing_paths")
-        return [
-            path for path, content in self._find(transaction).after.items() if self.world.files.get(path) != content
-        ]
+        wanted: dict[str, str | None] = {}
+        for name in (transaction, *earlier):
+            wanted = self._find(name).after | wanted
+        return [path for path, content in wanted.items() if self.world.files.get(path) != content]
 
     async def close(self) -> None:
         """Give the lock back."""
