@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -18,7 +17,7 @@ from workflow_agent.agents.lifecycle import (
 )
 from workflow_agent.agents.parts import parts_of, source_of, subject_of
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
-from workflow_agent.integrations import Registry, bind_parameters, load_folder, parameter_hash, requirements_of, resolve
+from workflow_agent.integrations import Registry, bind_parameters, parameter_hash, requirements_of, resolve
 from workflow_agent.model.errors import ConflictError, NotFoundError
 from workflow_agent.model.event import RecordKind
 
@@ -157,7 +156,7 @@ class KnowledgeAgent:
     # -- lookup ------------------------------------------------------------------------------------------------------
 
     async def _lookup(self, request: LookupRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
-        manifest = self._manifest(request.integration)
+        manifest = self._registry.find(request.integration)
         target = self._targets.get(request.target)
         generations = await self._history.generations(request.target, manifest.name)
         installed = generations[0] if generations else None
@@ -239,14 +238,6 @@ class KnowledgeAgent:
         if known is None and self._registry.knows(generation.integration):
             known = self._registry.get(generation.integration).requires
         return list(known or ())
-
-    def _manifest(self, name: str) -> Manifest:
-        if "/" in name or name in {".", ".."}:
-            try:
-                return load_folder(Path(name))
-            except (OSError, ValueError, RuntimeError) as error:  # a name that no file system takes, a loop of links
-                raise NotFoundError(f"there is no folder `{name[:80]}`", cause=str(error)[:200]) from error
-        return self._registry.get(name)
 
     # -- locate ------------------------------------------------------------------------------------------------------
 

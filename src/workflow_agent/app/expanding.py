@@ -7,7 +7,6 @@ meets the same problem, and says so in a run that history has.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import StoreError, WorkflowAgentError
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from workflow_agent.authoring import Block
-    from workflow_agent.integrations import Manifest, Registry
+    from workflow_agent.integrations import Registry
     from workflow_agent.model.ports import History
     from workflow_agent.model.workflow import Workflow
 
@@ -47,7 +46,7 @@ async def expanded(
 
 
 def _with_requirements(workflow: Workflow, inputs: Mapping[str, Any], registry: Registry) -> Workflow:
-    manifest = _manifest(str(inputs.get("integration") or ""), registry)
+    manifest = registry.find(str(inputs.get("integration") or ""))
     if not manifest.requires:
         return workflow
     from workflow_agent.authoring import Block, block_prefix, with_blocks  # noqa: PLC0415  # late: few runs need it
@@ -60,12 +59,6 @@ def _with_requirements(workflow: Workflow, inputs: Mapping[str, Any], registry: 
         prefix = block_prefix(requirement.name, [block.prefix for block in blocks])
         blocks.append(Block(prefix=prefix, inputs=values))
     return with_blocks(workflow, before=blocks)
-
-
-def _manifest(name: str, registry: Registry) -> Manifest:
-    from workflow_agent.integrations import load_folder  # noqa: PLC0415  # late: 40 ms, which the run needs anyway
-
-    return load_folder(Path(name)) if "/" in name or name in {".", ".."} else registry.get(name)
 
 
 async def _with_parts(workflow: Workflow, inputs: Mapping[str, Any], history: History) -> Workflow:

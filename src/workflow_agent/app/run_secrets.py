@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.model.errors import NotFoundError, ParameterError
+from workflow_agent.model.errors import ParameterError
 from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.security.fingerprint import FingerprintKey
 from workflow_agent.security.marks import reference, reference_name
@@ -13,6 +12,7 @@ from workflow_agent.security.sources import how_to_give
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from workflow_agent.integrations import Manifest, Registry
     from workflow_agent.security.secret import Secret
@@ -43,7 +43,7 @@ def referring_inputs(
         if "run" not in inputs:  # what happens to an earlier run may need the secrets that it had
             _refuse_homeless(secrets)
         return dict(inputs)
-    manifest = _manifest(registry, str(inputs["integration"]))
+    manifest = registry.find(str(inputs["integration"]))
     _refuse_values(manifest, given)
     for name, secret in secrets.items():
         _check(manifest, name, secret)
@@ -82,14 +82,3 @@ def _check(manifest: Manifest, name: str, secret: Secret) -> None:
     if not declared.secret:
         raise ParameterError(f"`{name}` of {manifest.name} is no secret", where=where, hint=f"`--param {name}=...`")
     check_secret(declared, name, secret.reveal())
-
-
-def _manifest(registry: Registry, name: str) -> Manifest:
-    if "/" not in name and name not in {".", ".."}:
-        return registry.get(name)
-    from workflow_agent.integrations import load_folder  # noqa: PLC0415  # late: pydantic, 36 ms
-
-    try:
-        return load_folder(Path(name))
-    except (OSError, ValueError, RuntimeError) as error:  # a name that no file system takes, a loop of links
-        raise NotFoundError(f"there is no folder `{name[:80]}`", cause=str(error)[:200]) from error

@@ -150,6 +150,19 @@ class Registry:
             )
         return found[0]
 
+    def find(self, name: str) -> Manifest:
+        """Load an integration by its name, or by its folder's path when the name has a slash.
+
+        Raises:
+            NotFoundError: there is none; what :meth:`get` and :func:`load_folder` raise besides.
+        """
+        if "/" not in name and name not in {".", ".."}:
+            return self.get(name)
+        try:
+            return load_folder(Path(name))
+        except (OSError, ValueError, RuntimeError) as error:  # a name that no file system takes, a loop of links
+            raise NotFoundError(f"there is no folder `{name[:80]}`", cause=str(error)[:200]) from error
+
     def list(self) -> list[Listing]:
         """List all integrations, sorted by name; those that cannot be used with their error."""
         places: dict[str, list[_Folder | Plugin]] = {}
