@@ -39,6 +39,7 @@ facts_known: Final = (
     "is_root",
     "tier",
     "tier_reason",
+    "identity",
 )
 _SERVICE_KEYS: Final = ("argv", "arguments")
 _ROOTS_BY_KEY: Final[Mapping[str, frozenset[str]]] = {

@@ -71,7 +71,11 @@ class InitKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetFacts:
-    """What was read from a target. `tier_reason` says why the tier is not exact."""
+    """What was read from a target.
+
+    `tier_reason` says why the tier is not exact. `identity` tells a container from a later one of its name: the ids of
+    its engine and of itself.
+    """
 
     target: str
     hostname: str
@@ -86,6 +90,7 @@ class TargetFacts:
     is_root: bool
     tier: Tier
     tier_reason: str | None = None
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.model.errors import ConflictError, UnreachableError
+from workflow_agent.model.errors import CaptureError, ConflictError, UnreachableError
 from workflow_agent.targets.host import HostTarget
 from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import transaction_folder
@@ -20,9 +21,10 @@ from workflow_agent.targets.mounts import MountUse, plan_mounts, read_mounts
 from workflow_agent.targets.transaction import TransactionFolders, clone_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from workflow_agent.model.system import Check, CheckResult, Effect, Service, TargetFacts
     from workflow_agent.targets.engine import Container, Engine
     from workflow_agent.targets.entries import Baseline
     from workflow_agent.targets.mounts import Mount
@@ -91,6 +93,31 @@ class ContainerTarget(HostTarget):
             hint="run the command again: it looks the container up anew",
         )
 
+    # -- looking and starting, which enter its namespaces ------------------------------------------------------------
+
+    async def facts(self) -> TargetFacts:
+        """Read facts; see the port."""
+        self.ensure_there()
+        found = await super().facts()
+        return replace(found, identity=self.identity)
+
+    async def check(self, checks: Sequence[Check]) -> list[CheckResult]:
+        """Poll checks; see the port."""
+        self.ensure_there()
+        return await super().check(checks)
+
+    async def activate(self, transaction: str, services: Sequence[Service]) -> list[Mapping[str, Any]]:
+        """Start services; see the port."""
+        self.ensure_there()
+        return await super().activate(transaction, services)
+
+    async def configure(
+        self, transaction: str, effects: Sequence[Effect], *, secrets: Mapping[str, str] | None = None
+    ) -> list[Mapping[str, Any]]:
+        """Carry effects out; see the port."""
+        self.ensure_there()
+        return await super().configure(transaction, effects, secrets=secrets)
+
     # -- what differs from a host ------------------------------------------------------------------------------------
 
     def _require_root(self) -> None:
@@ -132,9 +159,22 @@ class ContainerTarget(HostTarget):
 
     def _open_store(self, transaction: str) -> int:
         """Make the folders on this machine in which a script's effects are staged."""
-        self._drop_store()  # what a crash left
-        self._store.mkdir(mode=0o700, parents=True)
-        self._store_fd = os.open(self._store, _FOLDER)
+        try:
+            self._drop_store()  # what a crash left
+            self._store.mkdir(mode=0o700, parents=True)
+            self._store_fd = os.open(self._store, _FOLDER)
+            self._make_folders_in_store(transaction)
+        except OSError as error:
+            raise CaptureError(
+                "nothing can be staged on this machine",
+                where=str(self._store),
+                cause=str(error),
+                state="nothing was changed",
+                hint="the state folder (setting `paths.state`) has to be on a disk with room",
+            ) from error
+        return self._store_fd
+
+    def _make_folders_in_store(self, transaction: str) -> None:
         folders = TransactionFolders(self._store_fd)
         try:
             folders.create(transaction, b"/")
@@ -148,7 +188,6 @@ class ContainerTarget(HostTarget):
         finally:
             os.close(root_fd)
             os.close(upper_fd)
-        return self._store_fd
 
     def _bring_in(self, plan: Plan, transaction: str, baselines: Mapping[bytes, Baseline]) -> None:
         from workflow_agent.targets.copy_in import bring_in  # noqa: PLC0415  # late: with the capture only
@@ -164,7 +203,7 @@ class ContainerTarget(HostTarget):
         if self._store_fd >= 0:
             os.close(self._store_fd)
             self._store_fd = -1
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             shutil.rmtree(self._store)
 
 

@@ -62,12 +62,13 @@ class Targets:
     def get(self, name: str) -> Target:
         """Give a target; raises NotFoundError naming what exists, UnreachableError for a container that is not there.
 
-        A container is looked up anew when it was restarted or replaced since.
+        A container is looked up anew when it was restarted or replaced since, unless a run holds it.
         """
         if name == "host":
             return self._host()
         known = self._opened.get(name)
-        if known is not None and known.is_there:
+        # A run that holds it goes on with it: what it asks then is refused with the reason.
+        if known is not None and (known.is_there or known.is_held):
             return known
         name = full_target_name(name)
         if known is not None:
@@ -97,8 +98,8 @@ class Targets:
         )
 
     def opened(self) -> list[str]:
-        """List the names of targets that were given so far."""
-        return list(self._opened)
+        """List the names of targets that were given so far and can still be."""
+        return [name for name, target in self._opened.items() if target.is_there or target.is_held]
 
     async def close(self) -> None:
         """Close every target."""
