@@ -195,7 +195,7 @@ class TargetContract:
                 run_id, script("echo oh no\nexit 3"), timeout_s=self.patience_s, on_output=lines.append
             )
 
-        assert failed.value.details == {"exit_code": 3, "tail": ["oh no"]}
+        assert (failed.value.details["exit_code"], failed.value.details["tail"]) == (3, ["oh no"])
         assert (failed.value.cause, lines) == ("oh no", ["oh no"])
         assert self.read(PATH) is None
         await target.release(run_id)
