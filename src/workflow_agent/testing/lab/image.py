@@ -25,12 +25,30 @@ from workflow_agent.model.errors import UnreachableError, ValidationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DEFAULT_PACKAGES", "DISK_BYTES", "DISK_NAME", "SUITE", "LabKind", "base_image", "cache_folder", "copy_disk"]
+__all__ = [
+    "CATALOGUE_PACKAGES",
+    "DEFAULT_PACKAGES",
+    "DISK_BYTES",
+    "DISK_NAME",
+    "SUITE",
+    "LabKind",
+    "base_image",
+    "cache_folder",
+    "copy_disk",
+]
 
 SUITE = "bookworm"
 DISK_BYTES = 3 * 1024**3
 DISK_NAME = "lab-disk-"
 DEFAULT_PACKAGES = ("nginx", "prometheus-node-exporter")
+#: What every integration of the catalogue installs; a larger image, for tests and measurements of all of them.
+CATALOGUE_PACKAGES = (
+    *DEFAULT_PACKAGES,
+    "redis-server",
+    "prometheus-redis-exporter",
+    "postgresql",
+    "prometheus-postgres-exporter",
+)
 
 _BUILD = Path(__file__).with_name("build.sh")
 _FALLBACK_MIRROR = "http://deb.debian.org/debian"

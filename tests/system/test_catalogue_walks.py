@@ -1,0 +1,170 @@
+"""Every integration on every kind of target: it works, says so when it does not, and goes without a trace."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from workflow_agent.integrations import Registry, builtin_folder
+from workflow_agent.testing.lab.image import CATALOGUE_PACKAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from tests.system.machine import APPENDED_LOGS, Machine, World
+else:
+    from machine import APPENDED_LOGS
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+KINDS = [
+    "plain",
+    pytest.param("systemd", marks=pytest.mark.systemd),
+    "docker-plain",
+    pytest.param("docker-systemd", marks=[pytest.mark.systemd, pytest.mark.long]),
+]
+#: A server, its exporter, the exporter's port, and the metric that says whether the server is reached.
+STACKS = [
+    ("redis-server", "prometheus-redis-exporter", 9121, "redis_up"),
+    ("postgresql", "prometheus-postgres-exporter", 9187, "pg_up"),
+]
+#: Integrations that stand alone.
+SINGLE = ["nginx", "prometheus-node-exporter"]
+#: What their services make in /run; the rest of it belongs to the system.
+RUNTIME = {"redis", "postgresql", "prometheus", "nginx.pid"}
+DATA = {
+    "redis-server": ("/var/lib/redis/", "/var/log/redis/"),
+    "postgresql": ("/var/lib/postgresql/", "/var/log/postgresql/"),
+}
+ROLE = "SELECT count(*) FROM pg_roles WHERE rolname = 'prometheus'"
+SCRAPE = "exec 3<>/dev/tcp/127.0.0.1/{}; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+
+
+@pytest.fixture(params=KINDS)
+def machine(
+    request: pytest.FixtureRequest, machines: Callable[..., AbstractContextManager[Machine]]
+) -> Iterator[Machine]:
+    """A fresh target that can install everything."""
+    with machines(request.param, packages=CATALOGUE_PACKAGES) as made:
+        yield made
+
+
+def done(machine: Machine, verb: str, *arguments: str) -> dict[str, Any]:
+    """Carry a command out that has to succeed, with every check of it passed."""
+    report: dict[str, Any] = machine.json(verb, *arguments, *([] if verb == "verify" else ["--yes"])).data
+    assert report["status"] == "succeeded"
+    assert report["checks"]
+    assert {check["status"] for check in report["checks"]} == {"passed"}, report["checks"]
+    return report
+
+
+def red(machine: Machine, integration: str) -> set[str]:
+    """Name the checks that `verify` finds red; the message names them too."""
+    answer = machine.json("verify", integration)
+    assert answer.code == 1, str(answer)
+    ids = {check["id"] for check in answer.error["details"]["checks"] if check["status"] != "passed"}
+    assert all(name in answer.error["message"] for name in ids)
+    return ids
+
+
+def service(machine: Machine, name: str, verb: str) -> None:
+    machine.host.run(["sh", "-c", f"cd /; service {name} {verb}"])
+
+
+def metric(machine: Machine, port: int, name: str) -> str:
+    """Read a metric's value as a scraper would, without any code of ours."""
+    page = machine.host.run(["bash", "-c", SCRAPE.format(port)]).stdout
+    return next(line.removeprefix(f"{name} ") for line in page.splitlines() if line.startswith(f"{name} "))
+
+
+def roles(machine: Machine, server: str) -> str:
+    """Count the exporter's roles in PostgreSQL; of another server nothing."""
+    if server != "postgresql":
+        return ""
+    query = ["runuser", "-u", "postgres", "--", "psql", "-h", "/run/postgresql", "-Atc", ROLE]
+    return machine.host.run(["sh", "-c", 'cd /; exec "$@"', "sh", *query]).stdout.strip()
+
+
+def assert_as(machine: Machine, before: World, *, apart: tuple[str, ...] = ()) -> None:
+    """Fail when anything is not as it was; what a server that runs on writes into its folders (`apart`) is its own."""
+
+    def counted(world: World) -> World:
+        files = {name: record for name, record in world.files.items() if not f"{name}/".startswith(apart or ("//",))}
+        return replace(world, files=files)
+
+    after = counted(machine.world())
+    assert counted(before).differences(after, machine.host.root, logs=APPENDED_LOGS) == []
+    assert (
+        machine.host.run(["apt-get", "check", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="]).stderr
+        == ""
+    )
+    assert machine.host.run(["dpkg", "--audit"]).stdout == ""
+
+
+def left_in_run(machine: Machine) -> set[str]:
+    return RUNTIME & {entry.name for entry in (machine.host.root / "run").iterdir()}
+
+
+def removed_and_taken_back(
+    machine: Machine, name: str, before: World, *, installed: str, apart: tuple[str, ...] = ()
+) -> None:
+    """Uninstall, take that back, and take the installation back: nothing of it is left."""
+    uninstalled = done(machine, "uninstall", name)
+    assert uninstalled["changed"] is True
+    assert machine.json("verify", name).code != 0
+    back = done(machine, "rollback")
+    assert back["undoes"] == uninstalled["run_id"]
+    done(machine, "verify", name)
+    assert done(machine, "rollback")["undoes"] == installed
+    assert_as(machine, before, apart=apart)
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_an_integration_that_stands_alone(machine: Machine, name: str) -> None:
+    before = machine.world()
+    installed = done(machine, "install", name)["run_id"]
+    done(machine, "verify", name)
+    service(machine, name, "stop")
+    assert "port" in red(machine, name), "an init script may return before the process has ended"
+    service(machine, name, "start")
+    assert done(machine, "install", name)["changed"] is False
+    removed_and_taken_back(machine, name, before, installed=installed)
+    assert left_in_run(machine) == set()
+
+
+@pytest.mark.parametrize(("server", "exporter", "port", "up"), STACKS)
+def test_a_server_and_its_exporter(machine: Machine, server: str, exporter: str, port: int, up: str) -> None:
+    before = machine.world()
+    first = done(machine, "install", server)["run_id"]
+    service(machine, server, "stop")
+    assert "port" in red(machine, server)
+    service(machine, server, "start")
+    assert done(machine, "install", server)["changed"] is False
+
+    alone = machine.world()
+    second = done(machine, "install", exporter)["run_id"]
+    assert done(machine, "install", exporter)["changed"] is False
+    assert metric(machine, port, up) == "1"
+    service(machine, server, "stop")
+    assert metric(machine, port, up) == "0"
+    assert "up" in red(machine, exporter)
+    service(machine, server, "start")
+    done(machine, "verify", exporter)
+    assert roles(machine, server) == ("1" if server == "postgresql" else "")
+
+    refused = machine.json("uninstall", server, "--yes")
+    assert refused.code == 6, str(refused)
+    assert exporter in refused.error["message"]
+    removed_and_taken_back(machine, exporter, alone, installed=second, apart=DATA[server])
+    assert roles(machine, server) == ("0" if server == "postgresql" else "")
+    removed_and_taken_back(machine, server, before, installed=first)
+    assert left_in_run(machine) == set()
+
+
+def test_every_integration_of_the_catalogue_is_walked() -> None:
+    walked = [*SINGLE, *(name for stack in STACKS for name in stack[:2])]
+
+    assert sorted(walked) == Registry([builtin_folder()]).names()
