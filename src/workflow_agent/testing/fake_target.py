@@ -63,13 +63,15 @@ class FakeWorld:
     """What outlives a process.
 
     `hooks` are called when a verb begins (``prepare``, ``commit`` ...) and in the middle of an exchange
-    (``commit.half``, ``rollback.half``); what they raise, the verb raises. `calls` lists the verbs in order.
+    (``commit.half``, ``rollback.half``); what they raise, the verb raises. `calls` lists the verbs in order,
+    `secrets` are those that effects were given last.
     """
 
     files: dict[str, str] = field(default_factory=dict)
     transactions: dict[str, FakeTransaction] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
     effects: set[str] = field(default_factory=set)
+    secrets: dict[str, str] = field(default_factory=dict)
     red: set[str] = field(default_factory=set)
     holder: str | None = None
     hooks: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
@@ -229,7 +231,7 @@ class FakeTarget:
         self, transaction: str, effects: Sequence[Effect], *, secrets: Mapping[str, str] | None = None
     ) -> list[Mapping[str, Any]]:
         """Say that effects are there; those that were there before stay at a rollback."""
-        del secrets  # no command runs
+        self.world.secrets = dict(secrets or {})
         await self._enter("configure")
         found = self._find(transaction)
         done: list[Mapping[str, Any]] = []

@@ -20,6 +20,7 @@ from workflow_agent.bus import InProcessBus
 from workflow_agent.integrations import Registry, builtin_folder
 from workflow_agent.model.event import EventType
 from workflow_agent.model.message import Message
+from workflow_agent.security.vault import Vault
 from workflow_agent.store import SqliteStore
 from workflow_agent.testing import EventChain
 from workflow_agent.testing.fake_target import FakeTargets, FakeWorld
@@ -45,6 +46,7 @@ class Bench:
     integrations: Path
     world: FakeWorld = field(default_factory=FakeWorld)
     person: PersonAgent = field(default_factory=PersonAgent)
+    vault: Vault = field(default_factory=Vault)
 
     def __post_init__(self) -> None:
         self.targets = FakeTargets(self.world)
@@ -103,8 +105,8 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         KnowledgeAgent(registry, bench.targets, store.history),
         ScriptBuilderAgent([_TEMPLATES]),
         ValidatorAgent(),
-        ExecutorAgent(bench.targets, bus, store.artifacts_dir, output_limit=1000),
-        VerifierAgent(bench.targets, FixedClock()),
+        ExecutorAgent(bench.targets, bus, store.artifacts_dir, output_limit=1000, vault=bench.vault),
+        VerifierAgent(bench.targets, FixedClock(), bench.vault),
         RecoveryAgent(bus),
         bench.person,
     )
