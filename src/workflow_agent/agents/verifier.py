@@ -37,6 +37,8 @@ __all__ = [
 _STATIC_KINDS = frozenset({"file", "package", "command"})
 #: To see that something is there takes one look; not to see it is confirmed by another.
 _GLANCE_S = 0.5
+#: What works answers now; what has only just been started is waited for elsewhere.
+_NOW_S = 4.0
 
 
 class NewGeneration(Request):
@@ -199,7 +201,7 @@ class VerifierAgent:
         missing = await self._missing(target, installed, request.earlier)
         results: Sequence[CheckResult] = []
         if not missing:
-            results = await check_with_secrets(target, request.checks, self._vault, message.run_id)
+            results = await check_with_secrets(target, _within(request.checks, _NOW_S), self._vault, message.run_id)
         data = [plain(result) for result in results]
         reason = "missing-paths" if missing else "checks" if _red(results) else None
         reply = CurrentReply(unchanged=reason is None, reason=reason, missing=missing, checks=data)
@@ -214,8 +216,7 @@ class VerifierAgent:
 
     async def _found(self, request: CurrentRequest) -> tuple[Reply, Mapping[str, Any]]:
         """Look whether something works that we did not install."""
-        once = [dataclasses.replace(check, timeout_s=min(check.timeout_s, _GLANCE_S)) for check in request.checks]
-        results = await self._targets.get(request.target).check(once)
+        results = await self._targets.get(request.target).check(_within(request.checks, _GLANCE_S))
         data = [plain(result) for result in results]
         if _red(results) or not results:
             return CurrentReply(unchanged=False, reason="absent", missing=[], checks=data), {}
@@ -229,8 +230,7 @@ class VerifierAgent:
     async def _absent(self, request: AbsentRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
         if request.installed is not None:
             return AbsentReply(unchanged=False, adopted=False, checks=[]), {}
-        once = [dataclasses.replace(check, timeout_s=min(check.timeout_s, _GLANCE_S)) for check in request.checks]
-        results = await self._targets.get(request.target).check(once)
+        results = await self._targets.get(request.target).check(_within(request.checks, _GLANCE_S))
         data = [plain(result) for result in results]
         if _red(results):
             return AbsentReply(unchanged=False, adopted=True, checks=data), {}
@@ -257,6 +257,11 @@ def _outdated(installed: Generation, request: CurrentRequest) -> ConflictError:
         state="nothing was changed",
         hint=f"`workflow-agent upgrade {installed.integration}`",
     )
+
+
+def _within(checks: Sequence[Check], limit_s: float) -> list[Check]:
+    """Let checks be polled no longer than this."""
+    return [dataclasses.replace(check, timeout_s=min(check.timeout_s, limit_s)) for check in checks]
 
 
 def _red(results: Sequence[CheckResult]) -> list[CheckResult]:
