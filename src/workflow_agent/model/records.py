@@ -57,16 +57,50 @@ _PARAMETERS = _Pattern.__dict__["__dataclass_params__"]
 
 
 def _complete(instance: Any, name: str) -> Any:
-    """Let the standard library write a method of the class that stands behind a stand-in; give it."""
+    """Write a method of the class that stands behind a stand-in; give it."""
     owner = next(cls for cls in type(instance).__mro__ if cls.__dict__.get(name) is _STAND_INS[name])
+    method = _written_init(owner) if name == "__init__" else _standard(owner, name)
+    setattr(owner, name, method)
+    return method
+
+
+def _standard(owner: Any, name: str) -> Any:
+    """Let the standard library write a method."""
     fields = {item.name: item for item in dataclasses.fields(owner)}
     body: dict[str, Any] = {"__annotations__": {key: item.type for key, item in fields.items()}, **fields}
+    options = {"repr": name == "__repr__", "eq": name != "__repr__"}
+    template: type = dataclasses.dataclass(init=False, frozen=name == "__hash__", **options)(
+        type(owner.__name__, (), body)
+    )
+    return template.__dict__[name]
+
+
+def _written_init(owner: Any) -> Any:
+    """Write ``__init__`` alone: the standard library writes two more methods for a frozen class, which we have."""
+    known: dict[str, Any] = {"_set": object.__setattr__, "_absent": dataclasses.MISSING}
+    positional: list[str] = []
+    by_keyword: list[str] = []
+    lines: list[str] = []
+    for item in dataclasses.fields(owner):
+        name, default = item.name, f"_default_{item.name}"
+        value = name if item.init else default
+        made = item.default_factory is not dataclasses.MISSING
+        given = made or item.default is not dataclasses.MISSING
+        if given:
+            known[default] = item.default_factory if made else item.default
+        if made:
+            value = f"{default}() if {name} is _absent else {name}" if item.init else f"{default}()"
+        if item.init:
+            parameter = f"{name}={'_absent' if made else default}" if given else name
+            (by_keyword if item.kw_only else positional).append(parameter)
+        if item.init or given:
+            lines.append(f"    _set(_self, {name!r}, {value})")
     if hasattr(owner, "__post_init__"):
-        body["__post_init__"] = owner.__post_init__
-    wanted = {"init": name == "__init__", "repr": name == "__repr__", "eq": name in {"__eq__", "__hash__"}}
-    template: type = dataclasses.dataclass(frozen=True, **wanted)(type(owner.__name__, (), body))
-    method = template.__dict__[name]
-    setattr(owner, name, method)
+        lines.append("    _self.__post_init__()")
+    parameters = ", ".join(["_self", *positional, *(["*", *by_keyword] if by_keyword else [])])
+    exec(f"def __init__({parameters}):\n" + "\n".join(lines or ["    pass"]), known)  # noqa: S102  # as dataclasses do
+    method = known["__init__"]
+    method.__qualname__ = f"{owner.__qualname__}.__init__"
     return method
 
 

@@ -128,6 +128,26 @@ def test_a_class_below_another_one_has_the_fields_of_both() -> None:
     assert below != _Record(name="a")
 
 
+def test_fields_that_nobody_gives_are_filled() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Filled:
+        seen: list[int] = field(default_factory=list, init=False)
+        level: int = field(default=3, init=False)
+
+    assert (Filled().seen, Filled().level) == ([], 3)
+    assert Filled().seen is not Filled().seen
+    with pytest.raises(TypeError, match="level"):
+        Filled(level=1)  # type: ignore[call-arg]
+
+
+def test_a_class_without_fields() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Nothing:
+        """Says only what it is."""
+
+    assert Nothing() == Nothing()
+
+
 def test_a_plain_class_below_one_works() -> None:
     class Plain(_Record):
         pass
