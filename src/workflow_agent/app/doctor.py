@@ -72,7 +72,8 @@ async def _carried_out(look: _Look, app: App) -> _Seen:
             return await look(app)
     except WorkflowAgentError as error:
         observed = f"{error.message}: {error.cause}" if error.cause else error.message
-        return _Seen(observed, _Status.FAIL, error.hint)
+        where = f" ({error.where})" if error.where else ""
+        return _Seen(f"{observed}{where}", _Status.FAIL, error.hint or "correct what is named")
     except Exception as error:  # noqa: BLE001  # border: a look that breaks is a finding, and the others go on
         return _Seen(f"{type(error).__name__}: {error}", _Status.FAIL, "please report this")
 
