@@ -37,7 +37,7 @@ def _masked(vault: Vault, handler: VerbHandler) -> VerbHandler:
             # What led to it may quote what was hidden: it goes no further.
             raise error from None
         except Exception as error:  # noqa: BLE001  # border: a defect's message may quote anything
-            text = masker.mask(f"{type(error).__name__}: {error}")
+            text = masker.mask_excerpt(f"{type(error).__name__}: {error}")
             raise InternalError(f"`{message.subject}` failed", cause=text, run_id=message.run_id) from None
         shown = masker.mask_value(reply.model_dump(mode="json"))
         return type(reply).model_validate(shown), masker.mask_value(special)
@@ -50,6 +50,6 @@ def mask_error(error: WorkflowAgentError, masker: Masker) -> None:
     for name in _TEXTS:
         text = getattr(error, name)
         if text is not None:
-            setattr(error, name, masker.mask(text))
+            setattr(error, name, masker.mask_excerpt(text))
     error.args = tuple(masker.mask_value(list(error.args)))
     error.details = masker.mask_value(error.details)

@@ -17,6 +17,13 @@ __all__ = ["LineMasker", "Masker", "StreamMasker"]
 
 _BREAK: Final = r"(?:\\?\r?\n)?"
 _LONGEST_BREAK: Final = max(map(len, BREAKS))
+#: Where an excerpt was cut, beside its ends.
+_ELLIPSIS: Final = "…"
+#: Nothing shorter was cut; only long texts are cut at their beginning.
+_SHORTEST_EXCERPT: Final = 60
+_LONG_EXCERPT: Final = 500
+#: Fewer characters of a secret tell nothing.
+_TELLING: Final = 4
 _BREAK_BEGINS: Final = frozenset({"", *(each[0] for each in BREAKS)})
 #: Units by which a place is judged likely; every pattern has more.
 _UNITS: Final = 3
@@ -29,7 +36,7 @@ class Masker:
     """
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
-        patterns = sorted({pattern for secret in secrets for pattern in patterns_of(secret.reveal())})
+        self._patterns = patterns = sorted({pattern for secret in secrets for pattern in patterns_of(secret.reveal())})
         #: Patterns by their first character, and by their first two.
         self._by_head: dict[str, list[Pattern]] = {}
         for pattern in patterns:
@@ -52,10 +59,34 @@ class Masker:
             done = end
         return "".join([*parts, text[done:]])
 
+    def mask_excerpt(self, text: str) -> str:
+        """Give a text without the secrets, and without what is left of one that it was cut in, at an end or a ``…``."""
+        masked = self.mask(text)
+        if len(masked) < _SHORTEST_EXCERPT:
+            return masked
+        parts = [self._cut(part) for part in masked.split(_ELLIPSIS)]
+        return _ELLIPSIS.join(parts)
+
+    def _cut(self, text: str) -> str:
+        """Hide the beginning of a secret at the end of a text; in a long one, the end of one at its beginning too."""
+        begun = self.begun(text)
+        if len(text) - begun >= _TELLING:
+            text = text[:begun] + HIDDEN
+        if len(text) < _LONG_EXCERPT:
+            return text
+        ends = [
+            _walk(text, 0, pattern[at:]).end
+            for pattern in self._patterns
+            for at in range(1, len(pattern) - _TELLING + 1)
+            if text[0] in {spelling[0] for spelling in pattern[at]}
+        ]
+        end = max(ends, default=-1)
+        return HIDDEN + text[end:] if end >= _TELLING else text
+
     def mask_value(self, value: Any) -> Any:  # Any: a JSON value
-        """Give a JSON value whose texts, keys too, are without the secrets."""
+        """Give a JSON value whose texts, keys too, are without the secrets; texts may be excerpts."""
         if isinstance(value, str):
-            return self.mask(value)
+            return self.mask_excerpt(value)
         if isinstance(value, Mapping):
             return {self.mask_value(key): self.mask_value(item) for key, item in value.items()}
         if isinstance(value, list | tuple):

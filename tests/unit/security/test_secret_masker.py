@@ -105,6 +105,19 @@ def test_values_are_masked_wherever_a_text_can_stand() -> None:
     assert PLAIN.mask_value(value) == {"a": ["***", 1, None, True, 1.5], "k ***": {"b": ["***"]}}
 
 
+def test_what_an_excerpt_leaves_of_a_secret_is_hidden() -> None:
+    masker = Masker([Secret("c4nary-value")])
+    start = "a text of a length that is worth cutting, because it does not end soon "
+
+    assert masker.mask_excerpt(f"{start}c4nary-va") == f"{start}***"
+    assert masker.mask_excerpt(f"{start}`c4nary-val…` and c4nary…") == f"{start}`***…` and ***…"
+    assert masker.mask_excerpt(f"{start}c4n") == f"{start}c4n"
+    assert masker.mask_excerpt("short c4nary-va") == "short c4nary-va"
+    assert masker.mask_excerpt(f"nary-value {'x' * 600}") == f"*** {'x' * 600}"
+    assert masker.mask_excerpt(f"lue {'x' * 600}") == f"lue {'x' * 600}"
+    assert masker.mask_excerpt(f"value {'x' * 400}") == f"value {'x' * 400}"
+
+
 def test_without_secrets_nothing_is_hidden() -> None:
     masker = Masker([])
 
