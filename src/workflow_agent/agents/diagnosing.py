@@ -31,7 +31,9 @@ __all__ = ["Diagnostician"]
 #: Verbs before the commit, whose effects are captured: they can be repeated.
 _REPEATABLE: Final = frozenset({"prepare"})
 _DIAGNOSED: Final = frozenset({"prepare", "commit", "activate", "configure"})
-_PORT: Final = re.compile(r"(?:\bport |[\d*\]]:|tcp :|udp :|\s:)(\d{1,5})\b", re.IGNORECASE)
+#: A port, in the words before "address already in use"; a time of day is none.
+_PORT: Final = re.compile(r"(?:\bport |:)(\d{1,5})\b(?![:.]\d)", re.IGNORECASE)
+_TAKEN: Final = re.compile("address already in use", re.IGNORECASE)
 _UNIT: Final = 1000
 _HINTS: Final[Mapping[FailureClass, str]] = {
     FailureClass.LOCK: "look at who holds it, and run the command again when it is done",
@@ -123,16 +125,18 @@ class Diagnostician:
 
     async def _port(self, evidence: str, target: str) -> str:
         """Name the port, and who listens on it now."""
-        port = _PORT.search(evidence)
-        if port is None:
+        ports = _PORT.findall(_TAKEN.split(evidence, maxsplit=1)[0])
+        if not ports:
             return f"a port is taken: {evidence}"
-        spec = {"port": int(port[1]), "protocol": "tcp", "open": True}
+        spec = {"port": int(ports[-1]), "protocol": "tcp", "open": True}
         try:
             (result,) = await self._targets.get(target).check([Check(id="port", kind="port", spec=spec, timeout_s=1.0)])
         except WorkflowAgentError:
-            return f"port {port[1]} is taken"
+            return f"port {ports[-1]} is taken"
         holder = re.search(r"by (\S+) \(pid (\d+)\)", result.observed)
-        return f"port {port[1]} is taken" + (f" by {holder[1].rpartition('/')[2]} (pid {holder[2]})" if holder else "")
+        return f"port {ports[-1]} is taken" + (
+            f" by {holder[1].rpartition('/')[2]} (pid {holder[2]})" if holder else ""
+        )
 
 
 def _lock(error: WorkflowAgentError, evidence: str) -> str:

@@ -159,7 +159,11 @@ async def test_a_full_disk_is_named_with_what_is_left(
             "listens on 0.0.0.0 by /usr/sbin/nginx (pid 812)",
             "port-in-use: port 80 is taken by nginx (pid 812)",
         ),
-        ("listen tcp :9100: bind: address already in use", "nothing listens", "port-in-use: port 9100 is taken"),
+        (
+            "ts=07:25:15.269Z err=listen tcp :9100: bind: address already in use",
+            "nothing listens",
+            "port-in-use: port 9100 is taken",
+        ),
         ("listen tcp :9100: bind: address already in use", None, "port-in-use: port 9100 is taken"),
         ("Address already in use", "", "port-in-use: a port is taken: Address already in use"),
     ],
