@@ -16,16 +16,18 @@ from workflow_agent.app.run_report import report_run
 from workflow_agent.app.watching import RunWatcher
 from workflow_agent.model.errors import NotFoundError, ValidationError
 from workflow_agent.model.identity import new_run_id
-from workflow_agent.model.status import RunStatus
+from workflow_agent.model.status import TERMINAL_RUN, RunStatus
 from workflow_agent.store import SqliteStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from workflow_agent.agents.person import Approver
     from workflow_agent.agents.serving import ServedAgents
     from workflow_agent.app.container import Container
+    from workflow_agent.app.ownership import Owner
     from workflow_agent.app.settings import Settings
+    from workflow_agent.app.settling import Settler
     from workflow_agent.app.watching import OnEvent, OnOutput
     from workflow_agent.integrations import Registry
     from workflow_agent.model.ports import Bus, History, TargetRegistry, WorkflowCatalogue
@@ -212,11 +214,41 @@ class App:
         """
         if not await self.history.unfinished(target):
             return []
+        settled, warnings = await (await self._settler()).settle(target)
+        self.warnings += warnings
+        return settled
+
+    async def resume(self, run_id: str) -> dict[str, Any]:
+        """End a run whose process died: what it had begun is taken back, or found to be done.
+
+        Returns:
+            The run, as :func:`report_run` gives it, whatever became of it.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: it has an end, its process lives, or the target cannot be taken now.
+            StoreError: the journal cannot be used.
+        """
+        run = await self.history.run(run_id)
+        warning = await (await self._settler()).settle_run(run_id, run["workflow"], run["target"] or _TARGET)
+        self.warnings += [warning] if warning else []
+        return await self.report(run_id)
+
+    def owner(self, run_id: str) -> Owner | None:
+        """Tell which process drives a run now, of this machine; raises PermissionDeniedError."""
+        return self._ownership.owner(run_id)
+
+    def orphans(self, runs: Sequence[Mapping[str, Any]]) -> list[str]:
+        """List those of some runs that have no end although no process drives them."""
+        unfinished = [run["run_id"] for run in runs if run["status"] not in TERMINAL_RUN]
+        return [run_id for run_id in unfinished if self.owner(run_id) is None]
+
+    async def _settler(self) -> Settler:
         from workflow_agent.app.settling import Settler  # noqa: PLC0415  # late: needed after crashes only
 
         await self._serve()
         parts = self._parts
-        settler = Settler(
+        return Settler(
             driver=parts.driver(),
             journal=self._store.journal,
             history=self.history,
@@ -225,9 +257,6 @@ class App:
             clock=parts.clock(),
             ownership=self._ownership,
         )
-        settled, warnings = await settler.settle(target)
-        self.warnings += warnings
-        return settled
 
     async def doctor(self) -> list[dict[str, Any]]:
         """Look whether everything that is needed is there: check, status (ok, warn, fail), observed, fix.

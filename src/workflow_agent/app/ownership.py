@@ -4,16 +4,57 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workflow_agent.model.errors import ConflictError, StoreError
+from workflow_agent.model.errors import ConflictError, PermissionDeniedError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["RunOwnership"]
+__all__ = ["Owner", "RunOwnership"]
+
+#: Field of ``/proc/PID/stat`` after the program's name: when it started, in ticks since the machine did.
+_START_FIELD = 19
+_MOST_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The process that drives a run. `started` tells it from a later one of the same number; 0 is not known."""
+
+    pid: int
+    started: int
+
+    def interrupt(self) -> None:
+        """Ask it to stop, as Ctrl-C does; one that has ended meanwhile is no error.
+
+        Raises:
+            ConflictError: it cannot be told which process it is.
+            PermissionDeniedError: it is somebody else's.
+        """
+        try:
+            # The descriptor stays that of this process, whatever becomes of its number.
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        except OSError as error:
+            raise ConflictError("the process that drives the run cannot be found", cause=error.strerror) from error
+        try:
+            if self.started != _started(self.pid):
+                raise ConflictError(f"process {self.pid} is another one than the one that drives the run")
+            signal.pidfd_send_signal(descriptor, signal.SIGINT)
+        except ProcessLookupError:
+            return
+        except PermissionError as error:
+            raise PermissionDeniedError(
+                f"process {self.pid}, which drives the run, is somebody else's", hint="try it as root"
+            ) from error
+        finally:
+            os.close(descriptor)
 
 
 class RunOwnership:
@@ -44,6 +85,53 @@ class RunOwnership:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise ConflictError("another process is driving this run", run_id=run_id) from error
+            _write(descriptor, path)
             yield
         finally:
             os.close(descriptor)
+
+    def owner(self, run_id: str) -> Owner | None:
+        """Tell which process drives a run now; None when there is none. Nothing is written.
+
+        Raises:
+            PermissionDeniedError: the run is somebody else's.
+        """
+        path = self._artifacts(run_id) / "owner"
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except PermissionError as error:
+            raise PermissionDeniedError("the run is somebody else's", where=str(path), hint="try it as root") from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _read(descriptor)
+            return None
+        finally:
+            os.close(descriptor)
+
+
+def _write(descriptor: int, path: Path) -> None:
+    text = f"{os.getpid()} {_started(os.getpid())}\n".encode()
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text, 0)
+    except OSError as error:
+        raise StoreError("the run's folder cannot be written", where=str(path), cause=error.strerror) from error
+
+
+def _read(descriptor: int) -> Owner:
+    words = os.pread(descriptor, _MOST_BYTES, 0).split()
+    pid, started = (int(word) if word.isdigit() else 0 for word in [*words, b"", b""][:2])
+    return Owner(pid=pid, started=started)
+
+
+def _started(pid: int) -> int:
+    """Read when a process started; 0 when it has ended. The name before it may hold anything, also parentheses."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123  # bytes of the kernel
+            return int(stat.read().rpartition(b")")[2].split()[_START_FIELD])
+    except (OSError, IndexError, ValueError):
+        return 0

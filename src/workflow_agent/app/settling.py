@@ -63,13 +63,22 @@ class Settler:
         warnings: list[str] = []
         for run in await self._history.unfinished(target):
             try:
-                with self._ownership.held(run["run_id"]):
-                    warning = await self._settle_run(run["run_id"], run["workflow"], target)
+                warning = await self.settle_run(run["run_id"], run["workflow"], target)
             except ConflictError:
                 continue  # its process lives, or somebody works on the target
             settled.append(run["run_id"])
             warnings += [warning] if warning else []
         return settled, warnings
+
+    async def settle_run(self, run_id: str, workflow: str, target: str) -> str | None:
+        """End one orphaned run; gives a sentence where only a person can say what became of it.
+
+        Raises:
+            ConflictError: its process lives, it has an end, or the target cannot be taken now.
+            StoreError: the journal cannot be used.
+        """
+        with self._ownership.held(run_id):
+            return await self._settle_run(run_id, workflow, target)
 
     async def _settle_run(self, run_id: str, workflow: str, target_name: str) -> str | None:
         """End one run that we own; gives a warning where only a person can say what became of it.

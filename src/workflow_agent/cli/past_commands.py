@@ -58,17 +58,27 @@ def history(
             where="--status",
             hint=did_you_mean(status, states) or f"states are {', '.join(states)}",
         )
-    runs = ask(
-        ctx.obj,
-        lambda app: app.history.runs(limit=limit, status=status, integration=integration, target=target, action=action),
-    )
+
+    async def found(app: App) -> tuple[list[dict[str, Any]], list[str]]:
+        runs = await app.history.runs(limit=limit, status=status, integration=integration, target=target, action=action)
+        return runs, app.orphans(runs)
+
+    runs, orphans = ask(ctx.obj, found)
+    runs = [run | {"orphaned": run["run_id"] in orphans} for run in runs]
 
     def lines(style: Style) -> Iterator[str]:
         from workflow_agent.cli.run_view import history_lines  # noqa: PLC0415  # late
 
         yield from history_lines(runs, style)
 
-    return Outcome(data={"items": runs}, lines=lines)
+    return Outcome(data={"items": runs}, lines=lines, warnings=_left_behind(orphans))
+
+
+def _left_behind(orphans: list[str]) -> tuple[str, ...]:
+    """Say which runs a dead process left; looking at them touches nothing."""
+    return tuple(
+        f"run {run_id} was left by a process that died: `workflow-agent resume {run_id}` ends it" for run_id in orphans
+    )
 
 
 async def _report(app: App, prefix: str) -> dict[str, Any]:
@@ -77,14 +87,20 @@ async def _report(app: App, prefix: str) -> dict[str, Any]:
 
 def show(ctx: typer.Context, run: RunId) -> Outcome:
     """Show one run: steps, checks, errors, and how to take it back."""
-    report = ask(ctx.obj, lambda app: _report(app, run))
+
+    async def found(app: App) -> tuple[dict[str, Any], list[str]]:
+        report = await _report(app, run)
+        return report, app.orphans([report])
+
+    report, orphans = ask(ctx.obj, found)
+    report["orphaned"] = bool(orphans)
 
     def lines(style: Style) -> Iterator[str]:
         from workflow_agent.cli.run_view import run_lines  # noqa: PLC0415  # late
 
         yield from run_lines(report, style)
 
-    return Outcome(data=report, lines=lines)
+    return Outcome(data=report, lines=lines, warnings=_left_behind(orphans))
 
 
 def diff(ctx: typer.Context, run: RunId) -> Outcome:

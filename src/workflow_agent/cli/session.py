@@ -189,8 +189,8 @@ class _Stopper:
         sys.stderr.write(
             f"\nleft at once; run {self._run_id} is not finished.\n"
             "state: what it changed may still be there\n\n"
-            "hint: the next `workflow-agent install` or `workflow-agent rollback` on this target takes it back first; "
-            f"`workflow-agent show {self._run_id}` tells how far it came\n"
+            f"hint: `workflow-agent resume {self._run_id}` takes it back, and so does the next command that changes "
+            f"this target; `workflow-agent show {self._run_id}` tells how far it came\n"
         )
         sys.stderr.flush()
         os._exit(InterruptedRunError.exit_code)

@@ -16,6 +16,7 @@ from workflow_agent.cli import (
     run_commands,
     shell_commands,
     system_commands,
+    unfinished_commands,
 )
 from workflow_agent.cli.grammar import Group
 from workflow_agent.cli.style import COLOR_CHOICES
@@ -82,6 +83,7 @@ def build_app(only: str | None = None) -> typer.Typer:
     for commands in (
         run_commands,
         leaving_commands,
+        unfinished_commands,
         past_commands,
         definition_commands,
         system_commands,

@@ -1,0 +1,108 @@
+"""Runs without an end: one that a dead process left is ended by `resume`, one that lives is stopped by `cancel`."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.system.machine import Machine, World
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+SCRIPT = "set -eu\nmkdir -p /opt/small\ntouch /opt/small/done\n"
+GONE = "negative_checks: [{id: gone, kind: file, path: /opt/small/done, exists: false}]\n"
+
+
+@pytest.fixture
+def before(machine: Machine) -> World:
+    return machine.world()
+
+
+def small(machine: Machine, script: str = SCRIPT) -> str:
+    return machine.integration("small", script, more=GONE)
+
+
+def dies(machine: Machine, *arguments: str, at: str) -> str:
+    """Let a command die at a failure point; gives the run that it left."""
+    answer = machine.json(*arguments, environ={"WORKFLOW_AGENT_FAILPOINT": f"{at}=kill"})
+    assert answer.code == -signal.SIGKILL, str(answer)
+    run: str = machine.json("history", "--limit", "1").data["items"][0]["run_id"]
+    return run
+
+
+@pytest.mark.parametrize(
+    ("at", "status"),
+    [
+        ("engine.before-request:5", "failed"),
+        ("transaction.committed", "failed"),
+        ("engine.after-reply:7", "rolled-back"),
+    ],
+)
+def test_a_run_that_a_dead_process_left_is_ended(machine: Machine, before: World, at: str, status: str) -> None:
+    run = dies(machine, "install", small(machine), "--yes", at=at)
+    shown = machine.json("show", run)
+    assert shown.data["orphaned"] is True
+    assert f"workflow-agent resume {run}" in shown.envelope["warnings"][0]
+    listed = machine.json("history", "--limit", "1")
+    assert listed.data["items"][0]["orphaned"] is True
+    assert listed.data["items"][0]["status"] == shown.data["status"], "to look changes nothing"
+    ended = machine.json("resume", run)
+    assert (ended.data["run_id"], ended.data["status"]) == (run, status)
+    machine.assert_as(before)
+    again = machine.json("resume", run)
+    assert (again.code, "has ended" in again.error["message"]) == (6, True), str(again)
+
+
+def test_a_killed_rollback_whose_files_are_back_succeeds_when_the_look_proves_it(
+    machine: Machine, before: World
+) -> None:
+    installed = machine.json("install", small(machine), "--yes").data["run_id"]
+    run = dies(machine, "rollback", "--yes", at="transaction.undone")
+    ended = machine.json("resume", run).data
+    assert (ended["status"], ended["undoes"], ended["error"]) == ("succeeded", installed, None)
+    assert machine.json("show", installed).data["undone_by"] == run
+    machine.assert_as(before)
+
+
+def test_a_killed_rollback_that_did_not_come_far_leaves_what_it_found(machine: Machine, before: World) -> None:
+    installed = machine.json("install", small(machine), "--yes").data["run_id"]
+    run = dies(machine, "rollback", "--yes", at="engine.before-request:3")
+    assert machine.json("resume", run).data["status"] == "failed"
+    assert machine.json("verify", "./own/small").code == 0
+    assert machine.json("rollback", installed, "--yes").code == 0
+    machine.assert_as(before)
+
+
+def test_a_run_that_lives_is_stopped_from_outside(machine: Machine, before: World) -> None:
+    folder = small(machine, f"{SCRIPT}sleep 600\n")
+    with machine.running("install", folder, "--yes", "--json") as running:
+        running.wait_for("running prepare")
+        run = machine.json("history", "--limit", "1").data["items"][0]
+        assert run["orphaned"] is False
+        refused = machine.json("resume", run["run_id"])
+        assert (refused.code, f"process {running.process.pid} " in refused.error["message"]) == (6, True), str(refused)
+        stopped = machine.json("cancel", run["run_id"])
+        assert stopped.data["status"] == "cancelled", str(stopped)
+        assert running.finish().code == 130
+    machine.assert_as(before)
+    again = machine.json("cancel", run["run_id"])
+    assert (again.code, "has ended" in again.error["message"]) == (6, True), str(again)
+
+
+def test_a_run_that_waits_for_an_answer_says_where_and_can_be_cancelled(machine: Machine, before: World) -> None:
+    with machine.running("install", small(machine), terminal=True) as running:
+        running.wait_for(r"\[y/N\]")
+        run = machine.json("history", "--limit", "1").data["items"][0]["run_id"]
+        assert "an answer" in machine.json("resume", run).error["cause"]
+        assert machine.json("cancel", run).data["status"] == "cancelled"
+        running.finish()
+    machine.assert_as(before)
+
+
+def test_cancelling_a_run_that_a_dead_process_left_ends_it(machine: Machine, before: World) -> None:
+    run = dies(machine, "install", small(machine), "--yes", at="engine.after-reply:6")
+    assert machine.json("cancel", run).data["status"] in {"failed", "rolled-back"}
+    machine.assert_as(before)
