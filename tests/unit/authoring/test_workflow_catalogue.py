@@ -94,8 +94,12 @@ PICTURES = {
         "",
     ),
     "plan": ("lookup current absent build validate prepare", "", "discard"),
-    "rollback": ("locate preview approve rollback redo activate gone works", "recover", ""),
-    "uninstall": ("lookup absent build validate prepare approve commit activate verify", "recover", ""),
+    "rollback": ("locate preview approve rollback redo activate configure gone works", "recover", ""),
+    "uninstall": (
+        "lookup absent build validate prepare approve commit activate configure verify",
+        "recover",
+        "",
+    ),
     "verify": ("lookup verify", "", ""),
 }
 

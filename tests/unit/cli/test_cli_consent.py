@@ -142,7 +142,7 @@ def test_the_second_signal_leaves_at_once(
 
     assert screen.end() == 130
     assert "left at once; run r-" in screen.seen
-    assert "hint: the next `workflow-agent install`" in screen.seen
+    assert "hint: `workflow-agent resume r-" in screen.seen
 
 
 def test_several_run_one_after_the_other_and_stop_at_the_first_failure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -238,6 +239,7 @@ def test_help_loads_nothing_heavy(arguments: list[str], allowed: set[str]) -> No
         capture_output=True,
         text=True,
         check=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith("COV")},
     )
     loaded = {line.split("|")[2].strip().split(".")[0] for line in run.stderr.splitlines() if "|" in line}
     modules = {line.split("|")[2].strip() for line in run.stderr.splitlines() if "|" in line}
