@@ -33,7 +33,7 @@ def resume(ctx: typer.Context, run: RunId) -> Outcome:
 
 
 def cancel(ctx: typer.Context, run: RunId) -> Outcome:
-    """Stop a run of another process, and wait until it has taken back what it did."""
+    """Stop a run of another process; what it did is taken back."""
     return _outcome(*_changing(ctx.obj, run, _cancel))
 
 

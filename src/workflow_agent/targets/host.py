@@ -411,10 +411,12 @@ class HostTarget:
         plan = await self._blocking(self._folders.read, transaction)
         record = {"before": await control.record(stops), "started": []}
         plan = await self._blocking(self._folders.write, replace(plan, services=record))
+        # Goes with the services for which it came; it is no part of the record: they bring it along again.
+        pulled = await self._blocking(self._folders.pulled_by_others, transaction, list(record["before"]))
         loop = asyncio.get_running_loop()
 
         def stop() -> None:  # in the committer's thread, once the plan file says that the commit has begun
-            asyncio.run_coroutine_threadsafe(control.stop(record), loop).result()
+            asyncio.run_coroutine_threadsafe(control.stop(record | {"pulled": pulled}), loop).result()
 
         paths = [os.fsencode(path) for path in owned]
         try:

@@ -24,7 +24,7 @@ from workflow_agent.targets.live_tree import transaction_folder
 from workflow_agent.targets.operations import Operation, decode_operation, encode_operation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 __all__ = ["Transaction", "TransactionFolders", "TransactionState", "clone_folder"]
 
@@ -226,12 +226,23 @@ class TransactionFolders:
 
     def effects_of_others(self, transaction: str) -> list[Mapping[str, Any]]:
         """List what the plan files of other transactions keep of effects, the newest first."""
-        found: list[Mapping[str, Any]] = []
+        return [effect for other in self._others(transaction) for effect in reversed(other.effects)]
+
+    def pulled_by_others(self, transaction: str, services: Collection[str]) -> dict[str, list[str]]:
+        """Give the units that starts of these services brought along in other transactions that stand."""
+        found: dict[str, list[str]] = {}
+        for other in self._others(transaction):
+            if other.state is TransactionState.COMMITTED and not set(services).isdisjoint(
+                other.services.get("started", ())
+            ):
+                found = other.services.get("pulled", {}) | found
+        return found
+
+    def _others(self, transaction: str) -> Iterator[Transaction]:
         for other in reversed(self.ids()):
             if other != transaction:
                 with suppress(NotFoundError, TransactionError):  # one that is damaged tells nothing
-                    found += reversed(self.read(other).effects)
-        return found
+                    yield self.read(other)
 
     # -- syncing and removing ----------------------------------------------------------------------------------------
 

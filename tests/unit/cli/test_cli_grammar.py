@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[3]
 
 TREE = {
     "agents list",
+    "cancel",
     "completion",
     "config show",
     "diff",
@@ -34,6 +35,7 @@ TREE = {
     "logs",
     "plan",
     "repair",
+    "resume",
     "rollback",
     "show",
     "uninstall",
