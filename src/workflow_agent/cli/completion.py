@@ -31,6 +31,9 @@ _END = "\ue000"
 _SHOWN_RUNS = 50
 #: Where bash begins a new word inside an argument.
 _BASH_BREAKS = "=:"
+#: States and verbs of runs that left, or did not leave, anything to take back.
+_STAND = frozenset({"succeeded", "needs-attention"})
+_LOOKING = frozenset({"plan", "verify"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -204,8 +207,27 @@ def _verbs(_: _Typed, invocation: Invocation) -> Iterable[Candidate]:
     return [(name, "") for name in catalogue_of(invocation.settings()).names()]
 
 
-def _runs(_: _Typed, invocation: Invocation) -> Iterable[Candidate]:
-    return [(str(run["run_id"]), _run_text(run)) for run in _past(invocation)]
+def _runs(typed: _Typed, invocation: Invocation) -> Iterable[Candidate]:
+    """Give the runs with which the command can do anything."""
+    fits = _FITTING_RUNS.get(typed.path[0], lambda _: True)
+    return [(str(run["run_id"]), _run_text(run)) for run in _past(invocation) if fits(run)]
+
+
+def _is_unfinished(run: Any) -> bool:
+    from workflow_agent.model.status import TERMINAL_RUN  # noqa: PLC0415  # late: two commands need it
+
+    return run["status"] not in TERMINAL_RUN
+
+
+def _stands(run: Any) -> Any:
+    return run["changed"] and run["status"] in _STAND and run["action"] not in _LOOKING
+
+
+_FITTING_RUNS: dict[str, Callable[[Any], bool]] = {
+    "cancel": _is_unfinished,
+    "resume": _is_unfinished,
+    "rollback": _stands,
+}
 
 
 def _run_text(run: Any) -> str:
@@ -230,14 +252,19 @@ def _states(_: _Typed, __: Invocation) -> Iterable[Candidate]:
     return [(state.value, "") for state in RunStatus]
 
 
-def _parameters(typed: _Typed, invocation: Invocation) -> Iterable[Candidate]:
+def _parameters(typed: _Typed, invocation: Invocation, *, secret: bool = False) -> Iterable[Candidate]:
     from workflow_agent.cli.sources import find_integration  # noqa: PLC0415  # late: pydantic, 36 ms
 
     found: dict[str, str] = {}
     for name in typed.given:
         for key, declared in find_integration(invocation.settings(), name).parameters.items():
-            found.setdefault(f"{key}=", declared.description)
+            if declared.secret is secret:
+                found.setdefault(f"{key}=", declared.description)
     return found.items()
+
+
+def _secrets(typed: _Typed, invocation: Invocation) -> Iterable[Candidate]:
+    return _parameters(typed, invocation, secret=True)
 
 
 def _words(*words: str) -> _Source:
@@ -250,7 +277,7 @@ _BY_NAME: dict[str, _Source] = {
     "--integration": _integrations,
     "--isolation": _words("auto", "transaction", "container"),
     "--param": _parameters,
-    "--secret": _parameters,
+    "--secret": _secrets,
     "--status": _states,
     "--target": _targets,
 }

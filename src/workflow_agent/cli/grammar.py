@@ -29,13 +29,17 @@ _OTHER = "Options"
 _FLAGS = frozenset({"--json", "-q", "--quiet", "-v", "-vv", "--verbose"})
 _WITH_VALUE = frozenset({"--config", "--color"})
 _LONGEST_SHOWN = 64
+#: A command in the list of all: its first sentence, wrapped and never cut.
+_LONGEST_SUMMARY = 200
 #: What people type elsewhere for what is called otherwise here.
 _SYNONYMS = {
+    "abort": "cancel",
     "add": "install",
     "check": "verify",
-    "cancel": "rollback",
+    "continue": "resume",
     "dry-run": "plan",
     "info": "integrations info",
+    "kill": "cancel",
     "lint": "integrations lint",
     "list": "integrations list",
     "log": "logs",
@@ -50,6 +54,7 @@ _SYNONYMS = {
     "search": "integrations list",
     "settings": "config show",
     "status": "history",
+    "stop": "cancel",
     "test": "verify",
     "undo": "rollback",
     "update": "upgrade",
@@ -165,7 +170,7 @@ class Group(_Help, TyperGroup):
             command = self.get_command(ctx, name)
             assert command is not None
             title = getattr(command, "rich_help_panel", None) or "Commands"
-            row = (name.ljust(widest), command.get_short_help_str(formatter.width - 6 - widest))
+            row = (name.ljust(widest), command.get_short_help_str(_LONGEST_SUMMARY))
             groups.setdefault(str(title), []).append(row)
         for title, rows in groups.items():
             with formatter.section(title):

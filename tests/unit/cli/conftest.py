@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from workflow_agent.cli import main
+from workflow_agent.model.event import Event, EventType
+from workflow_agent.store import SqliteStore
 
 if TYPE_CHECKING:
     import signal
@@ -64,6 +67,34 @@ def cli(state: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]
         return Result(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def written(state: Path) -> Callable[..., list[str]]:
+    """Write runs into the history, given as action, integration, target, status ("" for no end); gives their ids."""
+
+    async def write(ids: list[str], rows: tuple[tuple[str, str, str, str], ...]) -> None:
+        store = await SqliteStore.open(state)
+        try:
+            for at, (run_id, (action, integration, target, status)) in enumerate(zip(ids, rows, strict=True)):
+                meta = {"action": action, "integration": integration, "target": target, "user": "ann", "host": "web1"}
+                created = {"workflow": action, "workflow_hash": "h", "inputs": {}, "meta": meta}
+                ending = {"status": status, "error": None, "changed": True}
+                events = [
+                    Event(run_id=run_id, seq=1, type=EventType.RUN_CREATED, at=float(at), data=created),
+                    Event(run_id=run_id, seq=2, type=EventType.RUN_STARTED, at=float(at), data={"phase": "planning"}),
+                    Event(run_id=run_id, seq=3, type=EventType.RUN_FINISHED, at=float(at), data=ending),
+                ]
+                await store.journal.append(run_id, 0, events if status else events[:2])
+        finally:
+            await store.close()
+
+    def runs(*rows: tuple[str, str, str, str]) -> list[str]:
+        ids = [f"r-01KA00000000000000000001{number:02}" for number in range(len(rows))]
+        asyncio.run(write(ids, rows))
+        return ids
+
+    return runs
 
 
 APPROVAL = """

@@ -70,37 +70,21 @@ def test_history_lists_and_filters(cli: Callable[..., Any], past: Path) -> None:
     assert RUN in cli("history", "--limit", "1").out
 
 
+#: Action, integration, target, status: one second apart.
+KINDS = [
+    ("install", "nginx", "host", "succeeded"),
+    ("install", "nginx", "host", "failed"),
+    ("plan", "nginx", "docker:web", "succeeded"),
+    ("rollback", "nginx", "host", "succeeded"),
+    ("install", "redis-server", "docker:web", "needs-attention"),
+    ("verify", "redis-server", "docker:web", "failed"),
+]
+
+
 @pytest.fixture
-def many(state: Path) -> list[str]:
-    """Runs of every kind, one second apart; gives their ids, newest first."""
-    rows = [
-        ("install", "nginx", "host", "succeeded"),
-        ("install", "nginx", "host", "failed"),
-        ("plan", "nginx", "docker:web", "succeeded"),
-        ("rollback", "nginx", "host", "succeeded"),
-        ("install", "redis-server", "docker:web", "needs-attention"),
-        ("verify", "redis-server", "docker:web", "failed"),
-    ]
-    ids = [f"r-01KA00000000000000000001{number:02}" for number in range(len(rows))]
-
-    async def write() -> None:
-        store = await SqliteStore.open(state)
-        try:
-            for at, (run_id, (action, integration, target, status)) in enumerate(zip(ids, rows, strict=True)):
-                meta = {"action": action, "integration": integration, "target": target, "user": "ann", "host": "web1"}
-                created = {"workflow": action, "workflow_hash": "h", "inputs": {}, "meta": meta}
-                ending = {"status": status, "error": None, "changed": True}
-                events = [
-                    Event(run_id=run_id, seq=1, type=EventType.RUN_CREATED, at=float(at), data=created),
-                    Event(run_id=run_id, seq=2, type=EventType.RUN_STARTED, at=float(at), data={"phase": "planning"}),
-                    Event(run_id=run_id, seq=3, type=EventType.RUN_FINISHED, at=float(at), data=ending),
-                ]
-                await store.journal.append(run_id, 0, events)
-        finally:
-            await store.close()
-
-    asyncio.run(write())
-    return ids[::-1]
+def many(written: Callable[..., list[str]]) -> list[str]:
+    """Runs of every kind; gives their ids, newest first."""
+    return written(*KINDS)[::-1]
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,8 @@ def test_a_line_is_split_as_a_shell_does_also_while_it_is_typed(line: str, words
         ("install nginx --param server_t", ["server_tokens="]),
         ("install nginx --param=server_t", ["--param=server_tokens="]),
         ("install --param ", []),
+        ("install prometheus-postgres-exporter --secret ", ["data_source_name="]),
+        ("install prometheus-postgres-exporter --param data_s", []),
         ("install --wait ngi", ["nginx"]),
         ("install --yes ngi", ["nginx"]),
         ("install -v ngi", ["nginx"]),
@@ -99,10 +101,25 @@ def test_runs_are_offered_with_what_they_were(approval: Path, cli: Callable[...,
 
     assert offered("show ") == [run_id]
     assert offered(f"logs {run_id[:9]}") == [run_id]
-    assert offered("rollback ") == [run_id]
+    assert offered("rollback ") == [], "it changed nothing"
     (meaning,) = (meaning for _, meaning in candidates("workflow-agent diff "))
     assert meaning.startswith("install nginx host ")
     assert offered("install --target ") == ["docker:", "host"]
+
+
+def test_a_command_is_offered_the_runs_that_it_can_do_something_with(written: Callable[..., list[str]]) -> None:
+    installed, failed, planned, left, needs, waits = written(
+        ("install", "nginx", "host", "succeeded"),
+        ("install", "nginx", "host", "failed"),
+        ("plan", "nginx", "host", "succeeded"),
+        ("install", "nginx", "host", ""),
+        ("upgrade", "nginx", "host", "needs-attention"),
+        ("rollback", "nginx", "host", ""),
+    )
+
+    assert set(offered("show ")) == {installed, failed, planned, left, needs, waits}
+    assert set(offered("resume ")) == set(offered("cancel ")) == {left, waits}
+    assert set(offered("rollback ")) == {installed, needs}
 
 
 def test_the_configuration_that_was_typed_counts(state: Path, tmp_path: Path) -> None:
