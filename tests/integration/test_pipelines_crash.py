@@ -198,6 +198,57 @@ async def test_a_rollback_that_crashed_is_recorded_as_far_as_it_came(
         assert world.holder is None
 
 
+async def two_parts(folder: Path, world: FakeWorld) -> str:
+    """Install what requires something that is not there yet; gives the run."""
+    world.red = {"round-trip"}  # of what is required: it does not work before it is installed
+
+    async def works() -> None:
+        world.red = set()
+
+    world.hooks["commit"] = works
+    async with open_fake_app(folder, world) as app:
+        run = await app.run("install", {"integration": "prometheus-redis-exporter", "approve": True})
+    del world.hooks["commit"]
+    assert len(world.transactions) == 2
+    return str(run["run_id"])
+
+
+@pytest.mark.parametrize("appends", [3, 5, 6, 7, 8, 9, 10, 11])
+async def test_a_rollback_of_two_parts_that_crashed_is_none_or_all_of_it(tmp_path: Path, appends: int) -> None:
+    world = FakeWorld()
+    installed = await two_parts(tmp_path, world)
+    files = dict(world.files)
+    run_id = await crash_at_record(tmp_path, world, appends, "rollback", {"approve": True})
+    begun = world.files != files
+
+    async with open_fake_app(tmp_path, world) as app:
+        await app.settle("host")
+
+        assert (await app.report(run_id))["status"] == ("succeeded" if begun else "failed")
+        assert (await app.report(installed))["undone_by"] == (run_id if begun else None)
+        assert world.files == ({} if begun else files)
+        assert world.holder is None
+        if not begun:
+            assert (await app.run("rollback", {"approve": True}))["status"] == "succeeded"
+        assert world.files == {}
+
+
+async def test_a_crashed_rollback_that_cannot_go_on_says_what_is_left(tmp_path: Path) -> None:
+    world = FakeWorld()
+    await two_parts(tmp_path, world)
+    run_id = await crash_at_record(tmp_path, world, 7, "rollback", {"approve": True})
+    (left,) = world.files
+    world.files[left] = "somebody else's"
+
+    async with open_fake_app(tmp_path, world) as app:
+        await app.settle("host")
+
+        report = await app.report(run_id)
+        assert report["status"] == "needs-attention"
+        assert report["error"]["state"] == "still there: redis-server"
+        assert "changed in between" in report["error"]["cause"]
+
+
 @pytest.mark.parametrize(("appends", "status"), [(4, "failed"), (5, "succeeded")])
 async def test_a_plan_that_crashed_is_ended_and_its_capture_forgotten(
     tmp_path: Path, appends: int, status: str

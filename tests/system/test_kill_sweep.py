@@ -9,6 +9,7 @@ import logging
 import os
 import platform
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -46,7 +47,10 @@ BASE = "set -eu\nmkdir -p /opt/base/sub\ntouch /opt/base/done /opt/base/sub/one\
 TOP = r"""
     set -eu
     test -e /opt/base/done
-    mkdir -p /opt/little/data && touch /opt/little/done /opt/little/data/one
+    mkdir -p /opt/little/data && touch /opt/little/done
+    # so many that the journal keeps the plan beside the database, and others each time
+    stamp="$(date +%s%N)"
+    for number in $(seq 120); do touch "/opt/little/data/a-file-of-this-installation-$stamp-$number"; done
     cat >/opt/little/server.pl <<'END'
     use IO::Socket::INET;
     my $socket = IO::Socket::INET->new(LocalPort => shift, Listen => 5, ReuseAddr => 1) or die "no port: $!";
@@ -64,6 +68,17 @@ SERVICE = """
       argv: [/usr/bin/perl, /opt/little/server.pl, "8484"]
       listens: [tcp/8484]
       sysvinit: false
+"""
+#: Something beyond files: it is nowhere on a disk, so nothing but its own `undo` takes it away.
+ROLE = Path("/run/little-role")
+EFFECT = f"""
+effects:
+  - id: role
+    kind: declared
+    description: A role of the service.
+    probe: {{argv: [/bin/sh, -c, 'test ! -e {ROLE} || cat {ROLE}'], stdout_contains: a role}}
+    do: {{argv: [/bin/sh, -c, 'echo a role >{ROLE}']}}
+    undo: {{argv: [/bin/rm, {ROLE}]}}
 """
 GONE = "negative_checks: [{{id: gone, kind: file, path: /opt/{0}/done, exists: false}}]\n"
 
@@ -93,9 +108,10 @@ class Bench:
         config.mkdir(exist_ok=True)
         (config / "config.toml").write_text(f'[integrations]\nfolders = ["{machine.folder}/own"]\n', encoding="utf-8")
         machine.integration("base", BASE, more=GONE.format("base"))
-        page = "- {id: page, kind: http, url: 'http://127.0.0.1:8484/', contains: little}"
+        checks = "- {id: page, kind: http, url: 'http://127.0.0.1:8484/', contains: little}\n"
+        checks += f"- {{id: role, kind: file, path: {ROLE}}}"
         machine.integration(
-            "little", TOP, services=SERVICE, checks=page, more="requires: [base]\n" + GONE.format("little")
+            "little", TOP, services=SERVICE, checks=checks, more=f"requires: [base]\n{GONE.format('little')}{EFFECT}"
         )
         folder = machine.folder / "own/little"
         text = (folder / "integration.yaml").read_text(encoding="utf-8")
@@ -156,6 +172,7 @@ class Bench:
             assert run["status"] != "needs-attention", run
         differences = self.before.differences(self.machine.world(), self.machine.host.root)
         if not differences:
+            assert not self.has_role(), "the role is left"
             return "before"
         if self.machine.json("verify", "little").code == 0:
             return "verified after" if action == "install" else "verified before"
@@ -166,6 +183,10 @@ class Bench:
         assert (again.code, again.envelope["data"]["changed"]) == (0, False), str(again)
         return "verified after"
 
+    def has_role(self) -> bool:
+        """Tell whether the service's role is there."""
+        return self.machine.host.run(["test", "-e", str(ROLE)], check=False).returncode == 0
+
     def reset(self) -> None:
         """Take everything back; the host is as it was."""
         for _ in range(5):
@@ -174,6 +195,7 @@ class Bench:
                 assert answer.error["code"] == "not-found", str(answer)
                 break
         self.machine.assert_as(self.before)
+        assert not self.has_role(), "the role is left"
 
     def trial(self, trial: Trial, kill: Callable[[], bool]) -> None:
         """Bring the host there, kill, look, take back."""
@@ -215,7 +237,9 @@ class Sweep:
         _log.info("%s at %s: %s %s", action, where, trial.end, trial.problem)
 
     def point(self, action: str, point: str) -> None:
-        """Kill at a failure point."""
+        """Kill at a failure point. The database is made by the first command of all."""
+        if point.startswith("store.migration"):
+            shutil.rmtree(self.bench.machine.state)
         self.run(action, point, lambda bench: bench.kill_at(action, point))
 
     def moment(self, action: str, part: float) -> None:
@@ -248,9 +272,10 @@ def test_a_few_commands_that_die_leave_before_or_after(sweep: Sweep) -> None:
     for action in ACTIONS:
         sweep.moment(action, chance.uniform(0.3, 0.9))
     sweep.point("install", "transaction.commit.operation:3")
+    sweep.point("rollback", "transaction.plan-renamed")  # between both of its transactions
 
     assert sweep.problems == []
-    assert sweep.trials[-1].end == "before"
+    assert [trial.end for trial in sweep.trials[-2:]] == ["before", "before"]
 
 
 @pytest.mark.long

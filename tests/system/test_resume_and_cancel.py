@@ -37,7 +37,7 @@ def dies(machine: Machine, *arguments: str, at: str) -> str:
     ("at", "status"),
     [
         ("engine.before-request:5", "failed"),
-        ("transaction.committed", "failed"),
+        ("transaction.committed", "rolled-back"),
         ("engine.after-reply:7", "rolled-back"),
     ],
 )

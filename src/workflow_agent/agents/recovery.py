@@ -48,9 +48,9 @@ class Part(Request):
 class RecoverRequest(Request):
     """What failed, and what there is to take back: the `parts` of the run, the newest first.
 
-    Before its commit a transaction that is `captured` by this run is discarded. Where the run was taking transactions
-    back, `undoes` are the runs that this ends, and `also` names what else belongs to it, begun or not. A workflow with
-    one part may write it without a list.
+    Before its commit a transaction that is `captured` by this run is discarded. Where the run was taking those of `run`
+    back, `undoes` are the runs that this ends, `also` names what else belongs to it, begun or not, and `keep_data` says
+    that the data of its services stay. A workflow with one part may write it without a list.
     """
 
     target: str
@@ -60,8 +60,10 @@ class RecoverRequest(Request):
     captured: bool = True
     committed: bool = False
     taken_back: bool = False
+    run: str | None = None
     undoes: list[str] = Field(default_factory=list)
     also: list[str] = Field(default_factory=list)
+    keep_data: bool = False
     keep_on_failure: bool = False
 
     def begun(self) -> list[Part]:
@@ -156,8 +158,31 @@ class RecoveryAgent:
         if not back:
             return _decided("nothing", "nothing was taken back", ended, result)
         if left := _left(request, parts, back):
-            raise _half_back(request, back, left)
+            if request.run is None or not _is_orphaned(request.failure):
+                raise _half_back(request, back, left)
+            await self._go_on(request, back, message)
         return await self._end_rollback(request, back, message)
+
+    async def _go_on(self, request: RecoverRequest, back: list[Part], message: Message) -> None:
+        """Take back what is left of a run, the newest first: nothing failed, the process that did it died.
+
+        Raises:
+            RollbackIncompleteError: one of them cannot be taken back.
+        """
+        for number in range(1 + len(request.also)):
+            data = {"target": request.target, "run": request.run, "part": number}
+            try:
+                located = (await self._bus.request(_message("knowledge.locate", data, message))).data
+                names = ("integration", "transaction", "checks_after", "started_after")
+                part = Part(taken_back=True, **{name: located[name] for name in names})
+                if part.transaction in {one.transaction for one in back}:
+                    continue
+                kept = {"keep": located["keep"], "keep_data": request.keep_data}
+                await self._ask("rollback", request, part, message, **kept)
+            except WorkflowAgentError as error:
+                left = [name for name in request.also if name not in _names(back)]
+                raise _half_back(request, back, left, error) from error
+            back.append(part)
 
     async def _end_rollback(
         self, request: RecoverRequest, back: Sequence[Part], message: Message
@@ -234,9 +259,11 @@ def _stuck(
     )
 
 
-def _half_back(request: RecoverRequest, back: Sequence[Part], left: Sequence[str]) -> RollbackIncompleteError:
+def _half_back(
+    request: RecoverRequest, back: Sequence[Part], left: Sequence[str], error: WorkflowAgentError | None = None
+) -> RollbackIncompleteError:
     run = request.undoes[0] if request.undoes else "RUN"
-    cause = str((request.failure or {}).get("message") or "") or None
+    cause = error.message if error else str((request.failure or {}).get("message") or "") or None
     return RollbackIncompleteError(
         f"only a part of the run was taken back: {', '.join(_names(back))}",
         cause=cause,
@@ -244,6 +271,11 @@ def _half_back(request: RecoverRequest, back: Sequence[Part], left: Sequence[str
         hint=f"once that is put right, `workflow-agent rollback {run}` goes on",
         details={"left": list(left), "back": _names(back)},
     )
+
+
+def _is_orphaned(failure: Mapping[str, Any] | None) -> bool:
+    """Tell whether nothing failed but the process that drove the run."""
+    return bool(((failure or {}).get("details") or {}).get("orphaned"))
 
 
 def _ended(failure: Mapping[str, Any] | None) -> RunStatus:

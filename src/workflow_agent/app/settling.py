@@ -108,7 +108,7 @@ class Settler:
     async def _take_back(self, workflow: Workflow, run_id: str, events: Sequence[Event]) -> None:
         state, _ = replay(workflow, events)
         if is_cancellable(plan_of(workflow), state):
-            error = RunFailedError(_REASON, run_id=run_id, where=f"run {run_id}")
+            error = RunFailedError(_REASON, run_id=run_id, where=f"run {run_id}", details={"orphaned": True})
             await self._append(run_id, events, EventType.CANCEL_REQUESTED, reason=_REASON, error=error.to_dict())
         await self._driver.resume(workflow, run_id)
 
