@@ -35,8 +35,8 @@ _DIAGNOSED: Final = frozenset({"prepare", "commit", "activate", "configure"})
 _PORT: Final = re.compile(r"(?:\bport |:)(\d{1,5})\b(?![:.]\d)", re.IGNORECASE)
 _TAKEN: Final = re.compile("address already in use", re.IGNORECASE)
 _UNIT: Final = 1000
-#: Where mounts are refused, the capture's own hint says more than that of the class.
-_KNOWS_MORE: Final = ("step-failed.capture", FailureClass.PERMISSION)
+#: Where we ourselves may not do something, our own hint says more than that of the class.
+_KNOWS_MORE: Final = frozenset({"permission", "step-failed.capture"})
 _HINTS: Final[Mapping[FailureClass, str]] = {
     FailureClass.LOCK: "look at who holds it, and run the command again when it is done",
     FailureClass.NETWORK: "check the network, the proxy and the package sources of the target, then run it again",
@@ -93,7 +93,7 @@ class Diagnostician:
         pause = None if committed else retry_pause(found.failure, message.attempt, self._bounds)
         if found.failure is not FailureClass.UNKNOWN:
             error.cause = f"{found.failure.value}: {await self._cause(found, error, target)}"
-            if (error.code, found.failure) != _KNOWS_MORE:
+            if found.failure is not FailureClass.PERMISSION or error.code not in _KNOWS_MORE:
                 error.hint = _HINTS[found.failure]
         staged = error.details.pop("staged", None)
         error.details["failure"] = {
