@@ -28,7 +28,7 @@ __all__ = ["main"]
 #: modules and classes that stay, which is a tenth of the time of a command.
 _COLLECT_AFTER = 100_000
 #: Commands that look at the target; a word too many costs a process that nobody asks anything.
-_TARGET_COMMANDS = frozenset({"install", "plan", "verify", "rollback"})
+_TARGET_COMMANDS = frozenset({"install", "plan", "verify", "rollback", "upgrade", "repair", "uninstall"})
 
 
 def main(arguments: list[str] | None = None) -> int:
