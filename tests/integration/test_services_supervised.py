@@ -13,12 +13,14 @@ import pytest
 
 from workflow_agent.model.errors import ServiceFailedError
 from workflow_agent.model.system import InitKind, Service
-from workflow_agent.targets.service_processes import executable_of, processes_of
+from workflow_agent.targets.service_processes import executable_of, processes_of, wait_until_gone
 from workflow_agent.targets.service_state import ServiceKind, StopNeed
 from workflow_agent.targets.services import ServiceControl
 
 if TYPE_CHECKING:
-    from workflow_agent.testing.lab import LabHost
+    from collections.abc import Callable
+
+    from workflow_agent.testing.lab import LabContainer, LabHost
 
 DAEMON = "/usr/local/bin/daemon"
 FOLDER = "run/workflow-agent/services/daemon"
@@ -79,6 +81,26 @@ async def test_a_service_is_started_found_and_stopped(lab_plain: LabHost, contro
     assert [process.inner_pid for process in lab_plain.processes()] == [1]
     assert (await control.state(["daemon"]))["daemon"].kind is ServiceKind.ABSENT
     assert (await control.stop("daemon")).needed is StopNeed.NOTHING
+
+
+@pytest.mark.parametrize("init", ["true", "false"])
+async def test_what_a_container_lives_by_is_never_stopped(
+    docker_container: Callable[..., LabContainer], init: str
+) -> None:
+    """It may be the very program that a service runs, with and without a small init as its first process."""
+    container = docker_container(options=(f"--init={init}",))
+    lives_by = [(one.pid, one.program) for one in container.processes()]
+    program = lives_by[-1][1]
+    service = Service(name="same", argv=(program, "1000"), exe=program)
+    control = ServiceControl(container.pid, InitKind.NONE, grace_s=0.5)
+
+    assert not (await control.state([service]))["same"].active
+    first = await control.start(service)
+    second = await control.restart(service)
+    stopped = await control.stop(service)
+
+    assert first.main_pids != second.main_pids == stopped.ended
+    assert [(one.pid, one.program) for one in container.processes()] == lives_by
 
 
 async def test_it_survives_its_starter_and_is_stopped_by_another_process(
@@ -226,7 +248,9 @@ async def test_processes_outlive_a_killed_supervisor_and_are_found_by_their_prog
     stubborn = ("/bin/sh", "-c", f"trap '' TERM; exec {DAEMON} 1000")
     await control.start(daemon(*stubborn))
     supervisor = next(one for one in lab_plain.processes() if "supervise_program" in " ".join(one.arguments))
+    dying = [one for one in processes_of(lab_plain.pid) if one.pid == supervisor.pid]
     lab_plain.run(["sh", "-c", f"kill -9 {supervisor.inner_pid}"])
+    assert await wait_until_gone(dying, 20) == []
 
     state = (await control.state([daemon()]))["daemon"]
     stopped = await control.stop(daemon())

@@ -28,14 +28,16 @@ STACKS = {
 }
 #: Integrations that stand alone.
 SINGLE = ["nginx", "prometheus-node-exporter"]
+PORTS = {"nginx": 80, "prometheus-node-exporter": 9100, "redis-server": 6379, "postgresql": 5432}
 #: One of each kind is walked always, the others by `make long`.
 ALWAYS = {("plain", "redis-server"), ("systemd", "postgresql"), ("docker-plain", "nginx")}
 #: What nothing takes lines out of.
 LOGS = APPENDED_LOGS | {"/var/log/alternatives.log"}
 #: What their services make in /run; the rest of it belongs to the system.
 RUNTIME = {"redis", "postgresql", "prometheus", "nginx.pid"}
+#: What a server that runs on writes; systemd makes the private /tmp of one anew at each start.
 DATA = {
-    "redis-server": ("/var/lib/redis/", "/var/log/redis/"),
+    "redis-server": ("/var/lib/redis/", "/var/log/redis/", "/var/tmp/"),
     "postgresql": ("/var/lib/postgresql/", "/var/log/postgresql/"),
 }
 ROLE = "SELECT count(*) FROM pg_roles WHERE rolname = 'prometheus'"
@@ -85,8 +87,14 @@ def red(machine: Machine, integration: str) -> set[str]:
     return ids
 
 
-def service(machine: Machine, name: str, verb: str) -> None:
-    machine.host.run(["sh", "-c", f"cd /; service {name} {verb}"])
+def start(machine: Machine, name: str) -> None:
+    machine.host.run(["sh", "-c", f"cd /; service {name} start"])
+
+
+def stop(machine: Machine, name: str) -> None:
+    """Stop a service and wait until it has: init scripts return earlier, and `postgresql` of systemd is only a name."""
+    closed = f"while (exec 3<>/dev/tcp/127.0.0.1/{PORTS[name]}) 2>/dev/null; do sleep 0.05; done"
+    machine.host.run(["bash", "-c", f"cd /; service {name} stop; {closed}"])
 
 
 def metric(machine: Machine, port: int, name: str) -> str:
@@ -152,9 +160,9 @@ def test_an_integration_that_stands_alone(machine: Machine, name: str) -> None:
     before = machine.world()
     installed = done(machine, "install", name)["run_id"]
     done(machine, "verify", name)
-    service(machine, name, "stop")
-    assert "port" in red(machine, name), "an init script may return before the process has ended"
-    service(machine, name, "start")
+    stop(machine, name)
+    assert "port" in red(machine, name)
+    start(machine, name)
     assert done(machine, "install", name)["changed"] is False
     removed_and_taken_back(machine, name, before, installed=installed)
     assert left_in_run(machine) == set()
@@ -165,19 +173,19 @@ def test_a_server_and_its_exporter(machine: Machine, server: str) -> None:
     exporter, port, up = STACKS[server]
     before = machine.world()
     first = done(machine, "install", server)["run_id"]
-    service(machine, server, "stop")
+    stop(machine, server)
     assert "port" in red(machine, server)
-    service(machine, server, "start")
+    start(machine, server)
     assert done(machine, "install", server)["changed"] is False
 
     alone = machine.world()
     second = done(machine, "install", exporter)["run_id"]
     assert done(machine, "install", exporter)["changed"] is False
     assert metric(machine, port, up) == "1"
-    service(machine, server, "stop")
+    stop(machine, server)
     assert metric(machine, port, up) == "0"
     assert "up" in red(machine, exporter)
-    service(machine, server, "start")
+    start(machine, server)
     done(machine, "verify", exporter)
     assert roles(machine, server) == ("1" if server == "postgresql" else "")
 

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.system.machine import COMMAND, Answer, Machine
 else:
@@ -224,6 +224,21 @@ def shows_nothing(machine: Machine, run_id: str) -> None:
     assert parameters["token"]["$secret"] == "token"
 
 
+def needs_them_again(machine: Machine) -> None:
+    """A repair writes the file anew; without the values it says which one it needs, and changes nothing."""
+    path = Path(machine.host.root, FILE.lstrip("/"))
+    aside = path.with_name("aside")
+    path.rename(aside)
+    lacking = machine.json("repair", NAME, "--yes")
+    assert (lacking.code, path.exists()) == (2, False), str(lacking)
+    assert "--secret" in lacking.error["hint"]
+    assert run(machine, "repair", NAME, *SECRETS, "--yes", "--json").data["changed"] is True
+    assert TOKEN in json.loads(path.read_text(encoding="utf-8"))["token"]
+    assert run(machine, "rollback", *SECRETS[-2:], "--yes", "--json").data["status"] == "succeeded"
+    assert not path.exists()
+    aside.rename(path)
+
+
 def takes_them_away(machine: Machine, run_id: str) -> None:
     rolled = machine.json("rollback", run_id, "--yes")
     assert rolled.code == 0, str(rolled)
@@ -237,8 +252,13 @@ def takes_them_away(machine: Machine, run_id: str) -> None:
     assert (kept.st_mode & 0o7777, kept.st_uid) == (0o700, 0)
 
 
-def test_values_go_where_they_are_meant_to_and_nowhere_else(fresh: Machine) -> None:
-    run_id = installs(fresh)
-    holds_them_where_declared(fresh)
-    shows_nothing(fresh, run_id)
-    takes_them_away(fresh, run_id)
+@pytest.mark.parametrize("kind", ["plain", pytest.param("docker-plain", marks=pytest.mark.long)])
+def test_values_go_where_they_are_meant_to_and_nowhere_else(
+    machines: Callable[..., AbstractContextManager[Machine]], kind: str
+) -> None:
+    with machines(kind) as machine:
+        run_id = installs(machine)
+        holds_them_where_declared(machine)
+        shows_nothing(machine, run_id)
+        needs_them_again(machine)
+        takes_them_away(machine, run_id)

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workflow_agent.cli.grammar import declare
-from workflow_agent.cli.options import Consent, Events, KeepOnFailure, Names, Place, Scripting, spread
+from workflow_agent.cli.options import (
+    Consent,
+    Events,
+    KeepOnFailure,
+    Names,
+    Place,
+    Scripting,
+    Secrets,
+    Values,
+    spread,
+)
 from workflow_agent.cli.outcome import Outcome  # noqa: TC001  # Typer reads the annotations
 from workflow_agent.cli.planned import planned_rollback
 from workflow_agent.cli.run_commands import PANEL, script_verb
@@ -30,6 +40,7 @@ def uninstall(
     purge: Annotated[
         bool, typer.Option("--purge", help="Take configuration and state data with it.", rich_help_panel="What")
     ] = False,
+    secret: Secrets = None,
     place: Place,
     scripting: Scripting,
     keep_on_failure: KeepOnFailure = False,
@@ -45,6 +56,7 @@ def uninstall(
         place=place,
         scripting=scripting,
         consent=consent,
+        values=Values(secret=secret),
         events=events,
         purge=purge,
         keep_on_failure=keep_on_failure,
@@ -57,6 +69,7 @@ def rollback(
         str, typer.Argument(metavar="[RUN]", help="Run id or its beginning; the newest when left out.")
     ] = "",
     *,
+    secret: Secrets = None,
     place: Place,
     keep_data: Annotated[
         bool, typer.Option("--keep-data", help="Keep the data that its services wrote.", rich_help_panel="How")
@@ -73,6 +86,7 @@ def rollback(
             "rollback",
             (),
             place=where,
+            values=Values(secret=secret),
             events=events,
             run=found,
             keep_data=keep_data,

@@ -15,6 +15,7 @@ from workflow_agent.cli.options import (
     OneName,
     Place,
     Scripting,
+    Secrets,
     Targets,
     Values,
     spread,
@@ -141,6 +142,7 @@ def repair(
     ctx: typer.Context,
     names: Names,
     *,
+    secret: Secrets = None,
     place: Place,
     scripting: Scripting,
     keep_on_failure: KeepOnFailure = False,
@@ -155,6 +157,7 @@ def repair(
         place=place,
         scripting=scripting,
         consent=consent,
+        values=Values(secret=secret),
         events=events,
         keep_on_failure=keep_on_failure,
     )

@@ -34,6 +34,7 @@ __all__ = [
     "processes_of",
     "started_at",
     "wait_until_gone",
+    "without_lifeline",
 ]
 
 _NS_GET_PARENT = 0xB702
@@ -42,6 +43,8 @@ _DELETED = " (deleted)"
 #: Fields of /proc/PID/stat, counted after the name in parentheses.
 _STATE, _PARENT, _START_TIME = 0, 1, 19
 _TCP_LISTEN = "0A"
+#: First processes of containers that end when the one program does which they were given to run.
+_SMALL_INITS = frozenset({"catatonit", "docker-init", "dumb-init", "tini", "tini-static"})
 _UDP_OPEN = "07"
 _SOCKET_STATE, _SOCKET_INODE = 3, 9
 
@@ -293,6 +296,23 @@ def inner_ids(pid: int, processes: Iterable[RunningProcess]) -> dict[int, Runnin
         with contextlib.suppress(OSError, IndexError):
             found[_namespace_ids(process.pid)[level]] = process
     return found
+
+
+def without_lifeline(pid: int, processes: Sequence[RunningProcess]) -> list[RunningProcess]:
+    """Leave out what a target lives by, and children of that which run the same program.
+
+    A container ends with its first process, or with that which a small init as its first process was given to run: the
+    oldest of its children. So these are nobody's to stop, whatever program they run.
+    """
+    first = inner_ids(pid, processes).get(1)
+    if first is None:
+        return list(processes)
+    life = [first]
+    if first.exe_path.rpartition("/")[2] in _SMALL_INITS:
+        below = [one for one in processes if one.parent == first.pid]
+        life += sorted(below, key=lambda one: (one.started, one.pid))[:1]
+    kept = {(one.pid, one.exe) for one in life}
+    return [one for one in processes if one not in life and (one.parent, one.exe) not in kept]
 
 
 def _namespace_ids(pid: int) -> list[int]:

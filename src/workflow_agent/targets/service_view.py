@@ -17,6 +17,7 @@ from workflow_agent.targets.service_processes import (
     is_listening,
     is_running,
     processes_of,
+    without_lifeline,
 )
 from workflow_agent.targets.service_state import ServiceKind, ServiceState, checked_name
 from workflow_agent.targets.service_supervised import Supervised
@@ -67,7 +68,7 @@ class ServiceView:
         kept = self.supervised.members(name, processes)
         if self.supervised.supervisor(name) is not None:
             return ServiceState(name=name, kind=ServiceKind.SUPERVISED, active=bool(kept), main_pids=tops(kept))
-        found = self.scripts.members(service, processes)
+        found = self.scripts.members(service, without_lifeline(self.pid, processes))
         scripted = self.init is not InitKind.SYSTEMD and self.scripts.has(name)
         return ServiceState(
             name=name,
@@ -97,18 +98,20 @@ class ServiceView:
     ) -> list[RunningProcess]:
         """Pick every process of a service: by control group, by supervisor, by program.
 
-        A program's process that another systemd unit keeps is not among them: it may be a second instance.
+        A program's process that another systemd unit keeps is not among them: it may be a second instance. Nor is what
+        the target lives by.
         """
+        others = without_lifeline(self.pid, processes)
         group = (unit or {}).get("ControlGroup", "")
         found = {one.pid: one for one in processes if in_unit(one, group)}
         found |= {one.pid: one for one in self.supervised.members(service.name, processes)}
         if unit is None:
-            found |= {one.pid: one for one in self.scripts.members(service, processes)}
+            found |= {one.pid: one for one in self.scripts.members(service, others)}
         elif path := exe_path(service):
             program = executable_of(self.pid, path)
             found |= {
                 one.pid: one
-                for one in processes
+                for one in others
                 if is_process_of(service, program, one) and not _in_other_unit(one, group)
             }
         return list(found.values())
