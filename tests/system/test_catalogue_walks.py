@@ -44,6 +44,10 @@ ROLE = "SELECT count(*) FROM pg_roles WHERE rolname = 'prometheus'"
 SCRAPE = "exec 3<>/dev/tcp/127.0.0.1/{}; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
 
 
+#: Debian's unit (`PrivateUsers=`) does not start there, whoever installs it: "Failed to set up user namespacing".
+IMPOSSIBLE = {("docker-systemd", "redis-server")}
+
+
 def walks(names: Iterable[str]) -> list[Any]:
     """Give every kind of target with every name, marked."""
     return [
@@ -57,6 +61,7 @@ def walks(names: Iterable[str]) -> list[Any]:
         )
         for kind in KINDS
         for name in names
+        if (kind, name) not in IMPOSSIBLE
     ]
 
 
@@ -115,8 +120,9 @@ def assert_as(machine: Machine, before: World, *, apart: tuple[str, ...] = ()) -
     """Fail when anything is not as it was; what a server that runs on writes into its folders (`apart`) is its own."""
 
     def counted(world: World) -> World:
-        files = {name: record for name, record in world.files.items() if not f"{name}/".startswith(apart or ("//",))}
-        return replace(world, files=files)
+        # systemd makes and removes the private folders of services in /var/tmp: its time is new
+        rest = {name: record for name, record in world.files.items() if name != "/var/tmp"}
+        return replace(world, files={name: rest[name] for name in rest if not f"{name}/".startswith(apart or ("//",))})
 
     after = counted(machine.world())
     assert counted(before).differences(after, machine.host.root, logs=LOGS) == []

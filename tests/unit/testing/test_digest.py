@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -184,3 +185,13 @@ def test_device_numbers_are_read(tree: Path) -> None:
     record = digest(tree)["/etc/null"]
 
     assert (record.kind, record.content) == ("character", "1:3")
+
+
+def test_what_vanishes_while_it_is_read_was_not_there(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def meanwhile(_: object) -> dict[tuple[int, int], tuple[str, ...]]:
+        (tree / "etc/passwd").unlink()
+        return {}
+
+    monkeypatch.setattr(sys.modules[digest.__module__], "_link_groups", meanwhile)
+
+    assert {"/etc/passwd", "/etc/link", "/etc/pipe"} & digest(tree).keys() == {"/etc/link", "/etc/pipe"}

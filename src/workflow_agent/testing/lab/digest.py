@@ -71,7 +71,7 @@ _KINDS = {
 
 
 def digest(root: Path | str, *, excluded: Iterable[str] = EXCLUDED) -> dict[str, FileRecord]:
-    """Read a tree.
+    """Read a tree. What vanishes while it is read (a server at work deletes its own files) was not there.
 
     Args:
         root: Its folder, for example ``/proc/<pid>/root``.
@@ -86,7 +86,8 @@ def digest(root: Path | str, *, excluded: Iterable[str] = EXCLUDED) -> dict[str,
     groups = _link_groups(found)
     with ThreadPoolExecutor(_WORKERS) as pool:  # hashing leaves the interpreter's lock
         records = pool.map(partial(_record, base, groups), found)
-        return {escape_path(name): record for (name, _), record in zip(found, records, strict=True)}
+        pairs = zip(found, records, strict=True)
+        return {escape_path(name): record for (name, _), record in pairs if record is not None}
 
 
 def diff(before: Mapping[str, FileRecord], after: Mapping[str, FileRecord]) -> list[str]:
@@ -150,12 +151,13 @@ def _walk(base: bytes, skip: frozenset[bytes]) -> Iterator[tuple[bytes, os.stat_
     folders = [b""]
     while folders:
         folder = folders.pop()
-        with os.scandir(base + folder + b"/") as entries:
+        with suppress(FileNotFoundError), os.scandir(base + folder + b"/") as entries:
             for entry in entries:
                 name = folder + b"/" + entry.name
                 if name in skip:
                     continue
-                yield name, entry.stat(follow_symlinks=False)
+                with suppress(FileNotFoundError):
+                    yield name, entry.stat(follow_symlinks=False)
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(name)
 
@@ -170,8 +172,17 @@ def _link_groups(found: list[tuple[bytes, os.stat_result]]) -> dict[tuple[int, i
 
 def _record(
     base: bytes, groups: Mapping[tuple[int, int], tuple[str, ...]], found: tuple[bytes, os.stat_result]
+) -> FileRecord | None:
+    """Read what one name is; None when it is gone by now."""
+    try:
+        return _existing(base, groups, *found)
+    except FileNotFoundError:
+        return None
+
+
+def _existing(
+    base: bytes, groups: Mapping[tuple[int, int], tuple[str, ...]], name: bytes, status: os.stat_result
 ) -> FileRecord:
-    name, status = found
     path = base + name
     regular = stat.S_ISREG(status.st_mode)
     content, flags = "", 0

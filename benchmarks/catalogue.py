@@ -1,0 +1,253 @@
+"""What each integration of the catalogue changes, and what is left after it went: by our rollback, and by apt.
+
+``python -m benchmarks.catalogue [PAGE] [--json FILE] [--kinds plain,...] [--only NAME,...]`` (root). With a page
+(``docs/catalogue.md``) it is written there, else to stdout. For each integration and kind of target there are two fresh
+hosts with the same disk: on one ``workflow-agent install`` and ``rollback`` run, then ``install`` and
+``uninstall --purge``, on the other ``apt-get install``, the start of the service, and ``apt-get purge --autoremove``.
+All files, users, packages and processes are compared with those of before. What an integration requires is installed
+before anything is counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks._report import installed, machine, remark
+from workflow_agent.integrations import Registry, builtin_folder
+from workflow_agent.testing.lab import LabContainer, LabHost, diff, grown_logs
+from workflow_agent.testing.lab.engine import engine_obstacle
+from workflow_agent.testing.lab.image import CATALOGUE_PACKAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from workflow_agent.testing.lab import FileRecord
+
+__all__ = ["main"]
+
+_PROGRAM = str(Path(sys.executable).with_name("workflow-agent"))
+#: Kinds of targets, as the page calls them.
+_KINDS = {"plain": "ext4, init scripts", "systemd": "ext4, systemd", "docker-plain": "container"}
+#: Nothing takes lines out of a log: both leave these longer, and neither is counted.
+_LOGS = frozenset(
+    {"/var/log/apt/history.log", "/var/log/apt/term.log", "/var/log/dpkg.log", "/var/log/alternatives.log"}
+)
+#: systemd makes and removes the private folders of services there.
+_RESTLESS = "changed: /var/tmp: mtime_ns "
+_APT = "export DEBIAN_FRONTEND=noninteractive; cd /; apt-get -y -qq"
+_PAGE = """# Catalogue
+
+Written on {date} by `python -m benchmarks.catalogue docs/catalogue.md` (root), from what it measured on real hosts and
+containers of Debian 12 that were made for it. Each integration's own page is `integrations/NAME/README.md`.
+
+* `changed`: paths that are there in addition + paths that are not as before, when it is installed and runs.
+* `rollback leaves`: what differs from before after `workflow-agent rollback`: paths in addition + paths not as before,
+  then users, packages and processes.
+* `uninstall --purge leaves`: the same after another `install` and `workflow-agent uninstall --purge`. Packages that
+  came along stay, as [documented](rollback.md#what-an-uninstall-leaves).
+* `apt-get purge leaves`: the same on a second host from the same disk, on which
+  `apt-get install --no-install-recommends` ran, the service was started, and `apt-get purge --autoremove` ran.
+
+Not counted: lines appended to the logs of apt, dpkg and alternatives, out of which nobody takes lines; package lists
+and archives; the time of `/var/tmp`. What an integration requires is there before. Times are of whole commands.
+
+{table}
+
+{versions}
+
+Machine: {machine}.
+
+That each of them works, says so when it does not, changes nothing when it is there, and goes, is tried by
+`tests/system/test_catalogue_walks.py`; `make long ARGS=tests/system/test_catalogue_walks.py` tries what takes long.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _World:
+    files: dict[str, FileRecord]
+    users: frozenset[str]
+    packages: frozenset[str]
+    processes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Left:
+    """Counts of what differs from before."""
+
+    added: int
+    changed: int
+    users: int
+    packages: int
+    processes: int
+
+    def __str__(self) -> str:
+        if not any(asdict(self).values()):
+            return "nothing"
+        words = [f"{self.added:,} + {self.changed:,} paths"] if self.added or self.changed else []
+        for count, word in ((self.users, "user"), (self.packages, "package"), (self.processes, "process")):
+            if count:
+                plural = "" if count == 1 else "es" if word.endswith("s") else "s"
+                words.append(f"{count} {word}{plural}")
+        return ", ".join(words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    integration: str
+    kind: str
+    install_s: float
+    rollback_s: float
+    changed: _Left
+    ours: _Left
+    uninstalled: _Left
+    purge: _Left
+    package: str
+
+
+def _host(kind: str) -> LabHost:
+    made = LabContainer if kind.startswith("docker-") else LabHost
+    return made(kind.removeprefix("docker-"), packages=CATALOGUE_PACKAGES)
+
+
+def _look(host: LabHost) -> _World:
+    passwd = (host.root / "etc/passwd").read_text(encoding="utf-8").splitlines()
+    listing = host.run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n"]).stdout.splitlines()
+    return _World(
+        files=host.digest(),
+        users=frozenset(line.partition(":")[0] for line in passwd),
+        packages=frozenset(line.split()[0] for line in listing if line.endswith(" installed")),
+        processes=tuple(sorted(one.program for one in host.processes() if "python" not in one.program)),
+    )
+
+
+def _left(host: LabHost, before: _World) -> _Left:
+    after = _look(host)
+    grown = _LOGS & set(grown_logs(host.root, before.files, after.files))
+    lines = diff(before.files, after.files)
+    lines = [line for line in lines if line.split(": ")[1] not in grown and not line.startswith(_RESTLESS)]
+    added = sum(line.startswith("created: ") for line in lines)
+    more = list(after.processes)
+    for program in before.processes:
+        if program in more:
+            more.remove(program)
+    return _Left(
+        added=added,
+        changed=len(lines) - added,
+        users=len(after.users - before.users),
+        packages=len(after.packages - before.packages),
+        processes=len(more),
+    )
+
+
+def _timed(host: LabHost, folder: str, *words: str) -> float:
+    environment = os.environ | {"WORKFLOW_AGENT_PATHS__STATE": folder}
+    target = ["--target", host.target] if isinstance(host, LabContainer) else []
+    if not target:
+        environment["WORKFLOW_AGENT_TARGETS__HOST_PID"] = str(host.pid)
+    started = time.perf_counter()
+    argv = [_PROGRAM, *words, *target, "--yes", "--json"]
+    done = subprocess.run(argv, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    elapsed = time.perf_counter() - started
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(argv)} ended with {done.returncode}\n{done.stderr.decode()[-2000:]}")
+    return elapsed
+
+
+def _ours(kind: str, name: str, requires: Iterable[str]) -> _Row:
+    with _host(kind) as host, tempfile.TemporaryDirectory() as folder:
+        for required in requires:
+            _timed(host, folder, "install", required)
+        before = _look(host)
+        install = _timed(host, folder, "install", name)
+        changed = _left(host, before)
+        package = host.run(["dpkg-query", "-W", "-f", "${Package} ${Version}", name]).stdout
+        rollback = _timed(host, folder, "rollback")
+        left = _left(host, before)
+        _timed(host, folder, "install", name)
+        _timed(host, folder, "uninstall", name, "--purge")
+        return _Row(
+            integration=name,
+            kind=kind,
+            install_s=install,
+            rollback_s=rollback,
+            changed=changed,
+            ours=left,
+            uninstalled=_left(host, before),
+            purge=left,
+            package=package,
+        )
+
+
+def _apt(kind: str, name: str, requires: Iterable[str]) -> _Left:
+    with _host(kind) as host:
+        for required in requires:
+            host.run(["sh", "-c", f"{_APT} install --no-install-recommends {required}; service {required} start"])
+        before = _look(host)
+        # Where its init script does not start it, it is not started: that is what people get.
+        host.run(
+            ["sh", "-c", f"{_APT} install --no-install-recommends {name}; service {name} start; sleep 1"], check=False
+        )
+        host.run(["sh", "-c", f"{_APT} purge --autoremove {name}"])
+        return _left(host, before)
+
+
+def _measure(kind: str, name: str, requires: Iterable[str]) -> _Row:
+    row = replace(_ours(kind, name, requires), purge=_apt(kind, name, requires))
+    remark(f"{kind} {name}: rollback leaves {row.ours}, uninstall {row.uninstalled}, apt-get purge {row.purge}")
+    return row
+
+
+def _page(rows: Sequence[_Row]) -> str:
+    columns = ["integration", "target", "install", "changed", "rollback", "rollback leaves"]
+    head = " | ".join([*columns, "`uninstall --purge` leaves", "`apt-get purge` leaves"])
+    lines = [f"| {head} |", "| --- | --- | ---: | ---: | ---: | --- | --- | --- |"]
+    lines += [
+        f"| {row.integration} | {_KINDS[row.kind]} | {row.install_s:.1f} s | {row.changed.added:,} + "
+        f"{row.changed.changed:,} | {row.rollback_s:.1f} s | {row.ours} | {row.uninstalled} | {row.purge} |"
+        for row in rows
+    ]
+    versions = f"workflow-agent {installed('workflow-agent')}; " + ", ".join(sorted({row.package for row in rows}))
+    date = f"{datetime.now(tz=UTC):%Y-%m-%d}"
+    return _PAGE.format(
+        date=date, table="\n".join(lines), versions=textwrap.fill(f"Versions: {versions}.", 118), machine=machine()
+    )
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("page", nargs="?", type=Path)
+    parser.add_argument("--json", type=Path, help="also write the rows there")
+    parser.add_argument("--kinds", default=",".join(_KINDS))
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        raise SystemExit("this benchmark makes hosts with disks of their own: run it as root")
+    kinds = options.kinds.split(",")
+    if "docker-plain" in kinds and (obstacle := engine_obstacle()) is not None:
+        remark(f"no containers: {obstacle}")
+        kinds.remove("docker-plain")
+    registry = Registry([builtin_folder()])
+    names = [name for name in registry.names() if not options.only or name in options.only.split(",")]
+    rows = [_measure(kind, name, registry.get(name).requires) for name in names for kind in kinds]
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
+    if options.page:
+        options.page.write_text(_page(rows), encoding="utf-8")
+    else:
+        sys.stdout.write(_page(rows))
+
+
+if __name__ == "__main__":
+    main()
