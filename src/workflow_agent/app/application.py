@@ -7,14 +7,14 @@ import getpass
 import os
 import re
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.app.ownership import RunOwnership
-from workflow_agent.app.run_errors import error_of_run
+from workflow_agent.app.run_errors import error_of_run, without_end
 from workflow_agent.app.run_report import report_run
 from workflow_agent.app.watching import RunWatcher
-from workflow_agent.model.errors import NotFoundError, ValidationError
+from workflow_agent.model.errors import NotFoundError, StoreError, ValidationError
 from workflow_agent.model.identity import new_run_id
 from workflow_agent.model.status import TERMINAL_RUN, RunStatus
 from workflow_agent.store import SqliteStore
@@ -164,6 +164,8 @@ class App:
                 async with RunWatcher(self.bus, definition, run_id, on_event, on_output):
                     meta = self._meta(workflow, values, target)
                     state = await self._parts.driver().start(definition, values, meta, run_id)
+            except StoreError as error:
+                raise await without_end(error, self.history, run_id, target) from None
             finally:
                 self._ask_for(run_id, None)
                 self._parts.vault().drop(run_id)
@@ -194,10 +196,9 @@ class App:
 
     async def cancel(self, run_id: str, reason: str) -> bool:
         """Ask a run of this process to stop; it takes back what it did. False when it is past that."""
-        try:
+        with suppress(NotFoundError):  # past that
             return await self._parts.driver().cancel(run_id, reason)
-        except NotFoundError:
-            return False
+        return False
 
     async def report(self, run_id: str) -> dict[str, Any]:
         """Describe a run; raises NotFoundError."""

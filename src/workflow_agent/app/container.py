@@ -7,13 +7,13 @@ and gives an agent of the same name.
 from __future__ import annotations
 
 import importlib
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dependency_injector import containers, providers
 
 from workflow_agent.agents.serving import LateAgent
+from workflow_agent.app.clock import SystemClock
 from workflow_agent.authoring import FolderCatalogue
 from workflow_agent.bus import InProcessBus
 from workflow_agent.engine import Driver
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from workflow_agent.app.settings import Settings
     from workflow_agent.store import SqliteStore
 
-__all__ = ["AGENTS", "Container", "SystemClock", "build_container", "late_agents"]
+__all__ = ["AGENTS", "Container", "build_container", "late_agents"]
 
 #: The system agents in the order in which a run meets them, with their verbs: an agent is loaded when it is first
 #: asked, because a run that finds everything unchanged needs two of the seven.
@@ -44,14 +44,6 @@ AGENTS: Mapping[str, tuple[str, ...]] = {
     "recovery": ("recover",),
     "person": ("approve",),
 }
-
-
-class SystemClock:
-    """The wall clock."""
-
-    def now(self) -> float:
-        """Give UTC seconds since the epoch."""
-        return time.time()
 
 
 def _data(name: str) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import ConflictError, PermissionDeniedError, StoreError
+from workflow_agent.store.faults import unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,7 +80,7 @@ class RunOwnership:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StoreError("the run's folder cannot be written", where=str(path), cause=error.strerror) from error
+            raise _not_written(error, path) from error
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -119,7 +120,17 @@ def _write(descriptor: int, path: Path) -> None:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text, 0)
     except OSError as error:
-        raise StoreError("the run's folder cannot be written", where=str(path), cause=error.strerror) from error
+        raise _not_written(error, path) from error
+
+
+def _not_written(error: OSError, path: Path) -> StoreError:
+    return StoreError(
+        "the run's folder cannot be written",
+        where=str(path),
+        cause=error.strerror,
+        state="nothing was changed",
+        hint=unusable(error, path).hint,
+    )
 
 
 def _read(descriptor: int) -> Owner:

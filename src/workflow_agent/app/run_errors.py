@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import (
     InterruptedRunError,
+    NotFoundError,
+    OutcomeUnknownError,
     RollbackIncompleteError,
     RolledBackError,
     RunFailedError,
@@ -15,10 +17,14 @@ from workflow_agent.model.errors import (
 from workflow_agent.model.status import TERMINAL_RUN, RunStatus
 
 if TYPE_CHECKING:
+    from workflow_agent.model.errors import StoreError
     from workflow_agent.model.event import RunState
+    from workflow_agent.model.ports import History
 
-__all__ = ["error_of_run"]
+__all__ = ["error_of_run", "without_end"]
 
+#: While a run has one of these, nothing of its target was changed.
+_BEFORE_COMMIT = frozenset({RunStatus.QUEUED, RunStatus.PLANNING, RunStatus.AWAITING_APPROVAL})
 _NOTHING = "nothing was changed"
 _IN_PLACE = "changes of the run are in place"
 _TAKEN_BACK = "everything that the run changed was taken back"
@@ -59,6 +65,27 @@ def error_of_run(state: RunState) -> WorkflowAgentError:
     cause.run_id = state.run_id
     cause.state = cause.state or _state_after(state)
     return cause
+
+
+async def without_end(error: StoreError, history: History, run_id: str, target: str) -> StoreError:
+    """Say of a run that could not be written down any further where that leaves its target."""
+    error.run_id = run_id
+    status: str | None = None
+    try:
+        status = (await history.run(run_id))["status"]
+    except NotFoundError:
+        if not isinstance(error, OutcomeUnknownError):
+            error.state = _NOTHING
+            return error
+    except WorkflowAgentError:  # nobody can look either
+        pass
+    began = "; what it had begun is still there" if status not in _BEFORE_COMMIT else f", {_NOTHING}"
+    error.state = f"the run on `{target}` has no end{began}"
+    error.hint = (
+        f"once the database can be written again, `workflow-agent resume {run_id}` ends the run and takes back what it "
+        "did; so does the next command that changes this target"
+    )
+    return error
 
 
 def _state_after(state: RunState) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from workflow_agent.app.clock import SystemClock
 from workflow_agent.cli.style import Style, clip, safe
 from workflow_agent.model.event import EventType
 from workflow_agent.model.status import TERMINAL_STEP, StepStatus, style_of
@@ -151,6 +151,7 @@ class LiveTree(Silent):
         self._stream = stream
         self._tail: deque[str] = deque(maxlen=_OUTPUT_LINES)
         self._live: Live | None = None
+        self._clock = SystemClock()
         self.resume()
 
     def event(self, event: Mapping[str, Any], status: str) -> None:
@@ -201,7 +202,7 @@ class LiveTree(Silent):
 
         frame = Text(no_wrap=True, overflow="ellipsis", end="")
         frame.append(f"{self._title}\n", style="bold" if self._style.color else "")
-        for line, color in self.rows(time.time()):
+        for line, color in self.rows(self._clock.now()):
             frame.append(f"{line}\n", style=color if self._style.color else "")
         return frame
 

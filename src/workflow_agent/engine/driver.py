@@ -100,7 +100,8 @@ class Driver:
             message = f"the run was created with another definition of `{workflow.name}`"
             raise ConflictError(message, run_id=run_id)
         state, commands = replay(workflow, events)
-        spent = 0.0 if state.started_at is None else self._clock.now() - state.started_at
+        # The wall clock may have been set back since another process wrote that.
+        spent = 0.0 if state.started_at is None else max(self._clock.now() - state.started_at, 0.0)
         run = LiveRun(workflow, run_id, state, spent_s=spent)
         return await self._own(run, *[lost(run, command) or command for command in commands])
 

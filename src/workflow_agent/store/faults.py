@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["closed", "foreign", "newer_schema", "outcome_unknown", "translated", "unusable"]
 
 _FREE_SPACE = "free some space on its file system and try again"
+_READ_ONLY = "its file system is mounted read-only: mount it otherwise, or set `paths.state` to another folder"
 _RECOVER = (
     "move the database, its `-wal` and its `-shm` file aside together and put a copy back; "
     "`sqlite3 FILE .recover` saves what can still be read"
@@ -49,7 +50,8 @@ def unusable(problem: BaseException, where: Path) -> WorkflowAgentError:
     cause = str(problem) or type(problem).__name__
     if isinstance(problem, OSError):
         if problem.errno in _NO_PERMISSION:
-            return PermissionDeniedError("the store cannot be used", where=str(where), cause=cause)
+            hint = _READ_ONLY if problem.errno == errno.EROFS else None
+            return PermissionDeniedError("the store cannot be used", where=str(where), cause=cause, hint=hint)
         hint = _FREE_SPACE if problem.errno in {errno.ENOSPC, errno.EDQUOT} else None
         return StoreError("the store cannot be used", where=str(where), cause=cause, hint=hint)
     # Extended codes carry the primary one in their low byte.

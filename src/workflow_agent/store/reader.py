@@ -8,6 +8,7 @@ left between questions: no thread that keeps a program from ending, no descripto
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -81,8 +82,9 @@ class Reader:
             if not self.path.exists():
                 yield View(None, self)
                 return
-            address = self.path.absolute().as_uri() + "?mode=ro"
-            async with aiosqlite.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None) as connection:
+            async with aiosqlite.connect(
+                self._address(), uri=True, timeout=_BUSY_S, isolation_level=None
+            ) as connection:
                 connection.row_factory = _by_name  # type: ignore[assignment]  # typed for classes only
                 view = View(connection, self)
                 (row,) = await view.rows("schema_version")
@@ -90,6 +92,15 @@ class Reader:
                 self._check_version(version, len(load_migrations()))
                 # Version 0: somebody is making it at this moment, or died while making it.
                 yield view if version else View(None, self)
+
+    def _address(self) -> str:
+        """Give the address for looking. In a folder that nobody can write SQLite must not make its usual files.
+
+        Source: sqlite.org/wal.html, "Read-Only Databases".
+        """
+        log = self.path.with_name(self.path.name + "-wal")
+        sealed = os.statvfs(self.path).f_flag & os.ST_RDONLY and not log.exists()
+        return self.path.absolute().as_uri() + ("?mode=ro&immutable=1" if sealed else "?mode=ro")
 
     async def rows(self, name: str, **values: Any) -> list[dict[str, Any]]:  # Any: JSON values
         """Ask one query; raises as :meth:`view` does."""

@@ -282,6 +282,9 @@ class WriteSession:
         try:
             with translated(self.path):
                 failpoint("store.before-close")
+        except WorkflowAgentError as error:
+            error.state = "everything up to here is stored"
+            raise
         finally:
             self._db.connection.close()
             self._lock.close()

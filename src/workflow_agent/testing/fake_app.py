@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.app import App
     from workflow_agent.app.container import Container
-    from workflow_agent.model.ports import Journal
+    from workflow_agent.model.ports import Clock, Journal
 
 __all__ = ["open_fake_app"]
 
@@ -25,6 +25,7 @@ async def open_fake_app(
     *,
     overrides: Mapping[str, Any] | None = None,
     journal: Callable[[Journal], Journal] | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[App]:
     """Open an application whose one target, ``host``, is in memory.
 
@@ -33,7 +34,10 @@ async def open_fake_app(
         world: The target; a new one when None.
         overrides: Settings by ``section.key``.
         journal: Takes the store's journal; what it gives is the one that the driver writes.
+        clock: Says when events happen; the usual one when None.
     """
+    from dependency_injector import providers  # noqa: PLC0415  # late: as below
+
     from workflow_agent.app.application import App  # noqa: PLC0415  # late: 150 ms
     from workflow_agent.app.container import build_container  # noqa: PLC0415
     from workflow_agent.app.settings import load_settings  # noqa: PLC0415
@@ -44,6 +48,8 @@ async def open_fake_app(
     store = await SqliteStore.open(settings.paths.state)
     try:
         container = build_container(settings, store)
+        if clock is not None:
+            container.clock.override(providers.Object(clock))
         _replace(container, FakeTargets(world), journal(store.journal) if journal else store.journal)
         app = App(settings, store, container)
         try:

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import jsonschema  # type: ignore[import-untyped]
@@ -286,7 +286,8 @@ async def test_looking_makes_nothing(tmp_path: Path) -> None:
 async def test_a_clock_that_is_wrong_is_seen(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     async def clock(now: float) -> tuple[str, str]:
         with monkeypatch.context() as patch:
-            patch.setattr("workflow_agent.app.doctor.time.time", lambda: now)
+            told = SimpleNamespace(time=lambda: now, strftime=time.strftime, gmtime=time.gmtime)
+            patch.setattr("workflow_agent.app.doctor.time", told)  # there only: runs have a clock of their own
             (found,) = [check for check in await app.doctor() if check["check"] == "clock"]
         return found["status"], found["observed"].partition(": ")[2]
 

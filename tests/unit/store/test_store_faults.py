@@ -46,6 +46,9 @@ def test_other_errors_of_the_driver_keep_their_text() -> None:
 
 def test_missing_permission_is_said_as_such() -> None:
     assert isinstance(unusable(OSError(errno.EACCES, "no"), WHERE), PermissionDeniedError)
+    sealed = unusable(OSError(errno.EROFS, "read-only"), WHERE)
+    assert isinstance(sealed, PermissionDeniedError)
+    assert "mounted read-only" in (sealed.hint or "")
 
 
 def test_a_full_disk_is_said_as_such() -> None:

@@ -54,7 +54,7 @@ async def test_a_run_that_does_not_exist_is_not_found(store: SqliteStore) -> Non
         await store.history.run("r-none")
 
 
-async def test_runs_are_listed_newest_first_and_filtered(store: SqliteStore) -> None:
+async def test_runs_are_listed_last_come_first_and_filtered_whatever_the_clock_said(store: SqliteStore) -> None:
     await make(store, "r-1", 1.0, action="install", integration="nginx", target="host")
     await make(store, "r-2", 3.0, action="verify", integration="nginx", target="host")
     await make(store, "r-3", 2.0, action="install", integration="redis", target="docker:web")
@@ -65,8 +65,8 @@ async def test_runs_are_listed_newest_first_and_filtered(store: SqliteStore) -> 
     async def listed(**filters: str | int) -> list[str]:
         return [run["run_id"] for run in await store.history.runs(**filters)]  # type: ignore[arg-type]
 
-    assert await listed() == ["r-2", "r-3", "r-1"]
-    assert await listed(limit=2) == ["r-2", "r-3"]
+    assert await listed() == ["r-3", "r-2", "r-1"]
+    assert await listed(limit=2) == ["r-3", "r-2"]
     assert await listed(action="install") == ["r-3", "r-1"]
     assert await listed(integration="nginx", target="host") == ["r-2", "r-1"]
     assert await listed(status="running") == ["r-1"]
@@ -74,7 +74,7 @@ async def test_runs_are_listed_newest_first_and_filtered(store: SqliteStore) -> 
     assert (await store.history.runs(status="running"))[0] == await store.history.run("r-1")
 
 
-async def test_runs_without_an_end_are_listed_oldest_first(store: SqliteStore) -> None:
+async def test_runs_without_an_end_are_listed_as_they_came_whatever_the_clock_said(store: SqliteStore) -> None:
     await make(store, "r-1", 5.0, target="host")
     await make(store, "r-2", 3.0, target="host")
     await make(store, "r-3", 4.0, target="docker:web")
@@ -85,7 +85,7 @@ async def test_runs_without_an_end_are_listed_oldest_first(store: SqliteStore) -
 
     found = await store.history.unfinished("host")
 
-    assert found == [{"run_id": "r-2", "workflow": "install"}, {"run_id": "r-1", "workflow": "install"}]
+    assert found == [{"run_id": "r-1", "workflow": "install"}, {"run_id": "r-2", "workflow": "install"}]
 
 
 async def test_looking_at_nothing_makes_nothing_and_starts_no_thread(tmp_path: Path) -> None:

@@ -255,13 +255,13 @@ SELECT run_id, action, integration, version, target, status, changed, tier, erro
 FROM runs WHERE run_id = :run_id;
 
 -- name: select_unfinished
--- Ids and workflows of the runs on a target that have no end, oldest first.
+-- Ids and workflows of the runs on a target that have no end, in the order in which they came, whatever the clock said.
 SELECT run_id, workflow FROM runs
 WHERE target = :target AND finished_at IS NULL
-ORDER BY created_at, run_id LIMIT :limit;
+ORDER BY rowid LIMIT :limit;
 
 -- name: select_runs
--- Runs, newest first.
+-- Runs, that which came last first, whatever the clock said.
 SELECT run_id, action, integration, version, target, status, changed, tier, error, undoes, undone_by, workflow,
        workflow_hash, inputs, user, host, created_at, started_at, finished_at
 FROM runs
@@ -269,7 +269,7 @@ WHERE (:status IS NULL OR status = :status)
   AND (:integration IS NULL OR integration = :integration)
   AND (:target IS NULL OR target = :target)
   AND (:action IS NULL OR action = :action)
-ORDER BY created_at DESC, run_id DESC LIMIT :limit;
+ORDER BY rowid DESC LIMIT :limit;
 
 -- name: select_steps
 -- The steps of the runs in a JSON list of run ids, in the order in which they began.
@@ -289,9 +289,10 @@ WHERE target = :target AND (:integration IS NULL OR integration = :integration) 
 ORDER BY generation_id DESC LIMIT :limit;
 
 -- name: select_latest_transaction
--- The newest committed transaction on a target whose run was not undone; none of a run that changed nothing.
+-- The last committed transaction on a target whose run was not undone, whatever the clock said; none of a run that
+-- changed nothing.
 SELECT t."transaction", t.run_id, t.target, t.state, COALESCE(t.tier, r.tier) AS tier, r.action, r.integration,
        r.version, r.status, r.created_at
 FROM transactions AS t JOIN runs AS r ON r.run_id = t.run_id
 WHERE t.target = :target AND t.state = 'committed' AND COALESCE(r.changed, 1) AND r.undone_by IS NULL
-ORDER BY r.created_at DESC, r.run_id DESC, t.rowid DESC LIMIT 1;
+ORDER BY r.rowid DESC, t.rowid DESC LIMIT 1;
