@@ -79,7 +79,7 @@ def no_marker(machine: Machine) -> None:
         (["install", "nginx", "--yse"], 2, "usage", "--yes"),
         (["instal", "nginx"], 2, "usage", "install"),
         (["install"], 2, "usage", None),
-        (["install", "nginx", "--isolation", "container", "--yes"], 2, "usage", "transaction"),
+        (["install", "nginx", "--isolation", "container", "--yes"], 2, "usage", "plan"),
         (["install", "nginx", "--timeout", "soon", "--yes"], 2, "usage", "10m"),
         (["install", "nginx", "--param", "port", "--yes"], 2, "validation.parameter", "port"),
         (["install", "nginx", "--param", "port=80"], 2, "usage.consent", "--yes"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -50,6 +50,8 @@ class PrepareRequest(Request):
     """Run a script in a capture. `hold_locks` keeps the host's package locks until the commit.
 
     The script may ask that the services `stops` end: the commit does it. What it does to the paths `keep` is left out.
+    With the isolation `container` it runs in a clone of the target instead, which has a `network` only on request, and
+    there is no transaction.
     """
 
     target: str
@@ -59,12 +61,14 @@ class PrepareRequest(Request):
     hold_locks: bool = True
     stops: list[str] = Field(default_factory=list)
     keep: list[str] = Field(default_factory=list)
+    isolation: Literal["auto", "transaction", "container"] = "auto"
+    network: bool = False
 
 
 class PrepareReply(Reply):
-    """The transaction and what it would change."""
+    """The transaction and what it would change; a rehearsal in a clone has no transaction."""
 
-    transaction: str
+    transaction: str | None
     change_set: dict[str, Any]
 
 
@@ -208,20 +212,20 @@ class ExecutorAgent:
         run_id = _run_of(message)
         script = filled_script(request.script, self._vault, run_id)
         secrets = {name: self._vault.reveal(run_id, name) for name in script.secrets}
-        await target.acquire(run_id, wait_s=request.wait_s)
+        rehearsed = request.isolation == "container"
+        if not rehearsed:  # a clone needs nothing of the target
+            await target.acquire(run_id, wait_s=request.wait_s)
         masker = self._vault.masker(run_id)
         output = OutputLog(self._bus, self._artifacts(run_id), message, limit=self._output_limit, masker=masker)
         try:
             async with output:
-                transaction, change_set = await target.prepare(
-                    run_id,
-                    script,
-                    timeout_s=request.timeout_s,
-                    on_output=output.line,
-                    stops=request.stops,
-                    keep=request.keep,
-                    secrets=secrets,
-                )
+                given: dict[str, Any] = {"timeout_s": request.timeout_s, "on_output": output.line}
+                given |= {"keep": request.keep, "secrets": secrets}
+                transaction: str | None = None
+                if rehearsed:
+                    change_set = await target.rehearse(script, network=request.network, **given)
+                else:
+                    transaction, change_set = await target.prepare(run_id, script, stops=request.stops, **given)
         except WorkflowAgentError as error:
             # What a script said before it failed is the evidence; secrets over several lines are hidden there only.
             if "tail" in error.details and masker is not None:
@@ -229,20 +233,25 @@ class ExecutorAgent:
                 error.cause = next((line for line in reversed(output.tail) if line.strip()), None)
             error.details["_records"] = [{"kind": RecordKind.OUTPUT, "data": output.summary()}]
             raise
-        if not request.hold_locks:
+        if not request.hold_locks and not rehearsed:
             await target.release_package_locks()
         data = plain(change_set)
         integration = request.script.provenance.integration
         records = [
             {"kind": RecordKind.OUTPUT, "data": output.summary()},
             {"kind": RecordKind.CHANGE_SET, "data": data | {"integration": integration}},
-            _transaction_record(transaction, "captured", request.target, integration=integration),
         ]
+        if transaction is not None:
+            records.append(_transaction_record(transaction, "captured", request.target, integration=integration))
         return PrepareReply(transaction=transaction, change_set=data), {"_records": records}
 
     async def _commit(self, request: CommitRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
-        target = self._targets.get(request.target)
-        await target.acquire(_run_of(message), wait_s=request.wait_s)
+        try:
+            target = self._targets.get(request.target)
+            await target.acquire(_run_of(message), wait_s=request.wait_s)
+        except WorkflowAgentError as error:
+            error.details["begun"] = False  # a target that is gone cannot be asked any more
+            raise
         figures = await target.commit(request.transaction, stops=request.stops, owned=request.owned)
         records = [_transaction_record(request.transaction, "committed", request.target)]
         reply = CommitReply(transaction=request.transaction, **figures)

@@ -86,6 +86,7 @@ class LookupReply(Reply):
     differences: dict[str, Any] | None
     soak_s: float
     multiline: list[str]
+    network: bool
 
 
 class LocateRequest(Request):
@@ -166,7 +167,8 @@ class KnowledgeAgent:
         )
         parameters = bind_parameters(manifest, given)
         facts = await target.facts()
-        resolved = resolve(manifest, manifest_action(manifest, request.action), parameters, facts)
+        action = manifest_action(manifest, request.action)
+        resolved = resolve(manifest, action, parameters, facts)
         reply = LookupReply(
             integration=manifest.name,
             action=request.action,
@@ -182,6 +184,7 @@ class KnowledgeAgent:
             differences=differences(manifest, parameters, installed) if installed else None,
             soak_s=manifest.upgrade.soak if request.action == "upgrade" else 0.0,
             multiline=[f"parameters.{name}" for name, spec in manifest.parameters.items() if spec.multiline],
+            network=any(name == action and one.network for name, one in manifest.actions.items()),
             **(_resolved(resolved) | leaving_parts(resolved, request.purge if request.action == "uninstall" else None)),
         )
         # What a rollback of the run needs to know later, when the manifest may be another one.

@@ -14,6 +14,7 @@ from workflow_agent.model.errors import (
     NotFoundError,
     PathConflictError,
     RollbackIncompleteError,
+    UnreachableError,
     WorkflowAgentError,
 )
 from workflow_agent.model.message import PRIORITY_HIGH, Message
@@ -115,6 +116,7 @@ class RecoveryAgent:
         records: list[Mapping[str, Any]] = []
         result: dict[str, Any] = {}
         was_committed = False
+        parts = _as_begun(parts, request.failure)
         for part in parts:
             try:
                 result, new = await self._ask("rollback" if part.committed else "discard", request, part, message)
@@ -122,6 +124,9 @@ class RecoveryAgent:
                 # Whoever took the target next forgot the capture; what had reached the target would still be known.
                 result, new = error.to_dict(), []
             except WorkflowAgentError as error:
+                if not part.committed and part is parts[-1] and isinstance(error, UnreachableError):
+                    reason = "nothing was committed; whoever takes the target next forgets the capture"
+                    return _decided("discard", reason, ended, error.to_dict(), records)
                 if len(parts) > 1:
                     raise _stuck(part, done, parts, error, records) from error
                 reason = "not everything could be taken back"
@@ -227,6 +232,13 @@ def _message(verb: str, data: Mapping[str, Any], cause: Message) -> Message:
         step_id=cause.step_id,
         priority=PRIORITY_HIGH,
     )
+
+
+def _as_begun(parts: Sequence[Part], failure: Mapping[str, Any] | None) -> list[Part]:
+    """Give the parts as they are where the commit of the newest was refused before it reached the target."""
+    first, *rest = parts
+    refused = ((failure or {}).get("details") or {}).get("begun") is False
+    return [first.model_copy(update={"committed": False}) if refused else first, *rest]
 
 
 def _names(parts: Sequence[Part]) -> list[str]:

@@ -95,7 +95,10 @@ Targets = Annotated[
 Isolation = Annotated[
     str,
     typer.Option(
-        "--isolation", metavar="KIND", help="How effects are contained: auto, transaction.", rich_help_panel=_HOW
+        "--isolation",
+        metavar="KIND",
+        help="auto, transaction; a plan also container: in a clone.",
+        rich_help_panel=_HOW,
     ),
 ]
 Allow = Annotated[

@@ -38,6 +38,7 @@ _KEPT_REASON = "state data is kept"
 _ORDER = ("deleted", "modified", "appended", "created")
 _TIERS = {
     "exact": "exact: everything can be taken back bit for bit",
+    "approximate": "approximate: seen in a clone of the target; an installation is captured anew",
     "logical": "logical: it can be taken back, but not bit for bit",
     "needs-attention": "needs attention: not everything can be taken back",
 }
@@ -231,7 +232,8 @@ def _tier(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
             text += f", except {counted(lasting, 'effect')} that cannot be undone"
         if plan.get("tier_reason"):
             text += f" ({safe(plan['tier_reason'])})"
-        yield _label("undo", style.paint(text, "green" if tier == "exact" and not lasting else "yellow"), style)
+        label = "preview" if tier == "approximate" else "undo"
+        yield _label(label, style.paint(text, "green" if tier == "exact" and not lasting else "yellow"), style)
 
 
 def rollback_lines(summary: Mapping[str, Any], style: Style) -> Iterator[str]:

@@ -41,19 +41,21 @@ def _of_block(outputs: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 def _plan_of(outputs: Mapping[str, Any]) -> dict[str, Any]:
     lookup = outputs.get("lookup") or {}
     facts = lookup.get("facts") or {}
+    change_set = (outputs.get("prepare") or {}).get("change_set")
+    rehearsed = (change_set or {}).get("tier") == "approximate"
     current, absent = outputs.get("current") or {}, outputs.get("absent") or {}
     return {
         "action": lookup.get("action"),
         "integration": lookup.get("integration"),
         "version": lookup.get("version"),
         "target": facts.get("target") or "host",
-        "tier": facts.get("tier"),
-        "tier_reason": facts.get("tier_reason"),
+        "tier": "approximate" if rehearsed else facts.get("tier"),
+        "tier_reason": None if rehearsed else facts.get("tier_reason"),
         "services": lookup.get("services") or [],
         "effects": lookup.get("effects") or [],
         "unchanged": bool(current.get("unchanged") or absent.get("unchanged")),
         "findings": (outputs.get("validate") or {}).get("findings") or [],
-        "change_set": (outputs.get("prepare") or {}).get("change_set"),
+        "change_set": change_set,
         "differences": lookup.get("differences"),
         "current": current or None,
         "keep": lookup.get("keep") or [],

@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
-from workflow_agent.model.errors import ChangesPendingError, UsageError
+from workflow_agent.model.errors import ChangesPendingError, UnreachableError, UsageError
 from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RunRequest", "carry_out", "check_isolation", "done_or_planned", "existing_target", "requested", "told"]
 
-#: Kinds of isolation that exist; `auto` is the only one that there is a choice for.
+#: Kinds of isolation; `auto` is a transaction. In a clone of the target a script is only rehearsed.
 _ISOLATIONS = ("auto", "transaction")
+_REHEARSAL = "container"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,8 @@ def requested(
     settings = invocation.settings()
     timeout = scripting.timeout if scripting is not None else None
     if scripting is not None:
-        check_isolation(scripting.isolation)
+        check_isolation(scripting.isolation, place.target or ("host",), planned=workflow == "plan")
+        more |= {"isolation": scripting.isolation} if workflow == "plan" else {}
         more["allow"] = scripting.allow or []
     found = tuple(integration_input(settings, name) for name in names)
     inputs = {
@@ -78,7 +80,7 @@ def requested(
         **more,
     }
     secrets = _secrets(invocation, values, found if workflow in {"install", "plan"} else ())
-    targets = tuple(dict.fromkeys(existing_target(name) for name in place.target or ("host",)))
+    targets = tuple(dict.fromkeys(_wanted_target(name) for name in place.target or ("host",)))
     return RunRequest(workflow=workflow, names=found, targets=targets, inputs=inputs, secrets=secrets, events=events)
 
 
@@ -108,12 +110,29 @@ def existing_target(name: str) -> str:
     return full_target_name(name)
 
 
-def check_isolation(kind: str) -> None:
-    """Raise UsageError for a kind of isolation that there is not."""
-    if kind not in _ISOLATIONS:
-        known = {"declared", "container"}
-        what = f"isolation `{kind}` does not exist yet" if kind in known else f"there is no isolation `{kind[:40]}`"
-        raise UsageError(what, where="--isolation", hint="use `auto` or `transaction`")
+def _wanted_target(name: str) -> str:
+    """Give the full name of a target; one that is down begins a run that fails, which history then has."""
+    try:
+        return existing_target(name)
+    except UnreachableError:
+        return name
+
+
+def check_isolation(kind: str, targets: Sequence[str] = (), *, planned: bool = False) -> None:
+    """Raise UsageError for a kind of isolation that there is not, or not for this."""
+    where = "--isolation"
+    if kind == _REHEARSAL:
+        if not planned:
+            hint = "rehearse it first: `workflow-agent plan NAME --isolation container`"
+            raise UsageError("what ran in a clone of the target cannot be brought to it", where=where, hint=hint)
+        if others := [name for name in targets if not name.startswith("docker:")]:
+            hint = "use `auto` there, or rehearse on `--target docker:NAME`"
+            raise UsageError(f"`{others[0]}` cannot be cloned: only containers can", where=where, hint=hint)
+    elif kind not in _ISOLATIONS:
+        what = (
+            f"isolation `{kind}` does not exist yet" if kind == "declared" else f"there is no isolation `{kind[:40]}`"
+        )
+        raise UsageError(what, where=where, hint="use `auto` or `transaction`, with a plan also `container`")
 
 
 # -- running ---------------------------------------------------------------------------------------------------------

@@ -190,6 +190,9 @@ class Action(Part):
     template: _TemplateName
     with_: dict[Identifier, JsonValue] = Field(default_factory=dict, alias="with")
     timeout: Seconds | None = Field(default=None, description="Seconds that the script may take.")
+    network: StrictBool = Field(
+        default=False, description="It needs the network; a rehearsal in a clone has none else."
+    )
 
 
 class FileDeclaration(Part):

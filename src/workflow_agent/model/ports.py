@@ -221,6 +221,23 @@ class Target(Protocol):
         """
         ...
 
+    async def rehearse(
+        self,
+        script: Script,
+        *,
+        timeout_s: float,
+        on_output: OutputSink,
+        keep: Sequence[str] = (),
+        secrets: Mapping[str, str] | None = None,
+        network: bool = False,
+    ) -> ChangeSet:
+        """Run the script in a clone of the system; gives what it did there, which is approximate.
+
+        Nothing of the system changes, and nothing of the clone stays. The script reaches the network with `network`
+        only. Raises as `prepare` does; CaptureError where there is nothing that could be cloned.
+        """
+        ...
+
     async def release_package_locks(self) -> None:
         """Let others install while a person thinks; `commit` takes the locks again and compares."""
         ...

@@ -54,9 +54,10 @@ def unescape_path(text: str) -> bytes:
 
 
 class Tier(StrEnum):
-    """How well effects can be taken back."""
+    """How well effects can be taken back; `approximate` are those of a rehearsal in a clone, which has none to take."""
 
     EXACT = "exact"
+    APPROXIMATE = "approximate"
     LOGICAL = "logical"
     NEEDS_ATTENTION = "needs-attention"
 
@@ -214,7 +215,8 @@ class ChangeSet:
     `packages`: ``{name, action: installed|removed|upgraded, version, before}`` · `users`/`groups`:
     ``{name, id, action}`` · `units`: ``{name, action, enabled, kind}`` · `dropped`: paths left out by
     policy with the reason · `requested`: service actions that the script asked for and that were recorded
-    instead of carried out (``{verb, unit}``) · `notes`: sentences that a person should read before saying yes.
+    instead of carried out (``{verb, unit}``) · `notes`: sentences that a person should read before saying yes ·
+    `tier`: exact, or approximate where the script ran in a clone.
     """
 
     changes: tuple[Change, ...] = ()
@@ -226,6 +228,7 @@ class ChangeSet:
     dropped: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     bytes_added: int = 0
+    tier: Tier = Tier.EXACT
 
     def count(self, action: ChangeAction) -> int:
         """Count the changes of one action."""

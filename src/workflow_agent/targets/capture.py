@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from workflow_agent.model.system import Script
     from workflow_agent.targets.quota import CaptureQuota
 
-__all__ = ["CaptureResult", "capture_script", "overlay_reason"]
+__all__ = [
+    "ENVIRONMENT",
+    "CaptureResult",
+    "OutputLines",
+    "capture_script",
+    "out_of_time",
+    "overlay_reason",
+    "require_success",
+]
 
 _TAIL_LINES = 20
 #: Where the capture program attaches a store.
@@ -33,7 +41,8 @@ _STORE = "/.workflow-agent/stage/store"
 _LINE_LIMIT = 64 << 10
 _WATCH_S = 0.25
 _END_S = 10.0
-_ENVIRONMENT = {
+#: What a script sees of an environment.
+ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
     "LANG": "C.UTF-8",
@@ -52,7 +61,7 @@ class CaptureResult:
 
 
 @dataclass(slots=True)
-class _Lines:
+class OutputLines:
     """Cuts a byte stream into lines, remembers the last ones, and hands each on."""
 
     sink: Callable[[str], None]
@@ -63,6 +72,7 @@ class _Lines:
     )
 
     def feed(self, chunk: bytes) -> None:
+        """Take the next bytes."""
         *lines, self._rest = (self._rest + self._decoder.decode(chunk)).split("\n")
         for line in lines:
             self._emit(line)
@@ -71,6 +81,7 @@ class _Lines:
             self._rest = self._rest[_LINE_LIMIT:]
 
     def end(self) -> None:
+        """Hand on a last line without an end."""
         if self._rest:
             self._emit(self._rest)
             self._rest = ""
@@ -115,14 +126,14 @@ async def capture_script(
         "script": script.text,
         "secrets": {secret_path(name): value for name, value in secrets.items()},
         "interpreter": script.interpreter,
-        "environment": _ENVIRONMENT,
+        "environment": ENVIRONMENT,
         "files": [
             {"path": item.path, "content": item.content, "mode": item.mode, "owner": item.owner}
             for item in script.files
         ],
         "removes": list(script.removes),
     }
-    lines = _Lines(on_output)
+    lines = OutputLines(on_output)
     points = [mount.point for mount, use in mounts if use is MountUse.OVERLAY]
     async with _Program(spec) as program:
         watched = root_fd if store_fd is None else store_fd
@@ -131,11 +142,7 @@ async def capture_script(
             async with asyncio.timeout(timeout_s):
                 report = await program.run(lines)
         except TimeoutError as error:
-            raise StepTimeoutError(
-                f"the script did not end within {timeout_s:g} s",
-                state="nothing was changed; its processes were ended",
-                details={"tail": list(lines.tail)},
-            ) from error
+            raise out_of_time(timeout_s, lines) from error
         finally:
             watch.cancel()
     if program.stopped_because:
@@ -143,7 +150,7 @@ async def capture_script(
     return _judge(report, lines)
 
 
-def _judge(report: dict[str, Any], lines: _Lines) -> CaptureResult:
+def _judge(report: dict[str, Any], lines: OutputLines) -> CaptureResult:
     if report["stage"] == "error":
         raise CaptureError(
             "the script's effects could not be captured",
@@ -158,15 +165,30 @@ def _judge(report: dict[str, Any], lines: _Lines) -> CaptureResult:
             state="nothing was changed",
         )
     code = report["exit_code"]
-    if code != 0:
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        raise ScriptFailedError(
-            f"the script ended with {how}",
-            cause=next((line for line in reversed(lines.tail) if line.strip()), None),
-            state="nothing was changed",
-            details={"exit_code": code, "tail": list(lines.tail)},
-        )
+    require_success(code, lines)
     return CaptureResult(exit_code=code, requested=report["requested"], tail=tuple(lines.tail))
+
+
+def require_success(code: int, lines: OutputLines) -> None:
+    """Raise ScriptFailedError for a script that ended with an error (details: exit_code, tail)."""
+    if code == 0:
+        return
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    raise ScriptFailedError(
+        f"the script ended with {how}",
+        cause=next((line for line in reversed(lines.tail) if line.strip()), None),
+        state="nothing was changed",
+        details={"exit_code": code, "tail": list(lines.tail)},
+    )
+
+
+def out_of_time(timeout_s: float, lines: OutputLines) -> StepTimeoutError:
+    """Make the error of a script that took too long."""
+    return StepTimeoutError(
+        f"the script did not end within {timeout_s:g} s",
+        state="nothing was changed; its processes were ended",
+        details={"tail": list(lines.tail)},
+    )
 
 
 def _mount_specs(
@@ -219,7 +241,7 @@ class _Program:
         self._spec |= {"engine_pid": os.getpid(), "report_fd": self._report_fd}
         return self
 
-    async def run(self, lines: _Lines) -> dict[str, Any]:
+    async def run(self, lines: OutputLines) -> dict[str, Any]:
         """Send the spec, pump the output, give the last report."""
         process = self._process
         assert process is not None
@@ -299,7 +321,7 @@ async def overlay_reason(target_pid: int, transaction: str, mounts: Sequence[tup
         "script": "",
         "files": [],
     }
-    lines = _Lines(lambda _: None)
+    lines = OutputLines(lambda _: None)
     async with _Program(spec) as program:
         report = await program.run(lines)
     if report["stage"] == "done":

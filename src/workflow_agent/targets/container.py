@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import CaptureError, ConflictError, UnreachableError
+from workflow_agent.targets.finishing import blocking
 from workflow_agent.targets.host import HostTarget
 from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import transaction_folder
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from workflow_agent.model.system import Check, CheckResult, Effect, Service, TargetFacts
+    from workflow_agent.model.ports import OutputSink
+    from workflow_agent.model.system import ChangeSet, Check, CheckResult, Effect, Script, Service, TargetFacts
     from workflow_agent.targets.engine import Container, Engine
     from workflow_agent.targets.entries import Baseline
     from workflow_agent.targets.mounts import Mount
@@ -93,6 +95,15 @@ class ContainerTarget(HostTarget):
             hint="run the command again: it looks the container up anew",
         )
 
+    async def acquire(self, run_id: str, *, wait_s: float = 0.0) -> None:
+        """Take the target; see the port. What rehearsals of dead processes left is removed."""
+        from workflow_agent.targets.clone import sweep  # noqa: PLC0415  # late: runs that change something only
+
+        if not self.is_held:
+            with suppress(UnreachableError):  # of an engine that is gone the run hears elsewhere
+                await blocking(sweep, self._engine)
+        await super().acquire(run_id, wait_s=wait_s)
+
     # -- looking and starting, which enter its namespaces ------------------------------------------------------------
 
     async def facts(self) -> TargetFacts:
@@ -117,6 +128,34 @@ class ContainerTarget(HostTarget):
         """Carry effects out; see the port."""
         self.ensure_there()
         return await super().configure(transaction, effects, secrets=secrets)
+
+    async def rehearse(
+        self,
+        script: Script,
+        *,
+        timeout_s: float,
+        on_output: OutputSink,
+        keep: Sequence[str] = (),
+        secrets: Mapping[str, str] | None = None,
+        network: bool = False,
+    ) -> ChangeSet:
+        """Run the script in a clone; see the port. Nothing is written to the container, not even a lock."""
+        from workflow_agent.targets.rehearsal import rehearse  # noqa: PLC0415  # late: few ask for it
+
+        self._require_root()
+        self._open()
+        self._require_interpreter(script.interpreter)
+        return await rehearse(
+            self._engine,
+            self._container,
+            script,
+            timeout_s=timeout_s,
+            on_output=on_output,
+            keep=keep,
+            secrets=secrets or {},
+            network=network,
+            quota=self._quota,
+        )
 
     # -- what differs from a host ------------------------------------------------------------------------------------
 

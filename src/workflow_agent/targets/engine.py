@@ -1,7 +1,8 @@
 """The local Docker engine: its containers, and the process in which each lives. Blocking.
 
 Asked over its Unix socket in two lines of HTTP/1.0: the client library costs 300 ms of start-up, which is most of what
-a run that finds everything unchanged may take. Only what is needed of a container is read, nothing is changed.
+a run that finds everything unchanged may take. Only what is needed of a container is read; what is made and removed
+are clones for rehearsals (``clone``).
 """
 
 from __future__ import annotations
@@ -10,17 +11,25 @@ import json
 import os
 import re
 import socket
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from workflow_agent.model.errors import NotFoundError, UnreachableError
 from workflow_agent.model.records import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Container", "Engine"]
 
 _SOCKET = "/var/run/docker.sock"
 _TIMEOUT_S = 30.0
 _PIECE = 1 << 16
+_JSON = "application/json"
+_SWITCHED = 101
 _OK = 200
+_EMPTY = 204
+_REFUSED = 300
 _NOT_FOUND = 404
 _UNIX = "unix://"
 #: Source: Docker Engine, daemon/names: what a container may be called; ids look the same.
@@ -114,12 +123,73 @@ class Engine:
             or "`docker ps` lists what runs",
         )
 
+    # -- any resource --------------------------------------------------------------------------------------------------
+
+    def send(self, method: str, path: str, *, json_body: Any = None, tar: bytes | None = None) -> Any:  # Any: JSON
+        """Ask for a change; gives the answer, None where it is empty. Raises UnreachableError when it is refused."""
+        body, kind = (tar, "application/x-tar") if tar is not None else (json.dumps(json_body).encode(), _JSON)
+        head = f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+        return self._answered(path, f"{method} {path} HTTP/1.0\r\nHost: docker\r\n{head}\r\n".encode() + body)
+
+    def get(self, path: str) -> Any:  # Any: JSON
+        """Read one resource."""
+        return self._ask(path)
+
+    def stream(self, path: str) -> BinaryIO:
+        """Read one resource that may be long; the caller closes the stream."""
+        with self._told():
+            connection = self._connected(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+            with connection:  # the stream keeps it open
+                stream = connection.makefile("rb")
+            status = int(stream.readline().split()[1])
+            while stream.readline().strip():
+                pass
+        if status != _OK:
+            with stream:
+                raise _refusal(status, path, _json(stream.read()))
+        return stream
+
+    def attach(self, path: str) -> socket.socket:
+        """Turn a connection into the streams of a container: what is written is its input (see ``clone``)."""
+        head = "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n"
+        with self._told():
+            connection = self._connected(f"POST {path} HTTP/1.1\r\nHost: docker\r\n{head}\r\n".encode())
+            answer = b""
+            while not answer.endswith(b"\r\n\r\n"):  # not a byte more: what follows belongs to the container
+                piece = connection.recv(1)
+                if not piece:
+                    break
+                answer += piece
+            status = int(answer.split()[1])
+        if status not in {_OK, _SWITCHED}:
+            connection.close()
+            raise _refusal(status, path, None)
+        return connection
+
     def _ask(self, path: str, *, missing: bool = False) -> Any:  # Any: JSON
         """Get one resource; with `missing` one that is not there is None."""
+        return self._answered(path, f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode(), missing=missing)
+
+    def _answered(self, path: str, request: bytes, *, missing: bool = False) -> Any:  # Any: JSON
+        with self._told():
+            answer = bytearray()
+            with self._connected(request) as connection:
+                while piece := connection.recv(_PIECE):
+                    answer += piece
+            head, _, body = bytes(answer).partition(b"\r\n\r\n")
+            status = int(head.split()[1])
+            data = None if status == _EMPTY or (not body.strip() and status < _REFUSED) else json.loads(body)
+        if status == _NOT_FOUND and missing:
+            return None
+        if status >= _REFUSED:
+            raise _refusal(status, path, data)
+        return data
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say what is wrong with a conversation."""
         try:
-            answer = self._exchange(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
-            head, _, body = answer.partition(b"\r\n\r\n")
-            status, data = int(head.split()[1]), json.loads(body)
+            yield
         except OSError as error:
             raise UnreachableError(
                 "no Docker engine answers",
@@ -130,22 +200,29 @@ class Engine:
             ) from error
         except (ValueError, IndexError) as error:
             raise UnreachableError("what answers is no Docker engine", where=self._path, cause=str(error)) from error
-        if status == _NOT_FOUND and missing:
-            return None
-        if status != _OK:
-            cause = data.get("message") if isinstance(data, dict) else None
-            raise UnreachableError(f"the Docker engine refused: status {status}", where=path, cause=cause)
-        return data
 
-    def _exchange(self, request: bytes) -> bytes:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
+    def _connected(self, request: bytes) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
             connection.settimeout(_TIMEOUT_S)
             connection.connect(self._path)
             connection.sendall(request)
-            answer = bytearray()
-            while piece := connection.recv(_PIECE):
-                answer += piece
-        return bytes(answer)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _refusal(status: int, path: str, data: Any) -> UnreachableError:  # Any: JSON
+    cause = data.get("message") if isinstance(data, dict) else None
+    return UnreachableError(f"the Docker engine refused: status {status}", where=path.partition("?")[0], cause=cause)
+
+
+def _json(body: bytes) -> Any:  # Any: JSON
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
 
 
 def _remedy(error: OSError) -> str:

@@ -25,6 +25,7 @@ from workflow_agent.model.system import Tier, escape_path
 from workflow_agent.targets.committing import Committer
 from workflow_agent.targets.entries import walk_file_system
 from workflow_agent.targets.facts import read_facts
+from workflow_agent.targets.finishing import blocking, complete
 from workflow_agent.targets.mounts import MountUse, may_mount, plan_mounts, read_mounts
 from workflow_agent.targets.package_locks import PackageLocks
 from workflow_agent.targets.paths import root_folder, stat_in_root
@@ -34,7 +35,7 @@ from workflow_agent.targets.target_lock import TargetLock
 from workflow_agent.targets.transaction import Transaction, TransactionFolders, TransactionState
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from workflow_agent.model.ports import OutputSink
     from workflow_agent.model.system import ChangeSet, Check, CheckResult, Effect, Script, Service, TargetFacts
@@ -163,7 +164,7 @@ class HostTarget:
         await self._blocking(folders.ensure_state_folder, b"/")
         await lock.acquire(run_id, wait_s=wait_s)
         try:
-            await _complete(self._settle(run_id))
+            await complete(self._settle(run_id))
         except BaseException:
             lock.release(run_id)
             raise
@@ -306,6 +307,25 @@ class HostTarget:
             await self._blocking(self._drop_store)
         return change_set
 
+    async def rehearse(
+        self,
+        script: Script,
+        *,
+        timeout_s: float,
+        on_output: OutputSink,
+        keep: Sequence[str] = (),
+        secrets: Mapping[str, str] | None = None,
+        network: bool = False,
+    ) -> ChangeSet:
+        """Refuse: what is cloned for a rehearsal is a container (see the port)."""
+        del script, timeout_s, on_output, keep, secrets, network
+        raise CaptureError(
+            f"`{self.name}` cannot be cloned for a rehearsal",
+            cause="only containers can be: of a whole machine nobody could say what a clone leaves out",
+            state="nothing was changed",
+            hint="leave `--isolation container` out, or rehearse on `--target docker:NAME`",
+        )
+
     def _require_interpreter(self, path: str) -> None:
         try:
             stat_in_root(self._root, path)
@@ -398,7 +418,7 @@ class HostTarget:
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
             if stops:
-                return await _complete(self._commit_stopped(transaction, stops, owned))
+                return await complete(self._commit_stopped(transaction, stops, owned))
             return await self._blocking(self._committer.commit, transaction)
         finally:
             self._locks.release()
@@ -454,7 +474,7 @@ class HostTarget:
         """Carry out effects on what runs now; each is written down before (see the port)."""
         plan = await self._blocking(self._folders.read, transaction)
         earlier = await self._blocking(self._folders.effects_of_others, transaction)
-        return await _complete(self._effects(plan, earlier, secrets).carry_out(effects))
+        return await complete(self._effects(plan, earlier, secrets).carry_out(effects))
 
     def _effects(
         self,
@@ -484,7 +504,7 @@ class HostTarget:
             return _rolled_back(plan, [], [], [])
         if plan.state is TransactionState.ROLLED_BACK:
             if not plan_only and plan.effects:  # what could not be taken back then perhaps can be now
-                _refuse_left_effects(await _complete(self._effects(plan).take_back()))
+                _refuse_left_effects(await complete(self._effects(plan).take_back()))
             return _rolled_back(plan, [], [], [])
         owned = await self._blocking(self._committer.look_before_rollback, plan)
         if plan_only:
@@ -496,7 +516,7 @@ class HostTarget:
             # Looked at once more: waiting for the locks may have taken long, and their holder changed things.
             owned = await self._blocking(self._committer.look_before_rollback, plan)
             plan, merged = await self._blocking(self._committer.rebase, plan)
-            kept, services, effects_left = await _complete(self._roll_back(plan, keep))
+            kept, services, effects_left = await complete(self._roll_back(plan, keep))
         finally:
             self._locks.release()
         left = await self._blocking(self._committer.differences, plan)
@@ -584,24 +604,7 @@ class HostTarget:
         return plan_mounts(read_mounts(self._pid))
 
     async def _blocking(self, function: Callable[..., _T], *arguments: Any) -> _T:  # Any: the function's own
-        return await _complete(asyncio.to_thread(function, *arguments))
-
-
-async def _complete(work: Awaitable[_T]) -> _T:
-    """Let work that must not be left half done end, and pass a cancellation on afterwards.
-
-    A thread cannot be stopped anyway: going on beside it would remove folders in which it still works.
-    """
-    task = asyncio.ensure_future(work)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            cancelled = True
-    if cancelled:
-        raise asyncio.CancelledError from task.exception()
-    return task.result()
+        return await blocking(function, *arguments)
 
 
 def _captured(mounts: list[tuple[Mount, MountUse]]) -> tuple[bytes, ...]:

@@ -34,7 +34,7 @@ from workflow_agent.targets.upper_survey import UpperSurvey, survey_upper
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["LOCK_FILES", "Plan", "dropped_reason", "make_plan"]
 
 #: Left out by policy and said so: rebuilt by apt at the next `update`, and 100 MB of a layer (rule 6).
 _DROPPED = (
@@ -42,7 +42,7 @@ _DROPPED = (
     (b"/var/cache/apt", "package archives and caches: apt rebuilds them"),
 )
 #: Lock files are never part of a plan (rule 5).
-_LOCK_FILES = frozenset(
+LOCK_FILES = frozenset(
     {b"/var/lib/dpkg/lock", b"/var/lib/dpkg/lock-frontend", b"/var/lib/dpkg/triggers/Lock", b"/etc/.pwd.lock"}
 )
 _LOGS = b"/var/log/"
@@ -192,7 +192,7 @@ class _FileSystemPlanner:
             self._partial.add(folder)
             self._left_out.append((folder, name))
             return False
-        if path in _LOCK_FILES or path == self._prefix + b"/" + STATE_FOLDER:
+        if path in LOCK_FILES or path == self._prefix + b"/" + STATE_FOLDER:
             return False
         staged = read_entry(folder_fd, name)
         if staged is None:
@@ -211,7 +211,7 @@ class _FileSystemPlanner:
 
     def _is_left_out(self, path: bytes) -> bool:
         """Tell whether policy or the caller leaves a path out, and note why."""
-        reason = _dropped_reason(path)
+        reason = dropped_reason(path)
         for kept in self._keep:
             if path == kept or path.startswith(kept + b"/"):
                 reason = f"state data is kept: {escape_path(kept)}"
@@ -436,7 +436,7 @@ class _FileSystemPlanner:
         """A file with several names was changed through some of them: all its names change, or none (rule 9)."""
         for inode, source in self._survey.sources.items():
             old = self._origin_names(inode)
-            if not old or all(map(_dropped_reason, old)):
+            if not old or all(map(dropped_reason, old)):
                 continue
             before, after = self._baseline[min(old)], self._read_staged(source)
             live = self._still_at(old, before)
@@ -566,7 +566,8 @@ class _FileSystemPlanner:
                 os.close(folder_fd)
 
 
-def _dropped_reason(path: bytes) -> str | None:
+def dropped_reason(path: bytes) -> str | None:
+    """Say why policy leaves a path out; None when it does not."""
     return next((why for top, why in _DROPPED if path == top or path.startswith(top + b"/")), None)
 
 

@@ -9,7 +9,7 @@ not indented; other lines do nothing; files come from the script's `files` and g
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.model.errors import (
@@ -193,6 +193,25 @@ class FakeTarget:
             for path, content in after.items()
         )
         return transaction.id, ChangeSet(changes=changes)
+
+    async def rehearse(
+        self,
+        script: Script,
+        *,
+        timeout_s: float,
+        on_output: OutputSink,
+        keep: Sequence[str] = (),
+        secrets: Mapping[str, str] | None = None,
+        network: bool = False,
+    ) -> ChangeSet:
+        """Prepare it and forget it; what it says is approximate."""
+        await self._enter("rehearse")
+        note = "with the network" if network else "without a network"
+        name, changes = await self.prepare(
+            "rehearsal", script, timeout_s=timeout_s, on_output=on_output, keep=keep, secrets=secrets
+        )
+        del self.world.transactions[name]
+        return replace(changes, tier=Tier.APPROXIMATE, notes=(note,))
 
     async def commit(
         self, transaction: str, *, stops: Sequence[Service] = (), owned: Sequence[str] = ()

@@ -18,6 +18,7 @@ from workflow_agent.model.errors import (
     NoResponderError,
     RollbackIncompleteError,
     ServiceFailedError,
+    UnreachableError,
     WorkflowAgentError,
 )
 from workflow_agent.model.message import Message
@@ -95,6 +96,24 @@ async def test_a_commit_that_never_exchanged_anything_is_discarded(bench: Bench)
 
     assert outcome(reply) == ("discard", "failed", False)
     assert bench.world.transactions == {}
+
+
+async def test_a_target_that_went_before_the_commit_began_has_nothing_of_it(bench: Bench) -> None:
+    name = await transaction(bench, commit=False)
+    gone = UnreachableError("it does not run", details={"begun": False})
+    failing(bench, "discard", gone)
+
+    reply = await recover(bench, name, committed=True, failure=gone.to_dict())
+
+    assert outcome(reply) == ("discard", "failed", False)
+
+
+async def test_a_target_that_went_during_the_commit_needs_attention(bench: Bench) -> None:
+    name = await transaction(bench, commit=True)
+    gone = UnreachableError("it does not run")
+    failing(bench, "rollback", gone)
+
+    assert outcome(await recover(bench, name, committed=True, failure=gone.to_dict()))[1] == "needs-attention"
 
 
 async def test_a_capture_that_the_next_run_forgot_is_gone(bench: Bench) -> None:
