@@ -25,8 +25,8 @@ _PANEL = "What there is"
 _INTEGRATIONS = (
     Column("name", "name"),
     Column("version", "version"),
-    Column("category", "category", rank=2),
-    Column("platforms", "platforms", rank=1),
+    Column("category", "category", rank=3),
+    Column("platforms", "platforms", rank=2),
     Column("description", "description", shrinks=True),
 )
 _PARAMETERS = (
@@ -107,8 +107,8 @@ def _info_lines(manifest: Manifest, origin: str, style: Style) -> Iterator[str]:
         rows = [
             {
                 "name": name,
-                "type": str(declared.type),
-                "default": "required" if declared.required else declared.default,
+                "type": "secret" if declared.secret else str(declared.type),
+                "default": "required" if declared.required else _as_typed(declared.default),
                 "description": declared.description,
             }
             for name, declared in manifest.parameters.items()
@@ -116,6 +116,13 @@ def _info_lines(manifest: Manifest, origin: str, style: Style) -> Iterator[str]:
         yield from table(_PARAMETERS, rows, style)
     yield ""
     yield f"install it: workflow-agent install {manifest.name}"
+
+
+def _as_typed(value: Any) -> str:  # Any: a JSON value
+    """Write a default as a person would give it."""
+    if isinstance(value, list):
+        return ", ".join(map(_as_typed, value))
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def integrations_lint(ctx: typer.Context, name: OneName) -> Outcome:

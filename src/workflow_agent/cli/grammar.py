@@ -29,6 +29,8 @@ _OTHER = "Options"
 _FLAGS = frozenset({"--json", "-q", "--quiet", "-v", "-vv", "--verbose"})
 _WITH_VALUE = frozenset({"--config", "--color"})
 _LONGEST_SHOWN = 64
+#: Likeness (0 to 1) of a typing error; less is another word.
+_CLEAR = 0.8
 #: A command in the list of all: its first sentence, wrapped and never cut.
 _LONGEST_SUMMARY = 200
 #: What people type elsewhere for what is called otherwise here.
@@ -224,11 +226,19 @@ def usage_error(error: TyperException) -> UsageError:
     usage = f"`{path} --help` shows the usage"
     option = getattr(error, "option_name", None)
     if option is not None and type(error).__name__ == "NoSuchOption":
-        hint = did_you_mean(option, _options_of(context))
+        hint = _option_hint(option, _options_of(context))
         return UsageError(f"`{path}` has no option `{safe(option[:_LONGEST_SHOWN])}`", hint=hint or usage)
     described = getattr(error, "format_message", error.__str__)()
     text = " ".join(safe(described).replace("\\x0a", " ").split()).rstrip(".")
     return UsageError(text[:1].lower() + text[1:], where=path, hint=usage)
+
+
+def _option_hint(option: str, known: list[str]) -> str | None:
+    """Name the nearest options; what resembles none where there are parameters is meant as one of those."""
+    name = option.lstrip("-").replace("-", "_")
+    if "--param" not in known or nearest(option, known, least=_CLEAR) or not name.isidentifier():
+        return did_you_mean(option, known)
+    return f"a parameter of the integration is set with `--param {name[:_LONGEST_SHOWN]}=VALUE`"
 
 
 def _options_of(context: Any) -> list[str]:

@@ -23,6 +23,7 @@ from workflow_agent.cli.options import (
 from workflow_agent.cli.outcome import Outcome  # noqa: TC001  # Typer reads the annotations
 from workflow_agent.cli.planned import planned_script
 from workflow_agent.cli.running import RunRequest, carry_out, done_or_planned, requested, told
+from workflow_agent.model.errors import CheckFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,7 +169,12 @@ def verify(
 ) -> Outcome:
     """Look whether an integration works; nothing is changed."""
     request = requested(ctx.obj, "verify", [name], place=Place(target=target), values=values, events=events)
-    return told(request, carry_out(ctx.obj, request))
+    ended = carry_out(ctx.obj, request)
+    for (where, _), one in zip(request.each(), ended, strict=False):
+        if one.error is not None and one.error.code == CheckFailedError.code and one.error.hint is None:
+            there = "" if where == "host" else f" --target {where}"
+            one.error.hint = f"`workflow-agent install {name}{there}` installs it, or repairs what is installed"
+    return told(request, ended)
 
 
 def register(app: typer.Typer) -> None:

@@ -25,6 +25,10 @@ _HISTORY = (
     Column("user", "by", rank=4),
 )
 _TAIL = 10
+#: Below this many columns the verb of a run is worth more than the rest of its id.
+_NARROW = 80
+#: `r-` and the ten characters of a ULID that are its milliseconds.
+_MOMENT = 12
 
 
 def run_subject(run: Mapping[str, Any]) -> str:
@@ -94,8 +98,24 @@ def history_lines(runs: Sequence[Mapping[str, Any]], style: Style, *, now: float
         yield "no run yet; `workflow-agent integrations list` shows what can be installed"
         return
     moment = time.time() if now is None else now
-    rows = [{**run, "when": _when(run.get("created_at"), moment, style), "status": _state_of(run)} for run in runs]
+    shown = _characters([run["run_id"] for run in runs], style.width)
+    rows = [
+        {
+            **run,
+            "run_id": run["run_id"][:shown],
+            "when": _when(run.get("created_at"), moment, style),
+            "status": _state_of(run),
+        }
+        for run in runs
+    ]
     yield from table(_HISTORY, rows, style)
+
+
+def _characters(ids: Sequence[str], width: int | None) -> int | None:
+    """How much of each id a narrow terminal shows: what tells it from the others, and its moment; None: all of it."""
+    if width is None or width >= _NARROW:
+        return None
+    return next((at for at in range(_MOMENT, len(ids[0])) if len({one[:at] for one in ids}) == len(ids)), None)
 
 
 def _state_of(run: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ _UNITS = ((86400 * 365, "year"), (86400, "day"), (3600, "hour"), (60, "minute"))
 class Column:
     """A column. One of higher `rank` is left out first where the terminal is narrow; rank 0 never is.
 
+    One of rank 1 stays when cutting others is enough.
     `is_status` colours the cell by the state that it holds. `shrinks` says that it may be cut.
     """
 
@@ -67,8 +68,9 @@ def _fitting(columns: Sequence[Column], widths: dict[str, int], width: int | Non
     def excess() -> int:
         return sum(widths[column.key] for column in shown) + len(_GAP) * (len(shown) - 1) - width
 
+    spare = sum(max(widths[column.key] - _LEAST, 0) for column in columns if column.shrinks and not column.rank)
     for column in sorted((column for column in columns if column.rank), key=lambda one: -one.rank):
-        if excess() <= 0:
+        if excess() <= (spare if column.rank == 1 else 0):
             break
         shown.remove(column)
     for column in sorted((one for one in shown if one.shrinks), key=lambda one: -widths[one.key]):

@@ -13,13 +13,16 @@ _LONGEST = 100
 _SHOWN = 3
 
 
-def nearest(word: str, known: Iterable[str]) -> list[str]:
-    """List at most three known names that resemble `word`, best first; a word over 100 characters has none."""
+def nearest(word: str, known: Iterable[str], *, least: float = 0.6) -> list[str]:
+    """List at most three known names that resemble `word`, best first; a word over 100 characters has none.
+
+    `least` is the likeness, 0 to 1, that a name must have.
+    """
     from difflib import get_close_matches  # noqa: PLC0415  # late: 5 ms, on errors only
 
     if len(word) > _LONGEST:
         return []
-    return get_close_matches(word, sorted(known), n=_SHOWN, cutoff=0.6)
+    return get_close_matches(word, sorted(known), n=_SHOWN, cutoff=least)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

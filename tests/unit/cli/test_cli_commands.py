@@ -222,6 +222,10 @@ def test_integrations_are_listed_and_described(cli: Callable[..., Any]) -> None:
     text = cli("integrations", "info", "nginx").out
     assert "worker_processes" in text
     assert "workflow-agent install nginx" in text
+    words = [row.split() for row in cli("integrations", "info", "redis-server").out.splitlines()]
+    rows = {row[0]: row[1:3] for row in words if len(row) > 2}
+    assert (rows["bind"], rows["password"][0]) == (["list", "127.0.0.1"], "secret"), "as they are typed"
+    assert rows["protected_mode"] == ["boolean", "true"]
     assert cli("integrations", "info", "nginx", "--json").json["data"]["parameters"]["port"]["default"] == 80
     page = cli("integrations", "info", "nginx", "--readme").out
     assert page == (ROOT / "integrations/nginx/README.md").read_text(encoding="utf-8")

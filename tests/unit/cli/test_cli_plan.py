@@ -135,6 +135,7 @@ def test_red_checks_are_an_error_with_the_run_as_data(cli: Callable[..., Any], a
     assert "expected open" in people.err
     assert script.json["ok"] is False
     assert script.json["error"]["code"] == "step-failed.checks"
+    assert script.json["error"]["hint"].startswith("`workflow-agent install nginx` installs it, or repairs")
     assert script.json["data"]["status"] == "failed"
     assert script.json["error"]["run_id"] == script.json["data"]["run_id"]
 

@@ -58,8 +58,12 @@ PLAN: dict[str, Any] = {
 }
 
 
+def an_id(number: int) -> str:
+    return f"r-01KA5{9 - number}XQ2M7VPT3C9W1HDR5E8N"
+
+
 def run(number: int, **more: Any) -> dict[str, Any]:
-    run_id = f"r-01KA00000000000000000000{number:02}"
+    run_id = an_id(number)
     begun = NOW - 3600.0 * 10**number
     usual = {
         "run_id": run_id,
@@ -103,8 +107,8 @@ def run(number: int, **more: Any) -> dict[str, Any]:
 
 RUNS = [
     run(0),
-    run(1, action="rollback", integration="nginx", status="succeeded", undoes="r-01KA0000000000000000000002"),
-    run(2, integration="nginx", undone_by="r-01KA0000000000000000000001"),
+    run(1, action="rollback", integration="nginx", status="succeeded", undoes=an_id(2)),
+    run(2, integration="nginx", undone_by=an_id(1)),
     run(3, target="docker:a-container-with-a-long-name", status="needs-attention", user="somebody-with-a-long-name"),
 ]
 ERROR = {
@@ -113,8 +117,8 @@ ERROR = {
     "where": "install › verify › attempt 1",
     "cause": "metrics: answered 503",
     "state": "everything that the run changed was taken back",
-    "hint": "`workflow-agent logs r-01KA0000000000000000000000` prints the script's output",
-    "run_id": "r-01KA0000000000000000000000",
+    "hint": f"`workflow-agent logs {an_id(0)}` prints the script's output",
+    "run_id": an_id(0),
     "details": {},
 }
 

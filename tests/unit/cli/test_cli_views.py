@@ -258,13 +258,27 @@ def test_a_run_in_full() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_history_fits_the_terminal(width: int) -> None:
-    lines = list(history_lines([RUN, {**RUN, "undone_by": "r-2"}], Style(width=width), now=1000 + 7200))
+    other = {**RUN, "run_id": "r-01KB" + RUN["run_id"][6:], "undone_by": "r-2"}
+    lines = list(history_lines([RUN, other], Style(width=width), now=1000 + 7200))
 
     assert max(map(len, lines)) <= width
     assert len(lines) == 3
-    assert RUN["run_id"] in lines[1]
+    assert RUN["run_id"][: 12 if width < 80 else None] in lines[1]
+    assert " install " in lines[1]
     assert "rolled-back" in lines[2]
     assert ("2 hours ago" in lines[1]) is (width > 60)
+
+
+def test_a_narrow_history_shows_of_ids_what_tells_them_apart() -> None:
+    """What it shows is enough for every command that takes a run."""
+    ids = ["r-01KA5B0000AAAAAAAAAAAAAAAA", "r-01KA5B0000ABAAAAAAAAAAAAAA", "r-01KA5C0000AAAAAAAAAAAAAAAA"]
+    (_, *lines) = history_lines([{**RUN, "run_id": one} for one in ids], Style(width=60), now=1000)
+
+    assert [line.split()[0] for line in lines] == [one[:14] for one in ids]
+    (_, line) = history_lines([{**RUN, "run_id": ids[0]}], Style(width=60), now=1000)
+    assert line.split()[0] == ids[0][:12]
+    (_, line) = history_lines([{**RUN, "run_id": ids[0]}], Style(width=80), now=1000)
+    assert line.split()[0] == ids[0]
 
 
 def test_the_history_in_a_pipe_has_everything() -> None:
@@ -457,10 +471,13 @@ def test_colour_stands_beside_words_and_changes_nothing_else() -> None:
 
 
 def test_tables_cut_what_may_be_cut_and_leave_out_by_rank() -> None:
-    columns = [Column("a", "a"), Column("b", "b", shrinks=True), Column("c", "c", rank=1)]
+    columns = [Column("a", "a"), Column("b", "b", shrinks=True), Column("c", "c", rank=2)]
+    kept = [*columns[:2], Column("c", "c", rank=1)]
     rows: list[dict[str, object]] = [{"a": "x" * 10, "b": "y" * 60, "c": "z" * 10}]
 
     assert list(table(columns, rows, Style(width=40)))[1] == "x" * 10 + "  " + "y" * 25 + "..."
+    assert list(table(kept, rows, Style(width=40)))[1] == "x" * 10 + "  " + "y" * 13 + "...  " + "z" * 10
+    assert "z" not in list(table(kept, rows, Style(width=20)))[1]
     assert list(table(columns, [], PLAIN)) == []
     assert len(list(table(columns, rows, PLAIN))[1]) == 84
 
