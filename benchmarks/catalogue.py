@@ -1,11 +1,13 @@
 """What each integration of the catalogue changes, and what is left after it went: by our rollback, and by apt.
 
 ``python -m benchmarks.catalogue [PAGE] [--json FILE] [--kinds plain,...] [--only NAME,...]`` (root). With a page
-(``docs/catalogue.md``) it is written there, else to stdout. For each integration and kind of target there are two fresh
-hosts with the same disk: on one ``workflow-agent install`` and ``rollback`` run, then ``install`` and
-``uninstall --purge``, on the other ``apt-get install``, the start of the service, and ``apt-get purge --autoremove``.
-All files, users, packages and processes are compared with those of before. What an integration requires is installed
-before anything is counted.
+(``docs/catalogue.md``) it is written there, else to stdout. ``--rows FILE`` (repeated) writes the page from what
+earlier calls measured with ``--json``.
+
+For each integration and kind of target there are two fresh hosts with the same disk: on one ``workflow-agent install``
+and ``rollback`` run, then ``install`` and ``uninstall --purge``, on the other ``apt-get install``, the start of the
+service, and ``apt-get purge --autoremove``. All files, users, packages and processes are compared with those of before.
+What an integration requires is installed before anything is counted.
 """
 
 from __future__ import annotations
@@ -43,6 +45,11 @@ _KINDS = {"plain": "ext4, init scripts", "systemd": "ext4, systemd", "docker-pla
 _LOGS = frozenset(
     {"/var/log/apt/history.log", "/var/log/apt/term.log", "/var/log/dpkg.log", "/var/log/alternatives.log"}
 )
+#: What a required server, which runs on, writes meanwhile.
+_ITS_OWN = {
+    "postgresql": ("/var/lib/postgresql/", "/var/log/postgresql/"),
+    "redis-server": ("/var/lib/redis/", "/var/log/redis/"),
+}
 #: systemd makes and removes the private folders of services there.
 _RESTLESS = "changed: /var/tmp: mtime_ns "
 _APT = "export DEBIAN_FRONTEND=noninteractive; cd /; apt-get -y -qq"
@@ -60,7 +67,8 @@ containers of Debian 12 that were made for it. Each integration's own page is `i
   `apt-get install --no-install-recommends` ran, the service was started, and `apt-get purge --autoremove` ran.
 
 Not counted: lines appended to the logs of apt, dpkg and alternatives, out of which nobody takes lines; package lists
-and archives; the time of `/var/tmp`. What an integration requires is there before. Times are of whole commands.
+and archives; the time of `/var/tmp`; data and logs of a required server, which runs on. What an integration requires is
+there before. Times are of whole commands.
 
 {table}
 
@@ -131,11 +139,13 @@ def _look(host: LabHost) -> _World:
     )
 
 
-def _left(host: LabHost, before: _World) -> _Left:
+def _left(host: LabHost, before: _World, requires: Iterable[str] = ()) -> _Left:
     after = _look(host)
+    own = tuple(folder for server in requires for folder in _ITS_OWN[server])
     grown = _LOGS & set(grown_logs(host.root, before.files, after.files))
     lines = diff(before.files, after.files)
     lines = [line for line in lines if line.split(": ")[1] not in grown and not line.startswith(_RESTLESS)]
+    lines = [line for line in lines if not f"{line.split(': ')[1]}/".startswith(own or ("//",))]
     added = sum(line.startswith("created: ") for line in lines)
     more = list(after.processes)
     for program in before.processes:
@@ -170,10 +180,10 @@ def _ours(kind: str, name: str, requires: Iterable[str]) -> _Row:
             _timed(host, folder, "install", required)
         before = _look(host)
         install = _timed(host, folder, "install", name)
-        changed = _left(host, before)
+        changed = _left(host, before, requires)
         package = host.run(["dpkg-query", "-W", "-f", "${Package} ${Version}", name]).stdout
         rollback = _timed(host, folder, "rollback")
-        left = _left(host, before)
+        left = _left(host, before, requires)
         _timed(host, folder, "install", name)
         _timed(host, folder, "uninstall", name, "--purge")
         return _Row(
@@ -183,7 +193,7 @@ def _ours(kind: str, name: str, requires: Iterable[str]) -> _Row:
             rollback_s=rollback,
             changed=changed,
             ours=left,
-            uninstalled=_left(host, before),
+            uninstalled=_left(host, before, requires),
             purge=left,
             package=package,
         )
@@ -199,7 +209,7 @@ def _apt(kind: str, name: str, requires: Iterable[str]) -> _Left:
             ["sh", "-c", f"{_APT} install --no-install-recommends {name}; service {name} start; sleep 1"], check=False
         )
         host.run(["sh", "-c", f"{_APT} purge --autoremove {name}"])
-        return _left(host, before)
+        return _left(host, before, requires)
 
 
 def _measure(kind: str, name: str, requires: Iterable[str]) -> _Row:
@@ -229,24 +239,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("page", nargs="?", type=Path)
     parser.add_argument("--json", type=Path, help="also write the rows there")
+    parser.add_argument("--rows", type=Path, action="append", help="measure nothing: rows that `--json` wrote")
     parser.add_argument("--kinds", default=",".join(_KINDS))
     parser.add_argument("--only", default="")
     options = parser.parse_args()
-    if os.geteuid() != 0:
-        raise SystemExit("this benchmark makes hosts with disks of their own: run it as root")
-    kinds = options.kinds.split(",")
-    if "docker-plain" in kinds and (obstacle := engine_obstacle()) is not None:
-        remark(f"no containers: {obstacle}")
-        kinds.remove("docker-plain")
-    registry = Registry([builtin_folder()])
-    names = [name for name in registry.names() if not options.only or name in options.only.split(",")]
-    rows = [_measure(kind, name, registry.get(name).requires) for name in names for kind in kinds]
+    rows = _measured(options.rows) if options.rows else _measure_all(options.kinds.split(","), options.only)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
     if options.page:
         options.page.write_text(_page(rows), encoding="utf-8")
     else:
         sys.stdout.write(_page(rows))
+
+
+def _measured(files: Iterable[Path]) -> list[_Row]:
+    found = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
+    places = ("changed", "ours", "uninstalled", "purge")
+    rows = [_Row(**row | {place: _Left(**row[place]) for place in places}) for row in found]
+    return sorted(rows, key=lambda row: (row.integration, list(_KINDS).index(row.kind)))
+
+
+def _measure_all(kinds: list[str], only: str) -> list[_Row]:
+    if os.geteuid() != 0:
+        raise SystemExit("this benchmark makes hosts with disks of their own: run it as root")
+    if "docker-plain" in kinds and (obstacle := engine_obstacle()) is not None:
+        remark(f"no containers: {obstacle}")
+        kinds.remove("docker-plain")
+    registry = Registry([builtin_folder()])
+    names = [name for name in registry.names() if not only or name in only.split(",")]
+    return [_measure(kind, name, registry.get(name).requires) for name in names for kind in kinds]
 
 
 if __name__ == "__main__":

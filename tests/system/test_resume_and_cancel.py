@@ -104,5 +104,7 @@ def test_a_run_that_waits_for_an_answer_says_where_and_can_be_cancelled(machine:
 
 def test_cancelling_a_run_that_a_dead_process_left_ends_it(machine: Machine, before: World) -> None:
     run = dies(machine, "install", small(machine), "--yes", at="engine.after-reply:6")
-    assert machine.json("cancel", run).data["status"] in {"failed", "rolled-back"}
+    ended = machine.cli("cancel", run)
+    assert (ended.code, "target    as it was before the run" in ended.out) == (0, True), str(ended)
+    assert machine.json("show", run).data["status"] in {"failed", "rolled-back"}
     machine.assert_as(before)

@@ -29,6 +29,13 @@ _OTHER = "Options"
 _FLAGS = frozenset({"--json", "-q", "--quiet", "-v", "-vv", "--verbose"})
 _WITH_VALUE = frozenset({"--config", "--color"})
 _LONGEST_SHOWN = 64
+#: Where the values of arguments are found, by what the arguments are called.
+_LISTED = {
+    "NAME": f"`{PROGRAM} integrations list` lists what can be installed",
+    "NAME...": f"`{PROGRAM} integrations list` lists what can be installed",
+    "workflows NAME": f"`{PROGRAM} workflows list` lists them",
+    "RUN": f"`{PROGRAM} history` lists the runs",
+}
 #: Likeness (0 to 1) of a typing error; less is another word.
 _CLEAR = 0.8
 #: A command in the list of all: its first sentence, wrapped and never cut.
@@ -228,6 +235,9 @@ def usage_error(error: TyperException) -> UsageError:
     if option is not None and type(error).__name__ == "NoSuchOption":
         hint = _option_hint(option, _options_of(context))
         return UsageError(f"`{path}` has no option `{safe(option[:_LONGEST_SHOWN])}`", hint=hint or usage)
+    if type(error).__name__ == "MissingParameter":
+        name = str(getattr(getattr(error, "param", None), "metavar", ""))
+        usage = _LISTED.get(f"workflows {name}" if " workflows " in path else name, usage)
     described = getattr(error, "format_message", error.__str__)()
     text = " ".join(safe(described).replace("\\x0a", " ").split()).rstrip(".")
     return UsageError(text[:1].lower() + text[1:], where=path, hint=usage)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _POLL_S = 0.1
+#: Ends of runs that leave nothing on their target.
+_TAKEN_BACK = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.ROLLED_BACK})
 #: Seconds for which a process may take to take back what it did. Nothing is lost when it needs longer.
 _PATIENCE_S = 300.0
 
@@ -132,6 +134,8 @@ def _outcome(report: dict[str, Any], warnings: tuple[str, ...]) -> Outcome:
         from workflow_agent.cli.run_view import ending_lines  # noqa: PLC0415  # late
 
         yield from ending_lines(report, style)
+        if report["status"] in _TAKEN_BACK:
+            yield "  target    as it was before the run"
 
     outcome = Outcome(data=report, lines=lines, warnings=warnings)
     if report["status"] == RunStatus.NEEDS_ATTENTION:

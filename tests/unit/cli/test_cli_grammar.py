@@ -174,6 +174,21 @@ def test_typing_errors_get_the_nearest_name(cli: Callable[..., Any], state: Path
 
 
 @pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("install", "integrations list"),
+        ("verify", "integrations list"),
+        ("show", "history"),
+        ("resume", "history"),
+        ("workflows show", "workflows list"),
+        ("validate", "validate --help"),
+    ],
+)
+def test_what_is_missing_is_found_by_the_command_that_is_named(cli: Callable[..., Any], typed: str, hint: str) -> None:
+    assert f"hint: `workflow-agent {hint}`" in cli(*typed.split()).err
+
+
+@pytest.mark.parametrize(
     ("typed", "message"),
     [
         ("install", "missing argument"),
