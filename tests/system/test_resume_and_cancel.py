@@ -67,6 +67,17 @@ def test_a_killed_rollback_whose_files_are_back_succeeds_when_the_look_proves_it
     machine.assert_as(before)
 
 
+def test_a_killed_rollback_keeps_the_data_that_were_to_stay(fresh: Machine) -> None:
+    kept = f"{GONE}state_data: [{{path: /opt/small/data, policy: keep, description: Data.}}]\n"
+    folder = fresh.integration("small", f"{SCRIPT}mkdir /opt/small/data\n", more=kept)
+    assert fresh.json("install", folder, "--yes").code == 0
+    (fresh.host.root / "opt/small/data/theirs").write_text("a row\n", encoding="utf-8")
+    run = dies(fresh, "rollback", "--keep-data", "--yes", at="transaction.undone")
+    assert fresh.json("resume", run).data["status"] == "succeeded"
+    assert (fresh.host.root / "opt/small/data/theirs").read_text(encoding="utf-8") == "a row\n"
+    assert not (fresh.host.root / "opt/small/done").exists()
+
+
 def test_a_killed_rollback_that_did_not_come_far_leaves_what_it_found(machine: Machine, before: World) -> None:
     installed = machine.json("install", small(machine), "--yes").data["run_id"]
     run = dies(machine, "rollback", "--yes", at="engine.before-request:3")

@@ -35,7 +35,7 @@ class Part(Request):
     """A transaction of the run, of something that it installed or takes back.
 
     `committed` says whether a commit was begun, `taken_back` that the run was itself taking it back; then
-    `checks_after` hold where that succeeded.
+    `checks_after` hold where that succeeded. Data in the folders `keep` stay where a person asked for that.
     """
 
     integration: str | None = None
@@ -44,6 +44,7 @@ class Part(Request):
     taken_back: bool = False
     checks_after: list[dict[str, Any]] | None = None
     started_after: bool | None = None
+    keep: list[str] | None = None
 
 
 class RecoverRequest(Request):
@@ -178,12 +179,11 @@ class RecoveryAgent:
             data = {"target": request.target, "run": request.run, "part": number}
             try:
                 located = (await self._bus.request(_message("knowledge.locate", data, message))).data
-                names = ("integration", "transaction", "checks_after", "started_after")
+                names = ("integration", "transaction", "checks_after", "started_after", "keep")
                 part = Part(taken_back=True, **{name: located[name] for name in names})
                 if part.transaction in {one.transaction for one in back}:
                     continue
-                kept = {"keep": located["keep"], "keep_data": request.keep_data}
-                await self._ask("rollback", request, part, message, **kept)
+                await self._ask("rollback", request, part, message, **_kept(request, part))
             except WorkflowAgentError as error:
                 left = [name for name in request.also if name not in _names(back)]
                 raise _half_back(request, back, left, error) from error
@@ -193,7 +193,13 @@ class RecoveryAgent:
         self, request: RecoverRequest, back: Sequence[Part], message: Message
     ) -> tuple[Reply, Mapping[str, Any]]:
         """Record that all is back; the checks say whether all is well, too."""
-        result, records = await self._ask("rollback", request, back[0], message, undoes=request.undoes)
+        result: dict[str, Any] = {}
+        records: list[Mapping[str, Any]] = []
+        for part, undoes in zip(back, [request.undoes, *([] for _ in back[1:])], strict=True):
+            # Asked once more: the process may have died before it recorded that, or put the data back that stay.
+            more = {"undoes": undoes, **_kept(request, part)}
+            result, new = await self._ask("rollback", request, part, message, **more)
+            records += new
         try:
             for part in back:
                 records += await self._look(request, part, message)
@@ -283,6 +289,10 @@ def _half_back(
         hint=f"once that is put right, `workflow-agent rollback {run}` goes on",
         details={"left": list(left), "back": _names(back)},
     )
+
+
+def _kept(request: RecoverRequest, part: Part) -> dict[str, Any]:
+    return {"keep": part.keep or [], "keep_data": request.keep_data}
 
 
 def _is_orphaned(failure: Mapping[str, Any] | None) -> bool:

@@ -503,9 +503,7 @@ class HostTarget:
             await self.discard(transaction)
             return _rolled_back(plan, [], [], [])
         if plan.state is TransactionState.ROLLED_BACK:
-            if not plan_only and plan.effects:  # what could not be taken back then perhaps can be now
-                _refuse_left_effects(await complete(self._effects(plan).take_back()))
-            return _rolled_back(plan, [], [], [])
+            return _rolled_back(plan, [], [] if plan_only else await self._end_rollback(plan, keep), [])
         owned = await self._blocking(self._committer.look_before_rollback, plan)
         if plan_only:
             if plan.effects:
@@ -530,6 +528,15 @@ class HostTarget:
             )
         _refuse_left_effects(effects_left)
         return _rolled_back(plan, owned, kept, services) | {"merged": merged, "exact": not merged}
+
+    async def _end_rollback(self, plan: Transaction, keep: Sequence[str]) -> list[str]:
+        """Do what was left of a rollback whose files are back: data that stay, effects; gives what was put back."""
+        from workflow_agent.targets.state_data import keep_data  # noqa: PLC0415  # late: only a rollback needs it
+
+        kept = await self._blocking(keep_data, self._root, plan, keep)
+        if plan.effects:  # what could not be taken back then perhaps can be now
+            _refuse_left_effects(await complete(self._effects(plan).take_back()))
+        return kept
 
     async def _roll_back(
         self, plan: Transaction, keep: Sequence[str]
