@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["parse_shell"]
 
+#: The parser asks of what follows these whether it is a digit, in a table of 256 entries: anything beyond makes it read
+#: foreign memory, and mostly ends the process. Source: github.com/tree-sitter/tree-sitter-bash/issues/337, pull 348.
+_BEYOND_ITS_TABLE = re.compile(r"(\{[0-9]*\.{0,2}[0-9]*)([^\x00-\xff])")
 _READ_WRITE = re.compile(rb"(?<=[\s0-9])<>(?=[\s/&\"'$\w])")
 
 
@@ -27,10 +30,15 @@ def parse_shell(text: str) -> Tree:
     from tree_sitter import Parser  # noqa: PLC0415 - late: 30 ms
 
     parser = Parser(_language())
-    raw = text.encode("utf-8", "replace")
+    raw = _BEYOND_ITS_TABLE.sub(_letters, text).encode("utf-8", "replace")
     tree = parser.parse(raw)
     if tree.root_node.has_error and b"<>" in raw:
         # The grammar does not know `<>` (open for reading and writing); for the rules it is a redirection like `>>`.
         plainer = parser.parse(_READ_WRITE.sub(b">>", raw))
         return tree if plainer.root_node.has_error else plainer
     return tree
+
+
+def _letters(found: re.Match[str]) -> str:
+    """Give letters in place of a character, with as many bytes: positions stay, and it is part of a word as before."""
+    return found[1] + "x" * len(found[2].encode("utf-8", "replace"))

@@ -1,0 +1,36 @@
+"""The parser of shell texts, at its border."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from workflow_agent.scripts._syntax import parse_shell
+
+_PARSE = "import sys; from workflow_agent.scripts._syntax import parse_shell; [parse_shell(t) for t in sys.argv[1:]]"
+
+
+def test_characters_that_the_parser_cannot_look_up_do_not_end_the_process() -> None:
+    """In a process of its own: where it reads foreign memory, that is what ends."""
+    texts = [
+        f"{before}{chr(code)}{after}"
+        for code in (0x4E00, 0x31860, 0xDEF9F, 0x10FFFF)
+        for before in ("{", "{1", "{1..", "{1..2", "a\n{", "echo {")
+        for after in ("", "5", "..3}")
+    ]
+
+    ended = subprocess.run([sys.executable, "-c", _PARSE, *texts], check=False)
+
+    assert ended.returncode == 0
+
+
+@pytest.mark.parametrize("character", ["é", "一", "\U0010ffff"])
+def test_what_follows_stays_at_its_place(character: str) -> None:
+    text = f"echo {{{character}}} /etc/passwd"
+
+    command = parse_shell(text).root_node.children[0]
+
+    assert command.type == "command"
+    assert command.children[-1].start_byte == len(text.encode()) - len("/etc/passwd")
