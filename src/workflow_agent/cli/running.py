@@ -143,11 +143,14 @@ def carry_out(invocation: Invocation, request: RunRequest) -> list[Ended]:
     import asyncio  # noqa: PLC0415  # late: 35 ms
 
     from workflow_agent.app import open_app  # noqa: PLC0415  # late: 60 ms
+    from workflow_agent.targets.spare_program import prepare_spare  # noqa: PLC0415  # late: as the others
 
     async def all_of_them() -> list[Ended]:
-        done = []
+        done: list[Ended] = []
         async with open_app(invocation.settings()) as app:
             for target, name in request.each():
+                if target != request.targets[-1] and name == request.each()[0][1]:
+                    prepare_spare(2)  # the program that looks at the next target starts while this run goes on
                 done.append(await _one(app, invocation, request, target, name))
                 if done[-1].error is not None:
                     break

@@ -1,4 +1,4 @@
-"""A probe program behind two pipes, and a spare one that starts before anybody knows what to ask.
+"""A probe program behind two pipes, and spare ones that start before anybody knows what to ask.
 
 Starting an interpreter takes as long as loading our own modules does. The command line therefore starts the program
 with the first thing it does (:func:`prepare_spare`), and the prober takes it over when it gets to its first question
@@ -62,15 +62,15 @@ class PipedProgram:
 _spare: list[PipedProgram] = []
 
 
-def prepare_spare() -> None:
-    """Start a program for the first prober of this process. Call it from the main thread."""
-    if not _spare:
+def prepare_spare(count: int = 1) -> None:
+    """Start programs for the next `count` probers of this process. Call it from the main thread."""
+    while len(_spare) < count:
         _spare.append(PipedProgram())
 
 
 def take_spare() -> PipedProgram:
     """Give the spare program, or one that starts now."""
-    return _spare.pop() if _spare else PipedProgram()
+    return _spare.pop(0) if _spare else PipedProgram()
 
 
 def drop_spare() -> None:

@@ -46,6 +46,22 @@ async def test_a_second_prober_starts_a_program_of_its_own() -> None:
         await second.close()
 
 
+async def test_several_are_taken_before_another_starts() -> None:
+    before = _children()
+    prepare_spare(2)
+    spares = _children() - before
+    first, second = Prober(), Prober()
+    try:
+        await first.hostname()
+        prepare_spare()  # the one that is left will do
+        await second.hostname()
+        assert _children() - before == spares
+    finally:
+        await first.close()
+        await second.close()
+    assert _children() == before
+
+
 def test_a_spare_program_that_nobody_took_ends() -> None:
     before = _children()
     prepare_spare()
