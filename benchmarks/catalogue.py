@@ -15,17 +15,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
 import textwrap
-import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks._report import installed, machine, remark
+from benchmarks._report import installed, remark
 from workflow_agent.integrations import Registry, builtin_folder
 from workflow_agent.testing.lab import LabContainer, LabHost, diff, grown_logs
 from workflow_agent.testing.lab.engine import engine_obstacle
@@ -55,8 +55,9 @@ _RESTLESS = "changed: /var/tmp: mtime_ns "
 _APT = "export DEBIAN_FRONTEND=noninteractive; cd /; apt-get -y -qq"
 _PAGE = """# Catalogue
 
-Written on {date} by `python -m benchmarks.catalogue docs/catalogue.md` (root), from what it measured on real hosts and
-containers of Debian 12 that were made for it. Each integration's own page is `integrations/NAME/README.md`.
+Written on {date} by `python -m benchmarks.catalogue {arguments}` (root),
+from what was measured on real hosts and containers of Debian 12 that were made for it. Each integration's own page is
+`integrations/NAME/README.md`.
 
 * `changed`: paths that are there in addition + paths that are not as before, when it is installed and runs.
 * `rollback leaves`: what differs from before after `workflow-agent rollback`: paths in addition + paths not as before,
@@ -68,13 +69,14 @@ containers of Debian 12 that were made for it. Each integration's own page is `i
 
 Not counted: lines appended to the logs of apt, dpkg and alternatives, out of which nobody takes lines; package lists
 and archives; the time of `/var/tmp`; data and logs of a required server, which runs on. What an integration requires is
-there before. Times are of whole commands.
+there before.
 
 {table}
 
 {versions}
 
-Machine: {machine}.
+`apt-get purge` leaves so much of PostgreSQL because its packages tell apt never to remove them by themselves
+(`APT::NeverAutoRemove`), and takes files from under services that run on.
 
 That each of them works, says so when it does not, changes nothing when it is there, and goes, is tried by
 `tests/system/test_catalogue_walks.py`; `make long ARGS=tests/system/test_catalogue_walks.py` tries what takes long.
@@ -114,8 +116,6 @@ class _Left:
 class _Row:
     integration: str
     kind: str
-    install_s: float
-    rollback_s: float
     changed: _Left
     ours: _Left
     uninstalled: _Left
@@ -160,37 +160,32 @@ def _left(host: LabHost, before: _World, requires: Iterable[str] = ()) -> _Left:
     )
 
 
-def _timed(host: LabHost, folder: str, *words: str) -> float:
+def _run(host: LabHost, folder: str, *words: str) -> None:
     environment = os.environ | {"WORKFLOW_AGENT_PATHS__STATE": folder}
     target = ["--target", host.target] if isinstance(host, LabContainer) else []
     if not target:
         environment["WORKFLOW_AGENT_TARGETS__HOST_PID"] = str(host.pid)
-    started = time.perf_counter()
     argv = [_PROGRAM, *words, *target, "--yes", "--json"]
     done = subprocess.run(argv, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=False)
-    elapsed = time.perf_counter() - started
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(argv)} ended with {done.returncode}\n{done.stderr.decode()[-2000:]}")
-    return elapsed
 
 
 def _ours(kind: str, name: str, requires: Iterable[str]) -> _Row:
     with _host(kind) as host, tempfile.TemporaryDirectory() as folder:
         for required in requires:
-            _timed(host, folder, "install", required)
+            _run(host, folder, "install", required)
         before = _look(host)
-        install = _timed(host, folder, "install", name)
+        _run(host, folder, "install", name)
         changed = _left(host, before, requires)
         package = host.run(["dpkg-query", "-W", "-f", "${Package} ${Version}", name]).stdout
-        rollback = _timed(host, folder, "rollback")
+        _run(host, folder, "rollback")
         left = _left(host, before, requires)
-        _timed(host, folder, "install", name)
-        _timed(host, folder, "uninstall", name, "--purge")
+        _run(host, folder, "install", name)
+        _run(host, folder, "uninstall", name, "--purge")
         return _Row(
             integration=name,
             kind=kind,
-            install_s=install,
-            rollback_s=rollback,
             changed=changed,
             ours=left,
             uninstalled=_left(host, before, requires),
@@ -218,20 +213,19 @@ def _measure(kind: str, name: str, requires: Iterable[str]) -> _Row:
     return row
 
 
-def _page(rows: Sequence[_Row]) -> str:
-    columns = ["integration", "target", "install", "changed", "rollback", "rollback leaves"]
+def _page(rows: Sequence[_Row], arguments: Iterable[str]) -> str:
+    columns = ["integration", "target", "changed", "rollback leaves"]
     head = " | ".join([*columns, "`uninstall --purge` leaves", "`apt-get purge` leaves"])
-    lines = [f"| {head} |", "| --- | --- | ---: | ---: | ---: | --- | --- | --- |"]
+    lines = [f"| {head} |", "| --- | --- | ---: | --- | --- | --- |"]
     lines += [
-        f"| {row.integration} | {_KINDS[row.kind]} | {row.install_s:.1f} s | {row.changed.added:,} + "
-        f"{row.changed.changed:,} | {row.rollback_s:.1f} s | {row.ours} | {row.uninstalled} | {row.purge} |"
+        f"| {row.integration} | {_KINDS[row.kind]} | {row.changed.added:,} + {row.changed.changed:,} "
+        f"| {row.ours} | {row.uninstalled} | {row.purge} |"
         for row in rows
     ]
     versions = f"workflow-agent {installed('workflow-agent')}; " + ", ".join(sorted({row.package for row in rows}))
     date = f"{datetime.now(tz=UTC):%Y-%m-%d}"
-    return _PAGE.format(
-        date=date, table="\n".join(lines), versions=textwrap.fill(f"Versions: {versions}.", 118), machine=machine()
-    )
+    versions = textwrap.fill(f"Versions: {versions}, {platform.system()} {platform.release()}.", 118)
+    return _PAGE.format(date=date, arguments=" ".join(arguments), table="\n".join(lines), versions=versions)
 
 
 def main() -> None:
@@ -246,10 +240,11 @@ def main() -> None:
     rows = _measured(options.rows) if options.rows else _measure_all(options.kinds.split(","), options.only)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
+    page = _page(rows, ["docs/catalogue.md", *(f"--rows {file.name}" for file in options.rows or ())])
     if options.page:
-        options.page.write_text(_page(rows), encoding="utf-8")
+        options.page.write_text(page, encoding="utf-8")
     else:
-        sys.stdout.write(_page(rows))
+        sys.stdout.write(page)
 
 
 def _measured(files: Iterable[Path]) -> list[_Row]:
