@@ -20,6 +20,7 @@ from workflow_agent.model.errors import (
     ScriptFailedError,
     UnreachableError,
 )
+from workflow_agent.targets.clone import left_behind
 from workflow_agent.targets.engine import Engine
 from workflow_agent.targets.quota import CaptureQuota
 from workflow_agent.targets.registry import Targets, full_target_name
@@ -206,6 +207,58 @@ def _json(status: int, data: Any) -> bytes:
 def test_an_engine_that_refuses_or_is_none_is_told(tmp_path: Path, answer: bytes, message: str) -> None:
     with _answering(tmp_path, answer) as engine, pytest.raises(UnreachableError, match=message):
         engine.running()
+
+
+@pytest.mark.parametrize("status", [404, 409, 500])
+def test_a_change_that_is_refused_is_told_with_the_engine_s_reason(tmp_path: Path, status: int) -> None:
+    with _answering(tmp_path, _json(status, {"message": "it is in use"})) as engine:
+        with pytest.raises(UnreachableError, match=f"status {status}") as changed:
+            engine.send("DELETE", "/images/x?force=1")
+        with pytest.raises(UnreachableError, match=f"status {status}") as read:
+            engine.stream("/containers/x/export")
+        with pytest.raises(UnreachableError, match=f"status {status}"):
+            engine.attach("/containers/x/attach")
+
+    assert (changed.value.where, changed.value.cause) == ("/images/x", "it is in use")
+    assert read.value.cause == "it is in use"
+
+
+def test_an_engine_that_goes_while_it_is_asked_is_told(tmp_path: Path) -> None:
+    with _answering(tmp_path, b"") as engine:
+        with pytest.raises(UnreachableError, match="no Docker engine"):
+            engine.attach("/containers/x/attach")
+        with pytest.raises(UnreachableError, match="no Docker engine"):
+            engine.stream("/containers/x/export")
+    (tmp_path / "other").mkdir()
+    with (
+        _answering(tmp_path / "other", b"HTTP/1.0 500 X\r\n\r\n<html>") as engine,
+        pytest.raises(UnreachableError) as told,
+    ):
+        engine.stream("/containers/x/export")
+
+    assert told.value.cause is None
+
+
+def test_what_a_living_process_rehearses_is_left_alone_and_what_a_dead_one_left_is_not(tmp_path: Path) -> None:
+    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    namespace, boot = (
+        Path("/proc/self/ns/pid").stat().st_ino,
+        Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+    )
+    owners = {
+        "alive": f"{os.getpid()}:{started}:{namespace}:{boot}",
+        "another of its number": f"{os.getpid()}:1:{namespace}:{boot}",
+        "dead": f"{2**22 + 1}:{started}:{namespace}:{boot}",
+        "before this boot": f"{os.getpid()}:{started}:{namespace}:other",
+        "not seen from here": f"1:1:{namespace + 1}:{boot}",
+        "not ours": "",
+    }
+    found = [{"Id": name, "Labels": {"workflow-agent.rehearsal": owner}} for name, owner in owners.items()]
+
+    with _answering(tmp_path, _json(200, found)) as engine:
+        names = {one.split("/")[2].partition("?")[0] for one in left_behind(engine)}
+
+    assert names == {"another of its number", "dead", "before this boot", "not ours"}
 
 
 def test_an_engine_in_another_machine_is_told_by_its_process_ids(tmp_path: Path) -> None:

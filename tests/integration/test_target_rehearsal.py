@@ -158,6 +158,18 @@ async def test_one_that_fails_is_told(container: LabContainer, text: str, error:
         await rehearse(container, text, timeout_s=8, quota=CaptureQuota(max_bytes=20 << 20))
 
 
+async def test_a_secret_with_a_nul_is_refused_before_anything_is_made(container: LabContainer) -> None:
+    with pytest.raises(CaptureError, match="NUL"):
+        await rehearse(container, "true", secrets={"word": "a\0b"})
+
+
+async def test_a_declared_file_of_nobody_is_told(container: LabContainer) -> None:
+    file = FileWrite(path="/etc/x", format="text", content="", owner="0:nobody-knows")
+
+    with pytest.raises(CaptureError, match="no owner `nobody-knows`"):
+        await rehearse(container, "true", files=[file])
+
+
 async def test_one_that_is_cancelled_leaves_nothing(container: LabContainer) -> None:
     begun = asyncio.Event()
     task = asyncio.create_task(rehearse(container, "echo begun; sleep 100", on_output=lambda _: begun.set()))

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import socket
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from workflow_agent.model.errors import NotFoundError, UnreachableError
@@ -137,34 +137,34 @@ class Engine:
 
     def stream(self, path: str) -> BinaryIO:
         """Read one resource that may be long; the caller closes the stream."""
-        with self._told():
-            connection = self._connected(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
-            with connection:  # the stream keeps it open
-                stream = connection.makefile("rb")
+        with self._told(), ExitStack() as opened:
+            connection = opened.enter_context(self._connected(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode()))
+            stream = opened.enter_context(connection.makefile("rb"))
             status = int(stream.readline().split()[1])
             while stream.readline().strip():
                 pass
-        if status != _OK:
-            with stream:
-                raise _refusal(status, path, _json(stream.read()))
-        return stream
+            if status == _OK:
+                opened.pop_all()
+                connection.close()  # the stream keeps it open
+                return stream
+            body = stream.read()
+        raise _refusal(status, path, _json(body))
 
     def attach(self, path: str) -> socket.socket:
         """Turn a connection into the streams of a container: what is written is its input (see ``clone``)."""
         head = "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n"
-        with self._told():
-            connection = self._connected(f"POST {path} HTTP/1.1\r\nHost: docker\r\n{head}\r\n".encode())
+        with self._told(), ExitStack() as opened:
+            request = f"POST {path} HTTP/1.1\r\nHost: docker\r\n{head}\r\n".encode()
+            connection = opened.enter_context(self._connected(request))
             answer = b""
-            while not answer.endswith(b"\r\n\r\n"):  # not a byte more: what follows belongs to the container
-                piece = connection.recv(1)
-                if not piece:
-                    break
+            # Not a byte more: what follows belongs to the container.
+            while not answer.endswith(b"\r\n\r\n") and (piece := connection.recv(1)):
                 answer += piece
             status = int(answer.split()[1])
-        if status not in {_OK, _SWITCHED}:
-            connection.close()
-            raise _refusal(status, path, None)
-        return connection
+            if status in {_OK, _SWITCHED}:
+                opened.pop_all()
+                return connection
+        raise _refusal(status, path, None)
 
     def _ask(self, path: str, *, missing: bool = False) -> Any:  # Any: JSON
         """Get one resource; with `missing` one that is not there is None."""

@@ -68,6 +68,7 @@ async def rehearse(
         CaptureError: It wrote too much or ran out of memory, or the clone cannot be read.
         UnreachableError: The engine refused.
     """
+    given = _input(script, secrets)
     clone = Clone(engine, container.id)
     try:
         await blocking(sweep, engine)
@@ -76,7 +77,6 @@ async def rehearse(
         stand_ins = _stand_ins(before)
         await blocking(clone.prepare, script.interpreter, network)
         await blocking(_furnish, clone, before, stand_ins)
-        given = _input(script, secrets)
         await _carried_out(clone, given, OutputLines(on_output), timeout_s, quota)
         requested = await blocking(clone.read, f"{CLONE_FOLDER}/requested")
         await blocking(_write_declared, clone, script)

@@ -134,7 +134,7 @@ def _remove_orphans() -> None:
     for line in listing.splitlines():
         name, _, owner = line.partition(" ")
         pid, _, started = owner.partition(":")
-        if not _alive(pid, started):
+        if owner and not _alive(pid, started):  # a clone for a rehearsal has the label without a value
             docker("rm", "--force", "--volumes", name, check=False)
 
 
