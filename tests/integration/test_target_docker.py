@@ -6,11 +6,12 @@ import asyncio
 import json
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from docker import APIClient
 
 from workflow_agent.model import failpoint
 from workflow_agent.model.errors import (
@@ -211,32 +212,21 @@ def test_an_engine_that_refuses_or_is_none_is_told(tmp_path: Path, answer: bytes
 
 @pytest.mark.parametrize("status", [404, 409, 500])
 def test_a_change_that_is_refused_is_told_with_the_engine_s_reason(tmp_path: Path, status: int) -> None:
-    with _answering(tmp_path, _json(status, {"message": "it is in use"})) as engine:
-        with pytest.raises(UnreachableError, match=f"status {status}") as changed:
-            engine.send("DELETE", "/images/x?force=1")
-        with pytest.raises(UnreachableError, match=f"status {status}") as read:
-            engine.stream("/containers/x/export")
-        with pytest.raises(UnreachableError, match=f"status {status}"):
-            engine.attach("/containers/x/attach")
-
-    assert (changed.value.where, changed.value.cause) == ("/images/x", "it is in use")
-    assert read.value.cause == "it is in use"
-
-
-def test_an_engine_that_goes_while_it_is_asked_is_told(tmp_path: Path) -> None:
-    with _answering(tmp_path, b"") as engine:
-        with pytest.raises(UnreachableError, match="no Docker engine"):
-            engine.attach("/containers/x/attach")
-        with pytest.raises(UnreachableError, match="no Docker engine"):
-            engine.stream("/containers/x/export")
-    (tmp_path / "other").mkdir()
     with (
-        _answering(tmp_path / "other", b"HTTP/1.0 500 X\r\n\r\n<html>") as engine,
-        pytest.raises(UnreachableError) as told,
+        _answering(tmp_path, _json(status, {"message": "it is in use"})) as engine,
+        closing(APIClient(base_url=f"unix://{tmp_path}/engine.sock", version="1.41")) as client,
     ):
-        engine.stream("/containers/x/export")
+        with pytest.raises(UnreachableError, match=f"status {status}") as told, engine.told("x"):
+            client.remove_image("x", force=True)
 
-    assert told.value.cause is None
+    assert (told.value.where, told.value.cause) == ("x", "it is in use")
+
+
+def test_an_engine_that_goes_while_it_is_asked_for_a_change_is_told(tmp_path: Path) -> None:
+    with _answering(tmp_path, b"") as engine, pytest.raises(UnreachableError, match="no Docker engine") as told:
+        engine.client()
+
+    assert told.value.where == str(tmp_path / "engine.sock")
 
 
 def test_what_a_living_process_rehearses_is_left_alone_and_what_a_dead_one_left_is_not(tmp_path: Path) -> None:
@@ -256,7 +246,7 @@ def test_what_a_living_process_rehearses_is_left_alone_and_what_a_dead_one_left_
     found = [{"Id": name, "Labels": {"workflow-agent.rehearsal": owner}} for name, owner in owners.items()]
 
     with _answering(tmp_path, _json(200, found)) as engine:
-        names = {one.split("/")[2].partition("?")[0] for one in left_behind(engine)}
+        names = {name for _, name in left_behind(engine)}
 
     assert names == {"another of its number", "dead", "before this boot", "not ours"}
 

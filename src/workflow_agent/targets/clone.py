@@ -1,7 +1,8 @@
 """Clones of a container for a rehearsal: made from an image of it, walled in, and gone afterwards. Blocking.
 
-Everything goes through the engine, so that neither root nor overlay mounts of our own are needed. What is made carries
-a label with the process that made it: what a dead one left is removed by :func:`sweep`.
+Everything goes through the engine, so that neither root nor overlay mounts of our own are needed; what is changed
+there, through its client library. What is made carries a label with the process that made it: what a dead one left is
+removed by :func:`sweep`.
 
 Source: Docker Engine API: ImageCommit, ContainerCreate, ContainerAttach, ContainerExport, PutContainerArchive.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import tarfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -22,8 +24,9 @@ from workflow_agent.targets.capture import ENVIRONMENT
 from workflow_agent.targets.clone_listing import CLONE_FOLDER, Listing, read_listing
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from docker import APIClient
 
     from workflow_agent.targets.engine import Engine
 
@@ -31,6 +34,8 @@ __all__ = ["CLONE_LIMITS", "Clone", "CloneFile", "CloneLimits", "left_behind", "
 
 _LABEL: Final = "workflow-agent.rehearsal"
 _REPOSITORY: Final = "workflow-agent-rehearsal"
+_CONTAINER: Final = "container"
+_IMAGE: Final = "image"
 #: Those without which Debian's packages do not install: chown and friends, accounts of packages, file capabilities.
 _CAPABILITIES: Final = (
     "CHOWN",
@@ -105,6 +110,7 @@ class Clone:
 
     def __init__(self, engine: Engine, container: str) -> None:
         self._engine = engine
+        self._client: APIClient = engine.client()
         self._source = container
         self._image = ""
         self._containers: list[str] = []
@@ -118,14 +124,20 @@ class Clone:
         # An image has the labels of its container, which mean something to other programs: none is handed on.
         self._labels = dict.fromkeys(found["Config"]["Labels"] or {}, "") | {_LABEL: _owner()}
         self._hostname = found["Config"]["Hostname"]
-        query = f"container={self._source}&repo={_REPOSITORY}&tag={os.getpid()}-{self._source[:12]}&pause=0"
-        self._image = str(self._engine.send("POST", f"/commit?{query}", json_body={"Labels": self._labels})["Id"])
+        tag = f"{os.getpid()}-{self._source[:12]}"
+        with self._engine.told(self._source):
+            made = self._client.commit(self._source, _REPOSITORY, tag, pause=False, conf={"Labels": self._labels})
+        self._image = str(made["Id"])
 
     def listing(self) -> Listing:
         """List what the image holds, or once a script ran what is there since."""
         container = self._running or self._create({"Entrypoint": ["/none"], "HostConfig": {"NetworkMode": "none"}})
-        with self._engine.stream(f"/containers/{container}/export") as stream:
-            return read_listing(stream)
+        with self._engine.told(container):
+            pieces = self._client.export(container)
+            listing = read_listing(io.BufferedReader(_Stream(pieces)))
+            for _ in pieces:  # the padding of the archive: a stream that was read to its end closes its connection
+                pass
+            return listing
 
     def prepare(self, interpreter: str, network: bool) -> None:  # through a thread
         """Make the container in which a script will run, walled in."""
@@ -150,27 +162,30 @@ class Clone:
     def put(self, files: Sequence[CloneFile]) -> None:
         """Write files into the container while it does not run."""
         if files:
-            self._engine.send("PUT", f"/containers/{self._running}/archive?path=/", tar=_tar(files))
+            with self._engine.told(self._running):
+                self._client.put_archive(self._running, "/", _tar(files))
 
     def read(self, path: str) -> bytes:
         """Read one file of the container; empty where there is none."""
-        with suppress(WorkflowAgentError, tarfile.TarError):
-            with self._engine.stream(f"/containers/{self._running}/archive?path={quote(path)}") as stream:
-                with tarfile.open(fileobj=stream, mode="r|") as archive:
-                    for member in archive:
-                        source = archive.extractfile(member)
-                        return source.read() if source is not None else b""
+        with suppress(WorkflowAgentError, tarfile.TarError), self._engine.told(self._running):
+            pieces, _ = self._client.get_archive(self._running, path)
+            with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
+                source = archive.extractfile(archive.getmembers()[0])
+                return source.read() if source is not None else b""
         return b""
 
     def start(self) -> socket.socket:
         """Start the container; what is written to the connection is its input, what is read its output, in frames."""
-        query = "stream=1&stdin=1&stdout=1&stderr=1"
-        connection = self._engine.attach(f"/containers/{self._running}/attach?{query}")
-        try:
-            self._engine.send("POST", f"/containers/{self._running}/start")
-        except BaseException:
-            connection.close()
-            raise
+        with self._engine.told(self._running):
+            wanted = dict.fromkeys(("stream", "stdin", "stdout", "stderr"), 1)
+            attached = self._client.attach_socket(self._running, params=wanted)
+            connection = socket.socket(fileno=os.dup(attached.fileno()))
+            attached._response.close()  # noqa: SLF001  # the library closes its own end in no other way
+            try:
+                self._client.start(self._running)
+            except BaseException:
+                connection.close()
+                raise
         return connection
 
     def written(self) -> int:
@@ -179,22 +194,42 @@ class Clone:
 
     def ended(self) -> tuple[int, bool]:
         """Give the exit code, and whether the kernel ended it for want of memory."""
-        code = self._engine.send("POST", f"/containers/{self._running}/wait")["StatusCode"]
+        with self._engine.told(self._running):
+            code = self._client.wait(self._running)["StatusCode"]
         state = self._engine.get(f"/containers/{self._running}/json")["State"]
         return int(code), bool(state["OOMKilled"])
 
     def remove(self) -> None:
         """Remove containers, their volumes and the image; what is gone already is no error."""
         for container in self._containers:
-            _forget(self._engine, f"/containers/{container}?force=1&v=1")
+            _forget(self._engine, self._client, _CONTAINER, container)
         if self._image:
-            _forget(self._engine, f"/images/{self._image}?force=1")
+            _forget(self._engine, self._client, _IMAGE, self._image)
+        self._client.close()
 
     def _create(self, options: Mapping[str, Any]) -> str:
         body = {"Image": self._image, "Labels": self._labels, **options}
-        made = str(self._engine.send("POST", "/containers/create", json_body=body)["Id"])
+        with self._engine.told(self._source):
+            made = str(self._client.create_container_from_config(body)["Id"])
         self._containers.append(made)
         return made
+
+
+class _Stream(io.RawIOBase):
+    """Pieces, as they come, to be read like a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # Any: a writable buffer
+        self._rest = self._rest or next(self._pieces, b"")
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
 
 
 def _walls(limits: CloneLimits, *, network: bool) -> dict[str, Any]:
@@ -227,28 +262,35 @@ def _tar(files: Sequence[CloneFile]) -> bytes:
 # -- nothing left behind -----------------------------------------------------------------------------------------------
 
 
-def left_behind(engine: Engine) -> list[str]:
-    """List what rehearsals left whose process is dead: containers, then images, as the engine's resources."""
+def left_behind(engine: Engine) -> list[tuple[str, str]]:
+    """List what rehearsals left whose process is dead: containers, then images, each as its kind and id."""
     chosen = quote(json.dumps({"label": [_LABEL]}))
     containers = engine.get(f"/containers/json?all=1&filters={chosen}")
     images = engine.get(f"/images/json?filters={chosen}")
     return [
-        *(f"/containers/{one['Id']}?force=1&v=1" for one in containers if _is_orphan(one["Labels"])),
-        *(f"/images/{one['Id']}?force=1" for one in images if _is_orphan(one["Labels"])),
+        *((_CONTAINER, str(one["Id"])) for one in containers if _is_orphan(one["Labels"])),
+        *((_IMAGE, str(one["Id"])) for one in images if _is_orphan(one["Labels"])),
     ]
 
 
 def sweep(engine: Engine) -> int:
     """Remove what rehearsals left whose process is dead; gives how many things that were."""
     found = left_behind(engine)
-    for resource in found:
-        _forget(engine, resource)
+    if found:
+        client = engine.client()
+        for kind, name in found:
+            _forget(engine, client, kind, name)
+        client.close()
     return len(found)
 
 
-def _forget(engine: Engine, resource: str) -> None:
-    with suppress(UnreachableError):  # another command removes it at this moment; else the next one does
-        engine.send("DELETE", resource)
+def _forget(engine: Engine, client: APIClient, kind: str, name: str) -> None:
+    # Another command removes it at this moment; else the next one does.
+    with suppress(UnreachableError), engine.told(name):
+        if kind == _IMAGE:
+            client.remove_image(name, force=True)
+        else:
+            client.remove_container(name, v=True, force=True)
 
 
 def _owner() -> str:

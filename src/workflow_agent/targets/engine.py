@@ -1,8 +1,8 @@
 """The local Docker engine: its containers, and the process in which each lives. Blocking.
 
-Asked over its Unix socket in two lines of HTTP/1.0: the client library costs 300 ms of start-up, which is most of what
-a run that finds everything unchanged may take. Only what is needed of a container is read; what is made and removed
-are clones for rehearsals (``clone``).
+Read over its Unix socket in two lines of HTTP/1.0: the client library costs 300 ms of start-up, which is most of what a
+run that finds everything unchanged may take. What makes and removes something, clones for rehearsals (``clone``), has
+that time and uses the library.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import json
 import os
 import re
 import socket
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import NotFoundError, UnreachableError
 from workflow_agent.model.records import dataclass
@@ -20,15 +20,16 @@ from workflow_agent.model.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from docker import APIClient
+
 __all__ = ["Container", "Engine"]
 
 _SOCKET = "/var/run/docker.sock"
 _TIMEOUT_S = 30.0
+#: An image of a large container takes its time.
+_CHANGE_S = 600
+_START = "start it (`systemctl start docker`), or name its socket in DOCKER_HOST"
 _PIECE = 1 << 16
-_JSON = "application/json"
-_SWITCHED = 101
-_OK = 200
-_EMPTY = 204
 _REFUSED = 300
 _NOT_FOUND = 404
 _UNIX = "unix://"
@@ -125,52 +126,39 @@ class Engine:
 
     # -- any resource --------------------------------------------------------------------------------------------------
 
-    def send(self, method: str, path: str, *, json_body: Any = None, tar: bytes | None = None) -> Any:  # Any: JSON
-        """Ask for a change; gives the answer, None where it is empty. Raises UnreachableError when it is refused."""
-        body, kind = (tar, "application/x-tar") if tar is not None else (json.dumps(json_body).encode(), _JSON)
-        head = f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
-        return self._answered(path, f"{method} {path} HTTP/1.0\r\nHost: docker\r\n{head}\r\n".encode() + body)
-
     def get(self, path: str) -> Any:  # Any: JSON
         """Read one resource."""
         return self._ask(path)
 
-    def stream(self, path: str) -> BinaryIO:
-        """Read one resource that may be long; the caller closes the stream."""
-        with self._told(), ExitStack() as opened:
-            connection = opened.enter_context(self._connected(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode()))
-            stream = opened.enter_context(connection.makefile("rb"))
-            status = int(stream.readline().split()[1])
-            while stream.readline().strip():
-                pass
-            if status == _OK:
-                opened.pop_all()
-                connection.close()  # the stream keeps it open
-                return stream
-            body = stream.read()
-        raise _refusal(status, path, _json(body))
+    def client(self) -> APIClient:
+        """Give a client of the same engine that can change something; use it inside :meth:`told`, and close it."""
+        from docker import APIClient  # noqa: PLC0415  # late: 300 ms
 
-    def attach(self, path: str) -> socket.socket:
-        """Turn a connection into the streams of a container: what is written is its input (see ``clone``)."""
-        head = "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n"
-        with self._told(), ExitStack() as opened:
-            request = f"POST {path} HTTP/1.1\r\nHost: docker\r\n{head}\r\n".encode()
-            connection = opened.enter_context(self._connected(request))
-            answer = b""
-            # Not a byte more: what follows belongs to the container.
-            while not answer.endswith(b"\r\n\r\n") and (piece := connection.recv(1)):
-                answer += piece
-            status = int(answer.split()[1])
-            if status in {_OK, _SWITCHED}:
-                opened.pop_all()
-                return connection
-        raise _refusal(status, path, None)
+        with self.told(self._path):
+            return APIClient(base_url=_UNIX + self._path, version="auto", timeout=_CHANGE_S)
+
+    @contextmanager
+    def told(self, where: str) -> Iterator[None]:
+        """Say what the client library says of a change, as everybody says it here.
+
+        Raises:
+            UnreachableError: The engine refused, or does not answer any more.
+        """
+        from docker.errors import APIError, DockerException  # noqa: PLC0415  # late: 300 ms
+
+        try:
+            yield
+        except APIError as error:
+            message = f"the Docker engine refused: status {error.status_code}"
+            raise UnreachableError(message, where=where, cause=str(error.explanation or "") or None) from error
+        except (DockerException, OSError) as error:  # those of its transport are OSErrors
+            raise UnreachableError(
+                "no Docker engine answers", where=self._path, cause=str(error), hint=_START
+            ) from error
 
     def _ask(self, path: str, *, missing: bool = False) -> Any:  # Any: JSON
         """Get one resource; with `missing` one that is not there is None."""
-        return self._answered(path, f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode(), missing=missing)
-
-    def _answered(self, path: str, request: bytes, *, missing: bool = False) -> Any:  # Any: JSON
+        request = f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode()
         with self._told():
             answer = bytearray()
             with self._connected(request) as connection:
@@ -178,7 +166,7 @@ class Engine:
                     answer += piece
             head, _, body = bytes(answer).partition(b"\r\n\r\n")
             status = int(head.split()[1])
-            data = None if status == _EMPTY or (not body.strip() and status < _REFUSED) else json.loads(body)
+            data = json.loads(body)
         if status == _NOT_FOUND and missing:
             return None
         if status >= _REFUSED:
@@ -218,17 +206,10 @@ def _refusal(status: int, path: str, data: Any) -> UnreachableError:  # Any: JSO
     return UnreachableError(f"the Docker engine refused: status {status}", where=path.partition("?")[0], cause=cause)
 
 
-def _json(body: bytes) -> Any:  # Any: JSON
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None
-
-
 def _remedy(error: OSError) -> str:
     if isinstance(error, PermissionError):
         return "run the command as root, or as a user in the group `docker`"
-    return "start it (`systemctl start docker`), or name its socket in DOCKER_HOST"
+    return _START
 
 
 def _require_local(container: str, pid: int, name: str) -> None:
