@@ -133,7 +133,8 @@ def test_a_failure_can_be_kept_to_look_at_and_then_taken_back(machine: Machine) 
 
 def test_a_port_that_is_taken_is_named_and_everything_taken_back(machine: Machine) -> None:
     enter = ["nsenter", f"--target={machine.host.pid}", "-m", "-n", "-p", "-r", "-w", "--"]
-    holder = "$| = 1; $s = IO::Socket::INET->new(LocalPort => 8484, Listen => 1) or die; print qq(on\\n); sleep 600"
+    listen = "LocalPort => 8484, Listen => 1, ReuseAddr => 1"  # connections of tests before may still be dying there
+    holder = f"$| = 1; $s = IO::Socket::INET->new({listen}) or die; print qq(on\\n); sleep 600"
     with subprocess.Popen([*enter, "perl", "-MIO::Socket::INET", "-e", holder], stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
