@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SHELL_SCRIPTS := .ci/run $(wildcard src/workflow_agent/testing/lab/*.sh)
 
-.PHONY: help demo test long check format clean
+.PHONY: help demo test coverage long check format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ demo: .venv/runtime.stamp  ## Plan, install, verify, roll back on a throw-away D
 test: .venv/test.stamp  ## Run all tests but the long ones, with coverage; real hosts when root. ARGS="-k name" selects
 	@$(BIN)/python -m workflow_agent.testing.lab setup
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)
+
+coverage: .venv/test.stamp  ## Show whether each part is covered as it must be; after `make test` as root
+	@$(BIN)/python tests/coverage_minima.py
 
 long: .venv/test.stamp  ## Run the long trials
 	@$(BIN)/python -m workflow_agent.testing.lab setup

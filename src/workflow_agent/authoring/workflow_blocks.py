@@ -96,9 +96,10 @@ def _steps(workflow: Workflow, block: Block, copies: Mapping[str, Mapping[tuple[
     ]
 
 
-def _all_parts(value: Any, order: Sequence[Mapping[tuple[str, str], str]]) -> Any:  # Any: JSON in, JSON out
-    if not isinstance(value, dict):
-        return value
+def _all_parts(
+    value: Mapping[str, Any],  # Any: JSON in, JSON out
+    order: Sequence[Mapping[tuple[str, str], str]],
+) -> dict[str, Any]:
     return {
         key: [rename_in(item, names) for names in order for item in part]
         if key == PARTS and isinstance(part, list)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import workflow_agent.authoring
-from workflow_agent.authoring import dump_workflow, load_workflow
+from workflow_agent.authoring import dump_workflow, load_workflow, read_definition
 from workflow_agent.model.errors import ValidationError
 from workflow_agent.model.status import RunStatus
 from workflow_agent.model.workflow import Backoff, EffectPolicy, InputSpec, Step, Workflow
@@ -284,3 +284,10 @@ def test_the_package_knows_its_public_names() -> None:
     assert dir(workflow_agent.authoring) == sorted(workflow_agent.authoring.__all__)
     assert all(hasattr(workflow_agent.authoring, name) for name in workflow_agent.authoring.__all__)
     assert not hasattr(workflow_agent.authoring, "anything_else")
+
+
+def test_a_kept_definition_of_another_release_is_told() -> None:
+    with pytest.raises(ValidationError, match="a kept definition cannot be read") as told:
+        read_definition({"name": "install", "from": "the future"})
+
+    assert "from" in str(told.value.cause)

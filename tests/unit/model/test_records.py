@@ -172,3 +172,18 @@ def test_without_options_it_is_the_standard_librarys() -> None:
         count: int = 0
 
     assert Simple(1) == Simple(count=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SetLater:
+    """One field is nobody's to give, and set once the others are there."""
+
+    name: str
+    length: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "length", len(self.name))
+
+
+def test_a_field_that_nobody_gives_and_that_has_no_default_is_left_to_the_class() -> None:
+    assert _SetLater(name="abc").length == 3

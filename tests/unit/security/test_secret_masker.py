@@ -161,3 +161,12 @@ def test_a_secret_over_two_lines_makes_one_line() -> None:
     assert lines.line("c4nary") == []
     assert lines.end() == ["c4nary"]
     assert lines.end() == []
+
+
+def test_a_secret_inside_of_what_may_become_another_one_waits_for_it() -> None:
+    long, short = Secret("first-c4nary-value-third"), Secret("c4nary-value")
+
+    for rest, shown in (("-third, end", "***, end"), ("-other, end", "first-***-other, end")):
+        stream = StreamMasker(Masker([long, short]))
+        assert stream.feed("first-c4nary-value") == ""
+        assert stream.feed(rest) + stream.end() == shown
