@@ -187,10 +187,11 @@ def _check(db: Statements, event: Event, record_id: int, data: Mapping[str, Any]
     db.execute("insert_check", _pick(data, *names) | key)
 
 
-def _transaction(db: Statements, event: Event, _record_id: int, data: Mapping[str, Any]) -> None:
+def _transaction(db: Statements, event: Event, record_id: int, data: Mapping[str, Any]) -> None:
     values = {name: data[name] for name in ("transaction", "target", "state")}
     tier = data.get("tier")
-    db.execute("put_transaction", values | {"run_id": event.run_id, "tier": tier, "at": event.at})
+    more = {"run_id": event.run_id, "tier": tier, "at": event.at, "record_id": record_id}
+    db.execute("put_transaction", values | more)
     if tier is not None:
         db.execute("set_tier", {"run_id": event.run_id, "tier": tier})
 

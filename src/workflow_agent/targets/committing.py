@@ -20,7 +20,7 @@ from workflow_agent.model.system import escape_path
 from workflow_agent.targets.exchange import Exchanger
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.operations import OperationKind
-from workflow_agent.targets.rebasing import can_be_rebased, rebase
+from workflow_agent.targets.rebasing import can_be_rebased, rebase, times_found, times_left, times_taken_over
 from workflow_agent.targets.sides import Side
 from workflow_agent.targets.transaction import Transaction, TransactionState
 
@@ -115,9 +115,13 @@ class Committer:
         }
 
     def _look_before_commit(self, exchanger: Exchanger, tree: LiveTree, plan: Transaction) -> Transaction:
-        """Find what stands against a commit; gives the plan with what lies there in place of names that come apart."""
+        """Find what stands against a commit; gives the plan as it stands on what lies there now.
+
+        Folders have the times of now, and there is something in place of names that come apart.
+        """
         try:
             exchanger.dry_pass(plan.operations)
+            plan = replace(plan, operations=tuple(times_found(tree, plan.operations)))
             if not plan.links:
                 return plan
             from workflow_agent.targets.layers import unite_names  # noqa: PLC0415  # late: containers only
@@ -217,9 +221,19 @@ class Committer:
             return exchanger.owned(plan.operations)
 
     def rebase(self, plan: Transaction) -> tuple[Transaction, list[str]]:
-        """Take over the records that others wrote since to account files; see :func:`rebase`."""
+        """Take over the records that others wrote since to account files; see :func:`rebase`.
+
+        Later transactions that stand on the times of our folders stand on what we found from now on. They are told
+        first: a crash in between leaves the time of such a folder to them.
+        """
         with LiveTree(self._root_fd) as tree:
-            return rebase(tree, plan)
+            others = list(self._others(plan.id))
+            left = tuple(times_left(tree, plan.operations, [other.operations for other in others]))
+            for other in others:
+                operations = tuple(times_taken_over(plan.operations, other.operations))
+                if operations != other.operations:
+                    self._folders.move(other, other.state, operations=operations)
+            return rebase(tree, replace(plan, operations=left))
 
     def _built_upon(self, tree: LiveTree, plan: Transaction) -> list[dict[str, object]]:
         """Find what other transactions have live below folders that this one brought."""

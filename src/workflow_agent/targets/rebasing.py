@@ -1,13 +1,18 @@
-"""Makes a rollback stand on what others changed since in account files: their records stay (rules 22, 24).
+"""Makes a transaction stand on what others changed since (rules 22, 24). Blocking, for one thread.
 
-The before-image of such a file is replaced by the file of now without our records. From there on the rollback is the
-same exchange as ever, and the plan file alone says what it is. Blocking, for one thread.
+Account files: their records stay. The before-image of such a file is replaced by the file of now without our records;
+from there on the rollback is the same exchange as ever, and the plan file alone says what it is.
+
+Times of shared folders: each transaction knows what it found and what it left, which makes a chain. One that is taken
+back out of turn leaves the chain, and the next one takes over what it had found: whatever the order, the last one
+gives back the time from before the first.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,10 +26,12 @@ from workflow_agent.targets.operations import Operation, OperationKind
 from workflow_agent.targets.sides import is_same
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from workflow_agent.targets.entries import Entry
     from workflow_agent.targets.transaction import Transaction
 
-__all__ = ["can_be_rebased", "rebase"]
+__all__ = ["can_be_rebased", "rebase", "times_found", "times_left", "times_taken_over"]
 
 _MERGED = b"merged"
 _COPIED = frozenset({OperationKind.CREATE, OperationKind.EXCHANGE})
@@ -68,6 +75,68 @@ def rebase(tree: LiveTree, plan: Transaction) -> tuple[Transaction, list[str]]:
                     state="nothing was changed",
                 ) from error  # fmt: skip
     return replace(plan, operations=tuple(operations)), merged
+
+
+def times_found(tree: LiveTree, operations: Iterable[Operation]) -> Iterable[Operation]:
+    """Give operations that are about to be carried out with the times that their folders have now.
+
+    A folder that others changed since the capture (or since a rollback) never gets a time that it had before: programs
+    that remember the time of a folder would not look into it again.
+    """
+    for operation in operations:
+        live = tree.read(operation.path) if operation.kind is OperationKind.ATTRIBUTES else None
+        before, after = operation.before, operation.after
+        if live is None or before is None or after is None or live.mtime == before.mtime:
+            yield operation
+            continue
+        if after.mtime == before.mtime:
+            left = live.mtime
+        else:
+            left = after.mtime if after.mtime > live.mtime else time.time_ns()
+        yield replace(operation, before=before._replace(mtime=live.mtime), after=after._replace(mtime=left))
+
+
+def times_taken_over(leaving: Iterable[Operation], later: Sequence[Operation]) -> Sequence[Operation]:
+    """Give the operations of another transaction with what `leaving` ones had found, where they stand on these."""
+    folders = _folders(leaving)
+    result = []
+    for operation in later:
+        ours, before = folders.get(operation.path), operation.before
+        if ours is None or ours.before is None or before is None or not _stands_on(operation, ours):
+            result.append(operation)
+        else:
+            result.append(replace(operation, before=before._replace(mtime=ours.before.mtime)))
+    return result
+
+
+def times_left(
+    tree: LiveTree, leaving: Iterable[Operation], later: Iterable[Sequence[Operation]]
+) -> Iterable[Operation]:
+    """Give the operations of a transaction that is taken back; folders that `later` ones changed keep their time."""
+    others = [_folders(operations) for operations in later]
+    for operation in leaving:
+        live = tree.read(operation.path) if operation.kind is OperationKind.ATTRIBUTES else None
+        is_shared = any(operation.path in each and _stands_on(each[operation.path], operation) for each in others)
+        if live is not None and operation.before is not None and operation.after is not None and is_shared:
+            before, after = operation.before, operation.after
+            # Done again, it comes after what is live now: its own time would be an older one.
+            yield replace(
+                operation, before=before._replace(mtime=live.mtime), after=after._replace(mtime=time.time_ns())
+            )
+        else:
+            yield operation
+
+
+def _folders(operations: Iterable[Operation]) -> Mapping[bytes, Operation]:
+    return {operation.path: operation for operation in operations if operation.kind is OperationKind.ATTRIBUTES}
+
+
+def _stands_on(operation: Operation, ours: Operation) -> bool:
+    """Whether an operation on a folder found it as ours left it."""
+    found, before, left = operation.before, ours.before, ours.after
+    if operation.kind is not OperationKind.ATTRIBUTES or found is None or before is None or left is None:
+        return False
+    return found.same_identity(before) and found.mtime == left.mtime != before.mtime
 
 
 def _is_others(tree: LiveTree, transaction: str, operation: Operation, live: Entry | None) -> bool:

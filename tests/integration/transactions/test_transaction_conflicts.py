@@ -354,3 +354,59 @@ async def test_missing_paths_are_listed(trial: Trial, place: str) -> None:
     assert await trial.target.missing_paths(transaction) == []
     trial.shell(f"cd {place}; rm n; cp f t; mv t f")
     assert await trial.target.missing_paths(transaction) == [f"{place}/n", f"{place}/f"]
+
+
+# -- times of folders that several runs changed ---------------------------------------------------------------------
+
+#: Rounds of: commit (`+`) or take back (`-`) the first, second or third of three runs that share two folders.
+TURNS = [
+    "+1 +2 -1 -2",
+    "+1 +2 +3 -2 -1 -3",
+    "+1 +2 +3 -1 -2 -3",
+    "+1 +2 +3 -3 -1 -2",
+    "+1 +2 -1 -2 +1 -1",
+    "+1 +2 -1 +1 -2 -1",
+    "+1 -1 +2 +1 -2 -1",
+    "+1 +2 -1 +3 -2 +1 -3 -1",
+]
+
+
+@pytest.mark.parametrize("turns", TURNS)
+async def test_shared_folders_have_their_times_back_whatever_the_order(trial: Trial, place: str, turns: str) -> None:
+    before = trial.look(place)
+    names: dict[str, str] = {}
+    for turn in turns.split():
+        sign, number = turn[0], turn[1:]
+        found = trial.look(place)
+        if sign == "-":
+            done = await trial.target.rollback(names[number])
+            assert done["left"] == []
+            continue
+        if number not in names:
+            names[number], _ = await trial.capture(f"cd {place}; echo {number} > d/new{number}")
+        await trial.target.commit(names[number])
+        assert trial.look(place)["/d"].mtime_ns > found["/d"].mtime_ns, "programs that remember it look again"
+    assert diff(before, trial.look(place)) == []
+
+
+async def test_a_folder_that_a_later_run_changed_too_keeps_its_time_when_the_earlier_goes(
+    trial: Trial, place: str
+) -> None:
+    first, _ = await trial.capture(f"echo 1 > {place}/d/one")
+    await trial.target.commit(first)
+    second, _ = await trial.capture(f"echo 2 > {place}/d/two")
+    await trial.target.commit(second)
+    left = trial.look(place)["/d"].mtime_ns
+    await trial.target.rollback(first)
+    assert trial.look(place)["/d"].mtime_ns == left
+
+
+async def test_a_folder_that_somebody_changed_before_the_commit_gets_that_time_back(trial: Trial, place: str) -> None:
+    transaction, _ = await trial.capture(f"echo 1 > {place}/d/one; echo 2 >> {place}/d/e/y")
+    trial.shell(f"touch {place}/d/theirs {place}/d/e/theirs; touch -d '2011-01-01 01:01:01.25' {place}/d/e")
+    before = trial.look(place)
+    await trial.target.commit(transaction)
+    assert trial.look(place)["/d"].mtime_ns > before["/d"].mtime_ns
+    assert trial.look(place)["/d/e"].mtime_ns == before["/d/e"].mtime_ns, "its entries are the same"
+    await trial.target.rollback(transaction)
+    assert diff(before, trial.look(place)) == []

@@ -282,6 +282,22 @@ async def test_the_latest_transaction_is_the_newest_one_that_was_not_undone(stor
     assert latest["run_id"] == "r-2"
 
 
+async def test_the_latest_transaction_is_the_last_one_that_was_told_of_whichever_run_began_first(
+    store: SqliteStore,
+) -> None:
+    waited, came = EventChain("r-1"), EventChain("r-2")
+    await write(store, waited.created(target="host"))
+    await write(store, came.created(target="host"))
+    for chain, name in ((came, "t-2"), (waited, "t-1")):
+        record = {"transaction": name, "state": "committed", "target": "host"}
+        await write(store, noted(chain, (RecordKind.TRANSACTION, record)), chain.finished())
+
+    latest = await store.history.latest_transaction("host")
+
+    assert latest is not None
+    assert latest["run_id"] == "r-1"
+
+
 async def test_a_generation_ends_the_one_before(store: SqliteStore) -> None:
     await install(store, "r-1", generation("one"))
     await install(store, "r-2", generation("two"))

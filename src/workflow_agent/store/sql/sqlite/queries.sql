@@ -167,12 +167,13 @@ VALUES (:record_id, :run_id, :check_id, :kind, :status, :observed, :expected, :d
 
 -- name: put_transaction
 -- The state of a transaction; it stays with the run that made it.
-INSERT INTO transactions ("transaction", target, run_id, state, tier, updated_at)
-VALUES (:transaction, :target, :run_id, :state, :tier, :at)
+INSERT INTO transactions ("transaction", target, run_id, state, tier, updated_at, record_id)
+VALUES (:transaction, :target, :run_id, :state, :tier, :at, :record_id)
 ON CONFLICT (target, "transaction") DO UPDATE SET
   state = excluded.state,
   tier = COALESCE(excluded.tier, tier),
-  updated_at = excluded.updated_at;
+  updated_at = excluded.updated_at,
+  record_id = excluded.record_id;
 
 -- name: put_generation
 -- What a run installed of an integration; a run that says it twice corrects itself.
@@ -289,10 +290,10 @@ WHERE target = :target AND (:integration IS NULL OR integration = :integration) 
 ORDER BY generation_id DESC LIMIT :limit;
 
 -- name: select_latest_transaction
--- The last committed transaction on a target whose run was not undone, whatever the clock said; none of a run that
--- changed nothing.
+-- The last committed transaction on a target whose run was not undone, whatever the clock said and whichever run was
+-- asked for first; none of a run that changed nothing.
 SELECT t."transaction", t.run_id, t.target, t.state, COALESCE(t.tier, r.tier) AS tier, r.action, r.integration,
        r.version, r.status, r.created_at
 FROM transactions AS t JOIN runs AS r ON r.run_id = t.run_id
 WHERE t.target = :target AND t.state = 'committed' AND COALESCE(r.changed, 1) AND r.undone_by IS NULL
-ORDER BY r.rowid DESC, t.rowid DESC LIMIT 1;
+ORDER BY t.record_id DESC LIMIT 1;
