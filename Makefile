@@ -22,11 +22,14 @@ help:  ## Show this list
 demo: .venv/runtime.stamp  ## Plan, install, verify, roll back on a throw-away Debian host (root)
 	@$(BIN)/python examples/demo/demo.py $(ARGS)
 
-test: .venv/test.stamp  ## Run all tests but the long ones, with coverage; real hosts when root. ARGS="-k name" selects
+test: .venv/test.stamp  ## Run all tests but the long ones; real hosts when root. ARGS="-k name" selects
+	@$(BIN)/python -m workflow_agent.testing.lab setup
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+# every command that a test starts is measured too, which doubles the time of most tests
+coverage: .venv/test.stamp  ## Run the tests of `make test` with coverage: is each part covered as it must be? (root)
 	@$(BIN)/python -m workflow_agent.testing.lab setup
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)
-
-coverage: .venv/test.stamp  ## Show whether each part is covered as it must be; after `make test` as root
 	@$(BIN)/python tests/coverage_minima.py
 
 long: .venv/test.stamp  ## Run the long trials
