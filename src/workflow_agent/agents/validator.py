@@ -1,4 +1,4 @@
-"""The validator agent: says what is wrong with a script before anything of it runs."""
+"""The validator agent: says what is wrong with a script before anything of it runs, and whether a plan still holds."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from workflow_agent.agents.agreement import Disagreement, disagreements, expectation
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
-from workflow_agent.model.errors import ScriptRefusedError
+from workflow_agent.model.errors import PlanStaleError, ScriptRefusedError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.system import Script  # noqa: TC001  # pydantic reads the annotations
 from workflow_agent.scripts import locate_findings, refuse_on_errors, validate_script
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.message import Message
 
-__all__ = ["ValidateReply", "ValidateRequest", "ValidatorAgent"]
+__all__ = ["AgreeReply", "AgreeRequest", "ValidateReply", "ValidateRequest", "ValidatorAgent"]
+
+#: Differences that an error names; its details list all.
+_SHOWN = 3
 
 
 class ValidateRequest(Request):
@@ -34,14 +38,34 @@ class ValidateReply(Reply):
     findings: list[dict[str, Any]]
 
 
+class AgreeRequest(Request):
+    """What would be done now, and what a plan file says: target, integration, expectation (see ``agreement``)."""
+
+    target: str
+    integration: str
+    planned: dict[str, dict[str, dict[str, Any]]]
+    lookup: dict[str, Any]
+    script: dict[str, Any]
+    change_set: dict[str, Any]
+
+
+class AgreeReply(Reply):
+    """It is as planned."""
+
+    paths: int
+
+
 class ValidatorAgent:
     """Validates scripts that run inside a transaction."""
 
     name = "validator"
 
     def verbs(self) -> Mapping[str, Verb]:
-        """Validate."""
-        return {"validate": Verb(ValidateRequest, ValidateReply, self._validate)}
+        """Validate, agree."""
+        return {
+            "validate": Verb(ValidateRequest, ValidateReply, self._validate),
+            "agree": Verb(AgreeRequest, AgreeReply, self._agree),
+        }
 
     async def _validate(self, request: ValidateRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
         found = await asyncio.to_thread(validate_script, request.script.text, allow=request.allow)
@@ -54,3 +78,29 @@ class ValidatorAgent:
             error.details["_records"] = records  # history keeps why
             raise
         return ValidateReply(findings=data), {"_records": records}
+
+    async def _agree(self, request: AgreeRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+        planned = request.planned.get(request.target, {}).get(request.integration)
+        now = expectation(request.lookup, request.script, request.change_set)
+        if planned is None:
+            why = f"`{request.integration}` on `{request.target}` is not in it"
+            raise PlanStaleError(cause=why, state=_NOTHING)
+        if found := disagreements(planned, now):
+            told = "; ".join(_told(one) for one in found[:_SHOWN])
+            more = f" (and {len(found) - _SHOWN} more)" if len(found) > _SHOWN else ""
+            details = {"differences": [plain(one) for one in found]}
+            raise PlanStaleError(where=request.integration, cause=told + more, state=_NOTHING, details=details)
+        return AgreeReply(paths=len(now["paths"])), {}
+
+
+_NOTHING = "nothing was changed"
+
+
+def _told(one: Disagreement) -> str:
+    if one.what.endswith(" hash") and one.planned and one.now:
+        return f"another {one.what.removesuffix(' hash')}"
+    if one.planned is None:
+        return f"not in the plan: {one.what} ({one.now})"
+    if one.now is None:
+        return f"only in the plan: {one.what} ({one.planned})"
+    return f"{one.what} was {one.planned}, is {one.now}"

@@ -38,7 +38,7 @@ __all__ = ["AGENTS", "Container", "build_container", "late_agents"]
 AGENTS: Mapping[str, tuple[str, ...]] = {
     "knowledge": ("lookup", "locate"),
     "script-builder": ("build",),
-    "validator": ("validate",),
+    "validator": ("validate", "agree"),
     "executor": ("prepare", "commit", "activate", "configure", "rollback", "discard"),
     "verifier": ("verify", "current", "absent"),
     "recovery": ("recover",),

@@ -32,9 +32,11 @@ __all__ = [
     "ParamFile",
     "Params",
     "Place",
+    "PlanOut",
     "RunId",
     "Scripting",
     "Secrets",
+    "SomeNames",
     "Targets",
     "Timeout",
     "Values",
@@ -49,6 +51,10 @@ _OUTPUT = "Output"
 
 Names = Annotated[
     list[str], typer.Argument(metavar="NAME...", help="Integrations by name, or ./FOLDER.", show_default=False)
+]
+SomeNames = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NAME...", help="Integrations by name, or ./FOLDER.", show_default=False),
 ]
 OneName = Annotated[str, typer.Argument(metavar="NAME", help="Name of an integration, or ./FOLDER.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Run id, or the beginning of one.")]
@@ -135,6 +141,17 @@ Approve = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking
 Events = Annotated[bool, typer.Option("--events", help="Write each event as a line of JSON.", rich_help_panel=_OUTPUT)]
 KeepOnFailure = Annotated[
     bool, typer.Option("--keep-on-failure", help="Leave a failed state to look at.", rich_help_panel=_HOW)
+]
+PlanOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Keep the plan; `install --apply-plan FILE` does it.",
+        rich_help_panel=_OUTPUT,
+        show_default=False,
+    ),
 ]
 _PlanOnly = Annotated[bool, typer.Option("--plan", help="Only show what would change.", rich_help_panel=_CONSENT)]
 _Check = Annotated[bool, typer.Option("--check", help="With --plan: exit 3 on changes.", rich_help_panel=_CONSENT)]

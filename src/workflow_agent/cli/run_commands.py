@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path  # noqa: TC003  # Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,8 +16,10 @@ from workflow_agent.cli.options import (
     Names,
     OneName,
     Place,
+    PlanOut,
     Scripting,
     Secrets,
+    SomeNames,
     Targets,
     Values,
     spread,
@@ -23,10 +27,12 @@ from workflow_agent.cli.options import (
 from workflow_agent.cli.outcome import Outcome  # noqa: TC001  # Typer reads the annotations
 from workflow_agent.cli.planned import planned_script
 from workflow_agent.cli.running import RunRequest, carry_out, done_or_planned, requested, told
-from workflow_agent.model.errors import CheckFailedError
+from workflow_agent.model.errors import CheckFailedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from workflow_agent.cli.session import Ended
 
 __all__ = ["PANEL", "register", "script_verb"]
 
@@ -45,9 +51,10 @@ def script_verb(
     consent: Consent,
     values: Values | None = None,
     events: bool,
+    out: Path | None = None,
     **more: Any,  # Any: further inputs of the workflow
 ) -> Outcome:
-    """Run a verb that carries a script out, or plan it."""
+    """Run a verb that carries a script out, or plan it; `out` is where the plan is kept."""
 
     def request(plan_only: bool) -> RunRequest:
         return requested(
@@ -63,13 +70,86 @@ def script_verb(
             **more,
         )
 
-    return done_or_planned(ctx.obj, consent, verb, request, planned_script)
+    keep = _keeping(out, verb, consent, scripting) if out is not None else None
+    return done_or_planned(ctx.obj, consent, verb, request, planned_script, keep=keep)
+
+
+def _keeping(
+    out: Path, verb: str, consent: Consent, scripting: Scripting
+) -> Callable[[RunRequest, Sequence[Ended]], str]:
+    """Give what keeps a plan; raises before one is made when it could not be kept."""
+    from workflow_agent.cli.plan_file import check_place, write_plan_file  # noqa: PLC0415  # late: agents, pydantic
+
+    if not consent.plan_only:
+        raise UsageError("`-o` keeps a plan", where=verb, hint="add `--plan`, or use `workflow-agent plan`")
+    if scripting.isolation == "container":
+        hint = "leave `--isolation container` out: what ran in a clone cannot be brought to the target"
+        raise UsageError("a rehearsal is no plan that could be applied", where="-o", hint=hint)
+    check_place(out)
+
+    def keep(request: RunRequest, done: Sequence[Ended]) -> str:
+        write_plan_file(out, verb, request, done)
+        return f"workflow-agent install --apply-plan {shlex.quote(str(out))}"
+
+    return keep
+
+
+def _planned_before(
+    ctx: typer.Context,
+    file: Path,
+    names: Sequence[str],
+    *,
+    values: Values,
+    place: Place,
+    scripting: Scripting,
+    consent: Consent,
+    **more: Any,  # Any: further inputs of the workflow
+) -> Outcome:
+    """Carry out exactly what a plan file says; everything that it says cannot be said otherwise."""
+    from workflow_agent.cli.plan_file import read_plan_file  # noqa: PLC0415  # late: agents, pydantic
+    from workflow_agent.cli.sources import catalogue_of  # noqa: PLC0415  # late: yaml
+
+    said = {
+        "NAME": names,
+        "--param": values.param,
+        "--param-file": values.param_file,
+        "--target": place.target,
+        "--timeout": scripting.timeout,
+        "--allow": scripting.allow,
+        "--plan": consent.plan_only,
+        "--isolation": scripting.isolation != "auto",
+    }
+    if also := [name for name, value in said.items() if value]:
+        raise UsageError(f"{also[0]} cannot be given: the plan file says it", where="--apply-plan")
+    plan = read_plan_file(file)
+    if "plan" not in catalogue_of(ctx.obj.settings()).get("install").inputs:
+        hint = "its definition needs the input `plan` and the step `validator.agree` of the shipped one"
+        raise UsageError("the workflow `install` of this system compares no plans", where="--apply-plan", hint=hint)
+
+    def request(_: bool) -> RunRequest:
+        known = Scripting(allow=list(plan.allow), timeout=f"{plan.timeout_s}")
+        where = Place(target=list(plan.targets), wait=place.wait)
+        inputs = more | {"parameters": plan.parameters, "plan": plan.expected, "action": plan.action}
+        secrets = Values(secret=values.secret)
+        return requested(ctx.obj, "install", plan.integrations, place=where, values=secrets, scripting=known, **inputs)
+
+    return done_or_planned(ctx.obj, consent, plan.action, request, planned_script)
 
 
 def install(
     ctx: typer.Context,
-    names: Names,
+    names: SomeNames = None,
     *,
+    apply_plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--apply-plan",
+            metavar="FILE",
+            help="Do what a kept plan says, or refuse it as stale.",
+            rich_help_panel="What",
+            show_default=False,
+        ),
+    ] = None,
     values: Values,
     place: Place,
     scripting: Scripting,
@@ -78,9 +158,27 @@ def install(
     ] = False,
     keep_on_failure: KeepOnFailure = False,
     consent: Consent,
+    out: PlanOut = None,
     events: Events = False,
 ) -> Outcome:
     """Install integrations: preview, consent, verify; a failure is taken back."""
+    if apply_plan is not None:
+        return _planned_before(
+            ctx,
+            apply_plan,
+            names or (),
+            values=values,
+            place=place,
+            scripting=scripting,
+            consent=consent,
+            approve=consent.yes,
+            start=not no_start,
+            keep_on_failure=keep_on_failure,
+            events=events,
+        )
+    if not names:
+        hint = "`workflow-agent integrations list` lists what can be installed"
+        raise UsageError("missing argument 'NAME...'", where="workflow-agent install", hint=hint)
     return script_verb(
         ctx,
         "install",
@@ -90,6 +188,7 @@ def install(
         consent=consent,
         values=values,
         events=events,
+        out=out,
         start=not no_start,
         keep_on_failure=keep_on_failure,
     )
@@ -105,12 +204,13 @@ def plan(
     check: Annotated[
         bool, typer.Option("--check", help="Exit 3 when something would change.", rich_help_panel="Output")
     ] = False,
+    out: PlanOut = None,
     events: Events = False,
 ) -> Outcome:
     """Show what an installation would change; nothing is kept."""
     consent = Consent(plan_only=True, check=check)
     return script_verb(
-        ctx, "install", names, place=place, scripting=scripting, consent=consent, values=values, events=events
+        ctx, "install", names, place=place, scripting=scripting, consent=consent, values=values, events=events, out=out
     )
 
 
@@ -123,6 +223,7 @@ def upgrade(
     scripting: Scripting,
     keep_on_failure: KeepOnFailure = False,
     consent: Consent,
+    out: PlanOut = None,
     events: Events = False,
 ) -> Outcome:
     """Bring in a newer version, or other parameters."""
@@ -135,6 +236,7 @@ def upgrade(
         consent=consent,
         values=values,
         events=events,
+        out=out,
         keep_on_failure=keep_on_failure,
     )
 
@@ -148,6 +250,7 @@ def repair(
     scripting: Scripting,
     keep_on_failure: KeepOnFailure = False,
     consent: Consent,
+    out: PlanOut = None,
     events: Events = False,
 ) -> Outcome:
     """Put right what is missing, was replaced or does not work."""
@@ -160,6 +263,7 @@ def repair(
         consent=consent,
         values=Values(secret=secret),
         events=events,
+        out=out,
         keep_on_failure=keep_on_failure,
     )
 
@@ -180,8 +284,12 @@ def verify(
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     examples: dict[Callable[..., Outcome], list[str]] = {
-        install: ["install nginx", "install nginx --param port=8080 --yes"],
-        plan: ["plan nginx", "plan ./my-integration --check"],
+        install: [
+            "install nginx",
+            "install nginx --param port=8080 --yes",
+            "install --apply-plan nginx.plan",
+        ],
+        plan: ["plan nginx", "plan ./my-integration --check", "plan nginx -o nginx.plan"],
         upgrade: ["upgrade nginx", "upgrade nginx --param gzip=false --plan"],
         repair: ["repair nginx", "repair nginx --plan --check"],
         verify: ["verify nginx", "verify nginx --json"],

@@ -6,6 +6,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
+from workflow_agent.cli.style import safe
 from workflow_agent.model.errors import ChangesPendingError, UnreachableError, UsageError
 from workflow_agent.model.records import dataclass
 
@@ -172,6 +173,8 @@ def done_or_planned(
     verb: str,
     request: Callable[[bool], RunRequest],
     planned: Callable[[Ended], tuple[dict[str, Any], bool, Callable[[Style], Iterator[str]]]],
+    *,
+    keep: Callable[[RunRequest, Sequence[Ended]], str] | None = None,
 ) -> Outcome:
     """Carry a changing verb out, or show what it would do.
 
@@ -181,6 +184,7 @@ def done_or_planned(
         verb: As people say it, such as ``install``.
         request: Makes the request, of the plan where its argument is true.
         planned: Gives from a run of the plan its data, whether anything would change, and how it is written.
+        keep: Keeps a plan that could be made; gives the command that carries it out.
 
     Raises:
         CommandFailedError: a run failed; it carries the outcome.
@@ -194,7 +198,10 @@ def done_or_planned(
         require_consent(given=consent.yes, verb=verb)
     asked = request(consent.plan_only)
     done = carry_out(invocation, asked)
-    return _planned(asked, done, planned, check=consent.check) if consent.plan_only else told(asked, done)
+    if not consent.plan_only:
+        return told(asked, done)
+    kept = keep(asked, done) if keep is not None and done[-1].error is None else None
+    return _planned(asked, done, planned, check=consent.check, kept=kept)
 
 
 # -- telling ---------------------------------------------------------------------------------------------------------
@@ -221,6 +228,7 @@ def _planned(
     planned: Callable[[Ended], tuple[dict[str, Any], bool, Callable[[Style], Iterator[str]]]],
     *,
     check: bool,
+    kept: str | None = None,
 ) -> Outcome:
     plans = [planned(ended) for ended in done]
     reports = [{**(ended.report or {}), "plan": plan} for ended, (plan, _, _) in zip(done, plans, strict=True)]
@@ -232,6 +240,8 @@ def _planned(
                 yield from ([""] if number else [])
                 yield from write(style)
                 yield from ("", f"  nothing was changed; run {ended.run_id}")
+        if kept is not None:
+            yield f"  do exactly this: {safe(kept)}"
 
     pending = any(changes for _, changes, _ in plans)
     exit_code = ChangesPendingError.exit_code if check and pending else 0

@@ -47,7 +47,7 @@ class Ended:
 
 
 #: Steps whose output a plan is shown from; those of requirements have names before them.
-_WANTED = frozenset({"lookup", "current", "absent", "validate", "prepare", "locate", "preview"})
+_WANTED = frozenset({"lookup", "current", "absent", "build", "validate", "prepare", "locate", "preview"})
 
 
 async def conduct(
