@@ -11,7 +11,7 @@ from pydantic import Field
 from workflow_agent.agents.masking import masked
 from workflow_agent.agents.secret_checks import check_with_secrets, hint_of, sort_checks
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
-from workflow_agent.model.errors import CheckFailedError, ConflictError, NotFoundError
+from workflow_agent.model.errors import CheckFailedError, ConflictError, DriftFoundError, NotFoundError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.system import Check, CheckResult, CheckStatus, Generation
 from workflow_agent.security.vault import Vault
@@ -39,6 +39,8 @@ _STATIC_KINDS = frozenset({"file", "package", "command"})
 _GLANCE_S = 0.5
 #: What works answers now; what has only just been started is waited for elsewhere.
 _NOW_S = 4.0
+#: Paths that a sentence names.
+_NAMED = 5
 
 
 class NewGeneration(Request):
@@ -57,7 +59,8 @@ class VerifyRequest(Request):
     Once everything holds, `generation` is recorded as live, the generation of the run `ends` as uninstalled, and the
     run `redoes`, which was rolled back, as in force again. Without `started` only what does not need a running service
     is looked at. After `soak_s` seconds everything must still hold. With `without_secrets` the checks that need secrets
-    which the run has not are left out; else they are no pass.
+    which the run has not are left out; else they are no pass. With `drift` every path of the transactions is compared
+    with what they left there, but for `state_data`.
     """
 
     target: str
@@ -70,13 +73,20 @@ class VerifyRequest(Request):
     ends: str | None = None
     soak_s: float = Field(default=0.0, ge=0, le=3600)
     without_secrets: bool = False
+    drift: bool = False
+    state_data: list[dict[str, Any]] = Field(default_factory=list)
+    integration: str | None = None
 
 
 class VerifyReply(Reply):
-    """Results, all passed. `left_out`: checks that need secrets which the run has not, ``{id, secrets}``."""
+    """Results, all passed. `left_out`: checks that need secrets which the run has not, ``{id, secrets}``.
+
+    `drift` says of a run that looked for it what was compared: none was found.
+    """
 
     checks: list[dict[str, Any]]
     left_out: list[dict[str, Any]] = Field(default_factory=list)
+    drift: dict[str, Any] | None = None
 
 
 class CurrentRequest(Request):
@@ -163,14 +173,25 @@ class VerifierAgent:
         data = [plain(result) for result in results]
         failed = _red(results)
         missing: list[str] = []
-        if request.transaction:
+        if request.transaction and not request.drift:
             missing = await target.missing_paths(request.transaction, earlier=request.earlier)
         about = {"integration": request.generation.integration} if request.generation else {}
         records = [{"kind": RecordKind.CHECK, "data": item | about} for item in data]
+        drift = await _drift(target, request) if request.drift else None
+        if drift is not None:
+            records.append({"kind": RecordKind.DRIFT, "data": drift})
         if failed or missing:
             error = _failure(request.target, failed, missing, records)
             error.hint = hint_of(checks, self._vault, message.run_id)
             raise error
+        if drift is not None and drift["items"]:
+            raise _drifted(request, drift["items"], records)
+        records += self._declared(request, message)
+        return VerifyReply(checks=data, left_out=left_out, drift=drift), {"_records": records}
+
+    def _declared(self, request: VerifyRequest, message: Message) -> list[dict[str, Any]]:
+        """Give the records of what is so once everything holds."""
+        records: list[dict[str, Any]] = []
         if request.redoes is not None:
             records.append({"kind": RecordKind.REDONE, "data": {"run": request.redoes}})
         if request.ends is not None:
@@ -185,7 +206,7 @@ class VerifierAgent:
                 "created_at": self._clock.now(),
             }
             records.append({"kind": RecordKind.GENERATION, "data": generation})
-        return VerifyReply(checks=data, left_out=left_out), {"_records": records}
+        return records
 
     async def _current(self, request: CurrentRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
         installed = request.installed
@@ -248,6 +269,34 @@ class VerifierAgent:
             return []  # its before-images were pruned: the checks decide
 
 
+async def _drift(target: Target, request: VerifyRequest) -> dict[str, Any]:
+    """Compare the target with what is installed; where that cannot be done, say why."""
+    found: dict[str, Any] = {"integration": request.integration, "items": [], "compared": False}
+    if request.transaction is None:
+        return found | {"reason": "it was not installed by workflow-agent: nobody knows what was left"}
+    data = [str(item["path"]) for item in request.state_data]
+    try:
+        items = await target.drift(request.transaction, earlier=request.earlier, data=data)
+    except NotFoundError as error:
+        return found | {"reason": f"{error.message}: what it left is not known any more"}
+    return found | {"items": [dict(item) for item in items], "compared": True, "reason": None}
+
+
+def _drifted(
+    request: VerifyRequest, items: Sequence[Mapping[str, Any]], records: list[dict[str, Any]]
+) -> DriftFoundError:
+    named = [f"{item['path']} ({item['state']})" for item in items]
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    there = "" if request.target == "host" else f" --target {request.target}"
+    return DriftFoundError(
+        f"{len(named)} {'path' if len(named) == 1 else 'paths'} drifted: {', '.join(named[:_NAMED])}{more}",
+        where=f"{request.target} › {items[0]['path']}",
+        state="nothing was changed",
+        hint=f"`workflow-agent repair {request.integration}{there} --plan` shows what a repair would bring back",
+        details={"paths": [item["path"] for item in items], "_records": records},
+    )
+
+
 def _outdated(installed: Generation, request: CurrentRequest) -> ConflictError:
     before = installed.manifest_version
     return ConflictError(
@@ -273,14 +322,15 @@ def _failure(
 ) -> CheckFailedError:
     names = [result.id for result in failed]
     first = failed[0] if failed else None
+    checked = sum(record["kind"] == RecordKind.CHECK for record in records)
     return CheckFailedError(
-        f"{len(names)} of {len(records)} checks failed: {', '.join(names)}"
+        f"{len(names)} of {checked} checks failed: {', '.join(names)}"
         if names
         else f"{len(missing)} installed paths are missing or were replaced: {', '.join(missing[:5])}",
         where=f"{target} › {names[0] if names else missing[0]}",
         cause=f"expected {first.expected}, observed {first.observed}" if first else None,
         details={
-            "checks": [record["data"] for record in records],
+            "checks": [record["data"] for record in records if record["kind"] == RecordKind.CHECK],
             "missing": list(missing),
             "_records": records,
         },

@@ -24,6 +24,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
     Keys of the contract: run_id, action, integration, version, target, status, changed, tier, changes {created,
     modified, deleted, appended, items}, checks, generation, rollback_command, started_at, finished_at; beside them
     requirements (what came with it or was there), change_set (without its changes), broken (what was wrong before),
+    drift (where the target is not as it was left, of a run that looked for it),
     findings, attempts (that failed), transaction, output, steps, error, user, host, undoes, undone_by, workflow.
 
     Raises:
@@ -50,6 +51,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         "requirements": _requirements(by_kind, run),
         "change_set": {key: value for key, value in change_set.items() if key != "changes"},
         "broken": _last(by_kind, RecordKind.BROKEN),
+        "drift": _last(by_kind, RecordKind.DRIFT),
         "findings": [_finding(item, run) for item in by_kind.get(RecordKind.FINDING, [])],
         "attempts": by_kind.get(RecordKind.ATTEMPT, []),
         "transaction": _last(by_kind, RecordKind.TRANSACTION),

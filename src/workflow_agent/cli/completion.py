@@ -284,6 +284,7 @@ _BY_NAME: dict[str, _Source] = {
 _BY_METAVAR: dict[str, _Source] = {
     "FILE": _files,
     "NAME": _integrations,
+    "[NAME]": _integrations,
     "RUN": _runs,
     "[RUN]": _runs,
     "SHELL": _words("bash", "zsh", "fish"),

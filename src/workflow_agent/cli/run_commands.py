@@ -14,7 +14,6 @@ from workflow_agent.cli.options import (
     Events,
     KeepOnFailure,
     Names,
-    OneName,
     Place,
     PlanOut,
     Scripting,
@@ -269,10 +268,25 @@ def repair(
 
 
 def verify(
-    ctx: typer.Context, name: OneName, *, values: Values, target: Targets = None, events: Events = False
+    ctx: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="Integration, or ./FOLDER; all that is installed when left out.")
+    ] = "",
+    *,
+    values: Values,
+    drift: Annotated[
+        bool, typer.Option("--drift", help="Compare with what was left; exit 3 on drift.", rich_help_panel="What")
+    ] = False,
+    target: Targets = None,
+    events: Events = False,
 ) -> Outcome:
     """Look whether an integration works; nothing is changed."""
-    request = requested(ctx.obj, "verify", [name], place=Place(target=target), values=values, events=events)
+    if not name:
+        from workflow_agent.cli.verifying import verify_installed  # noqa: PLC0415  # late: few ask for all
+
+        return verify_installed(ctx.obj, values, target or ["host"], drift=drift, events=events)
+    place = Place(target=target)
+    request = requested(ctx.obj, "verify", [name], place=place, values=values, events=events, drift=drift)
     ended = carry_out(ctx.obj, request)
     for (where, _), one in zip(request.each(), ended, strict=False):
         if one.error is not None and one.error.code == CheckFailedError.code and one.error.hint is None:
@@ -292,7 +306,7 @@ def register(app: typer.Typer) -> None:
         plan: ["plan nginx", "plan ./my-integration --check", "plan nginx -o nginx.plan"],
         upgrade: ["upgrade nginx", "upgrade nginx --param gzip=false --plan"],
         repair: ["repair nginx", "repair nginx --plan --check"],
-        verify: ["verify nginx", "verify nginx --json"],
+        verify: ["verify nginx", "verify nginx --drift", "verify --drift --json"],
     }
     for function, lines in examples.items():
         declare(app, function.__name__, panel=PANEL, examples=lines)(spread(function))

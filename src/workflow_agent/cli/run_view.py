@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.cli.drift_view import drift_lines
 from workflow_agent.cli.plan_view import CHANGE_SIGNS, change_summary
 from workflow_agent.cli.style import Style, safe
 from workflow_agent.cli.tables import Column, ago, duration, table
@@ -49,6 +50,7 @@ def ending_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from _requirement_lines(run.get("requirements") or (), style)
     yield from _broken_lines(run.get("broken"), style)
     yield from check_lines(run.get("checks") or (), style)
+    yield from drift_lines(run.get("drift"), style)
     yield f"  run       {safe(run['run_id'])}"
     if run.get("rollback_command"):
         yield f"  undo      {style.paint(safe(run['rollback_command']), 'bold')}"
@@ -139,6 +141,7 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from _requirement_lines(run.get("requirements") or (), style)
     yield from _broken_lines(run.get("broken"), style)
     yield from check_lines(run.get("checks") or (), style)
+    yield from drift_lines(run.get("drift"), style)
     for finding in run.get("findings") or ():
         yield f"  finding   {_finding(finding)}"
     for attempt in run.get("attempts") or ():

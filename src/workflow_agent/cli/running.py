@@ -139,8 +139,8 @@ def check_isolation(kind: str, targets: Sequence[str] = (), *, planned: bool = F
 # -- running ---------------------------------------------------------------------------------------------------------
 
 
-def carry_out(invocation: Invocation, request: RunRequest) -> list[Ended]:
-    """Run one after the other until one fails."""
+def carry_out(invocation: Invocation, request: RunRequest, *, keep_going: bool = False) -> list[Ended]:
+    """Run one after the other until one fails; with `keep_going` all of them."""
     import asyncio  # noqa: PLC0415  # late: 35 ms
 
     from workflow_agent.app import open_app  # noqa: PLC0415  # late: 60 ms
@@ -153,7 +153,7 @@ def carry_out(invocation: Invocation, request: RunRequest) -> list[Ended]:
                 if target != request.targets[-1] and name == request.each()[0][1]:
                     prepare_spare(2)  # the program that looks at the next target starts while this run goes on
                 done.append(await _one(app, invocation, request, target, name))
-                if done[-1].error is not None:
+                if done[-1].error is not None and not keep_going:
                     break
         return done
 

@@ -31,6 +31,7 @@
     │   ├── RunFailedError              1
     │   ├── DeclinedError               1
     │   ├── ChangesPendingError         3
+    │   │   └── DriftFoundError
     │   ├── RolledBackError             9
     │   ├── RollbackIncompleteError    10
     │   ├── UnreachableError            7
@@ -61,6 +62,7 @@ __all__ = [
     "ConsentError",
     "DeadlineExceededError",
     "DeclinedError",
+    "DriftFoundError",
     "EffectFailedError",
     "ExpressionError",
     "InternalError",
@@ -346,6 +348,12 @@ class ChangesPendingError(WorldError):
     exit_code = 3
     http_status = 200
     retryable = False
+
+
+class DriftFoundError(ChangesPendingError):
+    """The target is no longer as it was left."""
+
+    code = "changes-pending.drift"
 
 
 class RolledBackError(WorldError):

@@ -298,6 +298,16 @@ class Target(Protocol):
         """
         ...
 
+    async def drift(
+        self, transaction: str, *, earlier: Sequence[str] = (), data: Sequence[str] = ()
+    ) -> list[Mapping[str, Any]]:
+        """List where the target is no longer as the transaction and the `earlier` ones left it.
+
+        Gives ``{path, state: missing | modified | replaced | attributes | returned, aspects, expected, observed,
+        diff}``. Folders `data` are left out, and so are logs, caches, and what others in force left at a path.
+        """
+        ...
+
     async def close(self) -> None:
         """Stop helper processes and release locks."""
         ...

@@ -25,7 +25,7 @@ from workflow_agent.targets.sides import Side
 from workflow_agent.targets.transaction import Transaction, TransactionState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from typing import TypeAlias
 
     from workflow_agent.targets.entries import Entry
@@ -308,6 +308,22 @@ class Committer:
                 found += self._exchanger(tree, plan).missing(plan.operations, later)
                 later |= set(_touched(plan.operations))
         return found
+
+    def drift(
+        self, transaction: str, earlier: Iterable[str] = (), data: Collection[bytes] = ()
+    ) -> list[dict[str, object]]:
+        """List where the target is not as a transaction and the `earlier` ones left it; see :func:`find_drift`."""
+        # late: only those who ask for drift need it
+        from workflow_agent.targets.drift import find_drift  # noqa: PLC0415
+
+        plans = [self._folders.read(transaction)]
+        for name in earlier:  # newest first
+            with suppress(TransactionError, NotFoundError):  # pruned: what it left is not known any more
+                plans.append(self._folders.read(name))
+        own = {plan.id for plan in plans}
+        others = [other for other in self._others(transaction) if other.id not in own]
+        with LiveTree(self._root_fd) as tree:
+            return find_drift(tree, plans, others, data)
 
     # -- after a crash ---------------------------------------------------------------------------------------------
 

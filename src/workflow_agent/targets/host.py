@@ -275,7 +275,7 @@ class HostTarget:
             kept = [os.fsencode(path) for path in keep]
             planned = partial(make_plan, self._root, transaction, baselines, stand_ins, kept, staged_fd=store_fd)
             plan = await self._blocking(planned)
-            await self._blocking(self._bring_in, plan, transaction, baselines)
+            await self._blocking(self._take_in, plan, transaction, baselines)
             change_set = await self._blocking(reporter.report, plan, result.requested)
             change_set = replace(change_set, notes=change_set.notes + self._notes())
             await (await self._services()).refuse_stopped_units(change_set, stops)
@@ -306,6 +306,13 @@ class HostTarget:
         finally:
             await self._blocking(self._drop_store)
         return change_set
+
+    def _take_in(self, plan: Plan, transaction: str, baselines: Mapping[bytes, Baseline]) -> None:
+        """Have everything staged on the target, and note what it holds: drift is told from that."""
+        from workflow_agent.targets.noted_contents import note_contents  # noqa: PLC0415  # late: with the capture only
+
+        self._bring_in(plan, transaction, baselines)
+        note_contents(self._root, transaction, plan.operations)
 
     async def rehearse(
         self,
@@ -592,6 +599,15 @@ class HostTarget:
     async def missing_paths(self, transaction: str, *, earlier: Sequence[str] = ()) -> list[str]:
         """List committed paths that are missing or replaced now, also of earlier transactions it stands upon."""
         return await self._blocking(self._committer.missing, transaction, tuple(earlier))
+
+    async def drift(
+        self, transaction: str, *, earlier: Sequence[str] = (), data: Sequence[str] = ()
+    ) -> list[Mapping[str, Any]]:
+        """List where the target is no longer as the transaction and the earlier ones left it (see the port)."""
+        folders = [os.fsencode(path).rstrip(b"/") for path in data]
+        found: list[Mapping[str, Any]] = []
+        found += await self._blocking(self._committer.drift, transaction, tuple(earlier), folders)
+        return found
 
     async def close(self) -> None:
         """End the probe program and give every lock back."""

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from workflow_agent.targets.entries import Entry
 
-__all__ = ["Side", "Sides", "difference", "is_same"]
+__all__ = ["SYSTEM_FOLDERS", "Side", "Sides", "difference", "is_same"]
 
 _LOGS = b"/var/log/"
 #: Folders in which no service has data of its own.
-_SYSTEM = (b"/etc/", b"/usr/", b"/opt/")
+SYSTEM_FOLDERS = (b"/etc/", b"/usr/", b"/opt/")
 #: Operations on folders that bring nothing of their own.
 _STAYS = frozenset({OperationKind.ATTRIBUTES, OperationKind.REMOVE_FOLDER})
 
@@ -255,12 +255,12 @@ def _brought(operation: Operation) -> Iterable[tuple[bytes, Entry]]:
         yield operation.path, operation.after
     for relative, entry in operation.content.items():
         path = operation.path + b"/" + relative
-        if path.startswith(_SYSTEM) and not entry.is_dir:
+        if path.startswith(SYSTEM_FOLDERS) and not entry.is_dir:
             yield path, entry
 
 
 def _is_there(live: Entry | None, path: bytes, entry: Entry) -> bool:
-    if stat.S_ISREG(entry.mode) and path.startswith(_SYSTEM):
+    if stat.S_ISREG(entry.mode) and path.startswith(SYSTEM_FOLDERS):
         return entry.same_state(live, moved=True)
     return is_same(live, entry)
 

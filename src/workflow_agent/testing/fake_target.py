@@ -324,6 +324,23 @@ class FakeTarget:
             wanted = self._find(name).after | wanted
         return [path for path, content in wanted.items() if self.world.files.get(path) != content]
 
+    async def drift(
+        self, transaction: str, *, earlier: Sequence[str] = (), data: Sequence[str] = ()
+    ) -> list[Mapping[str, Any]]:
+        """List committed files that are gone or different."""
+        return [
+            {
+                "path": path,
+                "state": "modified" if path in self.world.files else "missing",
+                "aspects": ["content" if path in self.world.files else "existence"],
+                "expected": {"kind": "file"},
+                "observed": {"kind": "file"} if path in self.world.files else None,
+                "diff": None,
+            }
+            for path in await self.missing_paths(transaction, earlier=earlier)
+            if not any(path == folder or path.startswith(f"{folder}/") for folder in data)
+        ]
+
     async def close(self) -> None:
         """Give the lock back."""
         self.world.holder = None

@@ -9,6 +9,7 @@ import pytest
 from workflow_agent.model.errors import (
     CheckFailedError,
     ConflictError,
+    DriftFoundError,
     NotFoundError,
     ScriptRefusedError,
     ValidationError,
@@ -119,6 +120,66 @@ async def test_green_checks_make_a_generation_live(bench: Bench) -> None:
         "transaction": None,
         "created_at": 1_800_000_000.0,
     }
+
+
+async def _committed(bench: Bench) -> str:
+    """Bring a file to the fake target; gives the transaction."""
+    script = await bench.built()
+    prepared = await bench.ask("executor.prepare", target="host", script=script, timeout_s=5)
+    transaction: str = prepared["transaction"]
+    await bench.ask("executor.commit", target="host", transaction=transaction)
+    return transaction
+
+
+async def test_a_look_for_drift_says_that_there_is_none(bench: Bench) -> None:
+    transaction = await _committed(bench)
+    about: dict[str, Any] = {"target": "host", "checks": [], "drift": True, "integration": "x"}
+
+    reply = await bench.ask("verifier.verify", **about, transaction=transaction)
+
+    assert reply["drift"] == {"integration": "x", "items": [], "compared": True, "reason": None}
+    assert reply["_records"] == [{"kind": "drift", "data": reply["drift"]}]
+
+
+async def test_drift_is_an_error_of_its_own_and_is_recorded(bench: Bench) -> None:
+    transaction = await _committed(bench)
+    paths = sorted(bench.world.transactions[transaction].after)
+    bench.world.files[paths[0]] = "another one"
+    about: dict[str, Any] = {"target": "host", "checks": [], "drift": True}
+    about |= {"integration": "x", "transaction": transaction}
+
+    with pytest.raises(DriftFoundError) as found:
+        await bench.ask("verifier.verify", **about)
+
+    assert (found.value.exit_code, found.value.details["paths"]) == (3, [paths[0]])
+    assert found.value.hint is not None
+    assert "repair x --plan" in found.value.hint
+    assert [record["kind"] for record in found.value.details["_records"]] == ["drift"]
+    reply = await bench.ask("verifier.verify", **about, state_data=[{"path": paths[0]}])
+    assert reply["drift"]["items"] == []
+
+
+async def test_a_red_check_weighs_more_than_drift_which_is_recorded_all_the_same(bench: Bench) -> None:
+    transaction = await _committed(bench)
+    bench.world.files.clear()
+
+    with pytest.raises(CheckFailedError, match="1 of 2 checks failed") as failed:
+        await bench.ask("verifier.verify", target="host", checks=CHECKS, drift=True, transaction=transaction)
+
+    assert failed.value.details["missing"] == []
+    assert len(failed.value.details["checks"]) == 2
+    assert failed.value.details["_records"][-1]["data"]["items"] != []
+
+
+async def test_what_was_never_committed_or_is_gone_is_not_compared_and_that_is_said(bench: Bench) -> None:
+    about: dict[str, Any] = {"target": "host", "checks": [], "drift": True}
+
+    adopted = await bench.ask("verifier.verify", **about)
+    pruned = await bench.ask("verifier.verify", **about, transaction="gone.1")
+
+    assert [reply["drift"]["compared"] for reply in (adopted, pruned)] == [False, False]
+    assert "not installed by workflow-agent" in adopted["drift"]["reason"]
+    assert "gone.1" in pruned["drift"]["reason"]
 
 
 async def test_a_red_check_fails_and_all_results_are_kept(bench: Bench) -> None:

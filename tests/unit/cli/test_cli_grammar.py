@@ -177,7 +177,7 @@ def test_typing_errors_get_the_nearest_name(cli: Callable[..., Any], state: Path
     ("typed", "hint"),
     [
         ("install", "integrations list"),
-        ("verify", "integrations list"),
+        ("repair", "integrations list"),
         ("show", "history"),
         ("resume", "history"),
         ("workflows show", "workflows list"),

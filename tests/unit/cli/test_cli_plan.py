@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 AGENTS = """
 from pydantic import ConfigDict
 from workflow_agent.agents.serving import Reply, Request, Verb
-from workflow_agent.model.errors import CheckFailedError
+from workflow_agent.model.errors import CheckFailedError, DriftFoundError
 
 
 class Anything(Request):
@@ -61,6 +61,13 @@ def idle(container):
 def red(container):
     checks = [{"id": "port", "status": "failed", "observed": "closed", "expected": "open"}]
     return Agent("verifier", verify=CheckFailedError("1 of 1 checks failed: port", details={"checks": checks}))
+
+
+def drifted(container):
+    items = [{"path": "/etc/x", "state": "modified", "aspects": ["content"], "diff": None}]
+    found = {"integration": "nginx", "items": items, "compared": True, "reason": None}
+    details = {"paths": ["/etc/x"], "_records": [{"kind": "drift", "data": found}]}
+    return Agent("verifier", verify=DriftFoundError("1 path drifted", details=details))
 """
 HEAD = (
     "schema: workflow-agent/workflow/1\nname: {}\nversion: '1'\ninputs:\n  integration: {{type: string, default: ''}}\n"
@@ -147,3 +154,31 @@ def test_rollback_names_the_run_before_anything_is_begun(
     assert cli("rollback", "--yes").code == 0
     assert cli("rollback", "r-7Z", "--yes").code == 5
     assert len(cli("history", "--json").json["data"]["items"]) == 1
+
+
+def test_drift_exits_3_with_the_paths_in_the_report(
+    cli: Callable[..., Any], answers: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del answers
+    monkeypatch.setenv("WORKFLOW_AGENT_AGENTS__VERIFIER", "known_answers:drifted")
+
+    people, script = cli("verify", "nginx", "--drift"), cli("verify", "nginx", "--drift", "--json")
+
+    assert people.code == script.code == 3
+    assert "~ /etc/x  modified: content" in people.out
+    assert "error[changes-pending.drift]: 1 path drifted" in people.err
+    assert script.json["error"]["code"] == "changes-pending.drift"
+    assert [item["path"] for item in script.json["data"]["drift"]["items"]] == ["/etc/x"]
+
+
+def test_nothing_installed_is_nothing_to_verify_and_parameters_need_a_name(
+    cli: Callable[..., Any], answers: Callable[[str], None]
+) -> None:
+    del answers
+    cli("verify", "nginx")
+
+    assert cli("verify", "--json").json["data"] == {"items": []}
+    assert "nothing is installed" in cli("verify", "--drift").out
+    refused = cli("verify", "--param", "port=1")
+    assert refused.code == 2
+    assert "name it" in refused.err

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from workflow_agent.cli.drift_view import drift_lines
 from workflow_agent.cli.errors_view import error_lines
 from workflow_agent.cli.plan_view import plan_lines, rollback_lines
 from workflow_agent.cli.progress import LiveTree, PlainLines, Silent, StepBoard, choose_progress
@@ -568,3 +569,57 @@ def test_a_closed_stream_is_no_terminal() -> None:
     stream.close()
 
     assert style_for(stream, {}).width is None
+
+
+# -- drift -----------------------------------------------------------------------------------------------------------
+
+
+def _drift(*items: dict[str, Any]) -> dict[str, Any]:
+    return {"integration": "x", "items": list(items), "compared": True, "reason": None}
+
+
+def test_drift_names_what_became_of_each_path() -> None:
+    mode = {"kind": "file", "mode": "0755", "uid": 0, "gid": 0}
+    other = mode | {"mode": "4755", "uid": 5}
+    items: list[dict[str, Any]] = [
+        {"path": "/a", "state": "missing", "aspects": ["existence"], "expected": mode, "observed": None},
+        {"path": "/b", "state": "replaced", "expected": mode, "observed": {"kind": "directory"}},
+        {"path": "/c", "state": "returned", "expected": None, "observed": mode},
+        {"path": "/d", "state": "attributes", "aspects": ["mode", "owner"], "expected": mode, "observed": other},
+        {"path": "/e", "state": "modified", "aspects": ["content", "xattr"], "expected": mode, "observed": mode},
+        {"path": "/f", "state": "modified", "aspects": ["target"], "expected": {"target": "x"}, "observed": {}},
+        {"path": HOSTILE, "state": "modified", "aspects": ["content"], "diff": f"---\n+++\n@@ -1 +1 @@\n+{HOSTILE}"},
+    ]
+
+    lines = list(drift_lines(_drift(*items), PLAIN))
+
+    assert [line.strip() for line in lines[:7]] == [
+        "drift     7 paths",
+        "- /a  missing",
+        "! /b  replaced: file -> directory",
+        "+ /c  there again: it was removed",
+        "~ /d  mode 0755 -> 4755, owner 0:0 -> 5:0",
+        "~ /e  modified: content, extended attributes",
+        "~ /f  modified: target x -> ?",
+    ]
+    assert lines[8].strip() == "@@ -1 +1 @@"
+    assert not any(sign in "".join(lines) for sign in "\x1b\r\n\x07\u202e")
+
+
+def test_long_drift_is_cut_and_verbose_shows_all() -> None:
+    text = "\n".join(["---", "+++", *(f"+{number}" for number in range(60))])
+    items = [{"path": f"/{number}", "state": "modified", "aspects": ["content"], "diff": text} for number in range(30)]
+
+    short, full = list(drift_lines(_drift(*items), PLAIN)), list(drift_lines(_drift(*items), Style(verbose=True)))
+
+    assert len(short) == 1 + 20 * (1 + 40 + 1) + 1
+    assert "and 20 more lines" in short[42]
+    assert "and 10 more" in short[-1]
+    assert len(full) == 1 + 30 * (1 + 60)
+
+
+def test_a_run_says_that_nothing_drifted_or_that_it_could_not_look() -> None:
+    assert list(drift_lines(None, PLAIN)) == []
+    assert list(drift_lines(_drift(), PLAIN)) == ["  drift     none"]
+    lost = _drift() | {"compared": False, "reason": "it was pruned"}
+    assert list(drift_lines(lost, PLAIN)) == ["  drift     not compared: it was pruned"]

@@ -1,0 +1,69 @@
+"""What somebody changed since an installation: listed with exit 3, and nothing else is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.system.machine import Answer, Machine
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+NAME = "prometheus-node-exporter"
+PROGRAM = "/usr/bin/prometheus-node-exporter"
+CONFIGURATION = "/etc/default/prometheus-node-exporter"
+MANUAL = "/usr/share/man/man1/prometheus-node-exporter.1.gz"
+
+
+def drifted(answer: Answer) -> dict[str, dict[str, Any]]:
+    assert answer.code == 3, str(answer)
+    assert answer.error["code"] == "changes-pending.drift"
+    return {item["path"]: item for item in answer.envelope["data"]["drift"]["items"]}
+
+
+def test_drift_is_listed_and_a_repair_brings_back_what_is_the_packages(fresh: Machine) -> None:
+    machine = fresh
+    assert machine.json("install", NAME, "--yes").code == 0
+    root = machine.host.root
+    assert machine.cli("verify", "redis-server", "--drift").code == 1, "it is not installed"
+    clean = machine.json("verify", NAME, "--drift")
+    assert clean.data["drift"] == {"integration": NAME, "items": [], "compared": True, "reason": None}
+    assert {check["status"] for check in clean.data["checks"]} == {"passed"}
+
+    program, manual, configuration = (root / path[1:] for path in (PROGRAM, MANUAL, CONFIGURATION))
+    content = manual.read_bytes()
+    # The same content in another inode, at another time: nothing that anybody needs to hear of.
+    manual.unlink()
+    manual.write_bytes(content)
+    assert machine.json("verify", NAME, "--drift").code == 0
+
+    manual.unlink()
+    program.chmod(0o700)
+    with configuration.open("a") as stream:
+        stream.write("# mine\n")
+    found = drifted(machine.json("verify", NAME, "--drift"))
+    assert {path: item["state"] for path, item in found.items()} == {
+        PROGRAM: "attributes",
+        CONFIGURATION: "modified",
+        MANUAL: "missing",
+    }
+    assert found[PROGRAM]["aspects"] == ["mode"]
+    assert (found[PROGRAM]["expected"]["mode"], found[PROGRAM]["observed"]["mode"]) == ("0755", "0700")
+    assert found[MANUAL]["observed"] is None
+    assert found[CONFIGURATION]["diff"].endswith("+# mine")
+    shown = machine.cli("verify", "--drift")
+    assert shown.code == 3, str(shown)
+    assert f"- {MANUAL}  missing" in shown.out
+    assert "+# mine" in shown.out
+    assert "3 paths drifted" in shown.err
+    everything = machine.json("verify", "--drift")
+    assert [report["drift"]["integration"] for report in everything.envelope["data"]["items"]] == [NAME]
+
+    assert machine.json("rollback", "--yes").code == 6, "what somebody changed is not overwritten"
+    program.chmod(0o755)
+    assert machine.json("repair", NAME, "--yes").data["changed"] is True
+    assert machine.json("verify", NAME, "--drift").code == 0
+    assert machine.json("rollback", "--yes").code == 0
+    assert set(drifted(machine.json("verify", NAME, "--drift"))) == {CONFIGURATION, MANUAL}
