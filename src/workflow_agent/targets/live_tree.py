@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveTree", "staged_path", "transaction_folder"]
 
+#: A rename needs two at once: the one that was used last is never closed for another.
 _MAX_OPEN = 200
 
 
@@ -51,13 +52,17 @@ class LiveTree:
         self._folders.clear()
 
     def folder(self, path: bytes) -> int:
-        """Open a folder, or give it when it is open; the descriptor stays ours."""
-        descriptor = self._folders.get(path)
+        """Open a folder, or give it when it is open.
+
+        The descriptor stays ours. It is good until as many others were asked for as may be open: where there are too
+        many, the one that was not used for the longest time is closed.
+        """
+        descriptor = self._folders.pop(path, None)
         if descriptor is None:
             if len(self._folders) >= _MAX_OPEN:
-                self.forget()
+                os.close(self._folders.pop(next(iter(self._folders))))
             descriptor = open_beneath(self.root_fd, path.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
-            self._folders[path] = descriptor
+        self._folders[path] = descriptor
         return descriptor
 
     def place(self, path: bytes) -> tuple[int, bytes]:

@@ -40,6 +40,10 @@ CASES: dict[str, tuple[str, str]] = {
     "edit": ("echo old > f", "echo new > f"),
     "edit-in-place": ("echo 'a b c' > f", "printf X | dd of=f bs=1 seek=2 conv=notrunc status=none"),
     "truncate": ("head -c 100000 /dev/zero > f", "truncate -s 7 f"),
+    "more-folders-than-are-kept-open": (
+        "for i in $(seq 230); do mkdir d$i; echo old > d$i/f; done",
+        "for i in $(seq 230); do echo new > d$i/f; echo more > d$i/g; done",
+    ),
     "delete": ("echo a > f; mkdir d; echo b > d/g", "rm f d/g"),
     "delete-tree": ("mkdir -p d/e/f; echo b > d/e/f/g; ln -s g d/e/f/l; mkfifo d/p", "rm -r d"),
     "chmod": ("echo a > f; mkdir d", "chmod 4711 f; chmod 1770 d"),
