@@ -62,8 +62,33 @@ def test_drift_is_listed_and_a_repair_brings_back_what_is_the_packages(fresh: Ma
     assert [report["drift"]["integration"] for report in everything.envelope["data"]["items"]] == [NAME]
 
     assert machine.json("rollback", "--yes").code == 6, "what somebody changed is not overwritten"
-    program.chmod(0o755)
-    assert machine.json("repair", NAME, "--yes").data["changed"] is True
+    plan = machine.cli("repair", NAME, "--plan", "--check")
+    assert plan.code == 3, str(plan)
+    assert f"{PROGRAM}  mode 0755 -> 0700: is put right" in plan.out
+    assert drifted(machine.json("verify", NAME, "--drift")).keys() == found.keys(), "a plan changes nothing"
+    repaired = machine.json("repair", NAME, "--yes").data
+    assert repaired["changed"] is True
+    assert {item["path"] for item in repaired["broken"]["drift"]} == found.keys()
     assert machine.json("verify", NAME, "--drift").code == 0
     assert machine.json("rollback", "--yes").code == 0
-    assert set(drifted(machine.json("verify", NAME, "--drift"))) == {CONFIGURATION, MANUAL}
+    again = machine.json("verify", NAME, "--drift")
+    assert again.code == 1, "nobody but root may run the program: that weighs more, and the drift is told as well"
+    assert {item["path"] for item in again.envelope["data"]["drift"]["items"]} == found.keys()
+
+
+def test_a_persons_own_configuration_is_named_and_kept_by_a_repair(fresh: Machine) -> None:
+    assert fresh.json("install", "nginx", "--yes").code == 0
+    program, configuration = (fresh.host.root / path for path in ("usr/sbin/nginx", "etc/nginx/mime.types"))
+    program.chmod(0o700)
+    text = configuration.read_text(encoding="utf-8") + "# mine\n"
+    configuration.write_text(text, encoding="utf-8")
+    assert set(drifted(fresh.json("verify", "nginx", "--drift"))) == {"/usr/sbin/nginx", "/etc/nginx/mime.types"}
+
+    repaired = fresh.cli("repair", "nginx", "--yes")
+    assert repaired.code == 0, str(repaired)
+    assert "was wrong /usr/sbin/nginx  mode 0755 -> 0700: is put right" in repaired.out
+    assert "was wrong /etc/nginx/mime.types  modified: content: stays as it is" in repaired.out
+
+    assert program.stat().st_mode & 0o7777 == 0o755
+    assert configuration.read_text(encoding="utf-8") == text
+    assert set(drifted(fresh.json("verify", "nginx", "--drift"))) == {"/etc/nginx/mime.types"}

@@ -93,7 +93,7 @@ class CurrentRequest(Request):
     """Ask whether an installed generation is what is wanted, and works; only an `upgrade` takes another manifest.
 
     What others of the run require (`required_by`) is wanted as it is, whoever installed it, as long as it works. Paths
-    of its transaction have to be there, and of the `earlier` ones it stands upon.
+    of its transaction have to be there, and of the `earlier` ones it stands upon. A `repair` looks for drift as well.
     """
 
     action: str = "install"
@@ -101,6 +101,7 @@ class CurrentRequest(Request):
     integration: str = ""
     installed: Generation | None
     earlier: list[str] = Field(default_factory=list)
+    state_data: list[dict[str, Any]] = Field(default_factory=list)
     required_by: list[str] = Field(default_factory=list)
     version: str
     manifest_hash: str
@@ -111,7 +112,8 @@ class CurrentRequest(Request):
 class CurrentReply(Reply):
     """`unchanged` or the reason why not: manifest, parameters, missing-paths, checks, absent.
 
-    What works without having been installed by us is `adopted`.
+    What works without having been installed by us is `adopted`. The paths that drifted are among the `missing`, but for
+    those that were to be gone.
     """
 
     unchanged: bool
@@ -119,6 +121,7 @@ class CurrentReply(Reply):
     reason: str | None
     missing: list[str]
     checks: list[dict[str, Any]]
+    drift: list[dict[str, Any]] = Field(default_factory=list)
 
 
 class AbsentRequest(Request):
@@ -177,8 +180,10 @@ class VerifierAgent:
             missing = await target.missing_paths(request.transaction, earlier=request.earlier)
         about = {"integration": request.generation.integration} if request.generation else {}
         records = [{"kind": RecordKind.CHECK, "data": item | about} for item in data]
-        drift = await _drift(target, request) if request.drift else None
-        if drift is not None:
+        drift: dict[str, Any] | None = None
+        if request.drift:
+            found = await _drift(target, request.transaction, request.earlier, request.state_data)
+            drift = {"integration": request.integration, **found}
             records.append({"kind": RecordKind.DRIFT, "data": drift})
         if failed or missing:
             error = _failure(request.target, failed, missing, records)
@@ -220,12 +225,17 @@ class VerifierAgent:
             return CurrentReply(unchanged=False, reason="parameters", missing=[], checks=[]), {}
         target = self._targets.get(request.target)
         missing = await self._missing(target, installed, request.earlier)
+        drift: list[dict[str, Any]] = []
+        if request.action == "repair" and installed.transaction:
+            found = await _drift(target, installed.transaction, request.earlier, request.state_data)
+            drift = found["items"]
+            missing = sorted({*missing, *(item["path"] for item in drift if item["state"] != "returned")})
         results: Sequence[CheckResult] = []
         if not missing:
             results = await check_with_secrets(target, _within(request.checks, _NOW_S), self._vault, message.run_id)
         data = [plain(result) for result in results]
         reason = "missing-paths" if missing else "checks" if _red(results) else None
-        reply = CurrentReply(unchanged=reason is None, reason=reason, missing=missing, checks=data)
+        reply = CurrentReply(unchanged=reason is None, reason=reason, missing=missing, checks=data, drift=drift)
         if reason is not None:
             if installed.manifest_hash != request.manifest_hash:
                 raise _outdated(installed, request)
@@ -269,14 +279,16 @@ class VerifierAgent:
             return []  # its before-images were pruned: the checks decide
 
 
-async def _drift(target: Target, request: VerifyRequest) -> dict[str, Any]:
+async def _drift(
+    target: Target, transaction: str | None, earlier: Sequence[str], state_data: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Compare the target with what is installed; where that cannot be done, say why."""
-    found: dict[str, Any] = {"integration": request.integration, "items": [], "compared": False}
-    if request.transaction is None:
+    found: dict[str, Any] = {"items": [], "compared": False}
+    if transaction is None:
         return found | {"reason": "it was not installed by workflow-agent: nobody knows what was left"}
-    data = [str(item["path"]) for item in request.state_data]
+    data = [str(item["path"]) for item in state_data]
     try:
-        items = await target.drift(request.transaction, earlier=request.earlier, data=data)
+        items = await target.drift(transaction, earlier=earlier, data=data)
     except NotFoundError as error:
         return found | {"reason": f"{error.message}: what it left is not known any more"}
     return found | {"items": [dict(item) for item in items], "compared": True, "reason": None}

@@ -8,9 +8,9 @@ from workflow_agent.cli.style import Style, safe
 from workflow_agent.cli.tables import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-__all__ = ["drift_lines", "drifted_path"]
+__all__ = ["drift_lines", "repaired_paths"]
 
 #: Sign and colour by what became of a path.
 _SIGNS = {
@@ -42,13 +42,25 @@ def drift_lines(drift: Mapping[str, Any] | None, style: Style) -> Iterator[str]:
     shown = items if style.verbose else items[:_SHOWN_PATHS]
     for item in shown:
         sign, color = _SIGNS.get(str(item.get("state")), ("~", "yellow"))
-        yield f"    {style.paint(sign, color)} {drifted_path(item)}"
+        yield f"    {style.paint(sign, color)} {_drifted_path(item)}"
         yield from _diff_lines(str(item.get("diff") or ""), style)
     if len(items) > len(shown):
         yield f"      {style.glyph('…', '...')} and {len(items) - len(shown):,} more (`--verbose` shows all)"
 
 
-def drifted_path(item: Mapping[str, Any]) -> str:
+def repaired_paths(items: Sequence[Mapping[str, Any]], changed: Collection[str]) -> Iterator[str]:
+    """Tell of each path that drifted what became of it, and what a repair that changes some paths does about it.
+
+    Args:
+        items: Of the drift.
+        changed: The paths that the repair changes.
+    """
+    for item in items:
+        comes = "is put right" if item.get("path") in changed else "stays as it is"
+        yield f"{_drifted_path(item)}: {comes}"
+
+
+def _drifted_path(item: Mapping[str, Any]) -> str:
     """Name a path and what became of it."""
     state, expected, observed = item.get("state"), item.get("expected") or {}, item.get("observed") or {}
     told = {

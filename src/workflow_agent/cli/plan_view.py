@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.cli.drift_view import repaired_paths
 from workflow_agent.cli.style import Style, clip, safe
 from workflow_agent.cli.tables import counted, size
 
@@ -149,11 +150,19 @@ def _standing(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
     for name in differences.get("dropped") or ():
         yield _label("dropped", f"parameter {safe(name)}: there is none any more", style)
     current = plan.get("current") or {}
-    yield from (_label("missing", safe(path), style) for path in current.get("missing") or ())
+    drift = current.get("drift") or ()
+    drifted = {item.get("path") for item in drift}
+    rest = [path for path in current.get("missing") or () if path not in drifted]
+    yield from (_label("missing", safe(path), style) for path in rest)
+    yield from (_label("drifted", text, style) for text in repaired_paths(drift, _paths(plan)))
     for check in current.get("checks") or ():
         if check.get("status") != "passed":
             text = f"{safe(check.get('id'))}: {safe(check.get('observed'))} (expected {safe(check.get('expected'))})"
             yield _label("wrong", style.paint(text, "red"), style)
+
+
+def _paths(plan: Mapping[str, Any]) -> set[str]:
+    return {str(change.get("path")) for change in (plan.get("change_set") or {}).get("changes") or ()}
 
 
 def _given(value: object) -> object:

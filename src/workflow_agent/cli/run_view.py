@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.cli.drift_view import drift_lines
+from workflow_agent.cli.drift_view import drift_lines, repaired_paths
 from workflow_agent.cli.plan_view import CHANGE_SIGNS, change_summary
 from workflow_agent.cli.style import Style, safe
 from workflow_agent.cli.tables import Column, ago, duration, table
@@ -48,7 +48,7 @@ def ending_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     elif status == "succeeded" and run.get("action") not in {"plan", "verify"}:
         yield f"  changed   {change_summary(run['changes']) if run.get('changed') else _nothing(run)}"
     yield from _requirement_lines(run.get("requirements") or (), style)
-    yield from _broken_lines(run.get("broken"), style)
+    yield from _broken_lines(run, style)
     yield from check_lines(run.get("checks") or (), style)
     yield from drift_lines(run.get("drift"), style)
     yield f"  run       {safe(run['run_id'])}"
@@ -69,11 +69,17 @@ def _requirement_lines(requirements: Sequence[Mapping[str, Any]], style: Style) 
         yield f"  requires  {text}"
 
 
-def _broken_lines(broken: Mapping[str, Any] | None, style: Style) -> Iterator[str]:
-    """Write what a run found that it was there to put right."""
-    for path in (broken or {}).get("missing") or ():
-        yield f"  was wrong {safe(path)}: missing or replaced"
-    for check in (broken or {}).get("checks") or ():
+def _broken_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
+    """Write what a run found that it was there to put right, and which of it it left alone."""
+    broken = run.get("broken") or {}
+    drift = broken.get("drift") or ()
+    drifted = {item.get("path") for item in drift}
+    for path in broken.get("missing") or ():
+        if path not in drifted:
+            yield f"  was wrong {safe(path)}: missing or replaced"
+    changed = {item["path"] for item in (run.get("changes") or {}).get("items") or ()}
+    yield from (f"  was wrong {text}" for text in repaired_paths(drift, changed))
+    for check in broken.get("checks") or ():
         if check.get("status") != "passed":
             text = f"{safe(check.get('id'))}: {safe(check.get('observed'))} (expected {safe(check.get('expected'))})"
             yield f"  was wrong {style.paint(text, 'yellow')}"
@@ -139,7 +145,7 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from _facts(run, style)
     yield from _steps(run.get("steps") or (), style)
     yield from _requirement_lines(run.get("requirements") or (), style)
-    yield from _broken_lines(run.get("broken"), style)
+    yield from _broken_lines(run, style)
     yield from check_lines(run.get("checks") or (), style)
     yield from drift_lines(run.get("drift"), style)
     for finding in run.get("findings") or ():

@@ -44,7 +44,7 @@ class RecordKind(StrEnum):
     GENERATION = "generation"  # what is installed from now on
     GENERATION_ENDED = "generation-ended"  # {"generation": run id, "reason": ...}
     ADOPTED = "adopted"  # {"integration", "version", "required_by", "checks"}: works, but is not of our making
-    BROKEN = "broken"  # {"reason", "missing", "checks"}: what a run found that it is there to put right
+    BROKEN = "broken"  # {"reason", "missing", "checks", "drift"}: what a run found that it is there to put right
     DRIFT = "drift"  # {"integration", "items", "compared", "reason"}: where a target is not as it was left
     UNDONE = "undone"  # {"run": run id}: that run is rolled back by this one
     REDONE = "redone"  # {"run": run id}: that rolled-back run is in force again
