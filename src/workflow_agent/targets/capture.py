@@ -29,6 +29,7 @@ __all__ = [
     "ENVIRONMENT",
     "CaptureResult",
     "OutputLines",
+    "capture_output",
     "capture_script",
     "out_of_time",
     "overlay_reason",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 _TAIL_LINES = 20
+_TRIAL_S = 120.0
 #: Where the capture program attaches a store.
 _STORE = "/.workflow-agent/stage/store"
 _LINE_LIMIT = 64 << 10
@@ -148,6 +150,48 @@ async def capture_script(
     if program.stopped_because:
         raise CaptureError(program.stopped_because, state="nothing was changed; its processes were ended")
     return _judge(report, lines)
+
+
+async def capture_output(
+    text: str,
+    *,
+    target_pid: int,
+    root_fd: int,
+    transaction: str,
+    mounts: Sequence[tuple[Mount, MountUse]],
+    quota: CaptureQuota,
+    store_fd: int | None,
+) -> list[str]:
+    """Run a shell text of ours in a capture and give its output; what it did there is not looked at.
+
+    Raises:
+        CaptureError: it could not be run, or it failed.
+    """
+    from workflow_agent.model.system import Provenance, Script  # noqa: PLC0415  # late: only here
+
+    origin = Provenance(integration="", action="", version="", template="", template_hash="")
+    output: list[str] = []
+    try:
+        await capture_script(
+            target_pid=target_pid,
+            root_fd=root_fd,
+            transaction=transaction,
+            mounts=mounts,
+            shims=[],
+            script=Script(text=text, hash="", provenance=origin, interpreter="/bin/sh"),
+            secrets={},
+            timeout_s=_TRIAL_S,
+            on_output=output.append,
+            quota=quota,
+            store_fd=store_fd,
+        )
+    except (ScriptFailedError, StepTimeoutError) as error:
+        raise CaptureError(
+            "what the rollback would leave cannot be tried out",
+            cause=error.cause or error.message,
+            state="nothing was changed",
+        ) from error
+    return output
 
 
 def _judge(report: dict[str, Any], lines: OutputLines) -> CaptureResult:

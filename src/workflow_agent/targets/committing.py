@@ -18,9 +18,11 @@ from workflow_agent.model.errors import (
 from workflow_agent.model.failpoint import failpoint
 from workflow_agent.model.system import escape_path
 from workflow_agent.targets.exchange import Exchanger
+from workflow_agent.targets.handing_over import hand_over
 from workflow_agent.targets.live_tree import LiveTree
+from workflow_agent.targets.merging import look_at_shared, rebase
 from workflow_agent.targets.operations import OperationKind
-from workflow_agent.targets.rebasing import can_be_rebased, rebase, times_found, times_left, times_taken_over
+from workflow_agent.targets.rebasing import times_found, times_left, times_taken_over
 from workflow_agent.targets.sides import Side
 from workflow_agent.targets.transaction import Transaction, TransactionState
 
@@ -55,6 +57,8 @@ class Committer:
         self._root_fd = root_fd
         self._folders = folders
         self._mount_points = mount_points
+        #: What a commit brought back, where its rollback had left caches to others.
+        self.came_again: Transaction | None = None
 
     def _exchanger(self, tree: LiveTree, plan: Transaction) -> Exchanger:
         points = self._mount_points()
@@ -106,6 +110,7 @@ class Committer:
                 raise
             exchanged = time.monotonic()
             self._record_commit(exchanger, plan, committing)
+            self.came_again = plan if plan.rebased else None
             ended = time.monotonic()
         return {
             "operations": len(plan.operations),
@@ -179,6 +184,8 @@ class Committer:
         moved = _moves(plan.operations, operations) | _moves(seen, operations)
         if moved:
             self._tell_others(plan.id, moved)
+        if plan.rebased and state is TransactionState.ROLLED_BACK:
+            self._hand_over(replace(plan, operations=operations))
         self._folders.move(plan, state, operations=operations)
 
     def _tell_others(self, transaction: str, moved: Mapping[_Moment, Entry]) -> None:
@@ -195,6 +202,25 @@ class Committer:
                 if operations != other.operations:
                     self._folders.move(other, other.state, operations=operations)
 
+    def _hand_over(self, gone: Transaction) -> None:
+        """Tell later transactions on shared files what they stand on now; see :func:`handing_over.hand_over`."""
+        with LiveTree(self._root_fd) as tree:
+            for other in hand_over(tree, gone, list(self._others(gone.id))):
+                self._folders.move(other, other.state)
+
+    def made_anew(self, transaction: str, seen: Mapping[bytes, Entry | None]) -> None:
+        """Tell other transactions that caches which they left were made anew: that is no change of anybody's.
+
+        Args:
+            transaction: Because of which they were made anew.
+            seen: What lay there before, by path.
+        """
+        with LiveTree(self._root_fd) as tree:
+            for other in list(self._others(transaction)):
+                operations = tuple(_with_cache(tree, operation, seen) for operation in other.operations)
+                if operations != other.operations:
+                    self._folders.move(other, other.state, operations=operations)
+
     # -- rollback ------------------------------------------------------------------------------------------------
 
     def look_before_rollback(self, plan: Transaction) -> list[str]:
@@ -207,10 +233,11 @@ class Committer:
         with LiveTree(self._root_fd) as tree:
             exchanger = self._exchanger(tree, plan)
             exchanger.check_images(plan.operations)
-            ours = [operation for operation in plan.operations if not can_be_rebased(tree, plan.id, operation)]
-            conflicts = exchanger.conflicts_with_rollback(ours) + self._built_upon(tree, plan)
+            standing = look_at_shared(tree, plan.id, plan.operations)
+            conflicts = [*standing.conflicts, *exchanger.conflicts_with_rollback(standing.own)]
+            conflicts += self._built_upon(tree, plan)
             if conflicts:
-                names = ", ".join(str(conflict["path"]) for conflict in conflicts[:_SHOWN])
+                names = ", ".join(_named(conflict) for conflict in conflicts[:_SHOWN])
                 raise PathConflictError(
                     f"changed since the run committed: {names}",
                     where=str(conflicts[0]["path"]),
@@ -220,8 +247,27 @@ class Committer:
                 )
             return exchanger.owned(plan.operations)
 
+    def merges(self, plan: Transaction) -> list[str]:
+        """List the files in which a rollback would leave the records of others."""
+        with LiveTree(self._root_fd) as tree:
+            return [escape_path(path) for path in look_at_shared(tree, plan.id, plan.operations).merged]
+
+    def trial(self, plan: Transaction) -> str | None:
+        """Give the script that tries a rollback out in an overlay, where packages of others were put in since."""
+        from workflow_agent.targets import soundness  # noqa: PLC0415  # late: few rollbacks need it
+
+        with LiveTree(self._root_fd) as tree:
+            merged = look_at_shared(tree, plan.id, plan.operations).merged
+            if not soundness.is_in_question(plan.operations, merged):
+                return None
+            return soundness.audit_script(*soundness.rehearsal_files(tree, plan, merged))
+
+    def others(self, transaction: str) -> list[Transaction]:
+        """List the other transactions that are committed, the oldest first."""
+        return list(self._others(transaction))
+
     def rebase(self, plan: Transaction) -> tuple[Transaction, list[str]]:
-        """Take over the records that others wrote since to account files; see :func:`rebase`.
+        """Take over what others wrote since to files that many owners share; see :func:`merging.rebase`.
 
         Later transactions that stand on the times of our folders stand on what we found from now on. They are told
         first: a crash in between leaves the time of such a folder to them.
@@ -361,6 +407,17 @@ class Committer:
             elif plan.state is TransactionState.CAPTURED and plan.run_id != run_id:
                 self._folders.remove(transaction, plan.points)
         return undone
+
+
+def _with_cache(tree: LiveTree, operation: Operation, seen: Mapping[bytes, Entry | None]) -> Operation:
+    before = seen.get(operation.path)
+    if before is None or not before.same_state(operation.after):
+        return operation
+    return replace(operation, after=tree.read(operation.path))
+
+
+def _named(conflict: Mapping[str, Any]) -> str:  # Any: JSON
+    return ", ".join(conflict.get("changes", ())) or str(conflict["path"])
 
 
 def _moves(before: Iterable[Operation], after: Iterable[Operation]) -> dict[_Moment, Entry]:

@@ -26,6 +26,7 @@ from workflow_agent.targets.committing import Committer
 from workflow_agent.targets.entries import walk_file_system
 from workflow_agent.targets.facts import read_facts
 from workflow_agent.targets.finishing import blocking, complete
+from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.mounts import MountUse, may_mount, plan_mounts, read_mounts
 from workflow_agent.targets.package_locks import PackageLocks
 from workflow_agent.targets.paths import root_folder, stat_in_root
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.ports import OutputSink
     from workflow_agent.model.system import ChangeSet, Check, CheckResult, Effect, Script, Service, TargetFacts
-    from workflow_agent.targets.entries import Baseline
+    from workflow_agent.targets.entries import Baseline, Entry
     from workflow_agent.targets.live_effects import LiveEffects
     from workflow_agent.targets.live_services import LiveServices
     from workflow_agent.targets.mounts import Mount
@@ -51,6 +52,9 @@ _T = TypeVar("_T")
 #: Plan files that say this are settled by whoever takes the target next, services included.
 _BEGUN = frozenset({TransactionState.COMMITTING, TransactionState.ROLLING_BACK})
 _PACKAGE_LOCK_WAIT_S = 120.0
+#: Where libraries are, as ldconfig(8) found them, and what it remembers of them.
+_LIBRARIES, _LIBRARIES_SEEN = b"/etc/ld.so.cache", b"/var/cache/ldconfig/aux-cache"
+_CACHE_S = 60.0
 
 
 class HostTarget:
@@ -187,6 +191,7 @@ class HostTarget:
             await control.end_leftovers(self._root, plan.operations)
         undone = await self._blocking(self._committer.settle, run_id, _captured(self._mounts()))
         for plan in undone:
+            await self._make_anew(plan)  # with what a killed rollback did not come to
             await (await self._services()).restore(plan.services, self._root)
 
     # -- prepare -----------------------------------------------------------------------------------------------------
@@ -424,14 +429,19 @@ class HostTarget:
         self._require_root()
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
+            committer = self._committer
             if stops:
-                return await complete(self._commit_stopped(transaction, stops, owned))
-            return await self._blocking(self._committer.commit, transaction)
+                figures = await complete(self._commit_stopped(committer, transaction, stops, owned))
+            else:
+                figures = await self._blocking(committer.commit, transaction)
+            if committer.came_again is not None:
+                await complete(self._make_anew(committer.came_again, is_gone=False))
+            return figures
         finally:
             self._locks.release()
 
     async def _commit_stopped(
-        self, transaction: str, stops: Sequence[Service], owned: Sequence[str]
+        self, committer: Committer, transaction: str, stops: Sequence[Service], owned: Sequence[str]
     ) -> Mapping[str, Any]:
         """Commit with services stopped; where it is refused they run again."""
         control = await self._services()
@@ -447,7 +457,7 @@ class HostTarget:
 
         paths = [os.fsencode(path) for path in owned]
         try:
-            return await asyncio.to_thread(self._committer.commit, transaction, before_exchange=stop, owned=paths)
+            return await asyncio.to_thread(committer.commit, transaction, before_exchange=stop, owned=paths)
         except Exception:
             if (await self._blocking(self._folders.read, transaction)).state not in _BEGUN:
                 await control.restore(record, self._root)
@@ -513,13 +523,16 @@ class HostTarget:
             return _rolled_back(plan, [], [] if plan_only else await self._end_rollback(plan, keep), [])
         owned = await self._blocking(self._committer.look_before_rollback, plan)
         if plan_only:
+            await self._refuse_unsound(plan)
             if plan.effects:
                 await self._effects(plan).look_before_taking_back()
-            return _rolled_back(plan, owned, [], [])
+            merged = await self._blocking(self._committer.merges, plan)
+            return _rolled_back(plan, owned, [], []) | {"merged": merged, "exact": not merged}
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
             # Looked at once more: waiting for the locks may have taken long, and their holder changed things.
             owned = await self._blocking(self._committer.look_before_rollback, plan)
+            await self._refuse_unsound(plan)
             plan, merged = await self._blocking(self._committer.rebase, plan)
             kept, services, effects_left = await complete(self._roll_back(plan, keep))
         finally:
@@ -567,9 +580,74 @@ class HostTarget:
             raise
         await control.end_leftovers(self._root, plan.operations)
         await self._blocking(self._committer.undo, rolling)
+        await self._make_anew(rolling)
         kept = await self._blocking(keep_data, self._root, plan, keep)
         restored = await control.restore(plan.services, self._root)
         return kept, stopped + restored, effects_left
+
+    # -- what many owners share --------------------------------------------------------------------------------------
+
+    async def _refuse_unsound(self, plan: Transaction) -> None:
+        """Try a rollback out in an overlay where others installed packages since; refuse what breaks them (rule 24).
+
+        Raises:
+            PathConflictError: packages that stay would lack something; they are named.
+            CaptureError: it cannot be tried out.
+        """
+        script = await self._blocking(self._committer.trial, plan)
+        if script is None:
+            return
+        from workflow_agent.targets.soundness import audit_script, dependants_error, problems  # noqa: PLC0415  # late
+
+        found = problems(await self._try_out(plan.id, script))
+        if found:  # what is broken already stands against nothing
+            known = problems(await self._try_out(plan.id, audit_script()))
+            found = [problem for problem in found if problem not in known]
+        if found:
+            raise dependants_error(found, await self._blocking(self._committer.others, plan.id))
+
+    async def _try_out(self, name: str, text: str) -> list[str]:
+        """Run a script in an overlay that is thrown away; gives its output."""
+        from workflow_agent.targets.capture import capture_output  # noqa: PLC0415  # late: 10 ms
+
+        transaction = f"try-{name}"
+        mounts = self._mounts()
+        points = _captured(mounts)
+        await self._blocking(self._folders.remove, transaction, points)  # what a crash left
+        await self._make_folders(transaction, points)
+        try:
+            store_fd = await self._blocking(self._open_store, transaction)
+            return await capture_output(
+                text,
+                target_pid=self._pid,
+                root_fd=self._root,
+                transaction=transaction,
+                mounts=mounts,
+                quota=self._quota,
+                store_fd=store_fd,
+            )
+        finally:
+            await self._blocking(self._drop_store)
+            await self._blocking(self._folders.remove, transaction, points)
+
+    async def _make_anew(self, plan: Transaction, *, is_gone: bool = True) -> None:
+        """Make the cache of libraries anew where others wrote it since: it lists those that are there (rule 12).
+
+        Best effort: what is not in it is looked for in the folders of libraries. Where the transaction `is_gone`, its
+        libraries are in no later one's before-image any more, and these are told what their cache is now.
+        """
+        if all(operation.path != _LIBRARIES for operation in plan.rebased):
+            return
+        from workflow_agent.targets.live import run_live  # noqa: PLC0415  # late: few rollbacks need it
+
+        def look() -> dict[bytes, Entry | None]:
+            with LiveTree(self._root) as tree:
+                return {path: tree.read(path) for path in (_LIBRARIES, _LIBRARIES_SEEN)}
+
+        seen = await self._blocking(look)
+        await run_live(self._pid, ["ldconfig"], timeout_s=_CACHE_S)
+        if is_gone:
+            await self._blocking(self._committer.made_anew, plan.id, seen)
 
     async def discard(self, transaction: str) -> None:
         """Forget a capture; a committed transaction is never forgotten by this."""

@@ -35,8 +35,9 @@ class Operation:
     that file system's transaction folder where the other side lies. `before` is the baseline's state, `after`
     the staged one. For ATTRIBUTES the xattrs of both sides are kept; for APPEND `length` bytes at `offset` of the
     staged file are the delta. `subtree` holds the baseline of everything below a live folder that is exchanged
-    or removed, by path relative to it; `content` everything below a folder that takes its place. For account files
-    `records` holds the lines that the script changed, by name: before and after.
+    or removed, by path relative to it; `content` everything below a folder that takes its place. For files that
+    many owners share, both sides were `compared`, and `records` holds the records that the script changed, by name:
+    before and after.
     """
 
     kind: OperationKind
@@ -52,6 +53,7 @@ class Operation:
     subtree: Mapping[bytes, Entry] = field(default_factory=dict)
     content: Mapping[bytes, Entry] = field(default_factory=dict)
     records: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    compared: bool = False
 
 
 def _encode_entry(entry: Entry | None) -> list[Any] | None:
@@ -94,7 +96,11 @@ def encode_operation(operation: Operation) -> dict[str, Any]:
         "length": operation.length,
         "subtree": _encode_tree(operation.subtree),
         "content": _encode_tree(operation.content),
-    } | ({"records": {name: list(pair) for name, pair in operation.records.items()}} if operation.records else {})
+    } | (
+        {"records": {name: list(pair) for name, pair in operation.records.items()}, "compared": operation.compared}
+        if operation.records or operation.compared
+        else {}
+    )
 
 
 def decode_operation(data: Mapping[str, Any]) -> Operation:
@@ -113,4 +119,5 @@ def decode_operation(data: Mapping[str, Any]) -> Operation:
         subtree=_decode_tree(data["subtree"]),
         content=_decode_tree(data["content"]),
         records={name: (pair[0], pair[1]) for name, pair in data.get("records", {}).items()},
+        compared=data.get("compared", False),
     )

@@ -11,11 +11,10 @@ import shutil
 import stat
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import CaptureError
 from workflow_agent.model.system import Change, ChangeAction, escape_path
-from workflow_agent.targets.account_records import changed_records, holds_records
 from workflow_agent.targets.content import (
     appended_length,
     differing_aspects,
@@ -29,6 +28,7 @@ from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import transaction_folder
 from workflow_agent.targets.operations import Operation, OperationKind
 from workflow_agent.targets.paths import read_in_root
+from workflow_agent.targets.shared_records import changed_records, holds_records
 from workflow_agent.targets.upper_survey import UpperSurvey, survey_upper
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ LOCK_FILES = frozenset(
     {b"/var/lib/dpkg/lock", b"/var/lib/dpkg/lock-frontend", b"/var/lib/dpkg/triggers/Lock", b"/etc/.pwd.lock"}
 )
 _LOGS = b"/var/log/"
+_RECORDS = 64 << 20  # larger files are not read for their records
 
 
 @dataclass(slots=True)
@@ -295,6 +296,7 @@ class _FileSystemPlanner:
                 staged=b"upper/" + relative,
                 after=after,
                 content=content,
+                **self._records(path, b"upper/" + relative, None, after),
             )
         )
 
@@ -370,18 +372,18 @@ class _FileSystemPlanner:
                 staged=staged,
                 before=before,
                 after=after,
-                records=self._records(path, staged, before, after),
+                **self._records(path, staged, before, after),
             )
         )
 
-    def _records(
-        self, path: bytes, staged: bytes, before: Entry, after: Entry
-    ) -> dict[str, tuple[str | None, str | None]]:
-        """Compare an account file line by line: a later rollback takes back these and leaves those of others."""
-        if not holds_records(path) or not (stat.S_ISREG(before.mode) and stat.S_ISREG(after.mode)):
+    def _records(self, path: bytes, staged: bytes, before: Entry | None, after: Entry) -> dict[str, Any]:
+        """Compare a file of many owners by record: a later rollback takes back these and leaves those of others."""
+        entries = [after] if before is None else [before, after]
+        if not holds_records(path) or not all(stat.S_ISREG(one.mode) and one.size <= _RECORDS for one in entries):
             return {}
-        old = read_in_root(self._root_fd, path)
-        return changed_records(old, read_in_root(self._staged_fd, self._folder + b"/" + staged))
+        old = b"" if before is None else read_in_root(self._root_fd, path, limit=_RECORDS)
+        new = read_in_root(self._staged_fd, self._folder + b"/" + staged, limit=_RECORDS)
+        return {"records": changed_records(path, old, new), "compared": True}
 
     # -- hard links --------------------------------------------------------------------------------------------
 

@@ -56,6 +56,7 @@ class Transaction:
     effects: tuple[Mapping[str, Any], ...] = ()
     links: tuple[tuple[bytes, ...], ...] = ()  # names that would come apart, see `layers.unite_names`
     identity: str = ""  # of the container in which it was made
+    rebased: tuple[Operation, ...] = ()  # operations on shared files that a rollback merged or left, see `merging`
 
 
 class TransactionFolders:
@@ -158,6 +159,7 @@ class TransactionFolders:
             "effects": list(transaction.effects),
             "links": [[os.fsdecode(name) for name in names] for names in transaction.links],
             "identity": transaction.identity,
+            "rebased": [encode_operation(operation) for operation in transaction.rebased],
         }
         content = json.dumps(data).encode()
         with _opened(self._root_fd, transaction_folder(b"/", transaction.id)) as folder_fd:
@@ -214,6 +216,7 @@ class TransactionFolders:
             links=tuple(tuple(map(os.fsencode, names)) for names in data.get("links", ())),
             identity=data.get("identity", ""),
             effects=tuple(data.get("effects", ())),  # plans of earlier versions have none
+            rebased=tuple(decode_operation(operation) for operation in data.get("rebased", ())),
         )
 
     def ids(self) -> list[str]:
