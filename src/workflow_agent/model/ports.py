@@ -277,7 +277,7 @@ class Target(Protocol):
         """Take a committed transaction back and check that it is back.
 
         Gives ``{transaction, was, restored, removed, attributes, appended, owned, kept, services, left, merged,
-        exact}``; `merged` names account files in which the records of others stayed.
+        exact}``; `merged` names shared files in which the records of others stay.
         Raises PathConflictError (by name, nothing
         touched) and RollbackIncompleteError.
         """
