@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,9 @@ from workflow_agent.targets.shared_records import (
     same_records,
     without_records,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _STATUS = b"/var/lib/dpkg/status"
 _STATES = b"/var/lib/apt/extended_states"
@@ -207,7 +212,7 @@ def test_bytes_that_are_no_text_are_kept() -> None:
 
 _NAMES = st.sampled_from(["adduser", "apt", "libc6", "libc6-dev", "nginx", "zlib1g"])
 _FILES = st.dictionaries(_NAMES, st.sampled_from(["1.0", "1.1", "2.0"]), max_size=6)
-_MAKERS = {
+_MAKERS: dict[bytes, Callable[[str, str], str]] = {
     _STATUS: _package,
     _STATES: lambda name, value: f"Package: {name}\nArchitecture: amd64\nAuto-Installed: {value}\n\n",
     _CONFIG: lambda name, value: f"Name: {name}\nTemplate: t\nValue: {value}\n\n",
