@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.cli.drift_view import drift_lines, repaired_paths
 from workflow_agent.cli.plan_view import CHANGE_SIGNS, change_summary
 from workflow_agent.cli.style import Style, safe
-from workflow_agent.cli.tables import Column, ago, duration, table
+from workflow_agent.cli.tables import Column, ago, duration, moment, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -105,13 +104,13 @@ def history_lines(runs: Sequence[Mapping[str, Any]], style: Style, *, now: float
     if not runs:
         yield "no run yet; `workflow-agent integrations list` shows what can be installed"
         return
-    moment = time.time() if now is None else now
+    present = time.time() if now is None else now
     shown = _characters([run["run_id"] for run in runs], style.width)
     rows = [
         {
             **run,
             "run_id": run["run_id"][:shown],
-            "when": _when(run.get("created_at"), moment, style),
+            "when": _when(run.get("created_at"), present, style),
             "status": _state_of(run),
         }
         for run in runs
@@ -132,11 +131,7 @@ def _state_of(run: Mapping[str, Any]) -> str:
 
 
 def _when(at: float | None, now: float, style: Style) -> str:
-    return ago(at, now) if style.width is not None else _exact(at)
-
-
-def _exact(at: float | None) -> str:
-    return "" if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return ago(at, now) if style.width is not None else moment(at)
 
 
 def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
@@ -185,7 +180,7 @@ def _facts(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield f"  status    {style.status(str(run['status']))}"
     who = " on ".join(safe(part) for part in (run.get("user"), run.get("host")) if part)
     took = duration(run.get("started_at"), run.get("finished_at"))
-    yield f"  when      {_exact(run.get('started_at'))}{f', {took}' if took else ''}{f', by {who}' if who else ''}"
+    yield f"  when      {moment(run.get('started_at'))}{f', {took}' if took else ''}{f', by {who}' if who else ''}"
     if run.get("changed") and not run.get("undoes"):
         yield f"  changed   {change_summary(run['changes'])}"
     if run.get("tier"):
@@ -255,5 +250,5 @@ def _value(key: str, value: object) -> str:
     if key == "size" and isinstance(value, int):
         return f"{value:,} bytes"
     if key == "mtime_ns" and isinstance(value, int):
-        return _exact(value / 1e9)
+        return moment(value / 1e9)
     return safe(value)

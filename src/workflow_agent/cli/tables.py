@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from workflow_agent.cli.style import Style, clip, safe
@@ -10,7 +11,7 @@ from workflow_agent.model.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Column", "ago", "counted", "duration", "size", "table"]
+__all__ = ["Column", "ago", "counted", "duration", "moment", "size", "table"]
 
 _GAP = "  "
 _LEAST = 8
@@ -88,6 +89,11 @@ def ago(at: float | None, now: float) -> str:
         if seconds >= unit_s:
             return f"{counted(int(seconds // unit_s), name)} ago"
     return "just now" if seconds < 1 else f"{int(seconds)} s ago"
+
+
+def moment(at: float | None) -> str:
+    """Write a moment exactly, in UTC; nothing where it is not known."""
+    return "" if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def duration(started_at: float | None, finished_at: float | None) -> str:

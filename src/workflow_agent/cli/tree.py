@@ -11,6 +11,7 @@ import typer
 from workflow_agent._version import __version__
 from workflow_agent.cli import (
     definition_commands,
+    generation_commands,
     leaving_commands,
     past_commands,
     run_commands,
@@ -86,6 +87,7 @@ def build_app(only: str | None = None) -> typer.Typer:
         unfinished_commands,
         past_commands,
         definition_commands,
+        generation_commands,
         system_commands,
         shell_commands,
     ):

@@ -155,9 +155,9 @@ class History(Protocol):
         ...
 
     async def generations(
-        self, target: str, integration: str | None = None, *, live_only: bool = True
+        self, target: str | None, integration: str | None = None, *, live_only: bool = True
     ) -> list[Generation]:
-        """List generations, newest first."""
+        """List generations, newest first; without a target those of all targets."""
         ...
 
     async def latest_transaction(self, target: str) -> dict[str, Any] | None:
@@ -306,6 +306,10 @@ class Target(Protocol):
         Gives ``{path, state: missing | modified | replaced | attributes | returned, aspects, expected, observed,
         diff}``. Folders `data` are left out, and so are logs, caches, and what others in force left at a path.
         """
+        ...
+
+    async def kept_transactions(self) -> list[str]:
+        """List the transactions whose before-images the target holds; raises PermissionDeniedError."""
         ...
 
     async def close(self) -> None:

@@ -86,9 +86,9 @@ class SqliteHistory:
                 after = rows[-1]["record_id"]
 
     async def generations(
-        self, target: str, integration: str | None = None, *, live_only: bool = True
+        self, target: str | None, integration: str | None = None, *, live_only: bool = True
     ) -> list[Generation]:
-        """List generations, newest first, a thousand at most."""
+        """List generations, newest first, a thousand at most; without a target those of all targets."""
         values = {"target": target, "integration": integration, "live_only": live_only}
         return [_generation(row) for row in await self._reader.rows("select_generations", **values, limit=PAGE)]
 

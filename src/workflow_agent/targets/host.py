@@ -687,6 +687,11 @@ class HostTarget:
         found += await self._blocking(self._committer.drift, transaction, tuple(earlier), folders)
         return found
 
+    async def kept_transactions(self) -> list[str]:
+        """List the transactions whose folders the target holds; raises PermissionDeniedError."""
+        self._require_root()
+        return await self._blocking(self._folders.ids)
+
     async def close(self) -> None:
         """End the probe program and give every lock back."""
         await self._prober.close()

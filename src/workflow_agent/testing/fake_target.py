@@ -341,6 +341,10 @@ class FakeTarget:
             if not any(path == folder or path.startswith(f"{folder}/") for folder in data)
         ]
 
+    async def kept_transactions(self) -> list[str]:
+        """List the transactions that the target holds."""
+        return sorted(self.world.transactions)
+
     async def close(self) -> None:
         """Give the lock back."""
         self.world.holder = None

@@ -27,6 +27,8 @@ TREE = {
     "config show",
     "diff",
     "doctor",
+    "generations list",
+    "generations show",
     "history",
     "install",
     "integrations info",

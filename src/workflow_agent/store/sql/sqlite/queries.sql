@@ -282,11 +282,12 @@ WHERE run_id IN (SELECT value FROM json_each(:run_ids)) ORDER BY run_id, positio
 SELECT run_id FROM runs WHERE run_id >= :low AND run_id < :high ORDER BY run_id LIMIT :limit;
 
 -- name: select_generations
--- Generations of a target, newest first.
+-- Generations of a target, or of all, newest first.
 SELECT target, integration, run_id, parameter_hash, parameters, manifest_version, manifest_hash, "transaction",
        live, created_at, ended_by
 FROM generations
-WHERE target = :target AND (:integration IS NULL OR integration = :integration) AND (NOT :live_only OR live)
+WHERE (:target IS NULL OR target = :target) AND (:integration IS NULL OR integration = :integration)
+  AND (NOT :live_only OR live)
 ORDER BY generation_id DESC LIMIT :limit;
 
 -- name: select_latest_transaction
