@@ -14,6 +14,7 @@ import json
 import os
 import socket
 import tarfile
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -36,6 +37,9 @@ _LABEL: Final = "workflow-agent.rehearsal"
 _REPOSITORY: Final = "workflow-agent-rehearsal"
 _CONTAINER: Final = "container"
 _IMAGE: Final = "image"
+_KILLED: Final = 128 + 9
+#: Seconds within which the engine says of a killed container that memory was why: after it says that it ended.
+_TOLD_S: Final = 2.0
 #: Those without which Debian's packages do not install: chown and friends, accounts of packages, file capabilities.
 _CAPABILITIES: Final = (
     "CHOWN",
@@ -196,8 +200,15 @@ class Clone:
         """Give the exit code, and whether the kernel ended it for want of memory."""
         with self._engine.told(self._running):
             code = self._client.wait(self._running)["StatusCode"]
-        state = self._engine.get(f"/containers/{self._running}/json")["State"]
-        return int(code), bool(state["OOMKilled"])
+        starved = self._starved()
+        deadline = time.monotonic() + _TOLD_S
+        while code == _KILLED and not starved and time.monotonic() < deadline:
+            time.sleep(_TOLD_S / 20)
+            starved = self._starved()
+        return int(code), starved
+
+    def _starved(self) -> bool:
+        return bool(self._engine.get(f"/containers/{self._running}/json")["State"]["OOMKilled"])
 
     def remove(self) -> None:
         """Remove containers, their volumes and the image; what is gone already is no error."""

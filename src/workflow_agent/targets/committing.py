@@ -230,7 +230,7 @@ class Committer:
             RollbackIncompleteError: before-images are missing.
             PathConflictError: something changed since the commit, or a later run stands on this one.
         """
-        with LiveTree(self._root_fd) as tree:
+        with LiveTree(self._root_fd) as tree, tree.looking():
             exchanger = self._exchanger(tree, plan)
             exchanger.check_images(plan.operations)
             standing = look_at_shared(tree, plan.id, plan.operations)
@@ -299,9 +299,11 @@ class Committer:
 
     def _others(self, transaction: str) -> Iterable[Transaction]:
         for name in self._folders.ids():
+            if name == transaction:
+                continue
             with suppress(TransactionError, NotFoundError):
                 other = self._folders.read(name)
-                if name != transaction and other.state is TransactionState.COMMITTED:
+                if other.state is TransactionState.COMMITTED:
                     yield other
 
     def undo(self, plan: Transaction) -> None:
@@ -315,7 +317,8 @@ class Committer:
             plan = self._folders.move(plan, TransactionState.ROLLING_BACK)
         with LiveTree(self._root_fd) as tree:
             exchanger = self._exchanger(tree, plan)
-            seen = exchanger.refresh(plan.operations)
+            # Only others need to know what they looked like before.
+            seen = exchanger.refresh(plan.operations) if set(self._folders.ids()) - {plan.id} else []
             left: RollbackIncompleteError | None = None
             try:
                 exchanger.undo(plan.operations)

@@ -521,16 +521,16 @@ class HostTarget:
             return _rolled_back(plan, [], [], [])
         if plan.state is TransactionState.ROLLED_BACK:
             return _rolled_back(plan, [], [] if plan_only else await self._end_rollback(plan, keep), [])
-        owned = await self._blocking(self._committer.look_before_rollback, plan)
         if plan_only:
+            owned = await self._blocking(self._committer.look_before_rollback, plan)
             await self._refuse_unsound(plan)
             if plan.effects:
                 await self._effects(plan).look_before_taking_back()
             merged = await self._blocking(self._committer.merges, plan)
             return _rolled_back(plan, owned, [], []) | {"merged": merged, "exact": not merged}
+        # First the locks: waiting for them may take long, and their holder changes things.
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
-            # Looked at once more: waiting for the locks may have taken long, and their holder changed things.
             owned = await self._blocking(self._committer.look_before_rollback, plan)
             await self._refuse_unsound(plan)
             plan, merged = await self._blocking(self._committer.rebase, plan)

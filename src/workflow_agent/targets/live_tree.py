@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 from workflow_agent.targets.entries import Entry, read_entry, read_xattrs
 from workflow_agent.targets.linux import open_beneath
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from workflow_agent.targets.operations import Operation
@@ -36,6 +37,7 @@ class LiveTree:
     def __init__(self, root_fd: int) -> None:
         self.root_fd = root_fd
         self._folders: dict[bytes, int] = {}
+        self._seen: dict[bytes, Entry | None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -50,6 +52,15 @@ class LiveTree:
         for descriptor in self._folders.values():
             os.close(descriptor)
         self._folders.clear()
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Nothing is changed in here: what was read once is not read again."""
+        self._seen = {}
+        try:
+            yield
+        finally:
+            self._seen = None
 
     def folder(self, path: bytes) -> int:
         """Open a folder, or give it when it is open.
@@ -72,6 +83,13 @@ class LiveTree:
 
     def read(self, path: bytes) -> Entry | None:
         """Read the state of an entry; None when it or a folder above it is missing."""
+        if self._seen is None:
+            return self._read(path)
+        if path not in self._seen:
+            self._seen[path] = self._read(path)
+        return self._seen[path]
+
+    def _read(self, path: bytes) -> Entry | None:
         try:
             return read_entry(*self.place(path))
         except (FileNotFoundError, NotADirectoryError):

@@ -52,18 +52,18 @@ class Obstacles(Sides):
             PathConflictError: the target changed, or somebody has a file open for writing.
             CommitError: an entry can never be exchanged: mount point, immutable, active swap.
         """
-        conflicts = self.conflicts_with_commit(operations)
-        if conflicts:
-            raise conflict_error("changed on the target since the script ran", conflicts)
-        swaps = _active_swaps()
-        busy: list[dict[str, object]] = []
-        for operation in operations:
-            self._refuse_unmovable(operation, swaps)
-            if operation.kind in {OperationKind.EXCHANGE, OperationKind.REMOVE}:
-                busy += self._writers(operation)
-        if busy:
-            raise conflict_error("open for writing", busy)
-        self._refuse_lost_captures(operations)
+        with self._tree.looking():
+            conflicts = self.conflicts_with_commit(operations)
+            if conflicts:
+                raise conflict_error("changed on the target since the script ran", conflicts)
+            self._refuse_unmovable(operations)
+            busy: list[dict[str, object]] = []
+            for operation in operations:
+                if operation.kind in {OperationKind.EXCHANGE, OperationKind.REMOVE}:
+                    busy += self._writers(operation)
+            if busy:
+                raise conflict_error("open for writing", busy)
+            self._refuse_lost_captures(operations)
         self._tree.forget()
 
     def _refuse_lost_captures(self, operations: Iterable[Operation]) -> None:
@@ -79,28 +79,34 @@ class Obstacles(Sides):
                     hint="run the command again: the script is captured anew",
                 )
 
-    def _refuse_unmovable(self, operation: Operation, swaps: set[bytes]) -> None:
-        moves = operation.kind in _MOVES
-        mounted = [point for point in self._mount_points if moves and _at_or_below(point, operation.path)]
-        if mounted:
-            raise CommitError(
-                "something is mounted at or below an entry that would be replaced",
-                where=escape_path(mounted[0]),
-                state="nothing was changed",
-                hint="leave this path alone in the script, or unmount it first",
-            )
-        for path in {operation.path, operation.path.rpartition(b"/")[0] or b"/"}:
-            flags = self._flags(path)
-            if flags & (_IMMUTABLE | _APPEND_ONLY):
+    def _refuse_unmovable(self, operations: Iterable[Operation]) -> None:
+        swaps = _active_swaps()
+        looked_at: set[bytes] = set()
+        for operation in operations:
+            moves = operation.kind in _MOVES
+            mounted = [point for point in self._mount_points if moves and _at_or_below(point, operation.path)]
+            if mounted:
                 raise CommitError(
-                    "an entry is immutable or append-only",
-                    where=escape_path(path),
+                    "something is mounted at or below an entry that would be replaced",
+                    where=escape_path(mounted[0]),
                     state="nothing was changed",
-                    hint=f"clear the flag with `chattr -ia {escape_path(path)}`, then run again",
+                    hint="leave this path alone in the script, or unmount it first",
                 )
-        if operation.path in swaps:
+            for path in {operation.path, operation.path.rpartition(b"/")[0] or b"/"} - looked_at:
+                self._refuse_flags(path)
+                looked_at.add(path)
+            if operation.path in swaps:
+                raise CommitError(
+                    "an entry is active swap space", where=escape_path(operation.path), state="nothing was changed"
+                )
+
+    def _refuse_flags(self, path: bytes) -> None:
+        if self._flags(path) & (_IMMUTABLE | _APPEND_ONLY):
             raise CommitError(
-                "an entry is active swap space", where=escape_path(operation.path), state="nothing was changed"
+                "an entry is immutable or append-only",
+                where=escape_path(path),
+                state="nothing was changed",
+                hint=f"clear the flag with `chattr -ia {escape_path(path)}`, then run again",
             )
 
     def _flags(self, path: bytes) -> int:
