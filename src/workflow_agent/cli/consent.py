@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from workflow_agent.cli.invocation import Invocation
     from workflow_agent.cli.progress import Progress
 
-__all__ = ["TerminalApprover", "answer_is_yes", "require_consent"]
+__all__ = ["TerminalApprover", "answer_is_yes", "read_answer", "require_consent"]
 
 _LINE_BYTES = 4096
 
@@ -59,12 +59,18 @@ class TerminalApprover:
         sys.stderr.write(f"\n{style.paint(question, 'bold')} [y/N] ")
         sys.stderr.flush()
         try:
-            answer = await _read_line()
-            if not answer.endswith("\n"):
-                sys.stderr.write("\n")
+            answer = await read_answer()
         finally:
             self._progress.resume()
         return answer_is_yes(answer)
+
+
+async def read_answer() -> str:
+    """Read what a person answers on the terminal; the line of the question is ended."""
+    answer = await _read_line()
+    if not answer.endswith("\n"):
+        sys.stderr.write("\n")
+    return answer
 
 
 async def _read_line() -> str:

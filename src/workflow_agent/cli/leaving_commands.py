@@ -71,6 +71,12 @@ def rollback(
     *,
     secret: Secrets = None,
     place: Place,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="RUN", help="Take back everything after this run, which stays.", rich_help_panel="What"
+        ),
+    ] = None,
     keep_data: Annotated[
         bool, typer.Option("--keep-data", help="Keep the data that its services wrote.", rich_help_panel="How")
     ] = False,
@@ -78,6 +84,14 @@ def rollback(
     events: Events = False,
 ) -> Outcome:
     """Take back what a run did, exactly or not at all."""
+    if to is not None:
+        from workflow_agent.cli.going_back import go_back  # noqa: PLC0415  # late: few rollbacks need it
+
+        if run:
+            raise UsageError("a run is taken back, or gone back to", where="--to", hint="leave one of the two out")
+        found, where = _run_and_place(ctx.obj, to, place)
+        values = Values(secret=secret)
+        return go_back(ctx.obj, found, place=where, values=values, consent=consent, events=events, keep_data=keep_data)
 
     def request(plan_only: bool) -> RunRequest:
         found, where = _run_and_place(ctx.obj, run, place) if run else ("", place)
@@ -111,7 +125,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     examples: dict[Callable[..., Outcome], list[str]] = {
         uninstall: ["uninstall nginx", "uninstall nginx --purge --plan"],
-        rollback: ["rollback", "rollback r-01KA --yes"],
+        rollback: ["rollback", "rollback r-01KA --yes", "rollback --to r-01KA --plan"],
     }
     for function, lines in examples.items():
         declare(app, function.__name__, panel=PANEL, examples=lines)(spread(function))

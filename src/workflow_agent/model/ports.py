@@ -160,6 +160,13 @@ class History(Protocol):
         """List generations, newest first; without a target those of all targets."""
         ...
 
+    async def standing(self, target: str) -> list[dict[str, Any]]:
+        """List the runs with committed transactions on a target that were not undone, the last committed first.
+
+        Keys: run_id, action, integration, version, status, redone (it was rolled back once, and is in force again).
+        """
+        ...
+
     async def latest_transaction(self, target: str) -> dict[str, Any] | None:
         """Give the newest committed transaction on a target whose run was not undone, or None.
 
@@ -272,9 +279,12 @@ class Target(Protocol):
         ...
 
     async def rollback(
-        self, transaction: str, *, keep: Sequence[str] = (), plan_only: bool = False
+        self, transaction: str, *, keep: Sequence[str] = (), plan_only: bool = False, after: Sequence[str] | None = None
     ) -> Mapping[str, Any]:
         """Take a committed transaction back and check that it is back.
+
+        A plan can be one of several: it tells what a rollback meets once those `after` which it comes, and which stand
+        now, are taken back.
 
         Gives ``{transaction, was, restored, removed, attributes, appended, owned, kept, services, left, merged,
         exact}``; `merged` names shared files in which the records of others stay.

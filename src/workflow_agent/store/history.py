@@ -92,6 +92,14 @@ class SqliteHistory:
         values = {"target": target, "integration": integration, "live_only": live_only}
         return [_generation(row) for row in await self._reader.rows("select_generations", **values, limit=PAGE)]
 
+    async def standing(self, target: str) -> list[dict[str, Any]]:
+        """List the runs with committed transactions on a target that were not undone, the last committed first.
+
+        Keys: run_id, action, integration, version, status, redone. A thousand at most.
+        """
+        rows = await self._reader.rows("select_standing", target=target, limit=PAGE)
+        return [row | {"redone": bool(row["redone"])} for row in rows]
+
     async def latest_transaction(self, target: str) -> dict[str, Any] | None:
         """Give the newest committed transaction on a target whose run was not undone, or None.
 

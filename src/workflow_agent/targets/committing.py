@@ -223,8 +223,13 @@ class Committer:
 
     # -- rollback ------------------------------------------------------------------------------------------------
 
-    def look_before_rollback(self, plan: Transaction) -> list[str]:
+    def look_before_rollback(self, plan: Transaction, after: Collection[str] = ()) -> list[str]:
         """Find what stands against a rollback; gives what would go although it came later (owned, rule 23).
+
+        Args:
+            plan: The transaction.
+            after: Transactions that are taken back before it, and looked at on their own: what they left stands
+                against nothing.
 
         Raises:
             RollbackIncompleteError: before-images are missing.
@@ -235,7 +240,9 @@ class Committer:
             exchanger.check_images(plan.operations)
             standing = look_at_shared(tree, plan.id, plan.operations)
             conflicts = [*standing.conflicts, *exchanger.conflicts_with_rollback(standing.own)]
-            conflicts += self._built_upon(tree, plan)
+            conflicts += self._built_upon(tree, plan, after)
+            theirs = _Left(operation for name in after for operation in self._folders.read(name).operations)
+            conflicts = [conflict for conflict in conflicts if not theirs.explains(str(conflict["path"]))]
             if conflicts:
                 names = ", ".join(_named(conflict) for conflict in conflicts[:_SHOWN])
                 raise PathConflictError(
@@ -245,7 +252,7 @@ class Committer:
                     hint="put these paths back as the run left them, or roll back the later run first",
                     details={"conflicts": conflicts},
                 )
-            return exchanger.owned(plan.operations)
+            return [path for path in exchanger.owned(plan.operations) if not theirs.explains(path)]
 
     def merges(self, plan: Transaction) -> list[str]:
         """List the files in which a rollback would leave the records of others."""
@@ -281,7 +288,7 @@ class Committer:
                     self._folders.move(other, other.state, operations=operations)
             return rebase(tree, replace(plan, operations=left))
 
-    def _built_upon(self, tree: LiveTree, plan: Transaction) -> list[dict[str, object]]:
+    def _built_upon(self, tree: LiveTree, plan: Transaction, after: Collection[str]) -> list[dict[str, object]]:
         """Find what other transactions have live below folders that this one brought."""
         folders = [
             operation.path + b"/"
@@ -291,6 +298,7 @@ class Committer:
         return [
             {"path": escape_path(operation.path), "run_id": other.run_id}
             for other in self._others(plan.id)
+            if other.id not in after
             for operation in other.operations
             if operation.kind is not OperationKind.ATTRIBUTES
             and any(operation.path.startswith(folder) for folder in folders)
@@ -439,6 +447,25 @@ def _touched(operations: Iterable[Operation]) -> Iterable[bytes]:
         yield operation.path
         for relative in (*operation.subtree, *operation.content):
             yield operation.path + b"/" + relative
+
+
+class _Left:
+    """What operations that are taken back first left: their own paths, and whatever is below what they put there."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        every = list(operations)
+        self._paths = {escape_path(path) for path in _touched(every)}
+        self._wholes = {escape_path(operation.path) for operation in every if operation.kind in _WHOLE}
+
+    def explains(self, path: str) -> bool:
+        """Whether a difference at a path is theirs."""
+        if path in self._paths:
+            return True
+        while path:
+            if path in self._wholes:
+                return True
+            path = path.rpartition("/")[0]
+        return False
 
 
 def _as_owned(tree: LiveTree, operations: Iterable[Operation], owned: Sequence[bytes]) -> Iterable[Operation]:

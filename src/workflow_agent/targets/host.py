@@ -511,7 +511,7 @@ class HostTarget:
     # -- rollback ----------------------------------------------------------------------------------------------------
 
     async def rollback(
-        self, transaction: str, *, keep: Sequence[str] = (), plan_only: bool = False
+        self, transaction: str, *, keep: Sequence[str] = (), plan_only: bool = False, after: Sequence[str] | None = None
     ) -> Mapping[str, Any]:
         """Take a committed transaction back and look whether it is back (see the port)."""
         self._require_root()
@@ -522,8 +522,9 @@ class HostTarget:
         if plan.state is TransactionState.ROLLED_BACK:
             return _rolled_back(plan, [], [] if plan_only else await self._end_rollback(plan, keep), [])
         if plan_only:
-            owned = await self._blocking(self._committer.look_before_rollback, plan)
-            await self._refuse_unsound(plan)
+            owned = await self._blocking(self._committer.look_before_rollback, plan, tuple(after or ()))
+            if after is None:  # one of several is tried out in its turn, when those before it are off
+                await self._refuse_unsound(plan)
             if plan.effects:
                 await self._effects(plan).look_before_taking_back()
             merged = await self._blocking(self._committer.merges, plan)

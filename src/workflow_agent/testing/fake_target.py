@@ -264,7 +264,7 @@ class FakeTarget:
         return done
 
     async def rollback(
-        self, transaction: str, *, keep: Sequence[str] = (), plan_only: bool = False
+        self, transaction: str, *, keep: Sequence[str] = (), plan_only: bool = False, after: Sequence[str] | None = None
     ) -> Mapping[str, Any]:
         """Put the files back as they were, unless somebody else changed them; `keep` leaves new files alone."""
         await self._enter("preview" if plan_only else "rollback")
@@ -274,7 +274,8 @@ class FakeTarget:
             await self.discard(transaction)
         if was in {"captured", "rolled-back"}:
             return _result(found, was, [])
-        self._refuse_changed(found.after)
+        theirs = {path for name in after or () for path in self._find(name).after}
+        self._refuse_changed({path: content for path, content in found.after.items() if path not in theirs})
         if plan_only:
             return _result(found, was, [])
         found.state = "rolling-back"

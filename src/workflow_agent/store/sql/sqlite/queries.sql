@@ -298,3 +298,12 @@ SELECT t."transaction", t.run_id, t.target, t.state, COALESCE(t.tier, r.tier) AS
 FROM transactions AS t JOIN runs AS r ON r.run_id = t.run_id
 WHERE t.target = :target AND t.state = 'committed' AND COALESCE(r.changed, 1) AND r.undone_by IS NULL
 ORDER BY t.record_id DESC LIMIT 1;
+
+-- name: select_standing
+-- The runs with committed transactions on a target that were not undone, the last committed first; none of a run that
+-- changed nothing. A run that was rolled back once is committed anew when it comes again.
+SELECT t.run_id, r.action, r.integration, r.version, r.status,
+       EXISTS (SELECT 1 FROM runs AS u WHERE u.undoes = t.run_id) AS redone
+FROM transactions AS t JOIN runs AS r ON r.run_id = t.run_id
+WHERE t.target = :target AND t.state = 'committed' AND COALESCE(r.changed, 1) AND r.undone_by IS NULL
+GROUP BY t.run_id ORDER BY MAX(t.record_id) DESC LIMIT :limit;
