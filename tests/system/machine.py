@@ -28,7 +28,7 @@ COMMAND = Path(sys.executable).with_name("workflow-agent")
 #: What a rollback leaves longer than it was: nothing takes lines out of a log.
 APPENDED_LOGS = frozenset({"/var/log/apt/history.log", "/var/log/apt/term.log", "/var/log/dpkg.log"})
 _LISTENING = "0A"
-_ON_A_TARGET = frozenset({"install", "plan", "verify", "rollback", "uninstall", "upgrade", "repair"})
+_ON_A_TARGET = frozenset({"apply", "install", "plan", "verify", "rollback", "uninstall", "upgrade", "repair"})
 _PROBING = "workflow_agent.targets.probe_program"
 _TIMEOUT_S = 120.0
 
@@ -129,7 +129,7 @@ class Machine:
         if not isinstance(self.host, LabContainer) or "--target" in arguments:
             return arguments
         has_one = bool(arguments) and arguments[0] in _ON_A_TARGET
-        return (*arguments, "--target", self.host.target) if has_one else arguments
+        return _with_options(arguments, "--target", self.host.target) if has_one else arguments
 
     def cli(
         self,
@@ -155,7 +155,7 @@ class Machine:
 
     def json(self, *arguments: str, **more: Any) -> Answer:
         """Run the command with ``--json``."""
-        return self.cli(*arguments, "--json", **more)
+        return self.cli(*_with_options(arguments, "--json"), **more)
 
     @contextmanager
     def running(
@@ -308,6 +308,12 @@ class Running:
         self.stdout.close()
         with suppress(OSError):
             os.close(self.screen)
+
+
+def _with_options(arguments: tuple[str, ...], *options: str) -> tuple[str, ...]:
+    """Add options behind the others; what stands after ``--`` is no option."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return (*arguments[:end], *options, *arguments[end:])
 
 
 def _mount(line: str) -> str:

@@ -12,9 +12,10 @@ from workflow_agent.agents.output_log import OutputLog
 from workflow_agent.agents.recovery_rules import Bounds
 from workflow_agent.agents.secret_files import filled_script
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
-from workflow_agent.model.errors import ValidationError, WorkflowAgentError
+from workflow_agent.model.errors import ScriptFailedError, ValidationError, WorkflowAgentError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.system import Effect, Script, Service  # noqa: TC001  # pydantic reads the annotations
+from workflow_agent.scripts import explain_failure
 from workflow_agent.security.marks import marked_names
 from workflow_agent.security.vault import Vault
 
@@ -232,6 +233,8 @@ class ExecutorAgent:
                 error.details["tail"] = output.tail
                 error.cause = next((line for line in reversed(output.tail) if line.strip()), None)
             error.details["_records"] = [{"kind": RecordKind.OUTPUT, "data": output.summary()}]
+            if request.script.provenance.integration is None and isinstance(error, ScriptFailedError):
+                explain_failure(error, request.script)
             raise
         if not request.hold_locks and not rehearsed:
             await target.release_package_locks()
@@ -305,6 +308,6 @@ def _run_of(message: Message) -> str:
     return message.run_id
 
 
-def _transaction_record(transaction: str, state: str, target: str, **more: str) -> dict[str, Any]:
+def _transaction_record(transaction: str, state: str, target: str, **more: str | None) -> dict[str, Any]:
     data = {"transaction": transaction, "state": state, "target": target, "tier": "exact", **more}
     return {"kind": RecordKind.TRANSACTION, "data": data}

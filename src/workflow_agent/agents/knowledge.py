@@ -16,6 +16,7 @@ from workflow_agent.agents.lifecycle import (
     refuse_upgrade,
 )
 from workflow_agent.agents.parts import parts_of, source_of, subject_of
+from workflow_agent.agents.requested import RequestedReply, RequestedRequest, requested_services
 from workflow_agent.agents.serving import Reply, Request, Verb, plain
 from workflow_agent.integrations import Registry, bind_parameters, parameter_hash, requirements_of, resolve
 from workflow_agent.model.errors import ConflictError, NotFoundError
@@ -123,6 +124,7 @@ class LocateReply(Reply):
     transaction: str
     integration: str | None
     version: str | None
+    script: str | None
     target: str
     services: list[dict[str, Any]]
     effects: list[dict[str, Any]]
@@ -148,10 +150,11 @@ class KnowledgeAgent:
         self._history = history
 
     def verbs(self) -> Mapping[str, Verb]:
-        """lookup, locate."""
+        """lookup, locate, requested."""
         return {
             "lookup": Verb(LookupRequest, LookupReply, self._lookup),
             "locate": Verb(LocateRequest, LocateReply, self._locate),
+            "requested": Verb(RequestedRequest, RequestedReply, self._requested),
         }
 
     # -- lookup ------------------------------------------------------------------------------------------------------
@@ -242,6 +245,15 @@ class KnowledgeAgent:
             known = self._registry.get(generation.integration).requires
         return list(known or ())
 
+    # -- requested ---------------------------------------------------------------------------------------------------
+
+    async def _requested(self, request: RequestedRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+        target = self._targets.get(request.target)
+        reply = await requested_services(target, request)
+        kept = {"script": request.script, "services": reply.services, "left": reply.left}
+        # Nothing is changed so far; a commit that changes something says so.
+        return reply, _subject(None, None, kept) | {"_changed": False}
+
     # -- locate ------------------------------------------------------------------------------------------------------
 
     async def _locate(self, request: LocateRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
@@ -277,6 +289,7 @@ class KnowledgeAgent:
                 transaction=part.transaction,
                 integration=part.integration,
                 version=part.version,
+                script=lookup.get("script"),
                 target=request.target,
                 services=lookup.get("services", []),
                 effects=lookup.get("effects", []),

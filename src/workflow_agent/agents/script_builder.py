@@ -11,7 +11,7 @@ from workflow_agent.agents.serving import Reply, Request, Verb, plain
 from workflow_agent.integrations import ResolvedFile  # noqa: TC001  # pydantic reads the annotations
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.system import FileWrite
-from workflow_agent.scripts import render_file, render_script, template_folders, write_config
+from workflow_agent.scripts import plain_script, render_file, render_script, template_folders, write_config
 from workflow_agent.security.marks import marked_names, named
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.message import Message
 
-__all__ = ["BuildReply", "BuildRequest", "ScriptBuilderAgent"]
+__all__ = ["BuildReply", "BuildRequest", "ScriptBuilderAgent", "TakeRequest"]
 
 
 class BuildRequest(Request):
@@ -41,6 +41,14 @@ class BuildRequest(Request):
     multiline: list[str]
 
 
+class TakeRequest(Request):
+    """Take a person's own script as it stands: its text travels with the run, the file is not read again."""
+
+    name: str
+    text: str
+    arguments: list[str] = Field(default_factory=list)
+
+
 class BuildReply(Reply):
     """The script, as JSON of ``model.system.Script``."""
 
@@ -56,8 +64,15 @@ class ScriptBuilderAgent:
         self._configured = tuple(template_folders_configured)
 
     def verbs(self) -> Mapping[str, Verb]:
-        """Build."""
-        return {"build": Verb(BuildRequest, BuildReply, self._build)}
+        """build, take."""
+        return {
+            "build": Verb(BuildRequest, BuildReply, self._build),
+            "take": Verb(TakeRequest, BuildReply, self._take),
+        }
+
+    async def _take(self, request: TakeRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+        data = plain(plain_script(request.text, name=request.name, arguments=request.arguments))
+        return BuildReply(script=data), {"_records": [{"kind": RecordKind.SCRIPT, "data": data}]}
 
     async def _build(self, request: BuildRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
         search = template_folders(Path(request.folder), self._configured)

@@ -12,7 +12,7 @@ from workflow_agent.agents.serving import Reply, Request, Verb, plain
 from workflow_agent.model.errors import PlanStaleError, ScriptRefusedError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.system import Script  # noqa: TC001  # pydantic reads the annotations
-from workflow_agent.scripts import locate_findings, refuse_on_errors, validate_script
+from workflow_agent.scripts import locate_findings, refuse_on_errors, validate_plain, validate_script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,10 +26,14 @@ _SHOWN = 3
 
 
 class ValidateRequest(Request):
-    """A script, and what a person allows for it: ids of rules, each for all of its findings or as ``RULE:LINE``."""
+    """A script, and what a person allows for it: ids of rules, each for all of its findings or as ``RULE:LINE``.
+
+    For a script of a person's `own`, what shellcheck calls an error is a warning, and other languages are read too.
+    """
 
     script: Script
     allow: list[str] = Field(default_factory=list)
+    own: bool = False
 
 
 class ValidateReply(Reply):
@@ -68,12 +72,15 @@ class ValidatorAgent:
         }
 
     async def _validate(self, request: ValidateRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
-        found = await asyncio.to_thread(validate_script, request.script.text, allow=request.allow)
+        if request.own:
+            found = await asyncio.to_thread(validate_plain, request.script, allow=request.allow)
+        else:
+            found = await asyncio.to_thread(validate_script, request.script.text, allow=request.allow)
         findings = locate_findings(found, request.script)
         data = [plain(finding) for finding in findings]
         records = [{"kind": RecordKind.FINDING, "data": item} for item in data]
         try:
-            refuse_on_errors(findings)
+            refuse_on_errors(findings, request.script.provenance.template if request.own else "script")
         except ScriptRefusedError as error:
             error.details["_records"] = records  # history keeps why
             raise

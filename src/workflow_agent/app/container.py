@@ -36,8 +36,8 @@ __all__ = ["AGENTS", "Container", "build_container", "late_agents"]
 #: The system agents in the order in which a run meets them, with their verbs: an agent is loaded when it is first
 #: asked, because a run that finds everything unchanged needs two of the seven.
 AGENTS: Mapping[str, tuple[str, ...]] = {
-    "knowledge": ("lookup", "locate"),
-    "script-builder": ("build",),
+    "knowledge": ("lookup", "locate", "requested"),
+    "script-builder": ("build", "take"),
     "validator": ("validate", "agree"),
     "executor": ("prepare", "commit", "activate", "configure", "rollback", "discard"),
     "verifier": ("verify", "current", "absent"),

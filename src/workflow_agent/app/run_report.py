@@ -22,10 +22,11 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
     """Describe one run.
 
     Keys of the contract: run_id, action, integration, version, target, status, changed, tier, changes {created,
-    modified, deleted, appended, items}, checks, generation, rollback_command, started_at, finished_at; beside them
-    requirements (what came with it or was there), change_set (without its changes), broken (what was wrong before),
-    drift (where the target is not as it was left, of a run that looked for it),
-    findings, attempts (that failed), transaction, output, steps, error, user, host, undoes, undone_by, workflow.
+    modified, deleted, appended, items}, checks, generation, rollback_command, started_at, finished_at; of a person's
+    own script also script {name, hash, interpreter, arguments}, started (services) and left (asked of them, not done);
+    beside them requirements (what came with it or was there), change_set (without its changes), broken (what was wrong
+    before), drift (where the target is not as it was left, of a run that looked for it), findings, attempts (that
+    failed), transaction, output, steps, error, user, host, undoes, undone_by, workflow.
 
     Raises:
         NotFoundError: there is no such run.
@@ -40,6 +41,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
     counts = Counter(item["action"] for item in items)
     return {
         **{key: run[key] for key in ("run_id", "action", "integration", "version", "target", "status")},
+        **_own_script(by_kind, run),
         "changed": bool(run["changed"]),
         "tier": run["tier"],
         "changes": {action: counts[action] for action in _ACTIONS} | {"items": items},
@@ -58,6 +60,21 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         "output": _last(by_kind, RecordKind.OUTPUT),
         **{key: run[key] for key in ("steps", "error", "user", "host", "undoes", "undone_by", "workflow")},
     }
+
+
+def _own_script(by_kind: Mapping[str, Sequence[Mapping[str, Any]]], run: Mapping[str, Any]) -> dict[str, Any]:
+    """Say which script of a person's own the run is about; empty where it is about an integration."""
+    script = next(
+        (data for data in by_kind.get(RecordKind.SCRIPT, ()) if data["provenance"]["integration"] is None), None
+    )
+    if script is None:
+        return {}
+    subject = next((data for data in by_kind.get(RecordKind.SUBJECT, ()) if data.get("script")), {})
+    told = {"name": script["provenance"]["template"], "hash": script["hash"]}
+    told |= {"interpreter": " ".join([script["interpreter"], *script["options"]]), "arguments": script["arguments"]}
+    names = [str(service["name"]) for service in subject.get("services", ())]
+    begun = any(step["id"] == "activate" and step["status"] == "succeeded" for step in run["steps"])
+    return {"script": told, "started": names if begun else [], "left": subject.get("left", [])}
 
 
 async def _taken_back(history: History, run: dict[str, Any]) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ def require_consent(*, given: bool, verb: str) -> None:
     raise ConsentError(
         f"nobody can be asked whether to {verb}: there is no terminal and `--yes` was not given",
         state="nothing was begun",
+        hint="add `--yes`, or look first with `--plan`" if verb == "apply" else None,
     )
 
 

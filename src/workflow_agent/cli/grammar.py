@@ -20,9 +20,22 @@ if TYPE_CHECKING:
 
     from typer.exceptions import TyperException
 
-__all__ = ["EVERYWHERE", "PROGRAM", "Command", "Group", "declare", "first_word", "help_text", "hoisted", "usage_error"]
+__all__ = [
+    "AFTER_DASHES",
+    "EVERYWHERE",
+    "PROGRAM",
+    "Command",
+    "Group",
+    "declare",
+    "first_word",
+    "help_text",
+    "hoisted",
+    "usage_error",
+]
 
 PROGRAM = "workflow-agent"
+#: Where a command finds how many words stand after ``--`` (in the context's `meta`).
+AFTER_DASHES = "workflow-agent.after-dashes"
 #: Title of the options that hold for every command.
 EVERYWHERE = "Everywhere"
 _OTHER = "Options"
@@ -158,6 +171,7 @@ class Command(_Help, TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Let ``--wait`` stand without a value, which Typer's options cannot."""
         end = args.index("--") if "--" in args else len(args)
+        ctx.meta[AFTER_DASHES] = max(len(args) - end - 1, 0)
         args = [f"{arg}=" if arg == "--wait" and at < end else arg for at, arg in enumerate(args)]
         pass_directly(self.get_params(ctx))
         return super().parse_args(ctx, args)

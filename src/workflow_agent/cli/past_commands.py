@@ -64,7 +64,7 @@ def history(
         return runs, app.orphans(runs)
 
     runs, orphans = ask(ctx.obj, found)
-    runs = [run | {"orphaned": run["run_id"] in orphans} for run in runs]
+    runs = [_without_text(run) | {"orphaned": run["run_id"] in orphans} for run in runs]
 
     def lines(style: Style) -> Iterator[str]:
         from workflow_agent.cli.run_view import history_lines  # noqa: PLC0415  # late
@@ -72,6 +72,12 @@ def history(
         yield from history_lines(runs, style)
 
     return Outcome(data={"items": runs}, lines=lines, warnings=_left_behind(orphans))
+
+
+def _without_text(run: dict[str, Any]) -> dict[str, Any]:
+    """Leave the text of a person's own script out of a list: it may be long, and the run's record has it."""
+    inputs = run.get("inputs") or {}
+    return run | {"inputs": {name: value for name, value in inputs.items() if name != "text"}} if inputs else run
 
 
 def _left_behind(orphans: list[str]) -> tuple[str, ...]:

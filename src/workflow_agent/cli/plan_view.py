@@ -50,13 +50,14 @@ def plan_lines(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
 
     Args:
         plan: integration, version, target, tier, tier_reason, change_set (with changes), findings, services, effects;
-            action, differences, current (what is wrong with it now), keep, adopted, required_by, as far as they are
-            there.
+            action, script, restarts, left, differences, current (what is wrong with it now), keep, adopted,
+            required_by, as far as they are there.
         style: What the stream shows; `verbose` shows every path.
     """
     change_set = plan.get("change_set") or {}
     changes = change_set.get("changes") or ()
-    name = " ".join(safe(part) for part in (plan.get("integration"), plan.get("version")) if part)
+    subject = plan.get("integration") or plan.get("script")
+    name = " ".join(safe(part) for part in (subject, plan.get("version")) if part)
     yield style.paint(f"{name} on {safe(plan.get('target', 'host'))}", "bold")
     if plan.get("required_by"):
         yield f"  required by {', '.join(safe(name) for name in plan['required_by'])}"
@@ -68,7 +69,12 @@ def plan_lines(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
         yield from _facts(kind, change_set.get(kind) or (), describe, style)
     leaving = plan.get("action") == "uninstall"
     if not plan.get("unchanged"):
-        yield from _services(plan.get("services") or (), "stops" if leaving else "starts", style)
+        again = frozenset(plan.get("restarts") or ())
+        services = plan.get("services") or ()
+        first = [service for service in services if service.get("name") not in again]
+        yield from _services(first, "stops" if leaving else "starts", style)
+        yield from _services([one for one in services if one not in first], "restarts", style)
+    yield from _left(plan.get("left") or (), style)
     yield from (_label("keeps", safe(path), style) for path in plan.get("keep") or ())
     yield from _files(changes, change_set.get("bytes_added") or 0, style)
     yield from _remarks(change_set, style)
@@ -181,6 +187,14 @@ def _services(services: Sequence[Mapping[str, Any]], label: str, style: Style) -
         yield _label(label, ", ".join(named), style)
 
 
+def _left(left: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+    """Write what a script asked of services and is not done, with the command that a person would type."""
+    for one in left:
+        yield _label(
+            "not done", style.paint(f"`{safe(one.get('command'))}`: {safe(one.get('reason'))}", "yellow"), style
+        )
+
+
 def _files(changes: Sequence[Mapping[str, Any]], added: int, style: Style) -> Iterator[str]:
     if not changes:
         return
@@ -247,7 +261,8 @@ def _tier(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
 
 def rollback_lines(summary: Mapping[str, Any], style: Style) -> Iterator[str]:
     """Write what a rollback would do: the summary of its approval (see the workflow ``rollback``)."""
-    name = " ".join(safe(part) for part in (summary.get("integration"), summary.get("version")) if part)
+    subject = summary.get("integration") or summary.get("script")
+    name = " ".join(safe(part) for part in (subject, summary.get("version")) if part)
     forward = summary.get("direction") == "redo"
     starts = forward is not bool(summary.get("leaving"))
     verb = "bring back" if forward else "take back"

@@ -72,7 +72,7 @@ def _pending(plan: Mapping[str, Any]) -> bool:
 def planned_rollback(ended: Ended) -> tuple[dict[str, Any], bool, Callable[[Style], Iterator[str]]]:
     """Give the plan of a rollback: the same summary as is asked about."""
     located = ended.outputs.get("locate") or {}
-    keys = ("direction", "integration", "version", "target", "tier", "services", "leaving", "also")
+    keys = ("direction", "integration", "version", "script", "target", "tier", "services", "leaving", "also")
     plan = {key: located.get(key) for key in keys}
     plan |= {"undoes": located.get("run"), "preview": ended.outputs.get("preview")}
 

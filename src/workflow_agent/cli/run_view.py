@@ -33,8 +33,14 @@ _MOMENT = 12
 
 def run_subject(run: Mapping[str, Any]) -> str:
     """Name what a run is about."""
-    parts = [run.get("action") or run.get("workflow"), run.get("integration"), run.get("version")]
+    parts = [run.get("action") or run.get("workflow"), _about(run), run.get("version")]
     return f"{' '.join(safe(part) for part in parts if part)} on {safe(run.get('target') or 'host')}"
+
+
+def _about(run: Mapping[str, Any]) -> Any:  # Any: whatever history gives
+    """Name the integration of a run, or the script of a person's own."""
+    inputs = run.get("inputs") or {}
+    return run.get("integration") or (run.get("script") or {}).get("name") or inputs.get("name")
 
 
 def ending_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
@@ -50,13 +56,25 @@ def ending_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from _broken_lines(run, style)
     yield from check_lines(run.get("checks") or (), style)
     yield from drift_lines(run.get("drift"), style)
+    yield from _own_lines(run, style)
     yield f"  run       {safe(run['run_id'])}"
     if run.get("rollback_command"):
         yield f"  undo      {style.paint(safe(run['rollback_command']), 'bold')}"
 
 
 def _nothing(run: Mapping[str, Any]) -> str:
-    return "nothing: it is not installed" if run.get("action") == "uninstall" else "nothing: it is as wanted"
+    told = {"uninstall": "nothing: it is not installed", "apply": "nothing: everything is as the script wants it"}
+    return told.get(str(run.get("action")), "nothing: it is as wanted")
+
+
+def _own_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
+    """Write what a person's own script asked of services: what was done, and what was not."""
+    if run.get("started"):
+        yield f"  started   {', '.join(safe(name) for name in run['started'])}"
+    if run.get("status") == "succeeded":
+        for one in run.get("left") or ():
+            text = f"`{safe(one['command'])}`: {safe(one['reason'])}"
+            yield f"  not done  {style.paint(text, 'yellow')}"
 
 
 def _requirement_lines(requirements: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
@@ -110,6 +128,7 @@ def history_lines(runs: Sequence[Mapping[str, Any]], style: Style, *, now: float
         {
             **run,
             "run_id": run["run_id"][:shown],
+            "integration": _about(run),
             "when": _when(run.get("created_at"), present, style),
             "status": _state_of(run),
         }
@@ -143,6 +162,7 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from _broken_lines(run, style)
     yield from check_lines(run.get("checks") or (), style)
     yield from drift_lines(run.get("drift"), style)
+    yield from _own_lines(run, style)
     for finding in run.get("findings") or ():
         yield f"  finding   {_finding(finding)}"
     for attempt in run.get("attempts") or ():
@@ -181,6 +201,9 @@ def _facts(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     who = " on ".join(safe(part) for part in (run.get("user"), run.get("host")) if part)
     took = duration(run.get("started_at"), run.get("finished_at"))
     yield f"  when      {moment(run.get('started_at'))}{f', {took}' if took else ''}{f', by {who}' if who else ''}"
+    if script := run.get("script"):
+        words = [script["interpreter"], script["name"], *script["arguments"]]
+        yield f"  script    {safe(' '.join(words))}, sha256 {safe(script['hash'])}"
     if run.get("changed") and not run.get("undoes"):
         yield f"  changed   {change_summary(run['changes'])}"
     if run.get("tier"):

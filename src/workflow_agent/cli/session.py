@@ -47,7 +47,9 @@ class Ended:
 
 
 #: Steps whose output a plan is shown from; those of requirements have names before them.
-_WANTED = frozenset({"lookup", "current", "absent", "build", "validate", "prepare", "locate", "preview"})
+_WANTED = frozenset(
+    {"lookup", "current", "absent", "take", "build", "validate", "prepare", "requested", "locate", "preview"}
+)
 
 
 async def conduct(
@@ -65,7 +67,8 @@ async def conduct(
     definition = await app.definition(workflow, inputs)
     ended = Ended(run_id=new_run_id())
     action = inputs.get("action") or workflow
-    about = {"action": action, "integration": inputs.get("integration"), "target": inputs.get("target")}
+    subject = inputs.get("integration") or inputs.get("name")
+    about = {"action": action, "integration": subject, "target": inputs.get("target")}
     title = f"{run_subject(about)}, run {ended.run_id}"
     progress = choose_progress(
         title,

@@ -10,6 +10,7 @@ import typer
 
 from workflow_agent._version import __version__
 from workflow_agent.cli import (
+    apply_commands,
     definition_commands,
     generation_commands,
     leaving_commands,
@@ -83,6 +84,7 @@ def build_app(only: str | None = None) -> typer.Typer:
     app.callback(cls=Group)(_root)
     for commands in (
         run_commands,
+        apply_commands,
         leaving_commands,
         unfinished_commands,
         past_commands,

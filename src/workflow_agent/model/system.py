@@ -96,9 +96,12 @@ class TargetFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Where a script came from. Parameters that are secrets stand as references."""
+    """Where a script came from. Parameters that are secrets stand as references.
 
-    integration: str
+    A script of a person's own belongs to no integration; then `template` is its name.
+    """
+
+    integration: str | None
     action: str
     version: str
     template: str
@@ -138,16 +141,19 @@ class LineOrigin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """Rendered shell text, run by `interpreter` with no arguments, and the files written after it.
+    """Shell text, run by `interpreter`, and the files written after it.
 
-    `removes` are paths that go after it, with everything below them; one that is not there is passed over. `secrets`
-    names those that the text reads from files. `origins` tell the templates' lines, in the order of the script's.
+    `options` stand before the script on the interpreter's command line, `arguments` after it. `removes` are paths that
+    go after it, with everything below them; one that is not there is passed over. `secrets` names those that the text
+    reads from files. `origins` tell the templates' lines, in the order of the script's.
     """
 
     text: str
     hash: str
     provenance: Provenance
     interpreter: str = "/bin/bash"
+    options: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     files: tuple[FileWrite, ...] = ()
     removes: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()

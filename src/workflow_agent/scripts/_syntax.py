@@ -15,6 +15,8 @@ __all__ = ["parse_shell"]
 #: foreign memory, and mostly ends the process. Source: github.com/tree-sitter/tree-sitter-bash/issues/337, pull 348.
 _BEYOND_ITS_TABLE = re.compile(r"(\{[0-9]*\.{0,2}[0-9]*)([^\x00-\xff])")
 _READ_WRITE = re.compile(rb"(?<=[\s0-9])<>(?=[\s/&\"'$\w])")
+_HERE = re.compile(rb"<<-?[ \t]*\\?(['\"]?)(\w+)\1")
+_LETTERS = b"ZQXJKVWYBPGFMUCDLHRSNIOATE_"
 
 
 @cache
@@ -36,7 +38,27 @@ def parse_shell(text: str) -> Tree:
         # The grammar does not know `<>` (open for reading and writing); for the rules it is a redirection like `>>`.
         plainer = parser.parse(_READ_WRITE.sub(b">>", raw))
         return tree if plainer.root_node.has_error else plainer
+    if tree.root_node.has_error and _HERE.search(raw):
+        # The grammar takes a line for a here-document's end that only begins like it.
+        plainer = parser.parse(_distinct_ends(raw))
+        return tree if plainer.root_node.has_error else plainer
     return tree
+
+
+def _distinct_ends(raw: bytes) -> bytes:
+    """Rename ends of here-documents with which a line of their text begins; every place stays where it is."""
+    at = 0
+    while match := _HERE.search(raw, at):
+        at, word = match.end(), match[2]
+        end = re.compile(rb"^\t*(" + word + rb")$", re.MULTILINE).search(raw, at)
+        lines = raw[at : end.start(1)].split(b"\n")[1:] if end else []
+        if end is None or not any(line.lstrip(b"\t").startswith(word) for line in lines):
+            continue
+        free = (bytes([letter]) * len(word) for letter in _LETTERS)
+        new = next((one for one in free if not any(line.lstrip(b"\t").startswith(one) for line in lines)), word)
+        raw = raw[: match.start(2)] + new + raw[match.end(2) : end.start(1)] + new + raw[end.end(1) :]
+        at = end.end(1)
+    return raw
 
 
 def _letters(found: re.Match[str]) -> str:

@@ -34,6 +34,7 @@ def validate_script(
     inside_transaction: bool = True,
     declared_paths: Collection[str] | None = None,
     secrets: Collection[str] = (),
+    shell: str = "bash",
 ) -> list[Finding]:
     """Check a script. Starts two short processes; runs nothing of the script.
 
@@ -44,6 +45,7 @@ def validate_script(
         inside_transaction: Inside one, rules that only endanger the host's files give warnings.
         declared_paths: Where it may write, for targets without capture; None: anywhere.
         secrets: Names of variables that hold secrets.
+        shell: Who will run it: ``bash``, ``sh`` or ``dash``.
 
     Returns:
         Findings in the order of lines.
@@ -59,7 +61,7 @@ def validate_script(
         return [broken]
     with ThreadPoolExecutor(2, thread_name_prefix="validator") as pool:
         # Both are separate processes, so they overlap with each other and with the policy's work here.
-        outside = [pool.submit(bash_findings, script_text), pool.submit(shellcheck_findings, script_text)]
+        outside = [pool.submit(bash_findings, script_text), pool.submit(shellcheck_findings, script_text, shell)]
         policy = analyse(
             script_text,
             inside_transaction=inside_transaction,
@@ -76,8 +78,12 @@ def allowed_by(allow: Collection[str], finding: Finding) -> bool:
     return finding.rule in allow or f"{finding.rule}:{finding.line}" in allow
 
 
-def refuse_on_errors(findings: Sequence[Finding]) -> None:
+def refuse_on_errors(findings: Sequence[Finding], name: str = "script") -> None:
     """Raise when a finding is an error that was not allowed.
+
+    Args:
+        findings: Of the validator.
+        name: What the script is called.
 
     Raises:
         ScriptRefusedError: names the first such finding; `details` lists all of them.
@@ -89,16 +95,16 @@ def refuse_on_errors(findings: Sequence[Finding]) -> None:
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     raise ScriptRefusedError(
         f"the script was refused by `{first.rule}`: {first.message}{more}",
-        where=_where(first),
+        where=_where(first, name),
         cause=first.excerpt or None,
         hint=_hint(first),
         details={"findings": [_entry(item) for item in errors]},
     )
 
 
-def _where(finding: Finding) -> str:
+def _where(finding: Finding, name: str) -> str:
     """Give the template's line, or the script's own where no template is known."""
-    script = f"script:{finding.line}:{finding.column}"
+    script = f"{name}:{finding.line}:{finding.column}"
     origin = f"{finding.origin} ({script})" if finding.origin else script
     return f"{origin}, from {', '.join(finding.keys)}" if finding.keys else origin
 

@@ -6,6 +6,7 @@ import asyncio
 import codecs
 import json
 import os
+import re
 import signal
 from collections import deque
 from contextlib import suppress
@@ -20,7 +21,7 @@ from workflow_agent.targets.mounts import Mount, MountUse
 from workflow_agent.targets.programs import program_argv
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from workflow_agent.model.system import Script
     from workflow_agent.targets.quota import CaptureQuota
@@ -31,9 +32,12 @@ __all__ = [
     "OutputLines",
     "capture_output",
     "capture_script",
+    "failed_line",
     "out_of_time",
     "overlay_reason",
     "require_success",
+    "script_path",
+    "traces_failures",
 ]
 
 _TAIL_LINES = 20
@@ -41,6 +45,7 @@ _TRIAL_S = 120.0
 #: Where the capture program attaches a store.
 _STORE = "/.workflow-agent/stage/store"
 _LINE_LIMIT = 64 << 10
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,100}")
 _WATCH_S = 0.25
 _END_S = 10.0
 #: What a script sees of an environment.
@@ -126,8 +131,12 @@ async def capture_script(
         "mounts": _mount_specs(mounts, transaction, stored=store_fd is not None),
         "shims": list(shims),
         "script": script.text,
+        "script_path": script_path(script),
         "secrets": {secret_path(name): value for name, value in secrets.items()},
         "interpreter": script.interpreter,
+        "options": list(script.options),
+        "arguments": list(script.arguments),
+        "traced": traces_failures(script),
         "environment": ENVIRONMENT,
         "files": [
             {"path": item.path, "content": item.content, "mode": item.mode, "owner": item.owner}
@@ -149,7 +158,7 @@ async def capture_script(
             watch.cancel()
     if program.stopped_because:
         raise CaptureError(program.stopped_because, state="nothing was changed; its processes were ended")
-    return _judge(report, lines)
+    return _judge(report, lines, script)
 
 
 async def capture_output(
@@ -194,7 +203,21 @@ async def capture_output(
     return output
 
 
-def _judge(report: dict[str, Any], lines: OutputLines) -> CaptureResult:
+def script_path(script: Script) -> str:
+    """Give the path at which a script lies while it runs; a person's own has its own name, which it may print."""
+    name = script.provenance.template
+    own = script.provenance.integration is None and _PLAIN_NAME.fullmatch(name)
+    return f"/run/workflow-agent/own/{name}" if own else "/run/workflow-agent/script"
+
+
+def traces_failures(script: Script) -> bool:
+    """Tell whether bash itself runs the script: it can note the line at which a command failed."""
+    words = [script.interpreter, *script.options[:1]]
+    program = words[-1] if words[0].endswith("/env") else words[0]
+    return program.rpartition("/")[2] == "bash"
+
+
+def _judge(report: dict[str, Any], lines: OutputLines, script: Script) -> CaptureResult:
     if report["stage"] == "error":
         raise CaptureError(
             "the script's effects could not be captured",
@@ -209,20 +232,39 @@ def _judge(report: dict[str, Any], lines: OutputLines) -> CaptureResult:
             state="nothing was changed",
         )
     code = report["exit_code"]
-    require_success(code, lines)
+    require_success(code, lines, failed_line(script, code, report.get("failed", ""), lines.tail))
     return CaptureResult(exit_code=code, requested=report["requested"], tail=tuple(lines.tail))
 
 
-def require_success(code: int, lines: OutputLines) -> None:
-    """Raise ScriptFailedError for a script that ended with an error (details: exit_code, tail)."""
+def failed_line(script: Script, code: int, noted: str, tail: Iterable[str]) -> int | None:
+    """Give the line of the script at which it failed; None when nothing tells.
+
+    Args:
+        script: What ran.
+        code: How it ended.
+        noted: What bash wrote at the last failing command: its exit code and its line.
+        tail: The last lines of output: shells name the line of some errors themselves.
+    """
+    last = script.text.count("\n") + 1
+    status, _, line = noted.strip().partition(" ")
+    if status == str(code) and line.isdecimal() and 0 < int(line) <= last:
+        return int(line)
+    # as bash and dash name a line of the script in their own messages
+    message = re.compile(re.escape(script_path(script)) + r": (?:line )?(\d+): ")
+    said = [int(match[1]) for line in tail if (match := message.match(line))]
+    return next((number for number in reversed(said) if 0 < number <= last), None)
+
+
+def require_success(code: int, lines: OutputLines, line: int | None = None) -> None:
+    """Raise ScriptFailedError for a script that ended with an error (details: exit_code, line, tail)."""
     if code == 0:
         return
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     raise ScriptFailedError(
         f"the script ended with {how}",
-        cause=next((line for line in reversed(lines.tail) if line.strip()), None),
+        cause=next((said for said in reversed(lines.tail) if said.strip()), None),
         state="nothing was changed",
-        details={"exit_code": code, "tail": list(lines.tail)},
+        details={"exit_code": code, "line": line, "tail": list(lines.tail)},
     )
 
 

@@ -41,9 +41,18 @@ _DEVICES = (
 _HIDDEN_PROC = ("kcore", "sysrq-trigger", "kmsg", "keys", "timer_list")
 
 #: What a spec holds: report_fd, engine_pid, target_pid, store_fd, mounts [{point, overlay, upper, work, index}], shims
-#: [{path, text}], script, interpreter, secrets {path: value}, files [{path, content, mode, owner}], removes [path],
-#: environment.
+#: [{path, text}], script, script_path, interpreter, options, arguments, traced, secrets {path: value}, files [{path,
+#: content, mode, owner}], removes [path], environment.
 Spec = dict[str, Any]  # Any: JSON
+
+_FAILED = "/run/workflow-agent/failed"
+_TRACE = "/run/workflow-agent/trace"
+#: What bash reads first: where a command fails, note how it ended and its line. No other program inherits it, functions
+#: and subshells do not either (`errtrace` would change what the script's own traps do), and `set -x` does not show it.
+_TRACE_TEXT = f"""\
+unset BASH_ENV
+trap '{{ builtin printf "%s %s\\n" "$?" "$LINENO" >|{_FAILED}; }} 2>/dev/null' ERR
+"""
 
 _own_proc = -1
 
@@ -250,6 +259,8 @@ def _enter_root(root: str) -> None:
 
 def _become_script(spec: Spec) -> None:
     """Replace this process by the script's interpreter; never returns."""
+    command = [spec["interpreter"], *spec["options"], spec["script_path"], *spec["arguments"]]
+    environment = spec["environment"] | ({"BASH_ENV": _TRACE} if spec["traced"] else {})
     try:
         os.setsid()
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
@@ -258,7 +269,7 @@ def _become_script(spec: Spec) -> None:
         os.umask(0o022)
         linux.capability_bounding_set_drop(_CAPABILITIES)
         os.closerange(3, 4096)
-        os.execve(spec["interpreter"], [spec["interpreter"], "/run/workflow-agent/script"], spec["environment"])
+        os.execve(spec["interpreter"], command, environment)
     except OSError as error:
         os.write(2, f"cannot start {spec['interpreter']}: {error}\n".encode())
     os._exit(127)
@@ -275,10 +286,13 @@ def _write_secrets(secrets: dict[str, str]) -> None:
 
 def _run_script(spec: Spec) -> int:
     """Run the script and end every process that it left; gives its wait status."""
-    path = "/run/workflow-agent/script"
+    path = spec["script_path"]
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8", errors="surrogateescape") as stream:
         stream.write(spec["script"])
     os.chmod(path, 0o500)
+    with open(_TRACE, "w", encoding="utf-8") as stream:
+        stream.write(_TRACE_TEXT)
     _write_secrets(spec["secrets"])
     with open("/run/workflow-agent/requested", "w", encoding="utf-8"):
         pass
@@ -294,6 +308,17 @@ def _run_script(spec: Spec) -> int:
             break
     _end_everybody()
     return status
+
+
+def _read_failed() -> str:
+    """Give what bash noted of the last command that failed; empty when it noted nothing."""
+    try:
+        # the script may have put anything there, also what never ends
+        descriptor = os.open(_FAILED, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, "rb") as stream:
+        return (stream.read(64) or b"").decode("ascii", "replace")
 
 
 def _end_everybody() -> None:
@@ -365,6 +390,7 @@ def _process_one(spec: Spec, root: str, report: int) -> None:
         result["exit_code"] = os.waitstatus_to_exitcode(status)
         with open("/run/workflow-agent/requested", "rb") as stream:
             result["requested"] = stream.read(1 << 20).decode("utf-8", "replace")
+        result["failed"] = _read_failed()
         if status == 0:
             _write_declared_files(spec["files"])
             _remove_declared(spec["removes"])

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[3]
 
 TREE = {
     "agents list",
+    "apply",
     "cancel",
     "completion",
     "config show",

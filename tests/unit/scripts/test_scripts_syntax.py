@@ -34,3 +34,24 @@ def test_what_follows_stays_at_its_place(character: str) -> None:
 
     assert command.type == "command"
     assert command.children[-1].start_byte == len(text.encode()) - len("/etc/passwd")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cat <<U\nUser=x\nU\nrm /etc/x\n",
+        "cat <<'U'\nUser=x\nZ\nQ\nU\nrm /etc/x\n",
+        "cat <<-E\n\tEnd of it\n\tE\nrm /etc/x\n",
+        "cat <<EOF >a\nEOF is near\nEOF\ncat <<U\nUser\nU\nrm /etc/x\n",
+    ],
+)
+def test_a_line_that_begins_like_the_end_of_a_here_document_is_not_its_end(text: str) -> None:
+    root = parse_shell(text).root_node
+
+    assert not root.has_error
+    last = root.children[-1]
+    assert (last.type, last.start_byte) == ("command", text.index("rm "))
+
+
+def test_a_here_document_without_an_end_stays_broken() -> None:
+    assert parse_shell("if cat <<U\nUser=x\n").root_node.has_error
