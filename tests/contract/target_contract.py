@@ -28,13 +28,13 @@ __all__ = ["TargetContract", "script"]
 PATH = "/etc/contract.conf"
 
 
-def script(text: str = "echo hello") -> Script:
+def script(text: str = "echo hello", content: str = "new\n") -> Script:
     """Make a script that writes one file."""
     return Script(
         text=text + "\n",
         hash="0" * 64,
         provenance=Provenance(integration="x", action="install", version="1", template="t", template_hash="0"),
-        files=(FileWrite(path=PATH, format="text", content="new\n"),),
+        files=(FileWrite(path=PATH, format="text", content=content),),
     )
 
 
@@ -56,16 +56,16 @@ class TargetContract:
         """Remove a file of the target."""
         raise NotImplementedError
 
-    async def prepared(self, target: Target, run_id: str) -> tuple[str, ChangeSet, list[str]]:
+    async def prepared(self, target: Target, run_id: str, content: str = "new\n") -> tuple[str, ChangeSet, list[str]]:
         lines: list[str] = []
         await target.acquire(run_id)
         transaction, change_set = await target.prepare(
-            run_id, script(), timeout_s=self.patience_s, on_output=lines.append
+            run_id, script(content=content), timeout_s=self.patience_s, on_output=lines.append
         )
         return transaction, change_set, lines
 
-    async def committed(self, target: Target, run_id: str) -> str:
-        transaction, _, _ = await self.prepared(target, run_id)
+    async def committed(self, target: Target, run_id: str, content: str = "new\n") -> str:
+        transaction, _, _ = await self.prepared(target, run_id, content)
         await target.commit(transaction)
         return transaction
 
@@ -179,7 +179,7 @@ class TargetContract:
         run_id = new_run_id()
         await target.acquire(run_id)
 
-        for ask in (target.commit, target.rollback, target.missing_paths):
+        for ask in (target.commit, target.rollback, target.missing_paths, target.drift):
             with pytest.raises(NotFoundError):
                 await ask(f"{run_id}.9")
         await target.discard(f"{run_id}.9")
@@ -258,6 +258,43 @@ class TargetContract:
         self.remove(PATH)
 
         assert await target.missing_paths(transaction) == [PATH]
+        await target.release(run_id)
+
+    async def test_drift_is_told_with_both_sides(self, target: Target) -> None:
+        run_id = new_run_id()
+        transaction = await self.committed(target, run_id)
+        assert await target.drift(transaction) == []
+
+        self.write(PATH, "somebody else's\n")
+        modified = await target.drift(transaction)
+        self.remove(PATH)
+        missing = await target.drift(transaction)
+
+        assert [(item["path"], item["state"]) for item in (*modified, *missing)] == [
+            (PATH, "modified"),
+            (PATH, "missing"),
+        ]
+        keys = {"path", "state", "aspects", "expected", "observed", "diff"}
+        assert all(item.keys() == keys for item in (*modified, *missing))
+        assert await target.drift(transaction, data=[PATH.rpartition("/")[0]]) == []
+        await target.release(run_id)
+
+    async def test_a_plan_may_come_after_others_that_stand_now(self, target: Target) -> None:
+        run_id = new_run_id()
+        first = await self.committed(target, run_id)
+        second = await self.committed(target, run_id, "newer\n")
+        assert {first, second} <= set(await target.kept_transactions())
+
+        with pytest.raises(PathConflictError, match=re.escape(PATH)):
+            await target.rollback(first, plan_only=True)
+        plans = [await target.rollback(first, plan_only=True, after=[second])]
+        plans.append(await target.rollback(second, plan_only=True, after=[]))
+
+        assert [plan["was"] for plan in plans] == ["committed", "committed"]
+        assert self.read(PATH) == "newer\n"
+        for transaction in (second, first):
+            await target.rollback(transaction)
+        assert self.read(PATH) is None
         await target.release(run_id)
 
     async def test_the_next_run_forgets_the_capture_of_a_dead_one_and_its_own_stays(self, target: Target) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from workflow_agent.cli.session import Ended
     from workflow_agent.cli.style import Style
 
-__all__ = ["go_back"]
+__all__ = ["go_back", "going_lines", "told_back"]
 
 
 def go_back(
@@ -76,12 +76,12 @@ def go_back(
     foreseen, done = asyncio.run(all_of_it())
     if consent.plan_only:
         return _planned(run, target, foreseen, check=consent.check)
-    return _told(run, foreseen, done, events=events)
+    return told_back(run, foreseen, done, events=events)
 
 
 async def _ask(invocation: Invocation, run: str, target: str, foreseen: Sequence[Mapping[str, Any]]) -> None:
     style = invocation.style(sys.stderr)
-    for line in _lines(run, target, foreseen, style):
+    for line in going_lines(run, target, foreseen, style):
         sys.stderr.write(f"{line}\n")
     sys.stderr.write(f"\n{style.paint('Roll all of this back?', 'bold')} [y/N] ")
     sys.stderr.flush()
@@ -91,14 +91,14 @@ async def _ask(invocation: Invocation, run: str, target: str, foreseen: Sequence
 
 def _planned(run: str, target: str, foreseen: list[dict[str, Any]], *, check: bool) -> Outcome:
     def lines(style: Style) -> Iterator[str]:
-        yield from _lines(run, target, foreseen, style)
+        yield from going_lines(run, target, foreseen, style)
         yield from ("", "  nothing was changed")
 
     code = ChangesPendingError.exit_code if check and foreseen else 0
     return Outcome(data={"to": run, "target": target, "items": foreseen}, lines=lines, exit_code=code)
 
 
-def _lines(run: str, target: str, foreseen: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+def going_lines(run: str, target: str, foreseen: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
     """Write everything that goes, the first one first, in one list."""
     if not foreseen:
         yield f"nothing came after run {safe(run)} on {safe(target)}"
@@ -116,7 +116,8 @@ def _lines(run: str, target: str, foreseen: Sequence[Mapping[str, Any]], style: 
     yield f"  run {safe(run)} stays, and what came before it"
 
 
-def _told(run: str, foreseen: Sequence[Mapping[str, Any]], done: Sequence[Ended], *, events: bool) -> Outcome:
+def told_back(run: str, foreseen: Sequence[Mapping[str, Any]], done: Sequence[Ended], *, events: bool) -> Outcome:
+    """Put the reports together; raises CommandFailedError, which says what is back and what is not."""
     reports = [ended.report for ended in done if ended.report is not None]
 
     def lines(style: Style) -> Iterator[str]:
