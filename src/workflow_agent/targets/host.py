@@ -36,7 +36,7 @@ from workflow_agent.targets.target_lock import TargetLock
 from workflow_agent.targets.transaction import Transaction, TransactionFolders, TransactionState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from workflow_agent.model.ports import OutputSink
     from workflow_agent.model.system import ChangeSet, Check, CheckResult, Effect, Script, Service, TargetFacts
@@ -280,7 +280,7 @@ class HostTarget:
             kept = [os.fsencode(path) for path in keep]
             planned = partial(make_plan, self._root, transaction, baselines, stand_ins, kept, staged_fd=store_fd)
             plan = await self._blocking(planned)
-            await self._blocking(self._take_in, plan, transaction, baselines)
+            await self._blocking(self._take_in, plan, transaction, baselines, secrets.values())
             change_set = await self._blocking(reporter.report, plan, result.requested)
             change_set = replace(change_set, notes=change_set.notes + self._notes())
             await (await self._services()).refuse_stopped_units(change_set, stops)
@@ -312,12 +312,14 @@ class HostTarget:
             await self._blocking(self._drop_store)
         return change_set
 
-    def _take_in(self, plan: Plan, transaction: str, baselines: Mapping[bytes, Baseline]) -> None:
+    def _take_in(
+        self, plan: Plan, transaction: str, baselines: Mapping[bytes, Baseline], secrets: Collection[str]
+    ) -> None:
         """Have everything staged on the target, and note what it holds: drift is told from that."""
         from workflow_agent.targets.noted_contents import note_contents  # noqa: PLC0415  # late: with the capture only
 
         self._bring_in(plan, transaction, baselines)
-        note_contents(self._root, transaction, plan.operations)
+        note_contents(self._root, transaction, plan.operations, secrets)
 
     async def rehearse(
         self,

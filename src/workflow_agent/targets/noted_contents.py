@@ -22,7 +22,7 @@ from workflow_agent.targets.operations import OperationKind
 from workflow_agent.targets.sides import SYSTEM_FOLDERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from workflow_agent.targets.entries import Entry
     from workflow_agent.targets.operations import Operation
@@ -51,13 +51,16 @@ class Noted:
     xattrs: Mapping[str, bytes] | None = None
 
 
-def note_contents(root_fd: int, transaction: str, operations: Iterable[Operation]) -> None:
+def note_contents(
+    root_fd: int, transaction: str, operations: Iterable[Operation], secrets: Collection[str] = ()
+) -> None:
     """Write down what the staged entries of a transaction hold.
 
     Args:
         root_fd: The target's root.
         transaction: Its id; everything is staged on the target.
         operations: Its plan.
+        secrets: Values that the script was given: a text in which one stands is not kept.
     """
     entries: dict[str, Any] = {}  # Any: JSON
     read = kept = 0
@@ -72,7 +75,7 @@ def note_contents(root_fd: int, transaction: str, operations: Iterable[Operation
                 read += entry.size
                 known["digest"] = digest_of(tree, place)
                 text = text_of(tree, place, entry) if path.startswith(_CONFIGURATION) else None
-                if text is not None and kept + len(text) <= _MOST_TEXT:
+                if text is not None and kept + len(text) <= _MOST_TEXT and not any(one in text for one in secrets):
                     kept += len(text)
                     known["text"] = text
             xattrs = tree.xattrs(place)

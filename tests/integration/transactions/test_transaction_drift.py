@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from workflow_agent.model.errors import NotFoundError
+from workflow_agent.security.delivery import secret_path
+from workflow_agent.testing.transactions import shell_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,6 +123,25 @@ async def test_both_sides_are_told_and_texts_that_everybody_may_read_are_shown(
     hidden = [filled(path) for path in ("{etc}/private.conf", "{etc}/binary", "{etc}/conf.d/one")]
     assert [found[path]["diff"] for path in hidden] == [None, None, None]
     assert len(found) == 5
+
+
+async def test_a_text_in_which_a_secret_stands_is_not_kept(
+    trial: Trial, lab_plain: LabHost, places: dict[str, str]
+) -> None:
+    folder = places["etc"]
+    text = f"mkdir {folder}; echo plain > {folder}/a; cat {secret_path('word')} > {folder}/b; echo >> {folder}/b"
+    transaction, _ = await trial.target.prepare(
+        trial.run_id, shell_script(text), timeout_s=60, on_output=trial.output.append, secrets={"word": "hush-hush"}
+    )
+    await trial.target.commit(transaction)
+    noted = (lab_plain.root / f".workflow-agent/tx/{transaction}/contents.json").read_text(encoding="utf-8")
+    assert "plain" in noted
+    assert "hush-hush" not in noted
+    trial.shell(f"echo more >> {folder}/a; echo more >> {folder}/b")
+
+    found = await trial.target.drift(transaction)
+
+    assert [(item["path"], item["diff"] is None) for item in found] == [(f"{folder}/a", False), (f"{folder}/b", True)]
 
 
 async def test_extended_attributes_are_compared(trial: Trial, lab_plain: LabHost, filled: Callable[[str], str]) -> None:
