@@ -129,6 +129,21 @@ async def test_a_unit_that_does_its_work_and_ends_is_no_failure(lab_systemd: Lab
     assert outcome.main_pids == ()
 
 
+async def test_a_unit_that_systemd_skips_by_its_own_condition_is_no_failure(
+    lab_systemd: LabHost, control: ServiceControl
+) -> None:
+    """Debian's rsync is started by its installer and skipped until it is configured."""
+    unit(lab_systemd, "/bin/sleep 1000")
+    path = lab_systemd.root / "etc/systemd/system/daemon.service"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("[Service]", "ConditionPathExists=/etc/none\n[Service]"), encoding="utf-8")
+
+    outcome = await control.start(daemon())
+
+    assert outcome.main_pids == ()
+    assert lab_systemd.units().get("daemon.service") in (None, "inactive/dead")
+
+
 async def test_processes_that_ignore_their_end_or_left_the_unit_are_ended(
     lab_systemd: LabHost, control: ServiceControl
 ) -> None:

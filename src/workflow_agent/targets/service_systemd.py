@@ -25,7 +25,7 @@ __all__ = ["Systemd", "in_unit", "is_enabled", "is_masked", "reload_program", "t
 
 _PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,UnitFileState,Type,MainPID,ControlGroup,NRestarts,NeedDaemonReload,"
-    "Result,CanReload,ExecReload,ExecMainStatus"
+    "Result,CanReload,ExecReload,ExecMainStatus,ConditionResult"
 )
 _SUFFIXES = (".service", ".socket", ".timer", ".path", ".target", ".mount", ".slice", ".scope", ".device")
 _PROGRAM = re.compile(r"\bpath=(\S+)")
@@ -80,13 +80,15 @@ def in_unit(process: RunningProcess, control_group: str) -> bool:
 def trouble_of(before: Properties, now: Properties) -> str | None:
     """Say why a unit that was started is not running well, None when it is.
 
-    A unit in a restart loop is `active` at most moments: its restart counter betrays it.
+    A unit in a restart loop is `active` at most moments: its restart counter betrays it. One that systemd skips,
+    because a condition of its own does not hold, is as it should be: whoever needs it running has a check for that.
     """
     state, sub = now.get("ActiveState", "unknown"), now.get("SubState", "unknown")
     finished = now.get("Type") == "oneshot" and now.get("Result") == "success"
     if sub == "auto-restart" or _number(now, "NRestarts") > _number(before, "NRestarts"):
         return f"it keeps restarting ({_number(now, 'NRestarts')} times so far)"
-    if state in ("active", "reloading") or finished:
+    skipped = state == "inactive" and now.get("Result") == "success" and now.get("ConditionResult") == "no"
+    if state in ("active", "reloading") or finished or skipped:
         return None
     return f"it is {state} ({sub}), result {now.get('Result')}, exit status {now.get('ExecMainStatus')}"
 

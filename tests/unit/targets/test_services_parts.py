@@ -92,6 +92,8 @@ def test_enabled_and_masked_are_read_from_the_unit_file_state(state: str, enable
         ({"ActiveState": "reloading"}, None),
         ({"ActiveState": "inactive", "Type": "oneshot", "Result": "success"}, None),
         ({"ActiveState": "inactive", "Type": "simple", "Result": "success"}, "inactive"),
+        ({"ActiveState": "inactive", "Type": "simple", "Result": "success", "ConditionResult": "yes"}, "inactive"),
+        ({"ActiveState": "inactive", "Type": "simple", "Result": "success", "ConditionResult": "no"}, None),
         ({"ActiveState": "failed", "Result": "exit-code", "ExecMainStatus": "3"}, "exit status 3"),
         ({"ActiveState": "activating", "SubState": "auto-restart"}, "restarting"),
         ({"ActiveState": "active", "SubState": "running", "NRestarts": "5"}, "restarting"),
