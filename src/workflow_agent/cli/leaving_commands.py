@@ -22,7 +22,7 @@ from workflow_agent.cli.options import (
 from workflow_agent.cli.outcome import Outcome  # noqa: TC001  # Typer reads the annotations
 from workflow_agent.cli.planned import planned_rollback
 from workflow_agent.cli.run_commands import PANEL, script_verb
-from workflow_agent.cli.running import RunRequest, done_or_planned, requested
+from workflow_agent.cli.running import RunRequest, done_or_planned, requested, require_options
 from workflow_agent.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,6 +80,9 @@ def rollback(
     keep_data: Annotated[
         bool, typer.Option("--keep-data", help="Keep the data that its services wrote.", rich_help_panel="How")
     ] = False,
+    cascade: Annotated[
+        bool, typer.Option("--cascade", help="Take back later runs that stand on it first.", rich_help_panel="How")
+    ] = False,
     consent: Consent,
     events: Events = False,
 ) -> Outcome:
@@ -87,14 +90,16 @@ def rollback(
     if to is not None:
         from workflow_agent.cli.going_back import go_back  # noqa: PLC0415  # late: few rollbacks need it
 
-        if run:
+        if run or cascade:
             raise UsageError("a run is taken back, or gone back to", where="--to", hint="leave one of the two out")
         found, where = _run_and_place(ctx.obj, to, place)
         values = Values(secret=secret)
         return go_back(ctx.obj, found, place=where, values=values, consent=consent, events=events, keep_data=keep_data)
+    if cascade and not run:
+        raise UsageError("the newest run has no later ones", where="--cascade", hint="name a run, or leave it out")
+    found, where = _run_and_place(ctx.obj, run, place) if run else ("", place)
 
     def request(plan_only: bool) -> RunRequest:
-        found, where = _run_and_place(ctx.obj, run, place) if run else ("", place)
         return requested(
             ctx.obj,
             "rollback",
@@ -108,6 +113,14 @@ def rollback(
             plan_only=plan_only,
         )
 
+    if cascade:
+        from workflow_agent.cli.cascade import cascaded, runs_in_order  # noqa: PLC0415  # late: few ask for it
+
+        require_options(consent, "roll back")
+        asked = request(False)
+        runs = runs_in_order(ctx.obj, found, asked.inputs["wait_s"])
+        if len(runs) > 1:
+            return cascaded(ctx.obj, consent, asked, runs)
     return done_or_planned(ctx.obj, consent, "roll back", request, planned_rollback)
 
 
@@ -125,7 +138,12 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     examples: dict[Callable[..., Outcome], list[str]] = {
         uninstall: ["uninstall nginx", "uninstall nginx --purge --plan"],
-        rollback: ["rollback", "rollback r-01KA --yes", "rollback --to r-01KA --plan"],
+        rollback: [
+            "rollback",
+            "rollback r-01KA --yes",
+            "rollback r-01KA --cascade --plan",
+            "rollback --to r-01KA --plan",
+        ],
     }
     for function, lines in examples.items():
         declare(app, function.__name__, panel=PANEL, examples=lines)(spread(function))

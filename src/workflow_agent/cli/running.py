@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from workflow_agent.cli.style import Style
     from workflow_agent.security.secret import Secret
 
-__all__ = ["RunRequest", "carry_out", "check_isolation", "done_or_planned", "existing_target", "requested", "told"]
+__all__ = [
+    "RunRequest",
+    "carry_out",
+    "check_isolation",
+    "done_or_planned",
+    "existing_target",
+    "requested",
+    "require_options",
+    "told",
+]
 
 #: Kinds of isolation; `auto` is a transaction. In a clone of the target a script is only rehearsed.
 _ISOLATIONS = ("auto", "transaction")
@@ -29,7 +38,10 @@ _REHEARSAL = "container"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What was typed for a run or several, one after the other: each name on each target."""
+    """What was typed for a run or several, one after the other: each name on each target.
+
+    With `runs`, it is about each of these instead.
+    """
 
     workflow: str
     names: tuple[str, ...]
@@ -37,10 +49,11 @@ class RunRequest:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     events: bool = False
+    runs: tuple[str, ...] = ()
 
     def each(self) -> list[tuple[str, str | None]]:
         """List target and integration of every run; all of one target come together."""
-        return [(target, name) for target in self.targets for name in self.names or (None,)]
+        return [(target, name) for target in self.targets for name in self.runs or self.names or (None,)]
 
 
 # -- what was typed --------------------------------------------------------------------------------------------------
@@ -163,7 +176,8 @@ def carry_out(invocation: Invocation, request: RunRequest, *, keep_going: bool =
 async def _one(app: App, invocation: Invocation, request: RunRequest, target: str, name: str | None) -> Ended:
     from workflow_agent.cli.session import conduct  # noqa: PLC0415  # late: asyncio, 35 ms
 
-    inputs = {**request.inputs, "target": target} | ({"integration": name} if name is not None else {})
+    about = "run" if request.runs else "integration"
+    inputs = {**request.inputs, "target": target} | ({about: name} if name is not None else {})
     return await conduct(app, invocation, request.workflow, inputs, secrets=request.secrets, events=request.events)
 
 
@@ -190,18 +204,28 @@ def done_or_planned(
         CommandFailedError: a run failed; it carries the outcome.
         UsageError: the options do not go together.
     """
-    from workflow_agent.cli.consent import require_consent  # noqa: PLC0415  # late
-
-    if consent.check and not consent.plan_only:
-        raise UsageError("`--check` belongs to a plan", where=verb, hint="add `--plan`, or use `workflow-agent plan`")
-    if not consent.plan_only:
-        require_consent(given=consent.yes, verb=verb)
+    require_options(consent, verb)
     asked = request(consent.plan_only)
     done = carry_out(invocation, asked)
     if not consent.plan_only:
         return told(asked, done)
     kept = keep(asked, done) if keep is not None and done[-1].error is None else None
     return _planned(asked, done, planned, check=consent.check, kept=kept)
+
+
+def require_options(consent: Consent, verb: str) -> None:
+    """Refuse before anything is begun what cannot be meant, and when nobody can be asked.
+
+    Raises:
+        UsageError: the options do not go together.
+        ConsentError: nobody can be asked.
+    """
+    from workflow_agent.cli.consent import require_consent  # noqa: PLC0415  # late
+
+    if consent.check and not consent.plan_only:
+        raise UsageError("`--check` belongs to a plan", where=verb, hint="add `--plan`, or use `workflow-agent plan`")
+    if not consent.plan_only:
+        require_consent(given=consent.yes, verb=verb)
 
 
 # -- telling ---------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from workflow_agent.model.failpoint import failpoint
 from workflow_agent.model.system import escape_path
 from workflow_agent.targets.exchange import Exchanger
 from workflow_agent.targets.handing_over import hand_over
+from workflow_agent.targets.later_runs import later_runs
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.merging import look_at_shared, rebase
 from workflow_agent.targets.operations import OperationKind
@@ -240,7 +241,7 @@ class Committer:
             exchanger.check_images(plan.operations)
             standing = look_at_shared(tree, plan.id, plan.operations)
             conflicts = [*standing.conflicts, *exchanger.conflicts_with_rollback(standing.own)]
-            conflicts += self._built_upon(tree, plan, after)
+            conflicts = [*self._attributed(plan, conflicts), *self._built_upon(tree, plan, after)]
             theirs = _Left(operation for name in after for operation in self._folders.read(name).operations)
             conflicts = [conflict for conflict in conflicts if not theirs.explains(str(conflict["path"]))]
             if conflicts:
@@ -249,7 +250,7 @@ class Committer:
                     f"changed since the run committed: {names}",
                     where=str(conflicts[0]["path"]),
                     state="nothing was changed",
-                    hint="put these paths back as the run left them, or roll back the later run first",
+                    hint=_hint(conflicts),
                     details={"conflicts": conflicts},
                 )
             return [path for path in exchanger.owned(plan.operations) if not theirs.explains(path)]
@@ -287,6 +288,19 @@ class Committer:
                 if operations != other.operations:
                     self._folders.move(other, other.state, operations=operations)
             return rebase(tree, replace(plan, operations=left))
+
+    def _attributed(self, plan: Transaction, conflicts: Sequence[dict[str, object]]) -> Iterable[dict[str, object]]:
+        """Add to conflicts which later runs changed the path, the newest first."""
+        others: dict[str, list[tuple[str, Operation]]] = {}
+        for other in self._others(plan.id) if conflicts else ():
+            for operation in other.operations:
+                others.setdefault(escape_path(operation.path), []).append((other.run_id, operation))
+        ours = {escape_path(operation.path): operation for operation in plan.operations}
+        for conflict in conflicts:
+            path = str(conflict["path"])
+            runs = later_runs(ours[path], others.get(path, ())) if path in ours else []
+            later = [run for run in runs if run != plan.run_id]
+            yield conflict | ({"run_id": later[0], "runs": later} if later else {})
 
     def _built_upon(self, tree: LiveTree, plan: Transaction, after: Collection[str]) -> list[dict[str, object]]:
         """Find what other transactions have live below folders that this one brought."""
@@ -428,7 +442,14 @@ def _with_cache(tree: LiveTree, operation: Operation, seen: Mapping[bytes, Entry
 
 
 def _named(conflict: Mapping[str, Any]) -> str:  # Any: JSON
-    return ", ".join(conflict.get("changes", ())) or str(conflict["path"])
+    what = ", ".join(conflict.get("changes", ())) or str(conflict["path"])
+    return f"{what} (run {conflict['run_id']})" if "run_id" in conflict else what
+
+
+def _hint(conflicts: Iterable[Mapping[str, Any]]) -> str:  # Any: JSON
+    if all("run_id" in conflict for conflict in conflicts):
+        return "roll back the later runs first, or take them back with it: `--cascade`"
+    return "put these paths back as the run left them, or roll back the later run first"
 
 
 def _moves(before: Iterable[Operation], after: Iterable[Operation]) -> dict[_Moment, Entry]:

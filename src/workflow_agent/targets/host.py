@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from workflow_agent.model.errors import (
     CaptureError,
     NotFoundError,
+    PathConflictError,
     PermissionDeniedError,
     RollbackIncompleteError,
     ServiceFailedError,
@@ -524,9 +525,7 @@ class HostTarget:
         if plan.state is TransactionState.ROLLED_BACK:
             return _rolled_back(plan, [], [] if plan_only else await self._end_rollback(plan, keep), [])
         if plan_only:
-            owned = await self._blocking(self._committer.look_before_rollback, plan, tuple(after or ()))
-            if after is None:  # one of several is tried out in its turn, when those before it are off
-                await self._refuse_unsound(plan)
+            owned = await self._look_before_rollback(plan, after)
             if plan.effects:
                 await self._effects(plan).look_before_taking_back()
             merged = await self._blocking(self._committer.merges, plan)
@@ -534,8 +533,7 @@ class HostTarget:
         # First the locks: waiting for them may take long, and their holder changes things.
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
-            owned = await self._blocking(self._committer.look_before_rollback, plan)
-            await self._refuse_unsound(plan)
+            owned = await self._look_before_rollback(plan)
             plan, merged = await self._blocking(self._committer.rebase, plan)
             kept, services, effects_left = await complete(self._roll_back(plan, keep))
         finally:
@@ -587,6 +585,30 @@ class HostTarget:
         kept = await self._blocking(keep_data, self._root, plan, keep)
         restored = await control.restore(plan.services, self._root)
         return kept, stopped + restored, effects_left
+
+    async def _look_before_rollback(self, plan: Transaction, after: Sequence[str] | None = None) -> list[str]:
+        """Find what stands against a rollback, all at once; gives what would go although it came later.
+
+        Raises:
+            PathConflictError: paths, records, later runs or packages that stay stand against it.
+            RollbackIncompleteError: before-images are missing.
+        """
+        try:
+            owned = await self._blocking(self._committer.look_before_rollback, plan, tuple(after or ()))
+        except PathConflictError as error:
+            if after is None and all("run_id" in conflict for conflict in error.details["conflicts"]):
+                await self._add_dependants(error, plan)  # else a cascade would learn of them one by one
+            raise
+        if after is None:  # one of several is tried out in its turn, when those before it are off
+            await self._refuse_unsound(plan)
+        return owned
+
+    async def _add_dependants(self, error: PathConflictError, plan: Transaction) -> None:
+        try:
+            await self._refuse_unsound(plan)
+        except PathConflictError as other:
+            error.message += f"; {other.message}"
+            error.details["conflicts"] = [*error.details["conflicts"], *other.details["conflicts"]]
 
     # -- what many owners share --------------------------------------------------------------------------------------
 

@@ -82,8 +82,7 @@ def look_at_shared(tree: LiveTree, transaction: str, operations: Iterable[Operat
     merged: dict[bytes, bytes] = {}
     conflicts: list[dict[str, object]] = []
     for operation in operations:
-        live = tree.read(operation.path)
-        if not _is_others(tree, transaction, operation, live):
+        if not _is_others(tree, transaction, operation):
             own.append(operation)
         elif is_left(operation):
             left.append(operation)
@@ -93,15 +92,17 @@ def look_at_shared(tree: LiveTree, transaction: str, operations: Iterable[Operat
                     operation.path, read_file(tree, operation.path), operation.records
                 )
             except RecordConflictError as error:
-                conflicts.append(difference(operation, operation.after, live) | {"changes": error.names})
+                found = difference(operation, operation.after, tree.read(operation.path))
+                conflicts.append(found | {"changes": error.names})
     return Standing(own=tuple(own), merged=merged, left=tuple(left), conflicts=tuple(conflicts))
 
 
-def _is_others(tree: LiveTree, transaction: str, operation: Operation, live: Entry | None) -> bool:
+def _is_others(tree: LiveTree, transaction: str, operation: Operation) -> bool:
     """Whether what is live is neither side of the operation, but something that can be merged or left."""
     after, may_stay = operation.after, is_left(operation)
     if operation.kind not in _BROUGHT or not (may_stay or operation.records) or after is None:
         return False
+    live = tree.read(operation.path)  # not before: most operations are on files of one owner
     if not stat.S_ISREG(after.mode) or after.same_state(live):
         return False
     if live is None or not stat.S_ISREG(live.mode) or live.size > FILE_LIMIT:

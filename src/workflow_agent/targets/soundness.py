@@ -130,7 +130,11 @@ def dependants_error(found: Iterable[Problem], later: Iterable[Transaction]) -> 
     conflicts = [_conflict(problem, brought.get(problem.package.partition(":")[0])) for problem in found]
     names = "; ".join(f"{each['package']} ({each['needs']})".strip() for each in conflicts[:_SHOWN])
     first = list(dict.fromkeys(str(each["run_id"]) for each in conflicts if "run_id" in each))
-    hint = f"roll back {' and '.join(first)} first" if first else "remove these packages first, or put them right"
+    hint = (
+        f"roll back {' and '.join(first)} first, or take them back with it: `--cascade`"
+        if first
+        else "remove these packages first, or put them right"
+    )
     return PathConflictError(
         f"packages that stay need what would go: {names}",
         where=STATUS.decode(),
