@@ -85,7 +85,7 @@ def test_one_question_for_all_and_a_no_takes_nothing_back(machine: Machine) -> N
         running.type("n\n")
         answer = running.finish()
     assert answer.code == 1, str(answer)
-    assert f"1. {user}" in answer.err + answer.out
+    assert f"{user}  install wa-user" in answer.err + answer.out
     assert _undone(machine, library, user) == ["succeeded"] * 2
     with machine.running("rollback", library, "--cascade", terminal=True) as running:
         running.wait_for("Take all of them back")

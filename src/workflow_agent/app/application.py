@@ -197,7 +197,7 @@ class App:
     async def standing_on(self, run_id: str, *, wait_s: float = 0.0) -> list[dict[str, Any]]:
         """List a run and the later ones that stand on it, in the order in which they can be taken back.
 
-        Each as run_id, action, integration, version, target, status; the run itself is the last one.
+        Each as :func:`foresee_rollbacks` gives it; the run itself is the last one.
 
         Raises:
             PathConflictError: somebody else than a run changed paths since; they are named.
@@ -205,10 +205,12 @@ class App:
             TargetLockedError: another run holds the target.
         """
         from workflow_agent.app.cascading import standing_on  # noqa: PLC0415  # late: as the container
+        from workflow_agent.app.going_back import foresee_rollbacks  # noqa: PLC0415  # late: as the container
 
         name = str((await self.history.run(run_id))["target"] or _TARGET)
         await self.settle(name)
-        return await standing_on(self.history, self.targets.get(name), run_id, wait_s=wait_s)
+        runs = await standing_on(self.history, self.targets.get(name), run_id, wait_s=wait_s)
+        return await foresee_rollbacks(self.history, self.targets, name, runs) if len(runs) > 1 else runs
 
     async def cancel(self, run_id: str, reason: str) -> bool:
         """Ask a run of this process to stop; it takes back what it did. False when it is past that."""

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["standing_on"]
 
-#: Keys of a run that say what it was.
-_TOLD = ("run_id", "action", "integration", "version", "target", "status")
-
 
 async def standing_on(history: History, target: Target, run_id: str, *, wait_s: float) -> list[dict[str, Any]]:
     """List a run and those that stand on it in the order in which they can be taken back: the run itself is the last.
@@ -46,7 +43,7 @@ async def standing_on(history: History, target: Target, run_id: str, *, wait_s: 
         await _Look(history, target).visit(run_id, found, set())
     finally:
         await target.release(looker)
-    return [{key: run[key] for key in _TOLD} for run in found.values()]
+    return list(found.values())
 
 
 class _Look:

@@ -6,13 +6,14 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.cli.consent import answer_is_yes, read_answer
 from workflow_agent.cli.outcome import Outcome
 from workflow_agent.cli.running import RunRequest, carry_out, told
 from workflow_agent.cli.style import safe
 from workflow_agent.model.errors import ChangesPendingError, DeclinedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from workflow_agent.cli.invocation import Invocation
     from workflow_agent.cli.options import Consent
@@ -22,7 +23,7 @@ __all__ = ["cascade_lines", "cascaded", "runs_in_order"]
 
 
 def runs_in_order(invocation: Invocation, run_id: str, wait_s: float) -> list[dict[str, Any]]:
-    """List a run and those that stand on it, in the order in which they are taken back.
+    """List a run and those that stand on it, in the order in which they are taken back, with what each would do.
 
     Raises:
         PathConflictError: somebody else than a run changed paths since.
@@ -53,37 +54,43 @@ def cascaded(
         DeclinedError: the answer is no.
         CommandFailedError: a rollback failed; it carries the outcome.
     """
+    target = request.targets[0]
     if consent.plan_only:
         exit_code = ChangesPendingError.exit_code if consent.check else 0
         return Outcome(
             data={"items": [dict(run) for run in runs]},
-            lines=lambda style: [*cascade_lines(runs, style), "", "  nothing was changed"],
+            lines=lambda style: [*cascade_lines(runs, target, style), "", "  nothing was changed"],
             exit_code=exit_code,
         )
-    if not consent.yes and not _is_wanted(invocation, runs):
+    if not consent.yes and not _is_wanted(invocation, runs, target):
         raise DeclinedError("the rollbacks were declined", state="nothing was changed")
     ids = tuple(str(run["run_id"]) for run in runs)
     request = replace(request, runs=ids, inputs={**request.inputs, "approve": True})
     return told(request, carry_out(invocation, request))
 
 
-def cascade_lines(runs: Iterable[Mapping[str, Any]], style: Style) -> Iterator[str]:
+def cascade_lines(runs: Sequence[Mapping[str, Any]], target: str, style: Style) -> Iterator[str]:
     """Write which runs are taken back, in their order."""
-    *later, asked = runs
-    yield style.paint(f"take back {len(later) + 1} runs on {safe(asked.get('target') or 'host')}", "bold")
-    for number, run in enumerate((*later, asked), start=1):
+    yield style.paint(f"take back {len(runs)} runs on {safe(target)}, in this order", "bold")
+    for run in runs:
         what = " ".join(safe(run[key]) for key in ("action", "integration", "version") if run.get(key))
-        why = "stands on it" if run is not asked else "was asked for"
-        yield f"  {number}. {safe(run['run_id'])}  {what}, {why}"
+        yield f"  {safe(run['run_id'])}  {what}{', which was asked for' if run is runs[-1] else ''}"
+        for preview in run["previews"]:
+            yield f"      {preview['restored']:,} restored, {preview['removed']:,} removed"
+            yield from (f"      data     {safe(path)}" for path in preview["owned"])
     yield "  each in a run of its own, which can be rolled back by itself; if one fails, those after it are not begun"
 
 
-def _is_wanted(invocation: Invocation, runs: Sequence[Mapping[str, Any]]) -> bool:
-    from workflow_agent.cli.consent import answer_is_yes  # noqa: PLC0415  # late
-
+async def _ask(invocation: Invocation, runs: Sequence[Mapping[str, Any]], target: str) -> bool:
     style = invocation.style(sys.stderr)
-    for line in cascade_lines(runs, style):
+    for line in cascade_lines(runs, target, style):
         sys.stderr.write(f"{line}\n")
     sys.stderr.write(f"\n{style.paint('Take all of them back?', 'bold')} [y/N] ")
     sys.stderr.flush()
-    return answer_is_yes(sys.stdin.readline())
+    return answer_is_yes(await read_answer())
+
+
+def _is_wanted(invocation: Invocation, runs: Sequence[Mapping[str, Any]], target: str) -> bool:
+    import asyncio  # noqa: PLC0415  # late: 35 ms
+
+    return asyncio.run(_ask(invocation, runs, target))

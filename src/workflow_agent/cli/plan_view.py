@@ -288,4 +288,8 @@ def rollback_lines(summary: Mapping[str, Any], style: Style) -> Iterator[str]:
         yield _label("starts" if starts else "stops", ", ".join(services), style)
     for entry in preview.get("left") or ():
         yield _label("left", safe(entry.get("path", entry)), style)
-    yield from _tier(summary, style)
+    if preview.get("merged") and summary.get("tier") == "exact":
+        text = "exact, but for shared files in which the records of others stay"
+        yield _label("undo", style.paint(text, "yellow"), style)
+    else:
+        yield from _tier(summary, style)

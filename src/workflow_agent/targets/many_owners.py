@@ -9,12 +9,13 @@ __all__ = ["has_many_owners"]
 _PATTERNS = (
     # accounts, with the copies that passwd(1) and useradd(8) keep
     rb"/etc/(passwd|shadow|group|gshadow|subuid|subgid)-?",
-    # packages: dpkg, apt, debconf
+    # packages: dpkg, apt, debconf, ucf
     rb"/var/lib/dpkg/(status|available|diversions|statoverride)(-old)?",
     rb"/var/lib/dpkg/triggers/.*",
     rb"/var/lib/dpkg/alternatives/.*",
     rb"/var/lib/apt/extended_states",
     rb"/var/cache/debconf/.*",
+    rb"/var/lib/ucf/.*",
     # what is made anew from everything that is installed
     rb"/etc/ld\.so\.cache",
     rb"/var/cache/(ldconfig|man|fontconfig)/.*",

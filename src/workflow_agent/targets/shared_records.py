@@ -218,7 +218,7 @@ def _story(form: _Format, name: str, after: str | None, found: str | None) -> st
     """Tell a conflict: ``package nginx was changed since: 1.2 -> 1.3``."""
     shown = f"{form.noun} {name.partition(' ')[0] if form.fields else name} was changed since"
     new, now = (_fields(text) if form.fields and text is not None else {} for text in (after, found))
-    for field in ("Version", "Status", "Auto-Installed", "Value"):
+    for field in ("Version", "Status", "Auto-Installed"):  # never an answer: it may be a password
         if new.get(field) != now.get(field) and found is not None and after is not None:
             return f"{shown}: {new.get(field, '').strip() or 'nothing'} -> {now.get(field, '').strip() or 'nothing'}"
     if found is None or after is None:

@@ -13,7 +13,7 @@ import pytest
 from workflow_agent.model import failpoint
 from workflow_agent.model.errors import CaptureError, PathConflictError
 from workflow_agent.targets.host import HostTarget
-from workflow_agent.testing.lab import diff, grown_logs
+from workflow_agent.testing.lab import LabContainer, diff, grown_logs
 from workflow_agent.testing.lab.digest import EXCLUDED, digest
 from workflow_agent.testing.transactions import Trial
 
@@ -27,9 +27,10 @@ _INSTALL = "export DEBIAN_FRONTEND=noninteractive; apt-get install -y --no-insta
 _CHECK = "apt-get check -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= >/dev/null 2>&1"
 _CLEAN = f'test -z "$(dpkg --audit)"; {_CHECK}; echo clean'
 
-#: Small packages, made on the host: name and version, then further fields.
+#: Small packages, made on the host: name and version, then further fields. Names of different lengths: apt tells states
+#: of dpkg's status apart by its size and the second of its time.
 _MADE = {
-    "wa-lib=1.2": "", "wa-lib=1.3": "", "wa-one=1": "", "wa-two=1": "", "wa-three=1": "",
+    "wa-lib=1.2": "", "wa-lib=1.3": "", "wa-first=1": "", "wa-second=1": "", "wa-another=1": "",
     "wa-user=1": "Depends: wa-lib",
 }  # fmt: skip
 _MAKE = """
@@ -50,12 +51,16 @@ def _install(*packages: str) -> str:
     return f"{_INSTALL} --allow-downgrades {' '.join(_made(one) if '=' in one else one for one in packages)}"
 
 
-@pytest.fixture(scope="module")
-def _packages(lab_plain: LabHost) -> None:
+def _make(host: LabHost) -> None:
     for package, more in _MADE.items():
         name, _, version = package.partition("=")
         text = _MAKE.format(name=name, version=version, more=f"'{more}'" if more else "")
-        lab_plain.run(["bash", "-euc", text])
+        host.run(["bash", "-euc", text])
+
+
+@pytest.fixture(scope="module")
+def _packages(lab_plain: LabHost) -> None:
+    _make(lab_plain)
 
 
 @pytest.fixture
@@ -115,7 +120,7 @@ MORE_TURNS = ["+1 +2 +3 -1 -2 -3", "+1 +2 +3 -3 -1 -2", "+1 +2 -1 +3 -3 -2"]
 async def test_shared_files_are_as_before_the_first_whatever_the_order(runs: Trial, turns: str) -> None:
     """Each run installs a package, sets a mode, diverts a file and adds an account."""
     before = _look(runs)
-    packages = {"1": "wa-one", "2": "wa-two", "3": "wa-three"}
+    packages = {"1": "wa-first", "2": "wa-second", "3": "wa-another"}
     names: dict[str, str] = {}
     live: set[str] = set()
     for turn in turns.split():
@@ -142,17 +147,17 @@ async def test_shared_files_are_as_before_the_first_whatever_the_order(runs: Tri
 
 
 async def test_what_was_installed_by_hand_since_stays(runs: Trial) -> None:
-    transaction = await runs.apply(_install("wa-one=1"))
-    runs.shell(_install("wa-two=1"))
+    transaction = await runs.apply(_install("wa-first=1"))
+    runs.shell(_install("wa-second=1"))
 
     planned = await runs.target.rollback(transaction, plan_only=True)
     result = await runs.target.rollback(transaction)
 
     assert planned["merged"] == result["merged"] == ["/var/lib/dpkg/status"]
     assert result["exact"] is False
-    assert _installed(runs, "wa-one", "wa-two") == ["wa-two"]
+    assert _installed(runs, "wa-first", "wa-second") == ["wa-second"]
     assert runs.shell(_CLEAN) == "clean\n"
-    runs.shell("dpkg -P wa-two")
+    runs.shell("dpkg -P wa-second")
 
 
 async def test_a_dependant_that_was_installed_later_is_named_and_goes_first(runs: Trial) -> None:
@@ -186,12 +191,12 @@ async def test_a_dependant_that_was_installed_later_is_named_and_goes_first(runs
 
 
 async def test_what_was_broken_before_stands_against_nothing(runs: Trial) -> None:
-    transaction = await runs.apply(_install("wa-one=1"))
+    transaction = await runs.apply(_install("wa-first=1"))
     runs.shell(f"dpkg --force-depends -i {_made('wa-user=1')} 2>&1; ! {_CHECK}")
 
     await runs.target.rollback(transaction)
 
-    assert _installed(runs, "wa-one") == []
+    assert _installed(runs, "wa-first") == []
     runs.shell("dpkg -P wa-user")
 
 
@@ -226,30 +231,30 @@ async def test_a_package_that_somebody_changed_since_is_a_conflict_by_name(runs:
 async def test_an_upgrade_that_others_installed_beside_is_taken_back(runs: Trial) -> None:
     runs.shell(_install("wa-lib=1.2"))
     transaction = await runs.apply(_install("wa-lib=1.3"))
-    runs.shell(_install("wa-two=1"))
+    runs.shell(_install("wa-second=1"))
 
     await runs.target.rollback(transaction)
 
     assert runs.shell("dpkg-query -W -f '${Version}' wa-lib; cat /usr/share/wa-lib/version") == "1.21.2\n"
     assert runs.shell(_CLEAN) == "clean\n"
-    runs.shell("dpkg -P wa-lib wa-two")
+    runs.shell("dpkg -P wa-lib wa-second")
 
 
 async def test_a_removal_that_others_installed_beside_is_taken_back(runs: Trial) -> None:
     runs.shell(_install("wa-lib=1.2"))
     transaction = await runs.apply("dpkg -P wa-lib")
-    runs.shell(_install("wa-two=1"))
+    runs.shell(_install("wa-second=1"))
 
     await runs.target.rollback(transaction)
 
-    assert _installed(runs, "wa-lib", "wa-two") == ["wa-lib", "wa-two"]
+    assert _installed(runs, "wa-lib", "wa-second") == ["wa-lib", "wa-second"]
     assert runs.shell(f"dpkg --verify wa-lib; {_CLEAN}") == "clean\n"
-    runs.shell("dpkg -P wa-lib wa-two")
+    runs.shell("dpkg -P wa-lib wa-second")
 
 
 async def test_a_plan_of_an_earlier_version_that_has_no_records_is_a_conflict(runs: Trial) -> None:
-    transaction = await runs.apply(_install("wa-one=1"))
-    runs.shell(_install("wa-two=1"))
+    transaction = await runs.apply(_install("wa-first=1"))
+    runs.shell(_install("wa-second=1"))
     path = runs.lab.root / f".workflow-agent/tx/{transaction}/plan.json"
     plan = json.loads(path.read_text())
     for operation in plan["operations"]:
@@ -259,12 +264,12 @@ async def test_a_plan_of_an_earlier_version_that_has_no_records_is_a_conflict(ru
 
     with pytest.raises(PathConflictError, match="/var/lib/dpkg/status"):
         await runs.target.rollback(transaction)
-    runs.shell("dpkg -P wa-one wa-two")
+    runs.shell("dpkg -P wa-first wa-second")
 
 
 async def test_a_rollback_that_cannot_be_tried_out_is_refused(runs: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    transaction = await runs.apply(_install("wa-one=1"))
-    runs.shell(_install("wa-two=1"))
+    transaction = await runs.apply(_install("wa-first=1"))
+    runs.shell(_install("wa-second=1"))
     state = _look(runs)
     monkeypatch.setattr("workflow_agent.targets.soundness._SCRIPT", "\nexit 3\n")
 
@@ -274,7 +279,25 @@ async def test_a_rollback_that_cannot_be_tried_out_is_refused(runs: Trial, monke
     assert diff(state, _look(runs)) == []
     monkeypatch.undo()
     await runs.target.rollback(transaction)
-    runs.shell("dpkg -P wa-two")
+    runs.shell("dpkg -P wa-second")
+
+
+async def test_in_a_container_packages_come_off_in_either_order_and_dependants_are_named(engine: None) -> None:
+    with LabContainer() as container:
+        _make(container)
+        trial = Trial(container)
+        await trial.begin()
+        before = _look(trial)
+        library, beside, user = [
+            await trial.apply(_install(package)) for package in ("wa-lib=1.2", "wa-second=1", "wa-user=1")
+        ]
+        with pytest.raises(PathConflictError, match=r"wa-user \(Depends: wa-lib"):
+            await trial.target.rollback(library)
+        for transaction in (user, library, beside):
+            await trial.target.rollback(transaction)
+            assert trial.shell(_CLEAN) == "clean\n"
+        assert _lost(trial, before) == []
+        await trial.end()
 
 
 # -- crashes -------------------------------------------------------------------------------------------------------
@@ -317,14 +340,14 @@ async def test_a_merged_rollback_that_is_killed_anywhere_is_ended_and_the_later_
 ) -> None:
     runs.shell("rm -rf /.workflow-agent/tx/*")  # plans of earlier tests would be brought up too, which passes points
     before = _look(runs)
-    first = await runs.apply(_install("wa-one=1"))
-    second = await runs.apply(f"{_install('wa-two=1')}; dpkg-statoverride --add root root 0700 /usr/share/wa-two")
+    first = await runs.apply(_install("wa-first=1"))
+    second = await runs.apply(f"{_install('wa-second=1')}; dpkg-statoverride --add root root 0700 /usr/share/wa-second")
 
     reached = await _killed(runs, first, f"transaction.{point}")
     assert reached or point.endswith(":4"), f"{point} is never passed"
     await runs.begin()
     await runs.target.rollback(first)  # ended already, or not begun
-    assert _installed(runs, "wa-one", "wa-two") == ["wa-two"]
+    assert _installed(runs, "wa-first", "wa-second") == ["wa-second"]
     assert runs.shell(_CLEAN) == "clean\n"
     await runs.target.rollback(second)
 

@@ -169,6 +169,9 @@ def test_a_rollback_is_shown_before_it_is_done() -> None:
         "  undo       exact: everything can be taken back bit for bit",
     ]
     assert "bring back nginx" in written(rollback_lines({**summary, "direction": "redo", "preview": None}, PLAIN))
+    shared = written(rollback_lines({**summary, "preview": {"merged": ["/var/lib/dpkg/status"]}}, PLAIN))
+    assert "merged     /var/lib/dpkg/status" in shared
+    assert "exact, but for shared files" in shared
 
 
 RUN: dict[str, Any] = {

@@ -81,7 +81,7 @@ def test_dependants_are_named_with_the_run_that_brought_them() -> None:
         {"path": _STATUS.decode(), "package": "nginx", "needs": "Depends: libssl3", "run_id": "r-2"},
         {"path": _STATUS.decode(), "package": "by-hand:i386", "needs": "Depends: libssl3"},
     ]
-    assert error.hint == "roll back r-2 first"
+    assert error.hint == "roll back r-2 first, or take them back with it: `--cascade`"
     assert "remove these packages" in (dependants_error(found, []).hint or "")
 
 
