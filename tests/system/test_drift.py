@@ -92,3 +92,17 @@ def test_a_persons_own_configuration_is_named_and_kept_by_a_repair(fresh: Machin
     assert program.stat().st_mode & 0o7777 == 0o755
     assert configuration.read_text(encoding="utf-8") == text
     assert set(drifted(fresh.json("verify", "nginx", "--drift"))) == {"/etc/nginx/mime.types"}
+
+    # All that is installed is looked at, whatever the first says; a person who stops it stops all of it.
+    assert fresh.json("install", NAME, "--yes").code == 0
+    configuration.write_text("broken", encoding="utf-8")
+    everything = fresh.json("verify", "--drift")
+    assert everything.code == 1, str(everything)
+    assert everything.error["hint"] == "`workflow-agent repair nginx` repairs it"
+    assert [report["status"] for report in everything.envelope["data"]["items"]] == ["failed", "succeeded"]
+    with fresh.running("verify", "--drift", "--json") as running:
+        running.wait_for("running verify")  # nginx's, which waits for its configuration to become good
+        running.interrupt()
+        stopped = running.finish()
+    assert stopped.code == 130, str(stopped)
+    assert [report["integration"] for report in stopped.envelope["data"]["items"]] == ["nginx"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.style import safe
-from workflow_agent.model.errors import ChangesPendingError, UnreachableError, UsageError
+from workflow_agent.model.errors import ChangesPendingError, InterruptedRunError, UnreachableError, UsageError
 from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def check_isolation(kind: str, targets: Sequence[str] = (), *, planned: bool = F
 
 
 def carry_out(invocation: Invocation, request: RunRequest, *, keep_going: bool = False) -> list[Ended]:
-    """Run one after the other until one fails; with `keep_going` all of them."""
+    """Run one after the other until one fails; with `keep_going` all of them, unless a person stops one."""
     import asyncio  # noqa: PLC0415  # late: 35 ms
 
     from workflow_agent.app import open_app  # noqa: PLC0415  # late: 60 ms
@@ -166,7 +166,8 @@ def carry_out(invocation: Invocation, request: RunRequest, *, keep_going: bool =
                 if target != request.targets[-1] and name == request.each()[0][1]:
                     prepare_spare(2)  # the program that looks at the next target starts while this run goes on
                 done.append(await _one(app, invocation, request, target, name))
-                if done[-1].error is not None and not keep_going:
+                error = done[-1].error
+                if error is not None and (not keep_going or isinstance(error, InterruptedRunError)):
                     break
         return done
 

@@ -9,7 +9,13 @@ from workflow_agent.cli.options import Place, Values
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.past import ask
 from workflow_agent.cli.running import RunRequest, carry_out, existing_target, requested
-from workflow_agent.model.errors import DriftFoundError, NotFoundError, UsageError
+from workflow_agent.model.errors import (
+    CheckFailedError,
+    DriftFoundError,
+    InterruptedRunError,
+    NotFoundError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +47,11 @@ def verify_installed(
     for target, names in installed.items():
         request, lost = _request(invocation, target, names, drift=drift, events=events)
         unknown += lost
-        done += carry_out(invocation, request, keep_going=True) if request.names else []
+        ended = carry_out(invocation, request, keep_going=True) if request.names else []
+        _hint(request, ended)
+        done += ended
+        if ended and isinstance(ended[-1].error, InterruptedRunError):
+            break
     outcome = _outcome(done, events=events)
     error = _weightiest(done, unknown)
     if error is not None:
@@ -73,6 +83,14 @@ def _request(
     return replace(request, names=tuple(found)), lost
 
 
+def _hint(request: RunRequest, ended: Sequence[Ended]) -> None:
+    """Name the command that helps where something does not work."""
+    for (target, name), one in zip(request.each(), ended, strict=False):
+        if isinstance(one.error, CheckFailedError) and one.error.hint is None:
+            there = "" if target == "host" else f" --target {target}"
+            one.error.hint = f"`workflow-agent repair {name}{there}` repairs it"
+
+
 def _outcome(done: Sequence[Ended], *, events: bool) -> Outcome:
     reports = [ended.report for ended in done if ended.report is not None]
     data: dict[str, Any] = {"items": reports}
@@ -92,6 +110,8 @@ def _outcome(done: Sequence[Ended], *, events: bool) -> Outcome:
 def _weightiest(done: Sequence[Ended], unknown: Sequence[str]) -> WorkflowAgentError | None:
     """Give the error of all: what does not work before what could not be looked at, and that before drift."""
     errors = [ended.error for ended in done if ended.error is not None]
+    if errors and isinstance(errors[-1], InterruptedRunError):
+        return errors[-1]
     drifted = [error for error in errors if isinstance(error, DriftFoundError)]
     others = [error for error in errors if not isinstance(error, DriftFoundError)]
     if others:
