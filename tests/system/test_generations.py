@@ -57,7 +57,8 @@ def test_everything_after_a_run_goes_back_in_one_go_or_nothing_does(machine: Mac
     first = machine.json("install", NAME, "--yes").data["run_id"]
     wanted = machine.world()
     one = machine.json("install", machine.integration("one", ONE), "--yes").data["run_id"]
-    two = machine.json("install", machine.integration("two", TWO), "--yes").data["run_id"]
+    (machine.folder / "two.sh").write_text(TWO, encoding="utf-8")
+    two = machine.json("apply", "two.sh", "--yes").data["run_id"]
     now = machine.world()
 
     plan = machine.json("rollback", "--to", first, "--plan", "--check")
@@ -66,6 +67,7 @@ def test_everything_after_a_run_goes_back_in_one_go_or_nothing_does(machine: Mac
     assert [item["run_id"] for item in items] == [two, one]
     assert [preview["owned"] for item in items for preview in item["previews"]] == [[], []], "later runs are no data"
     shown = machine.cli("rollback", "--to", first, "--plan").out
+    assert f"{two}  apply two.sh" in shown
     assert shown.index(two) < shown.index(one) < shown.index(f"run {first} stays")
     for arguments, code in ((("--to", two, "--yes"), 0), ((one, "--to", first, "--yes"), 2), (("--to", first), 2)):
         assert machine.cli("rollback", *arguments).code == code

@@ -95,7 +95,8 @@ async def foresee_rollbacks(
     """Look what taking runs back one after the other would meet; nothing is changed.
 
     Returns:
-        For each run ``{run_id, action, integration, version, previews}``, a preview for each of its transactions.
+        For each run ``{run_id, action, integration, version, script, previews}``, a preview for each of its
+        transactions; `script` is the name of a person's own, where it was one.
 
     Raises:
         PathConflictError: one of them cannot be taken back; it is named, and nothing was begun.
@@ -107,7 +108,8 @@ async def foresee_rollbacks(
     taken: list[str] = []
     for run in runs:
         previews = []
-        for part in await parts_of(history, await history.run(run["run_id"])):
+        whole = await history.run(run["run_id"])
+        for part in await parts_of(history, whole):
             try:
                 preview = await targets.get(target).rollback(part.transaction, plan_only=True, after=taken)
             except PathConflictError as error:
@@ -116,5 +118,7 @@ async def foresee_rollbacks(
                 raise
             previews.append({"integration": part.integration, **preview})
             taken.append(part.transaction)
-        found.append({key: run[key] for key in ("run_id", "action", "integration", "version")} | {"previews": previews})
+        told = {key: run[key] for key in ("run_id", "action", "integration", "version")}
+        script = None if run["integration"] else whole["inputs"].get("name")
+        found.append({**told, "script": script, "previews": previews})
     return found

@@ -105,7 +105,7 @@ def going_lines(run: str, target: str, foreseen: Sequence[Mapping[str, Any]], st
         return
     yield style.paint(f"take back {counted(len(foreseen), 'run')} on {safe(target)}, in this order", "bold")
     for one in foreseen:
-        name = " ".join(safe(one[key]) for key in ("action", "integration", "version") if one.get(key))
+        name = " ".join(safe(one[key]) for key in ("action", "integration", "version", "script") if one.get(key))
         yield f"  {safe(one['run_id'])}  {name}"
         for preview in one["previews"]:
             counts = f"{preview['restored']:,} restored, {preview['removed']:,} removed"

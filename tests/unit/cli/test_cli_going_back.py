@@ -27,6 +27,7 @@ def _ended(run_id: str, **more: Any) -> Ended:
 
 def test_everything_that_goes_is_one_list() -> None:
     later, earlier = _run("r-3", "nginx"), _run("r-2", "exporter", HOSTILE)
+    earlier |= {"action": "apply", "integration": None, "script": "mine.sh"}
     later["previews"][0] |= {"owned": ["/var/lib/x/data"], "merged": ["/etc/passwd"]}
 
     lines = list(going_lines("r-1", "host", [later, earlier], Style()))
@@ -37,7 +38,7 @@ def test_everything_that_goes_is_one_list() -> None:
         "1,200 restored, 2 removed",
         "data     /var/lib/x/data",
         "merged   /etc/passwd",
-        "r-2  install exporter",
+        "r-2  apply mine.sh",
         "exporter: 1,200 restored, 2 removed",
         "a\\x1b[31m\\x0ab: 1,200 restored, 2 removed",
         "run r-1 stays, and what came before it",
