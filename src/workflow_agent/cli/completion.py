@@ -286,6 +286,7 @@ _BY_METAVAR: dict[str, _Source] = {
     "NAME": _integrations,
     "[NAME]": _integrations,
     "RUN": _runs,
+    "SCRIPT": _files,
     "[RUN]": _runs,
     "SHELL": _words("bash", "zsh", "fish"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.cli.drift_view import repaired_paths
@@ -37,6 +38,12 @@ _LABEL = 11
 _KEPT_REASON = "state data is kept"
 #: Deleted and replaced paths are what a person looks for; created ones are many.
 _ORDER = ("deleted", "modified", "appended", "created")
+#: Who may read a file is never a detail.
+_ACCESS = frozenset({"mode", "owner", "type", "xattr"})
+#: What every change of accounts or packages writes.
+_RECORDS = re.compile(
+    r"/etc/(passwd|shadow|group|gshadow|subuid|subgid)-?$|/etc/ld\.so\.cache$|/var/(lib/dpkg|cache/debconf)/|/var/log/"
+)
 _TIERS = {
     "exact": "exact: everything can be taken back bit for bit",
     "approximate": "approximate: seen in a clone of the target; an installation is captured anew",
@@ -206,11 +213,20 @@ def _files(changes: Sequence[Mapping[str, Any]], added: int, style: Style) -> It
         return
     ranked = sorted(
         (change for change in changes if change.get("kind") != "directory"),
-        key=lambda change: _ORDER.index(change["action"]) if change["action"] in _ORDER else len(_ORDER),
+        key=_rank,
     )
     shown = ranked[:_SHOWN_FILES]
     yield from (_item(str(change["action"]), _path(change), style) for change in shown)
     yield from _more(len(changes) - len(shown), style)
+
+
+def _rank(change: Mapping[str, Any]) -> tuple[bool, int]:
+    """Put records that packages and accounts tell already behind everything else."""
+    action = str(change["action"])
+    told = _RECORDS.match(str(change.get("path"))) is not None and action != "deleted"
+    return told and _ACCESS.isdisjoint(change.get("aspects") or ()), _ORDER.index(action) if action in _ORDER else len(
+        _ORDER
+    )
 
 
 def _path(change: Mapping[str, Any]) -> str:

@@ -156,3 +156,20 @@ def test_history_lists_it_by_its_name() -> None:
     del listed["script"]
 
     assert "setup.sh" in "\n".join(history_lines([listed], style_for(io.StringIO(), {})))
+
+
+def test_records_that_accounts_tell_come_last_unless_they_go_or_open_up() -> None:
+    def change(path: str, action: str, *aspects: str) -> dict[str, Any]:
+        return {"path": path, "action": action, "kind": "file", "aspects": list(aspects)}
+
+    changes = [
+        change("/etc/passwd", "modified", "content"),
+        change("/etc/shadow", "modified", "content", "mode"),
+        change("/etc/group", "deleted"),
+        change("/srv/x", "created"),
+    ]
+    plan, _, write = planned_apply(Ended(run_id="r-1", outputs=outputs()))
+    plan["change_set"]["changes"] = changes
+    shown = [line.split()[1] for line in write(style_for(io.StringIO(), {})) if line.startswith("    ")]
+
+    assert shown == ["/etc/group", "/etc/shadow", "/srv/x", "/etc/passwd"]

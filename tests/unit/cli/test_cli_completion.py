@@ -54,6 +54,8 @@ def test_a_line_is_split_as_a_shell_does_also_while_it_is_typed(line: str, words
         ("install ./ex", [":files"]),
         ("validate ", [":files"]),
         ("validate one two", []),
+        ("apply ", [":files"]),
+        ("apply x.sh --no-", ["--no-start"]),
         ("doctor x", []),
         ("install nginx --param-f", ["--param-file"]),
         ("install nginx --param-file ", [":files"]),
