@@ -260,7 +260,11 @@ def test_a_script_in_another_language_runs_where_the_target_has_it(machine: Mach
 
 
 @pytest.mark.parametrize(
-    "point", [pytest.param("", id="script"), pytest.param("transaction.commit.operation:2", id="commit")]
+    "point",
+    [
+        pytest.param("", id="script"),
+        pytest.param("transaction.commit.operation:2", id="commit", marks=pytest.mark.long),
+    ],
 )
 def test_after_kill_9_the_next_command_finds_the_target_as_it_was(machine: Machine, point: str) -> None:
     before, script = machine.world(), written(machine, SMALL + ("" if point else "echo waits; sleep 60\n"))

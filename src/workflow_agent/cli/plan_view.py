@@ -83,7 +83,7 @@ def plan_lines(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
         yield from _services([one for one in services if one not in first], "restarts", style)
     yield from _left(plan.get("left") or (), style)
     yield from (_label("keeps", safe(path), style) for path in plan.get("keep") or ())
-    yield from _files(changes, change_set.get("bytes_added") or 0, style)
+    yield from _files(changes, change_set.get("bytes_added") or 0, style, own=bool(plan.get("script")))
     yield from _remarks(change_set, style)
     yield from _findings(plan.get("findings") or (), style)
     yield from _effects(plan.get("effects") or (), style)
@@ -202,7 +202,7 @@ def _left(left: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
         )
 
 
-def _files(changes: Sequence[Mapping[str, Any]], added: int, style: Style) -> Iterator[str]:
+def _files(changes: Sequence[Mapping[str, Any]], added: int, style: Style, *, own: bool = False) -> Iterator[str]:
     if not changes:
         return
     actions = [str(change.get("action")) for change in changes]
@@ -213,20 +213,23 @@ def _files(changes: Sequence[Mapping[str, Any]], added: int, style: Style) -> It
         return
     ranked = sorted(
         (change for change in changes if change.get("kind") != "directory"),
-        key=_rank,
+        # what a person's own script itself writes is what they look for
+        key=lambda change: (own and _is_record(change), _rank(change)),
     )
     shown = ranked[:_SHOWN_FILES]
     yield from (_item(str(change["action"]), _path(change), style) for change in shown)
     yield from _more(len(changes) - len(shown), style)
 
 
-def _rank(change: Mapping[str, Any]) -> tuple[bool, int]:
-    """Put records that packages and accounts tell already behind everything else."""
-    action = str(change["action"])
-    told = _RECORDS.match(str(change.get("path"))) is not None and action != "deleted"
-    return told and _ACCESS.isdisjoint(change.get("aspects") or ()), _ORDER.index(action) if action in _ORDER else len(
-        _ORDER
-    )
+def _rank(change: Mapping[str, Any]) -> int:
+    action = change["action"]
+    return _ORDER.index(action) if action in _ORDER else len(_ORDER)
+
+
+def _is_record(change: Mapping[str, Any]) -> bool:
+    """Tell whether a change is one that packages and accounts tell already; never one of who may read a file."""
+    known = _RECORDS.match(str(change.get("path"))) is not None and change["action"] != "deleted"
+    return known and _ACCESS.isdisjoint(change.get("aspects") or ())
 
 
 def _path(change: Mapping[str, Any]) -> str:
