@@ -94,6 +94,47 @@ async def test_what_a_start_brought_along_goes_with_the_service(trial: Trial) ->
     assert {one["service"]: one["action"] for one in result["services"]} == dict.fromkeys(brought | {"web"}, "stopped")
 
 
+_ASKED = """
+cat > /usr/lib/tmpfiles.d/asked.conf <<'END'
+# what Debian's packages ask for while they are installed
+d /run/asked 0755 root root -
+d /run/asked/inner 0700 root root -
+d /run/lock 1777 root root -
+L /run/asked-link - - - - /etc/hostname
+END
+mkdir -p /run/asked
+cat > /usr/lib/systemd/system/needy.service <<'END'
+[Service]
+ExecStart=/bin/sh -c 'touch /run/asked/inner/ready && exec sleep 10004'
+END
+"""
+
+
+async def test_folders_that_a_package_asks_for_are_made_before_its_service_starts_and_go_with_it(trial: Trial) -> None:
+    """Captured, the installer makes them in a /run of its own: MariaDB's socket has no place then."""
+    before = active(trial.lab)
+    transaction = await committed(trial, _ASKED)
+
+    await trial.target.activate(transaction, [Service(name="needy")])
+    made = sorted(path.name for path in (trial.lab.root / "run/asked").rglob("*"))
+    asked = plan(trial.lab, transaction)["asked"]
+    await trial.target.rollback(transaction)
+
+    assert made == ["inner", "ready"]
+    assert asked == ["/run/asked", "/run/asked/inner"], "what is there is not ours"
+    assert active(trial.lab) == before
+    assert (trial.lab.root / "run/lock").is_dir()
+
+
+async def test_a_folder_in_run_that_is_not_empty_stays_where_its_user_does(trial: Trial) -> None:
+    transaction = await committed(trial, _ASKED)
+    await trial.target.activate(transaction, [Service(name="needy")])
+    await trial.target.rollback(transaction)
+    left = sorted(path.name for path in (trial.lab.root / "run/asked").rglob("*"))
+    trial.lab.run(["rm", "-rf", "/run/asked", "/run/asked-link"])
+    assert left == ["inner", "ready"], "root's file may be anybody's"
+
+
 async def test_what_somebody_else_needs_meanwhile_stays_and_is_named(trial: Trial) -> None:
     before = active(trial.lab)
     transaction = await committed(trial, _SCRIPT.replace("/usr/lib", "/etc"))

@@ -23,16 +23,18 @@ from workflow_agent.model.errors import (
     WorkflowAgentError,
 )
 from workflow_agent.model.system import Tier, escape_path
+from workflow_agent.targets.capture_tier import static_reason
 from workflow_agent.targets.committing import Committer
 from workflow_agent.targets.entries import walk_file_system
 from workflow_agent.targets.facts import read_facts
 from workflow_agent.targets.finishing import blocking, complete
 from workflow_agent.targets.live_tree import LiveTree
-from workflow_agent.targets.mounts import MountUse, may_mount, plan_mounts, read_mounts
+from workflow_agent.targets.mounts import MountUse, plan_mounts, read_mounts
 from workflow_agent.targets.package_locks import PackageLocks
 from workflow_agent.targets.paths import root_folder, stat_in_root
 from workflow_agent.targets.probes import Prober
 from workflow_agent.targets.quota import CaptureQuota
+from workflow_agent.targets.runtime_folders import brought_settings
 from workflow_agent.targets.target_lock import TargetLock
 from workflow_agent.targets.transaction import Transaction, TransactionFolders, TransactionState
 
@@ -138,7 +140,7 @@ class HostTarget:
         self._open()
 
         async def unsupported() -> str | None:
-            return _static_reason(self._mounts())
+            return static_reason(self._mounts())
 
         self._facts = await read_facts(self.name, self._pid, prober=self._prober, try_overlay=unsupported)
         return self._facts
@@ -150,7 +152,7 @@ class HostTarget:
         self._require_root()
         transaction = f"try-{os.getpid()}"
         mounts = self._mounts()
-        if reason := _static_reason(mounts):
+        if reason := static_reason(mounts):
             return reason
         points = _captured(mounts)
         try:
@@ -211,7 +213,7 @@ class HostTarget:
         """Run the script in a capture; gives the transaction's id and what it would change (see the port)."""
         self._require_root()
         mounts = self._mounts()
-        if reason := _static_reason(mounts):
+        if reason := static_reason(mounts):
             raise CaptureError(
                 f"nothing can be captured here: the tier is {Tier.LOGICAL.value}, in which no script is run",
                 cause=reason,
@@ -476,8 +478,13 @@ class HostTarget:
         merged = before | plan.services.get("before", {})  # the first record is the one to go back to
         earlier, pulled = plan.services.get("pulled", {}), await control.record_pulled(services)
         started = [service.name for service in services]
-        plan = replace(plan, services={"before": merged, "pulled": pulled | earlier, "started": started})
+        settings = brought_settings(plan.operations)
+        asked = [*plan.services.get("asked", ()), *await self._blocking(control.asked_folders, settings)]
+        record = {"before": merged, "pulled": pulled | earlier, "started": started, "asked": asked}
+        plan = replace(plan, services=record)
         await self._blocking(self._folders.write, plan)
+        if asked:
+            await control.make_asked(settings)
         outcomes, created = await control.start(services)
         found = plan.services | {"pulled": await control.narrow_pulled(pulled) | earlier}
         if created:
@@ -740,27 +747,6 @@ class HostTarget:
 
 def _captured(mounts: list[tuple[Mount, MountUse]]) -> tuple[bytes, ...]:
     return tuple(mount.point for mount, use in mounts if use is MountUse.OVERLAY)
-
-
-def _static_reason(mounts: list[tuple[Mount, MountUse]]) -> str | None:
-    """Say what can be seen to stand against a capture without trying it."""
-    root = next((pair for pair in mounts if pair[0].point == b"/"), None)
-    if root is None:
-        return "the root file system is not among the mounts"
-    if root[1] is not MountUse.OVERLAY:
-        return f"the root file system is {root[0].kind}: {_why_not(root[0])}"
-    if not may_mount():
-        return "this process may not mount: it lacks the capability CAP_SYS_ADMIN, as in a container without it"
-    with open("/proc/filesystems", encoding="utf-8") as stream:
-        if "overlay" not in stream.read().split():
-            return "the kernel has no overlay file system (try `modprobe overlay`)"
-    return None
-
-
-def _why_not(root: Mount) -> str:
-    if not root.writable:
-        return "it is mounted read-only"
-    return "only a folder of it is mounted there" if root.root != b"/" else f"capture was never tried on {root.kind}"
 
 
 def _holds(path: str, kept: Sequence[str]) -> bool:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent.model.errors import CaptureError, ParameterError, ServiceFailedError
 from workflow_agent.model.system import InitKind, Service
 from workflow_agent.targets.linux import open_beneath
+from workflow_agent.targets.live import run_live
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.operations import OperationKind
 from workflow_agent.targets.paths import open_root
-from workflow_agent.targets.runtime_folders import missing_folders, remove_folders
+from workflow_agent.targets.runtime_folders import asked_folders, missing_folders, remove_folders
 from workflow_agent.targets.service_processes import end_processes
 from workflow_agent.targets.service_pulled import PulledUnits
 from workflow_agent.targets.service_state import checked_name
@@ -32,14 +33,15 @@ _EXECUTABLE = 0o111
 #: Recorded actions after which a running service would not run any more.
 _STOPPING = frozenset({"stop", "kill"})
 _GRACE_S = 10.0
+_MAKE_S = 60.0
 
 
 class LiveServices:
     """What a transaction does to the services of the target of process `pid`.
 
     The record is JSON that the plan file keeps: ``before`` is ``{name: {service, state, missing}}`` (the
-    folders that a start makes in ``/run``), ``pulled`` the units
-    that a start brings along, ``created_directories`` what a supervisor needed.
+    folders that a start makes in ``/run``), ``pulled`` the units that a start brings along, ``created_directories``
+    what a supervisor needed, ``asked`` the folders in ``/run`` that packages ask systemd-tmpfiles for.
     """
 
     def __init__(self, pid: int, init: InitKind) -> None:
@@ -89,6 +91,27 @@ class LiveServices:
     async def narrow_pulled(self, pulled: dict[str, Any]) -> dict[str, Any]:
         """Keep of such a record what the start did bring along: the rest is not ours, whoever starts it later."""
         return await self._pulled.narrow(pulled) if self._pulled else {}
+
+    def asked_folders(self, settings: Sequence[str]) -> list[str]:
+        """List the folders in ``/run`` that files for systemd-tmpfiles ask for and that are not there."""
+        if self._pulled is None or not settings:
+            return []
+        with open_root(self._pid) as root_fd:
+            return asked_folders(root_fd, settings)
+
+    async def make_asked(self, settings: Sequence[str]) -> None:
+        """Let systemd-tmpfiles make what is asked for in ``/run``: what a package did so while captured is lost.
+
+        Raises:
+            ServiceFailedError: it cannot; no service was started.
+        """
+        argv = ["systemd-tmpfiles", "--create", "--prefix=/run", *settings]
+        result = await run_live(self._pid, argv, timeout_s=_MAKE_S)
+        if not result.ok:
+            trouble = f"exit status {result.exit_code}"
+            raise ServiceFailedError(
+                f"`{' '.join(argv[:3])}` failed: {trouble}", where=settings[0], cause=result.last_lines() or trouble
+            )
 
     async def start(self, services: Sequence[Service]) -> tuple[list[Mapping[str, Any]], list[str]]:
         """Start services, restart those that run; gives what was done and which folders were made for it.
@@ -169,7 +192,8 @@ class LiveServices:
                 restored.append({"service": name, "action": "started again"})
         for path in sorted(record.get("created_directories", ()), reverse=True):
             _remove_if_empty(root_fd, os.fsencode(path))
-        if missing := [path for entry in before.values() for path in entry.get("missing", ())]:
+        missing = [path for entry in before.values() for path in entry.get("missing", ())]
+        if missing := [*missing, *record.get("asked", ())]:
             remove_folders(root_fd, missing)
         return restored
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from workflow_agent.model.system import Service
-from workflow_agent.targets.runtime_folders import missing_folders, remove_folders
+from workflow_agent.targets.entries import Entry
+from workflow_agent.targets.operations import Operation, OperationKind
+from workflow_agent.targets.runtime_folders import (
+    asked_folders,
+    brought_settings,
+    missing_folders,
+    remove_folders,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,3 +81,33 @@ def test_a_link_is_not_followed(root: Path, root_fd: int) -> None:
     remove_folders(root_fd, ["/run/redis"])
 
     assert (root / "kept").is_dir()
+
+
+def test_folders_that_packages_ask_for_are_read_as_tmpfiles_d_has_them(root: Path, root_fd: int) -> None:
+    (root / "run/there").mkdir()
+    (root / "a.conf").write_text(
+        "# d /run/comment\nd /run/mysqld 0755 mysql root -\nD!  /run/boot/ 0700\n  d /var/run/old\nd /run/there\n"
+        "f /run/file 0644\nd /run/%u\nd '/run/a b'\nd /etc/x\nL /run/link - - - - x\nd /run/mysqld 0755\n\xff\n",
+        encoding="latin-1",
+    )
+
+    assert asked_folders(root_fd, ["/a.conf"]) == ["/run/boot", "/run/mysqld", "/var/run/old"]
+
+
+def test_settings_are_found_where_they_came_alone_or_with_their_folder() -> None:
+    entry = Entry(b"", 1, 0, 0, 0, 0, 0, 0, 1, 0, 0)
+
+    def operation(kind: OperationKind, path: bytes, *inside: bytes) -> Operation:
+        return Operation(kind=kind, path=path, point=b"/", content=dict.fromkeys(inside, entry))
+
+    found = brought_settings(
+        [
+            operation(OperationKind.CREATE, b"/usr/lib/tmpfiles.d/b.conf"),
+            operation(OperationKind.EXCHANGE, b"/etc/tmpfiles.d/a.conf"),
+            operation(OperationKind.REMOVE, b"/etc/tmpfiles.d/gone.conf"),
+            operation(OperationKind.CREATE, b"/usr/lib/tmpfiles.d", b"c.conf", b"README"),
+            operation(OperationKind.CREATE, b"/etc/tmpfiles.d/x.conf.dpkg-new"),
+        ]
+    )
+
+    assert found == ["/etc/tmpfiles.d/a.conf", "/usr/lib/tmpfiles.d/b.conf", "/usr/lib/tmpfiles.d/c.conf"]
