@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 NODE_ONLY = {"integration": "prometheus-node-exporter"}
 NODE = {**NODE_ONLY, "approve": True}
 PATH = "/etc/default/prometheus-node-exporter"
-STEPS = ["lookup", "current", "build", "validate", "prepare", "approve", "commit", "activate", "configure", "verify"]
+STEPS = [
+    "lookup", "current", "build", "validate", "prepare", "agree", "approve", "commit", "activate", "configure",
+    "verify",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -117,6 +120,7 @@ def assert_reported(report: Mapping[str, Any], run_id: str) -> None:
     assert [step["id"] for step in report["steps"]] == STEPS
     assert {name: status for name, status in statuses(report).items() if status != "succeeded"} == {
         "current": "skipped",
+        "agree": "skipped",
         "configure": "skipped",
     }
 
