@@ -64,6 +64,7 @@ _SUFFIX = ".service"
 _GLANCE_S = 0.05
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,200}")
 _GONE = ", not-found"
+_MASKED = ", masked"
 
 
 class RequestedRequest(Request):
@@ -93,11 +94,12 @@ class RequestedReply(Reply):
 class Unit:
     """What the target knows of a unit: whether there is one, once the changes are there, and whether it runs.
 
-    Init scripts do not tell whether something runs: None.
+    Init scripts do not tell whether something runs: None. A `masked` one can be started by nobody.
     """
 
     known: bool
     active: bool | None
+    masked: bool = False
 
 
 async def requested_services(target: Target, request: RequestedRequest) -> RequestedReply:
@@ -153,6 +155,8 @@ def _hindrance(verb: str, unit: str, known: Unit, init: InitKind) -> str | None:
         return "nothing on the target starts services"
     if not known.known:
         return "the target has no such service"
+    if known.masked:
+        return "it is masked: nobody can start it"
     return "it cannot be seen whether it runs" if known.active is None and verb in _IF_ACTIVE else None
 
 
@@ -175,11 +179,21 @@ async def _look(
 ) -> dict[str, Unit]:
     """Look which units there are and which run; those that the changes bring are there as well."""
     coming = {str(unit["name"]).removesuffix(_SUFFIX) for unit in change_set.get("units") or () if _stays(unit)}
+    masked: dict[str, bool] = {}
     if facts.init is InitKind.SYSTEMD:
         found = await _systemd_units(target, names)
+        units = [unit for unit in change_set.get("units") or () if unit.get("masked") is not None]
+        masked = {str(unit["name"]).removesuffix(_SUFFIX): unit["masked"] for unit in units}
     else:
         found = await _init_scripts(target, names)
-    return {name: Unit(known=unit.known or _is_among(name, coming), active=unit.active) for name, unit in found.items()}
+    return {
+        name: Unit(
+            known=unit.known or _is_among(name, coming),
+            active=unit.active,
+            masked=masked.get(name, unit.masked),
+        )
+        for name, unit in found.items()
+    }
 
 
 def _stays(unit: Mapping[str, Any]) -> bool:
@@ -197,7 +211,11 @@ async def _systemd_units(target: Target, names: Sequence[str]) -> dict[str, Unit
     checks = [Check(id=name, kind="unit", spec={"name": name}, timeout_s=_GLANCE_S) for name in names if _is_name(name)]
     results = {result.id: result for result in await target.check(checks)} if checks else {}
     return {
-        name: Unit(known=_GONE not in result.observed, active=result.status is CheckStatus.PASSED)
+        name: Unit(
+            known=_GONE not in result.observed,
+            active=result.status is CheckStatus.PASSED,
+            masked=_MASKED in result.observed,
+        )
         for name, result in results.items()
     }
 

@@ -20,6 +20,7 @@ THERE = {
     "busy": Unit(known=True, active=True),
     "unseen": Unit(known=True, active=None),
     "gone": Unit(known=False, active=False),
+    "masked": Unit(known=True, active=False, masked=True),
 }
 
 
@@ -97,6 +98,7 @@ def test_what_is_not_done_is_left_with_its_reason_and_its_command() -> None:
         "systemctl isolate rescue.target": "it reaches past files and services",
         "systemctl poweroff": "it reaches past files and services",
     }
+    assert sort(("start", "masked")) == ([], [], {"systemctl start masked": "it is masked: nobody can start it"})
     assert sort(("reload", "unseen"), init=InitKind.SYSVINIT)[2] == {
         "service unseen reload": "it cannot be seen whether it runs"
     }
