@@ -1,7 +1,6 @@
 """Debian packages with awkward maintainer scripts: what is left after our rollback, and after ``apt-get purge``.
 
-``python -m benchmarks.packages [--json FILE] [--only NAME,...]`` (root; the first run fetches the packages). For each
-package there are two fresh systemd hosts with the same ext4 disk. On one, ``workflow-agent apply`` carries out the
+``python -m benchmarks.packages [--json] [--only NAME,...]`` (root; the first run fetches the packages). For each package there are two fresh systemd hosts with the same ext4 disk. On one, ``workflow-agent apply`` carries out the
 script ``apt-get install -y --no-install-recommends NAME`` and ``workflow-agent rollback`` takes it back; on the other
 apt installs the package and ``apt-get purge --autoremove`` takes it away. All files (content, mode, owner, attributes,
 times, names), users, units and processes are compared with those of before, and after the rollback apt installs the
@@ -11,7 +10,6 @@ package once more, to show that nothing stands in its way.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -21,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks._report import machine, remark
+from benchmarks._report import Figure, machine, remark, show
 from workflow_agent.testing.lab import LabHost, diff, grown_logs
 from workflow_agent.testing.lab.image import LabKind
 
@@ -53,7 +51,8 @@ PACKAGES: Mapping[str, str] = {
 _LOGS = frozenset({f"/var/log/{name}" for name in ("apt/history.log", "apt/term.log", "dpkg.log", "alternatives.log")})
 _RESTLESS = "changed: /var/tmp: mtime_ns "
 _INSTALL = "export DEBIAN_FRONTEND=noninteractive\napt-get install -y -qq --no-install-recommends {}\n"
-_PURGE = "export DEBIAN_FRONTEND=noninteractive; cd /; apt-get -y -qq purge --autoremove {}"
+#: `SUDO_FORCE_REMOVE` is what the prerm script of sudo asks for.
+_PURGE = "export DEBIAN_FRONTEND=noninteractive SUDO_FORCE_REMOVE=yes; cd /; apt-get -y -qq purge --autoremove {}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +171,14 @@ def _table(rows: list[_Row]) -> str:
     return "\n".join(lines)
 
 
+def _figures(row: _Row) -> list[Figure]:
+    left = {"workflow-agent": row.rollback_paths, "apt-get purge": row.purge_paths}
+    return [
+        Figure(name=f"{row.package} leaves", subject=subject, value=value, unit="paths", n=1)
+        for subject, value in left.items()
+    ]
+
+
 def _said(*counts: int) -> str:
     words = ("paths", "processes", "units")
     return ", ".join(f"{count:,} {word}" for count, word in zip(counts, words, strict=False) if count) or "nothing"
@@ -180,7 +187,7 @@ def _said(*counts: int) -> str:
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", default=",".join(PACKAGES), help="packages, separated by commas")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -190,9 +197,10 @@ def main() -> None:
     for name in options.only.split(","):
         rows.append(_measure(name))
         remark(f"{name}: {asdict(rows[-1])}")
-        if options.json is not None:
-            options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
-    print(_table(rows))
+    if options.json:
+        show([figure for row in rows for figure in _figures(row)], as_json=True)
+    else:
+        print(_table(rows))
 
 
 if __name__ == "__main__":
