@@ -1,11 +1,11 @@
 """Debian packages with awkward maintainer scripts: what is left after our rollback, and after ``apt-get purge``.
 
 ``python -m benchmarks.packages [--json] [--only NAME,...]`` (root; the first run fetches the packages). For each
-package there are two fresh systemd hosts with the same ext4 disk. On one, ``workflow-agent apply`` carries out the script
-``apt-get install -y --no-install-recommends NAME`` and ``workflow-agent rollback`` takes it back; on the other apt
-installs the package and ``apt-get purge --autoremove`` takes it away. All files (content, mode, owner, attributes,
-times, names), units and processes are compared with those of before, and after the rollback apt installs the package
-once more, to show that nothing stands in its way.
+package there are two fresh systemd hosts with the same ext4 disk. On one, ``workflow-agent apply`` carries out the
+script ``apt-get install -y --no-install-recommends NAME`` and ``workflow-agent rollback`` takes it back; on the other
+apt installs the package and ``apt-get purge --autoremove`` takes it away. All files (content, mode, owner,
+attributes, times, names), units and processes are compared with those of before, and after the rollback apt installs
+the package once more, to show that nothing stands in its way.
 """
 
 from __future__ import annotations
