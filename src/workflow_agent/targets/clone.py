@@ -14,7 +14,6 @@ import json
 import os
 import socket
 import tarfile
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -37,9 +36,6 @@ _LABEL: Final = "workflow-agent.rehearsal"
 _REPOSITORY: Final = "workflow-agent-rehearsal"
 _CONTAINER: Final = "container"
 _IMAGE: Final = "image"
-_KILLED: Final = 128 + 9
-#: Seconds within which the engine says of a killed container that memory was why: after it says that it ended.
-_TOLD_S: Final = 2.0
 #: Those without which Debian's packages do not install: chown and friends, accounts of packages, file capabilities.
 _CAPABILITIES: Final = (
     "CHOWN",
@@ -76,6 +72,13 @@ umask 022
 wait -n
 code=$?
 [ $code != 0 ] || "$@" /run/workflow-agent/removes || code=$?
+if [ $code = 137 ]; then
+    for told in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+        [ ! -r "$told" ] || while read -r name count; do
+            [ "$name" != oom_kill ] || [ "$count" = 0 ] || echo "$count" >FOLDER/starved
+        done <"$told"
+    done
+fi
 cp /run/workflow-agent/requested FOLDER/requested
 exit $code
 """.replace("FOLDER", CLONE_FOLDER)
@@ -200,15 +203,9 @@ class Clone:
         """Give the exit code, and whether the kernel ended it for want of memory."""
         with self._engine.told(self._running):
             code = self._client.wait(self._running)["StatusCode"]
-        starved = self._starved()
-        deadline = time.monotonic() + _TOLD_S
-        while code == _KILLED and not starved and time.monotonic() < deadline:
-            time.sleep(_TOLD_S / 20)
-            starved = self._starved()
-        return int(code), starved
-
-    def _starved(self) -> bool:
-        return bool(self._engine.get(f"/containers/{self._running}/json")["State"]["OOMKilled"])
+        state = self._engine.get(f"/containers/{self._running}/json")["State"]
+        # The engine misses it where the container ends at once; what ran there has counted.
+        return int(code), bool(state["OOMKilled"] or self.read(f"{CLONE_FOLDER}/starved"))
 
     def remove(self) -> None:
         """Remove containers, their volumes and the image; what is gone already is no error."""

@@ -107,14 +107,20 @@ class _Handover:
 
     def _image(self, place: bytes, before: Entry, ours: Operation, content: bytes) -> Image | None:
         """Make an image: what the one that is gone had found, where that says the same."""
-        if not (is_left(ours) or is_as_found(self._tree, self._gone.id, ours, content)):
+        found = self._found_place(ours)
+        if not (is_left(ours) or is_as_found(self._tree, found, ours, content)):
             return Image(content=content, like=before, xattrs=self._tree.xattrs(place))
         if ours.before is None:
             return None
-        found = staged_path(ours, self._gone.id)
         return Image(
             content=read_file(self._tree, found),
             like=ours.before,
             xattrs=self._tree.xattrs(found),
             mtime=ours.before.mtime,
         )
+
+    def _found_place(self, ours: Operation) -> bytes:
+        """Give where that lies which was found: live again, where nothing had to be merged into it."""
+        live = self._tree.read(ours.path)
+        is_live = ours.before is not None and ours.before.same_state(live, moved=True)
+        return ours.path if is_live else staged_path(ours, self._gone.id)

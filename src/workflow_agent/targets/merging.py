@@ -151,18 +151,18 @@ def rebase(tree: LiveTree, plan: Transaction) -> tuple[Transaction, list[str]]:
 def _rebased(tree: LiveTree, transaction: str, operation: Operation, content: bytes) -> Operation:
     live = tree.read(operation.path)
     assert live is not None  # it was read a moment ago, and the locks are held
-    if is_as_found(tree, transaction, operation, content):
+    if is_as_found(tree, staged_path(operation, transaction), operation, content):
         return replace(operation, after=live)  # the before-image is what comes back, whoever wrote in between
     image = Image(content=content, like=live, xattrs=tree.xattrs(operation.path))
     staged, before = write_image(tree, transaction, operation.point, image)
     return replace(operation, kind=OperationKind.EXCHANGE, staged=staged, before=before, after=live)
 
 
-def is_as_found(tree: LiveTree, transaction: str, operation: Operation, content: bytes) -> bool:
-    """Say whether a content says the same as what the transaction found."""
+def is_as_found(tree: LiveTree, place: bytes, operation: Operation, content: bytes) -> bool:
+    """Say whether a content says the same as what the transaction found, which lies in a place."""
     if operation.before is None:
         return not content
-    return same_records(operation.path, content, read_file(tree, staged_path(operation, transaction)))
+    return same_records(operation.path, content, read_file(tree, place))
 
 
 def write_image(tree: LiveTree, transaction: str, point: bytes, image: Image) -> tuple[bytes, Entry]:
