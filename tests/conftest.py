@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from hypothesis import settings
 
 from workflow_agent.testing.lab import LabContainer, LabHost
 from workflow_agent.testing.lab.engine import engine_obstacle, install_engine
+from workflow_agent.testing.lab.image import cache_folder
 from workflow_agent.testing.lab.setup import install_programs, obstacle
 
 if TYPE_CHECKING:
@@ -47,6 +49,14 @@ def lab() -> None:
         install_programs()
     if reason := obstacle():
         pytest.skip(reason)
+
+
+@pytest.fixture
+def rehearsals_alone() -> Iterator[None]:
+    """Nobody else rehearses meanwhile: the clones that a test left can be counted."""
+    with (cache_folder() / "rehearsals.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

@@ -82,6 +82,7 @@ def test_plan_install_verify_again_change_and_back(machine: Machine, integration
 # -- rehearsals --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("rehearsals_alone")
 def test_a_rehearsal_shows_what_the_capture_shows_and_touches_nothing(container: Machine) -> None:
     lab = _lab(container)
     before = container.world()
@@ -111,6 +112,7 @@ def _paths(plan: dict[str, Any]) -> set[str]:
     return {change["path"] for change in plan["change_set"]["changes"]}
 
 
+@pytest.mark.usefixtures("rehearsals_alone")
 def test_a_rehearsal_has_no_network_unless_it_is_declared(container: Machine) -> None:
     script = "grep -q eth0 /proc/net/dev && mkdir -p /opt/net && touch /opt/net/done"
     folder = container.integration("net", script)
@@ -187,6 +189,7 @@ def test_what_cannot_be_reached_is_told_with_its_exit_code_and_is_in_history(con
     assert [(row["action"], row["status"]) for row in rows] == [("install", "failed"), ("plan", "failed")]
 
 
+@pytest.mark.usefixtures("rehearsals_alone")
 def test_an_image_without_bash_is_told(container: Machine) -> None:
     _lab(container).run(["rm", "/bin/bash"])
     before = container.world()
