@@ -14,7 +14,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from workflow_agent.model.status import RunStatus
 from workflow_agent.model.workflow import Backoff, EffectPolicy, InputSpec, Step, Workflow
 
-__all__ = ["InputDefinition", "RetryDefinition", "StepDefinition", "WorkflowDefinition", "keys_at", "seconds"]
+__all__ = [
+    "InputDefinition",
+    "RetryDefinition",
+    "StepDefinition",
+    "UndoDefinition",
+    "WorkflowDefinition",
+    "keys_at",
+    "seconds",
+]
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -36,6 +44,8 @@ def seconds(value: Any) -> Any:  # Any: what the text says; what is no text is l
 
 
 _Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=_YEAR_S)]
+_Verb = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}\.[a-z][a-z0-9-]{0,63}$")]
+_Workers = Annotated[int, Field(ge=1, le=10_000)]
 _Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 
 
@@ -64,17 +74,35 @@ class RetryDefinition(_Definition):
     initial_s: _Seconds = 1.0
     factor: Annotated[float, Field(ge=1, le=100)] = 2.0
     max_s: _Seconds = 60.0
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     def build(self) -> Backoff:
         """Give the model's form."""
-        return Backoff(attempts=self.attempts, initial_s=self.initial_s, factor=self.factor, max_s=self.max_s)
+        return Backoff(
+            attempts=self.attempts,
+            initial_s=self.initial_s,
+            factor=self.factor,
+            max_s=self.max_s,
+            jitter=self.jitter,
+        )
+
+
+class UndoDefinition(_Definition):
+    """What takes a step's effect back."""
+
+    uses: _Verb
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with")  # Any: JSON values
+
+    def build(self) -> dict[str, Any]:
+        """Give the model's form."""
+        return {"uses": self.uses} | ({"with": self.with_} if self.with_ else {})
 
 
 class StepDefinition(_Definition):
     """One step."""
 
     id: _Id
-    uses: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}\.[a-z][a-z0-9-]{0,63}$")]
+    uses: _Verb
     with_: dict[str, Any] = Field(default_factory=dict, alias="with")  # Any: JSON values
     needs: list[str] = Field(default_factory=list)
     when: str | None = None
@@ -84,6 +112,13 @@ class StepDefinition(_Definition):
     effect: Literal["at_least_once", "at_most_once", "transactional"] = "at_least_once"
     retry: RetryDefinition = Field(default_factory=RetryDefinition)
     description: str = ""
+    each: str | None = None
+    max_workers: _Workers | None = None
+    until: str | None = None
+    max_iterations: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    on_error: Literal["fail", "continue"] = "fail"
+    join: Literal["all", "any"] | Annotated[int, Field(ge=1)] = "all"
+    undo: UndoDefinition | None = None
 
     def build(self) -> Step:
         """Give the model's form."""
@@ -99,6 +134,13 @@ class StepDefinition(_Definition):
             effect=EffectPolicy(self.effect),
             retry=self.retry.build(),
             description=self.description,
+            each=self.each,
+            max_workers=self.max_workers,
+            until=self.until,
+            max_iterations=self.max_iterations,
+            on_error=self.on_error,
+            join=self.join,
+            undo=self.undo.build() if self.undo else None,
         )
 
 
@@ -113,6 +155,8 @@ class WorkflowDefinition(_Definition):
     timeout_s: _Seconds | None = None
     steps: Annotated[list[StepDefinition], Field(min_length=1, max_length=10_000)]
     on_failure: list[StepDefinition] = Field(default_factory=list, max_length=1000)
+    output: str | None = None
+    max_workers: _Workers | None = None
 
     def build(self) -> Workflow:
         """Give the model's form."""
@@ -124,6 +168,8 @@ class WorkflowDefinition(_Definition):
             timeout_s=self.timeout_s,
             steps=tuple(step.build() for step in self.steps),
             on_failure=tuple(step.build() for step in self.on_failure),
+            output=self.output,
+            max_workers=self.max_workers,
         )
 
 
@@ -134,6 +180,8 @@ def keys_at(way: tuple[str | int, ...]) -> list[str]:
             model: type[_Definition] = WorkflowDefinition
         case (_, int(), "retry"):
             model = RetryDefinition
+        case (_, int(), "undo"):
+            model = UndoDefinition
         case (_, int()):
             model = StepDefinition
         case _:

@@ -10,7 +10,7 @@ from workflow_agent.model.records import dataclass
 from workflow_agent.model.status import RunStatus, StepStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["Event", "EventType", "Record", "RecordKind", "RunState", "StepState"]
 
@@ -26,6 +26,10 @@ class EventType(StrEnum):
     STEP_SKIPPED = "StepSkipped"
     RETRY_SCHEDULED = "RetryScheduled"
     CANCEL_REQUESTED = "CancelRequested"
+    ITEMS_SUCCEEDED = "ItemsSucceeded"
+    SIGNAL_RECEIVED = "SignalReceived"
+    RUN_PAUSED = "RunPaused"
+    RUN_RESUMED = "RunResumed"
     RUN_FINISHED = "RunFinished"
 
 
@@ -66,7 +70,11 @@ class Event:
     StepStarted ``{with, phase}`` · StepSucceeded ``{output, status, started_at, run_status?, changed?}`` ·
     StepFailed ``{error, status, started_at?}`` (failed, cancelled or unknown) · StepSkipped ``{reason}`` ·
     RetryScheduled ``{due_at}`` (its attempt is the next) · CancelRequested ``{reason, error?}`` (with an error
-    it was a time-out) · RunFinished ``{status, error, changed}``.
+    it was a time-out) · ItemsSucceeded ``{items: [[index, output], …]}`` · SignalReceived ``{name, data}`` ·
+    RunPaused ``{reason}`` · RunResumed ``{}`` · RunFinished ``{status, error, changed, output?}``.
+
+    `step` is an identity: a step's id, with ``[3]`` for an item, ``#2`` for an iteration, ``~undo`` for what takes it
+    back.
     """
 
     run_id: str
@@ -95,7 +103,8 @@ class Event:
 class StepState:
     """Where a step of a run stands. `output` is the reply's data when it ended well.
 
-    `due_at` (UTC seconds) is when a scheduled retry may start.
+    `due_at` (UTC seconds) is when a scheduled retry may start, or a timer ends. `items` are the states of a fan-out's
+    items, in their order; `iteration` counts the rounds of a loop.
     """
 
     status: StepStatus = StepStatus.PENDING
@@ -106,6 +115,8 @@ class StepState:
     error: Mapping[str, Any] | None = None
     reason: str | None = None
     due_at: float | None = None
+    items: Sequence[StepState] | None = None
+    iteration: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +124,8 @@ class RunState:
     """The fold of a run's events. `head` is the sequence number of the last one.
 
     `changed` is what the last reply that spoke of it said; `outcome` is the status that a step of
-    `on_failure` gave the run; `failed_step` is the first step that failed, or was in flight at a cancel.
+    `on_failure` gave the run; `failed_step` is the first step that failed, or was in flight at a cancel. `state` is
+    what steps keep for later steps; `output` the run's result; `paused` the reason why nothing new starts.
     """
 
     run_id: str
@@ -131,3 +143,6 @@ class RunState:
     cancel_reason: str | None = None
     changed: bool | None = None
     outcome: RunStatus | None = None
+    state: Mapping[str, Any] = field(default_factory=dict)
+    output: Any = None  # Any: a JSON value
+    paused: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from workflow_agent.model.identity import content_hash
 from workflow_agent.model.records import dataclass
@@ -26,12 +26,26 @@ class EffectPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """Retries of a step: `attempts` in all, first pause `initial_s`, then times `factor`, at most `max_s`."""
+    """Retries of a step: `attempts` in all, first pause `initial_s`, then times `factor`, at most `max_s`.
+
+    `jitter` is the part of a pause, from 0 to 1, that chance may take away, so that many do not come back at once.
+    """
 
     attempts: int = 1
     initial_s: float = 1.0
     factor: float = 2.0
     max_s: float = 60.0
+    jitter: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the canonical form."""
+        result: dict[str, Any] = {
+            "attempts": self.attempts,
+            "initial_s": self.initial_s,
+            "factor": self.factor,
+            "max_s": self.max_s,
+        }
+        return result | ({"jitter": self.jitter} if self.jitter else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +66,14 @@ class Step:
     ``${{ expression }}`` is replaced by the expression's value. `needs` are step ids that must have
     ended well (succeeded, unchanged or skipped). `when` is an expression; false means skipped.
     `phase` is what the run is said to be doing meanwhile. `always` steps run at the end in every case.
+
+    `each` is an expression that gives a list: the step runs once per item, at most `max_workers` at a time; its
+    expressions see `item`, `index` and `total`, and its output is the list of outputs in the order of the items.
+    `until` is an expression: the step runs again until it holds, at most `max_iterations` times; its expressions see
+    `iteration` (from 1) and `previous` (output of the iteration before).
+    `on_error`: after a failure the run fails, or goes on and shows the error. `join`: how many of the `needs` must
+    have ended well before the step starts. `undo` is ``{"uses", "with"}``: asked for when the run fails or is
+    cancelled after this step ended well, the step that ended last first.
     """
 
     id: str
@@ -65,6 +87,13 @@ class Step:
     effect: EffectPolicy = EffectPolicy.AT_LEAST_ONCE
     retry: Backoff = field(default_factory=Backoff)
     description: str = ""
+    each: str | None = None
+    max_workers: int | None = None
+    until: str | None = None
+    max_iterations: int | None = None
+    on_error: Literal["fail", "continue"] = "fail"
+    join: Literal["all", "any"] | int = "all"
+    undo: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give the canonical form: keys as in YAML, defaults left out, description left out."""
@@ -82,22 +111,32 @@ class Step:
         if self.effect is not EffectPolicy.AT_LEAST_ONCE:
             result["effect"] = self.effect.value
         if self.retry != Backoff():
-            result["retry"] = {
-                "attempts": self.retry.attempts,
-                "initial_s": self.retry.initial_s,
-                "factor": self.retry.factor,
-                "max_s": self.retry.max_s,
-            }
-        return result
+            result["retry"] = self.retry.to_dict()
+        return result | self._flow()
+
+    def _flow(self) -> dict[str, Any]:
+        # Keys that came later: absent where they say nothing, so that the hash of what was written before stays.
+        optional: dict[str, Any] = {
+            "each": self.each,
+            "max_workers": self.max_workers,
+            "until": self.until,
+            "max_iterations": self.max_iterations,
+            "on_error": None if self.on_error == "fail" else self.on_error,
+            "join": None if self.join == "all" else self.join,
+            "undo": None if self.undo is None else dict(self.undo),
+        }
+        return {key: value for key, value in optional.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
     """Named, versioned, immutable definition.
 
-    `steps` run one after the other in an order that honours `needs`. When a step fails, is refused or the
-    run is cancelled, the steps of `on_failure` run in order (they see ``failure.step`` and
-    ``failure.error``), then the `always` steps.
+    A step runs when its `needs`, and the steps that its expressions read, have ended; steps for which that holds run
+    at the same time, at most `max_workers` of them. When a step fails, is refused or the run is cancelled, what ended
+    well is undone where it says how, then the steps of `on_failure` run in order (they see ``failure.step`` and
+    ``failure.error``), then the `always` steps. `output` is an expression for the run's result; without it, that is
+    the output of the last step.
     """
 
     name: str
@@ -107,6 +146,8 @@ class Workflow:
     inputs: Mapping[str, InputSpec] = field(default_factory=dict)
     timeout_s: float | None = None
     description: str = ""
+    output: str | None = None
+    max_workers: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give the canonical form, the one that is hashed, stored and shown."""
@@ -123,9 +164,8 @@ class Workflow:
             }
         if self.on_failure:
             result["on_failure"] = [step.to_dict() for step in self.on_failure]
-        if self.timeout_s is not None:
-            result["timeout_s"] = self.timeout_s
-        return result
+        optional = {"timeout_s": self.timeout_s, "output": self.output, "max_workers": self.max_workers}
+        return result | {key: value for key, value in optional.items() if value is not None}
 
     @property
     def hash(self) -> str:
