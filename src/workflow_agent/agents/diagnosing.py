@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.agents.attempts import keep_attempt
 from workflow_agent.agents.recovery_rules import Bounds, Diagnosis, FailureClass, decide, diagnose, retry_pause
-from workflow_agent.agents.serving import Reply, Verb
+from workflow_agent.agents.serving import Verb
 from workflow_agent.model.errors import WorkflowAgentError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.system import Check
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from workflow_agent.agents.serving import VerbHandler
+    from workflow_agent.agents.serving import Answer, Reply, VerbHandler
     from workflow_agent.model.message import Message
     from workflow_agent.model.ports import TargetRegistry
     from workflow_agent.security.vault import Vault
@@ -73,7 +73,9 @@ class Diagnostician:
         }
 
     def _told(self, verb: str, handler: VerbHandler) -> VerbHandler:
-        async def handle(request: Any, message: Message) -> tuple[Reply, Mapping[str, Any]]:  # Any: its Request
+        async def handle(
+            request: Any, message: Message
+        ) -> tuple[Answer | Reply, Mapping[str, Any]]:  # Any: its Request
             try:
                 return await handler(request, message)
             except WorkflowAgentError as error:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import Field
 
 from workflow_agent.agents.diagnosing import Diagnostician
 from workflow_agent.agents.masking import masked
 from workflow_agent.agents.output_log import OutputLog
 from workflow_agent.agents.recovery_rules import Bounds
 from workflow_agent.agents.secret_files import filled_script
-from workflow_agent.agents.serving import Reply, Request, Verb, plain
+from workflow_agent.agents.serving import Answer, Question, Verb, plain
 from workflow_agent.model.errors import ScriptFailedError, ValidationError, WorkflowAgentError
 from workflow_agent.model.event import RecordKind
-from workflow_agent.model.system import Effect, Script, Service  # noqa: TC001  # pydantic reads the annotations
+from workflow_agent.model.exact import Within
+from workflow_agent.model.system import Effect, Script, Service  # noqa: TC001  # the annotations are read
 from workflow_agent.scripts import explain_failure
 from workflow_agent.security.marks import marked_names
 from workflow_agent.security.vault import Vault
@@ -44,10 +44,10 @@ __all__ = [
 
 
 #: Seconds to wait for a target that another run holds.
-Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Wait = Annotated[float, Within(ge=0)]
 
 
-class PrepareRequest(Request):
+class PrepareRequest(Question):
     """Run a script in a capture. `hold_locks` keeps the host's package locks until the commit.
 
     The script may ask that the services `stops` end: the commit does it. What it does to the paths `keep` is left out.
@@ -57,23 +57,23 @@ class PrepareRequest(Request):
 
     target: str
     script: Script
-    timeout_s: float = Field(default=900.0, gt=0, allow_inf_nan=False)
+    timeout_s: Annotated[float, Within(gt=0)] = 900.0
     wait_s: Wait = 0.0
     hold_locks: bool = True
-    stops: list[str] = Field(default_factory=list)
-    keep: list[str] = Field(default_factory=list)
+    stops: list[str] = field(default_factory=list)
+    keep: list[str] = field(default_factory=list)
     isolation: Literal["auto", "transaction", "container"] = "auto"
     network: bool = False
 
 
-class PrepareReply(Reply):
+class PrepareReply(Answer):
     """The transaction and what it would change; a rehearsal in a clone has no transaction."""
 
     transaction: str | None
     change_set: dict[str, Any]
 
 
-class TransactionRequest(Request):
+class TransactionRequest(Question):
     """Names a transaction."""
 
     target: str
@@ -86,12 +86,12 @@ class CommitRequest(TransactionRequest):
     What these wrote meanwhile below the paths `owned` is no conflict where they go altogether.
     """
 
-    stops: list[Service] = Field(default_factory=list)
-    owned: list[str] = Field(default_factory=list)
+    stops: list[Service] = field(default_factory=list)
+    owned: list[str] = field(default_factory=list)
     wait_s: Wait = 0.0
 
 
-class CommitReply(Reply):
+class CommitReply(Answer):
     """Counts and milliseconds."""
 
     transaction: str
@@ -108,7 +108,7 @@ class ActivateRequest(TransactionRequest):
     start: bool = True
 
 
-class ActivateReply(Reply):
+class ActivateReply(Answer):
     """What was done to each service."""
 
     services: list[dict[str, Any]]
@@ -120,7 +120,7 @@ class ConfigureRequest(TransactionRequest):
     effects: list[Effect]
 
 
-class ConfigureReply(Reply):
+class ConfigureReply(Answer):
     """What became of each: ``{effect, description, state}``.
 
     `state` is done, found (it was there already), held (there by an earlier run), kept (not ours to take away).
@@ -135,14 +135,14 @@ class RollbackRequest(TransactionRequest):
     With `keep_data` the data in the folders `keep` stays.
     """
 
-    keep: list[str] = Field(default_factory=list)
+    keep: list[str] = field(default_factory=list)
     keep_data: bool = False
     plan_only: bool = False
-    undoes: list[str] = Field(default_factory=list)
+    undoes: list[str] = field(default_factory=list)
     wait_s: Wait = 0.0
 
 
-class RollbackReply(Reply):
+class RollbackReply(Answer):
     """What went back, what went, what stayed. `was` is the transaction's state before, such as committed."""
 
     transaction: str
@@ -159,7 +159,7 @@ class RollbackReply(Reply):
     exact: bool
 
 
-class DiscardReply(Reply):
+class DiscardReply(Answer):
     """The transaction that is forgotten."""
 
     transaction: str
@@ -208,7 +208,7 @@ class ExecutorAgent:
         }
         return masked(self._vault, self._diagnostician.diagnosed(verbs))
 
-    async def _prepare(self, request: PrepareRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _prepare(self, request: PrepareRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         target = self._targets.get(request.target)
         run_id = _run_of(message)
         script = filled_script(request.script, self._vault, run_id)
@@ -248,7 +248,7 @@ class ExecutorAgent:
             records.append(_transaction_record(transaction, "captured", request.target, integration=integration))
         return PrepareReply(transaction=transaction, change_set=data), {"_records": records}
 
-    async def _commit(self, request: CommitRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _commit(self, request: CommitRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         try:
             target = self._targets.get(request.target)
             await target.acquire(_run_of(message), wait_s=request.wait_s)
@@ -262,7 +262,7 @@ class ExecutorAgent:
         # part of the run may have changed something.
         return reply, {"_records": records, **({"_changed": True} if reply.operations > 0 else {})}
 
-    async def _activate(self, request: ActivateRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _activate(self, request: ActivateRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         if not request.start:
             return ActivateReply(services=[]), {}
         target = self._targets.get(request.target)
@@ -273,7 +273,7 @@ class ExecutorAgent:
         special = {"_changed": True} if started else {}
         return ActivateReply(services=[dict(outcome) for outcome in outcomes]), special
 
-    async def _configure(self, request: ConfigureRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _configure(self, request: ConfigureRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         if all(effect.do is None for effect in request.effects):
             return ConfigureReply(done=[]), {}
         target = self._targets.get(request.target)
@@ -284,7 +284,7 @@ class ExecutorAgent:
         done = await target.configure(request.transaction, request.effects, secrets=secrets)
         return ConfigureReply(done=[dict(each) for each in done]), {}
 
-    async def _rollback(self, request: RollbackRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _rollback(self, request: RollbackRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         target = self._targets.get(request.target)
         await target.acquire(_run_of(message), wait_s=request.wait_s)
         keep = request.keep if request.keep_data else []
@@ -296,7 +296,7 @@ class ExecutorAgent:
             special = {"_records": records, "_changed": True}
         return RollbackReply(**result), special
 
-    async def _discard(self, request: TransactionRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _discard(self, request: TransactionRequest, _: Message) -> tuple[Answer, Mapping[str, Any]]:
         await self._targets.get(request.target).discard(request.transaction)
         records = [_transaction_record(request.transaction, "discarded", request.target)]
         return DiscardReply(transaction=request.transaction), {"_records": records}

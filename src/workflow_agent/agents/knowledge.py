@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import Field
+from dataclasses import field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from workflow_agent.agents.lifecycle import (
     differences,
@@ -17,10 +16,11 @@ from workflow_agent.agents.lifecycle import (
 )
 from workflow_agent.agents.parts import parts_of, source_of, subject_of
 from workflow_agent.agents.requested import RequestedReply, RequestedRequest, requested_services
-from workflow_agent.agents.serving import Reply, Request, Verb, plain
+from workflow_agent.agents.serving import Answer, Question, Verb, plain
 from workflow_agent.integrations import Registry, bind_parameters, parameter_hash, requirements_of, resolve
 from workflow_agent.model.errors import ConflictError, NotFoundError
 from workflow_agent.model.event import RecordKind
+from workflow_agent.model.exact import Within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ __all__ = ["KnowledgeAgent", "LocateReply", "LocateRequest", "LookupReply", "Loo
 _KEPT = ("services", "checks", "negative_checks", "state_data", "effects", "requires", "removes")
 
 
-class LookupRequest(Request):
+class LookupRequest(Question):
     """Ask what an action of an integration means on a target. `integration` is a name or a folder's path.
 
     With `purge` an uninstall takes configuration and state data with it. What others of the run require (`required_by`)
@@ -47,12 +47,12 @@ class LookupRequest(Request):
     integration: str
     target: str
     action: Literal["install", "plan", "verify", "upgrade", "repair", "uninstall"] = "install"
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
     purge: bool = False
-    required_by: list[str] = Field(default_factory=list)
+    required_by: list[str] = field(default_factory=list)
 
 
-class LookupReply(Reply):
+class LookupReply(Answer):
     """Everything that later steps need, interpolated; JSON forms of the model's values.
 
     `installed` is the live generation, if any, `earlier` the transactions it stands upon, and `differences` what is
@@ -90,7 +90,7 @@ class LookupReply(Reply):
     network: bool
 
 
-class LocateRequest(Request):
+class LocateRequest(Question):
     """Ask what a rollback of a run means; an empty `run` is the newest that can be rolled back on the target.
 
     A run that installed requirements too has several transactions; `part` counts from the newest.
@@ -98,10 +98,10 @@ class LocateRequest(Request):
 
     run: str = ""
     target: str
-    part: int = Field(default=0, ge=0)
+    part: Annotated[int, Within(ge=0)] = 0
 
 
-class LocateReply(Reply):
+class LocateReply(Answer):
     """Which transaction goes back (`undo`) or comes again (`redo`), and how to look whether it did.
 
     `run` is the run that is taken back, `source` the one whose transaction it is about, `undoes` both where a
@@ -159,7 +159,7 @@ class KnowledgeAgent:
 
     # -- lookup ------------------------------------------------------------------------------------------------------
 
-    async def _lookup(self, request: LookupRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _lookup(self, request: LookupRequest, _: Message) -> tuple[Answer, Mapping[str, Any]]:
         manifest = self._registry.find(request.integration)
         target = self._targets.get(request.target)
         generations = await self._history.generations(request.target, manifest.name)
@@ -247,7 +247,7 @@ class KnowledgeAgent:
 
     # -- requested ---------------------------------------------------------------------------------------------------
 
-    async def _requested(self, request: RequestedRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _requested(self, request: RequestedRequest, _: Message) -> tuple[Answer, Mapping[str, Any]]:
         target = self._targets.get(request.target)
         reply = await requested_services(target, request)
         kept = {"script": request.script, "services": reply.services, "left": reply.left}
@@ -256,7 +256,7 @@ class KnowledgeAgent:
 
     # -- locate ------------------------------------------------------------------------------------------------------
 
-    async def _locate(self, request: LocateRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _locate(self, request: LocateRequest, _: Message) -> tuple[Answer, Mapping[str, Any]]:
         run = await self._run_to_undo(request)
         source, direction = await source_of(self._history, run)
         undo = direction == "undo"

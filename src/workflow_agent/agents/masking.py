@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.agents.serving import Reply, Verb
+from workflow_agent.agents.serving import Verb
 from workflow_agent.model.errors import InternalError, WorkflowAgentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from workflow_agent.agents.serving import VerbHandler
+    from workflow_agent.agents.serving import Answer, Reply, VerbHandler
     from workflow_agent.model.message import Message
     from workflow_agent.security.masker import Masker
     from workflow_agent.security.vault import Vault
@@ -26,7 +26,7 @@ def masked(vault: Vault, verbs: Mapping[str, Verb]) -> Mapping[str, Verb]:
 
 
 def _masked(vault: Vault, handler: VerbHandler) -> VerbHandler:
-    async def handle(request: Any, message: Message) -> tuple[Reply, Mapping[str, Any]]:  # Any: its Request
+    async def handle(request: Any, message: Message) -> tuple[Answer | Reply, Mapping[str, Any]]:  # Any: its Request
         masker = vault.masker(message.run_id)
         if masker is None:
             return await handler(request, message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from workflow_agent.agents.serving import Reply, Request, Verb
+from workflow_agent.agents.serving import Answer, Question, Verb
 from workflow_agent.model.errors import ConsentError, DeclinedError
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ __all__ = ["ApproveReply", "ApproveRequest", "Approver", "PersonAgent"]
 Approver: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[bool]]
 
 
-class ApproveRequest(Request):
+class ApproveRequest(Question):
     """Ask for approval of what `summary` shows."""
 
     summary: dict[str, Any]
 
 
-class ApproveReply(Reply):
+class ApproveReply(Answer):
     """Approved; a refusal is an error."""
 
     approved: bool
@@ -48,7 +48,7 @@ class PersonAgent:
         """Approve."""
         return {"approve": Verb(ApproveRequest, ApproveReply, self._approve)}
 
-    async def _approve(self, request: ApproveRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _approve(self, request: ApproveRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         approver = self._approvers.get(message.run_id or "")
         if approver is None:
             raise ConsentError(run_id=message.run_id, state="nothing was changed")

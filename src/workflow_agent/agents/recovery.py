@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from workflow_agent.agents.serving import Reply, Request, Verb
+from workflow_agent.agents.serving import Answer, Question, Verb
 from workflow_agent.model.errors import (
     CheckFailedError,
     DeclinedError,
@@ -31,7 +31,7 @@ __all__ = ["Part", "RecoverReply", "RecoverRequest", "RecoveryAgent"]
 _STOPPED = frozenset({InterruptedRunError.code, DeclinedError.code})
 
 
-class Part(Request):
+class Part(Question):
     """A transaction of the run, of something that it installed or takes back.
 
     `committed` says whether a commit was begun, `taken_back` that the run was itself taking it back; then
@@ -47,7 +47,7 @@ class Part(Request):
     keep: list[str] | None = None
 
 
-class RecoverRequest(Request):
+class RecoverRequest(Question):
     """What failed, and what there is to take back: the `parts` of the run, the newest first.
 
     Before its commit a transaction that is `captured` by this run is discarded. Where the run was taking those of `run`
@@ -57,14 +57,14 @@ class RecoverRequest(Request):
 
     target: str
     failure: dict[str, Any] | None
-    parts: list[Part] = Field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     transaction: str | None = None
     captured: bool = True
     committed: bool = False
     taken_back: bool = False
     run: str | None = None
-    undoes: list[str] = Field(default_factory=list)
-    also: list[str] = Field(default_factory=list)
+    undoes: list[str] = field(default_factory=list)
+    also: list[str] = field(default_factory=list)
     keep_data: bool = False
     keep_on_failure: bool = False
 
@@ -78,7 +78,7 @@ class RecoverRequest(Request):
         ]
 
 
-class RecoverReply(Reply):
+class RecoverReply(Answer):
     """What was decided (`nothing`, `discard`, `rollback`, `keep`, `record`), why, and what came of it."""
 
     decision: str
@@ -98,7 +98,7 @@ class RecoveryAgent:
         """Recover."""
         return {"recover": Verb(RecoverRequest, RecoverReply, self._recover)}
 
-    async def _recover(self, request: RecoverRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _recover(self, request: RecoverRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         ended, parts = _ended(request.failure), request.begun()
         if not parts:
             return _decided("nothing", "nothing was begun on the target", ended)
@@ -111,7 +111,7 @@ class RecoveryAgent:
 
     async def _take_back(
         self, request: RecoverRequest, parts: Sequence[Part], message: Message, ended: RunStatus
-    ) -> tuple[Reply, Mapping[str, Any]]:
+    ) -> tuple[Answer, Mapping[str, Any]]:
         """Take back what was committed and forget what was not, the newest first; the first that cannot be ends it."""
         done: list[Part] = []
         records: list[Mapping[str, Any]] = []
@@ -143,7 +143,7 @@ class RecoveryAgent:
 
     async def _settle_rollback(
         self, request: RecoverRequest, parts: Sequence[Part], message: Message, ended: RunStatus
-    ) -> tuple[Reply, Mapping[str, Any]]:
+    ) -> tuple[Answer, Mapping[str, Any]]:
         """Find out how far a rollback came, and whether all is well where it came to its end."""
         unknown = "what was taken back is not known"
         if (request.failure or {}).get("code") == RollbackIncompleteError.code:
@@ -191,7 +191,7 @@ class RecoveryAgent:
 
     async def _end_rollback(
         self, request: RecoverRequest, back: Sequence[Part], message: Message
-    ) -> tuple[Reply, Mapping[str, Any]]:
+    ) -> tuple[Answer, Mapping[str, Any]]:
         """Record that all is back; the checks say whether all is well, too."""
         result: dict[str, Any] = {}
         records: list[Mapping[str, Any]] = []
@@ -244,7 +244,7 @@ def _as_begun(parts: Sequence[Part], failure: Mapping[str, Any] | None) -> list[
     """Give the parts as they are where the commit of the newest was refused before it reached the target."""
     first, *rest = parts
     refused = ((failure or {}).get("details") or {}).get("begun") is False
-    return [first.model_copy(update={"committed": False}) if refused else first, *rest]
+    return [dataclasses.replace(first, committed=False) if refused else first, *rest]
 
 
 def _names(parts: Sequence[Part]) -> list[str]:
@@ -313,6 +313,6 @@ def _decided(
     records: Sequence[Mapping[str, Any]] = (),
     *,
     changed: bool = False,
-) -> tuple[Reply, Mapping[str, Any]]:
+) -> tuple[Answer, Mapping[str, Any]]:
     reply = RecoverReply(decision=decision, reason=reason, result=dict(result or {}))
     return reply, {"_run_status": status.value, "_changed": changed, "_records": list(records)}

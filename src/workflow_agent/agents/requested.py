@@ -7,11 +7,10 @@ capture; starts and restarts are carried out after the commit, where the target 
 from __future__ import annotations
 
 import re
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from workflow_agent.agents.serving import Reply, Request, plain
+from workflow_agent.agents.serving import Answer, Question, plain
 from workflow_agent.model.records import dataclass
 from workflow_agent.model.system import Check, CheckStatus, InitKind, Service
 
@@ -67,7 +66,7 @@ _GONE = ", not-found"
 _MASKED = ", masked"
 
 
-class RequestedRequest(Request):
+class RequestedRequest(Question):
     """Ask what becomes of the service actions that a script (its name) asked for. Without `start` none is done."""
 
     target: str
@@ -76,7 +75,7 @@ class RequestedRequest(Request):
     start: bool = True
 
 
-class RequestedReply(Reply):
+class RequestedReply(Answer):
     """What is known of the target, and what is to be done after the commit.
 
     `services` are started, those in `restarts` again because they run. `left` is recorded and not done: ``{verb, unit,
@@ -86,7 +85,7 @@ class RequestedReply(Reply):
     facts: dict[str, Any]
     services: list[dict[str, Any]]
     restarts: list[str]
-    left: list[dict[str, Any]] = Field(default_factory=list)
+    left: list[dict[str, Any]] = field(default_factory=list)
     pending: bool
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from workflow_agent.agents.serving import Reply, Request, Verb, plain
-from workflow_agent.integrations import ResolvedFile  # noqa: TC001  # pydantic reads the annotations
+from workflow_agent.agents.serving import Answer, Question, Verb, plain
+from workflow_agent.integrations import ResolvedFile  # noqa: TC001  # the annotations are read
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.system import FileWrite
 from workflow_agent.scripts import plain_script, render_file, render_script, template_folders, write_config
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["BuildReply", "BuildRequest", "ScriptBuilderAgent", "TakeRequest"]
 
 
-class BuildRequest(Request):
+class BuildRequest(Question):
     """What `knowledge.lookup` gave, as far as a script needs it; the paths `removes` go after it.
 
     Templates see `missing`: committed paths that are gone or replaced, which the script is to bring back.
@@ -36,20 +35,20 @@ class BuildRequest(Request):
     context: dict[str, Any]
     parameters: dict[str, Any]
     files: list[ResolvedFile]
-    removes: list[str] = Field(default_factory=list)
-    missing: list[str] = Field(default_factory=list)
+    removes: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     multiline: list[str]
 
 
-class TakeRequest(Request):
+class TakeRequest(Question):
     """Take a person's own script as it stands: its text travels with the run, the file is not read again."""
 
     name: str
     text: str
-    arguments: list[str] = Field(default_factory=list)
+    arguments: list[str] = field(default_factory=list)
 
 
-class BuildReply(Reply):
+class BuildReply(Answer):
     """The script, as JSON of ``model.system.Script``."""
 
     script: dict[str, Any]
@@ -70,11 +69,11 @@ class ScriptBuilderAgent:
             "take": Verb(TakeRequest, BuildReply, self._take),
         }
 
-    async def _take(self, request: TakeRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _take(self, request: TakeRequest, _: Message) -> tuple[Answer, Mapping[str, Any]]:
         data = plain(plain_script(request.text, name=request.name, arguments=request.arguments))
         return BuildReply(script=data), {"_records": [{"kind": RecordKind.SCRIPT, "data": data}]}
 
-    async def _build(self, request: BuildRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _build(self, request: BuildRequest, _: Message) -> tuple[Answer, Mapping[str, Any]]:
         search = template_folders(Path(request.folder), self._configured)
         files = [self._file(item, request, search) for item in request.files]
         script = render_script(

@@ -1,57 +1,67 @@
-"""How an agent answers on the bus: verbs with typed requests and replies, and an end when it is told to stop."""
+"""How an agent answers on the bus: verbs with typed requests and replies, and an end when it is told to stop.
+
+Our own agents' requests and replies are records (``model.data``). Pydantic's models do as well: `Request` and `Reply`
+are theirs, for agents of one's own.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
-from collections.abc import Mapping
 from dataclasses import field
-from enum import Enum
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
-from pydantic import ValidationError as PydanticError
-
+from workflow_agent.model.data import Data, plain
 from workflow_agent.model.errors import InterruptedRunError, ValidationError
 from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
+    import pydantic
+
+    from workflow_agent.agents.own_models import Reply, Request
     from workflow_agent.model.message import Message
     from workflow_agent.model.ports import Bus, Subscription
 
-__all__ = ["Agent", "LateAgent", "Reply", "Request", "ServedAgents", "Verb", "plain", "serve"]
+__all__ = [
+    "Agent",
+    "Answer",
+    "LateAgent",
+    "Question",
+    "Reply",
+    "Request",
+    "ServedAgents",
+    "Verb",
+    "plain",
+    "serve",
+]
 
 _CANCEL = "ctl.cancel"
 #: Requests of one verb that are answered at the same time.
 _CONCURRENCY = 16
 
 
-class Request(BaseModel):
+class Question(Data, abstract=True):
     """Data of a request. Unknown keys are errors: a workflow that says more than is understood is wrong."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-
-class Reply(BaseModel):
+class Answer(Data, abstract=True):
     """Data of a reply: a step's output."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 #: Answers a request. What it gives is the reply, and the special keys that the driver takes out (``_records`` …).
-VerbHandler: TypeAlias = "Callable[[Any, Message], Awaitable[tuple[Reply, Mapping[str, Any]]]]"  # Any: its Request
+VerbHandler: TypeAlias = (
+    "Callable[[Any, Message], Awaitable[tuple[Answer | Reply, Mapping[str, Any]]]]"  # Any: its request
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
     """One verb of an agent."""
 
-    request: type[Request]
-    reply: type[Reply]
+    request: type[Question | Request]
+    reply: type[Answer | Reply]
     handler: VerbHandler
 
 
@@ -76,19 +86,6 @@ class LateAgent:
     def verb(self, name: str) -> Verb:
         """Give a verb, making the agent."""
         return self.make().verbs()[name]
-
-
-def plain(value: Any) -> Any:  # Any: a value of the model, and its JSON form
-    """Turn dataclasses, enums, tuples, mappings and paths into JSON values."""
-    if dataclasses.is_dataclass(value):
-        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, PurePath) else value
 
 
 @dataclass(slots=True)
@@ -143,10 +140,7 @@ def _handler(
 ) -> Callable[[Message], Awaitable[Mapping[str, Any]]]:
     async def handle(message: Message) -> Mapping[str, Any]:
         verb = get_verb()
-        try:
-            request = verb.request.model_validate(dict(message.data))
-        except PydanticError as error:
-            raise _refused(agent, message, error) from error
+        request = _request(agent, verb, message)
         key = (message.run_id, message.step_id)
         task = asyncio.ensure_future(verb.handler(request, message))
         tasks = working.setdefault(key, set())
@@ -174,7 +168,18 @@ async def _ended(task: asyncio.Task[Any]) -> None:
     await asyncio.wait({task})
 
 
-def _refused(agent: str, message: Message, error: PydanticError) -> ValidationError:
+def _request(agent: str, verb: Verb, message: Message) -> Question | Request:
+    try:
+        return verb.request.model_validate(dict(message.data))
+    except ValueError as error:
+        from pydantic import ValidationError as PydanticError  # noqa: PLC0415  # late: who refuses has loaded it
+
+        if not isinstance(error, PydanticError):
+            raise
+        raise _refused(agent, message, error) from error
+
+
+def _refused(agent: str, message: Message, error: pydantic.ValidationError) -> ValidationError:
     problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
     return ValidationError(
         f"the request to `{agent}` is not valid: {problems[0]}",
@@ -182,3 +187,12 @@ def _refused(agent: str, message: Message, error: PydanticError) -> ValidationEr
         hint="look at the step's `with` in the workflow definition",
         details={"problems": problems},
     )
+
+
+def __getattr__(name: str) -> Any:  # Any: one of pydantic's models
+    # late: pydantic, 130 ms, which only agents of one's own need
+    if name in {"Request", "Reply"}:
+        from workflow_agent.agents import own_models  # noqa: PLC0415  # late
+
+        return getattr(own_models, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from workflow_agent.agents.agreement import Disagreement, disagreements, expectation
-from workflow_agent.agents.serving import Reply, Request, Verb, plain
+from workflow_agent.agents.serving import Answer, Question, Verb, plain
 from workflow_agent.model.errors import PlanStaleError, ScriptRefusedError
 from workflow_agent.model.event import RecordKind
-from workflow_agent.model.system import Script  # noqa: TC001  # pydantic reads the annotations
+from workflow_agent.model.system import Script  # noqa: TC001  # the annotations are read
 from workflow_agent.scripts import locate_findings, refuse_on_errors, validate_plain, validate_script
 
 if TYPE_CHECKING:
@@ -25,24 +24,24 @@ __all__ = ["AgreeReply", "AgreeRequest", "ValidateReply", "ValidateRequest", "Va
 _SHOWN = 3
 
 
-class ValidateRequest(Request):
+class ValidateRequest(Question):
     """A script, and what a person allows for it: ids of rules, each for all of its findings or as ``RULE:LINE``.
 
     For a script of a person's `own`, what shellcheck calls an error is a warning, and other languages are read too.
     """
 
     script: Script
-    allow: list[str] = Field(default_factory=list)
+    allow: list[str] = field(default_factory=list)
     own: bool = False
 
 
-class ValidateReply(Reply):
+class ValidateReply(Answer):
     """Findings as JSON of ``model.system.Finding``; none of them is an error that was not allowed."""
 
     findings: list[dict[str, Any]]
 
 
-class AgreeRequest(Request):
+class AgreeRequest(Question):
     """What would be done now, and what a plan file says: target, integration, expectation (see ``agreement``)."""
 
     target: str
@@ -53,7 +52,7 @@ class AgreeRequest(Request):
     change_set: dict[str, Any]
 
 
-class AgreeReply(Reply):
+class AgreeReply(Answer):
     """It is as planned."""
 
     paths: int
@@ -71,7 +70,7 @@ class ValidatorAgent:
             "agree": Verb(AgreeRequest, AgreeReply, self._agree),
         }
 
-    async def _validate(self, request: ValidateRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _validate(self, request: ValidateRequest, _: Message) -> tuple[Answer, Mapping[str, Any]]:
         if request.own:
             found = await asyncio.to_thread(validate_plain, request.script, allow=request.allow)
         else:
@@ -86,7 +85,7 @@ class ValidatorAgent:
             raise
         return ValidateReply(findings=data), {"_records": records}
 
-    async def _agree(self, request: AgreeRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _agree(self, request: AgreeRequest, _: Message) -> tuple[Answer, Mapping[str, Any]]:
         planned = request.planned.get(request.target, {}).get(request.integration)
         now = expectation(request.lookup, request.script, request.change_set)
         if planned is None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from typing import TYPE_CHECKING, Any
-
-from pydantic import Field
+from dataclasses import field
+from typing import TYPE_CHECKING, Annotated, Any
 
 from workflow_agent.agents.masking import masked
 from workflow_agent.agents.secret_checks import check_with_secrets, hint_of, sort_checks
-from workflow_agent.agents.serving import Reply, Request, Verb, plain
+from workflow_agent.agents.serving import Answer, Question, Verb, plain
 from workflow_agent.model.errors import CheckFailedError, ConflictError, DriftFoundError, NotFoundError
 from workflow_agent.model.event import RecordKind
+from workflow_agent.model.exact import Within
 from workflow_agent.model.system import Check, CheckResult, CheckStatus, Generation
 from workflow_agent.security.vault import Vault
 
@@ -43,7 +43,7 @@ _NOW_S = 4.0
 _NAMED = 5
 
 
-class NewGeneration(Request):
+class NewGeneration(Question):
     """What is installed once everything holds."""
 
     integration: str
@@ -53,7 +53,7 @@ class NewGeneration(Request):
     manifest_hash: str
 
 
-class VerifyRequest(Request):
+class VerifyRequest(Question):
     """Checks to hold on a target, and a transaction (with `earlier` ones) whose paths must all be there.
 
     Once everything holds, `generation` is recorded as live, the generation of the run `ends` as uninstalled, and the
@@ -67,29 +67,29 @@ class VerifyRequest(Request):
     checks: list[Check]
     started: bool = True
     transaction: str | None = None
-    earlier: list[str] = Field(default_factory=list)
+    earlier: list[str] = field(default_factory=list)
     generation: NewGeneration | None = None
     redoes: str | None = None
     ends: str | None = None
-    soak_s: float = Field(default=0.0, ge=0, le=3600)
+    soak_s: Annotated[float, Within(ge=0, le=3600)] = 0.0
     without_secrets: bool = False
     drift: bool = False
-    state_data: list[dict[str, Any]] = Field(default_factory=list)
+    state_data: list[dict[str, Any]] = field(default_factory=list)
     integration: str | None = None
 
 
-class VerifyReply(Reply):
+class VerifyReply(Answer):
     """Results, all passed. `left_out`: checks that need secrets which the run has not, ``{id, secrets}``.
 
     `drift` says of a run that looked for it what was compared: none was found.
     """
 
     checks: list[dict[str, Any]]
-    left_out: list[dict[str, Any]] = Field(default_factory=list)
+    left_out: list[dict[str, Any]] = field(default_factory=list)
     drift: dict[str, Any] | None = None
 
 
-class CurrentRequest(Request):
+class CurrentRequest(Question):
     """Ask whether an installed generation is what is wanted, and works; only an `upgrade` takes another manifest.
 
     What others of the run require (`required_by`) is wanted as it is, whoever installed it, as long as it works. Paths
@@ -100,16 +100,16 @@ class CurrentRequest(Request):
     target: str
     integration: str = ""
     installed: Generation | None
-    earlier: list[str] = Field(default_factory=list)
-    state_data: list[dict[str, Any]] = Field(default_factory=list)
-    required_by: list[str] = Field(default_factory=list)
+    earlier: list[str] = field(default_factory=list)
+    state_data: list[dict[str, Any]] = field(default_factory=list)
+    required_by: list[str] = field(default_factory=list)
     version: str
     manifest_hash: str
     parameter_hash: str
     checks: list[Check]
 
 
-class CurrentReply(Reply):
+class CurrentReply(Answer):
     """`unchanged` or the reason why not: manifest, parameters, missing-paths, checks, absent.
 
     What works without having been installed by us is `adopted`. The paths that drifted are among the `missing`, but for
@@ -121,10 +121,10 @@ class CurrentReply(Reply):
     reason: str | None
     missing: list[str]
     checks: list[dict[str, Any]]
-    drift: list[dict[str, Any]] = Field(default_factory=list)
+    drift: list[dict[str, Any]] = field(default_factory=list)
 
 
-class AbsentRequest(Request):
+class AbsentRequest(Question):
     """Ask whether there is anything to uninstall; `checks` hold when there is not."""
 
     target: str
@@ -132,7 +132,7 @@ class AbsentRequest(Request):
     checks: list[Check]
 
 
-class AbsentReply(Reply):
+class AbsentReply(Answer):
     """`unchanged` where nothing is there; `adopted` where something is that we did not install."""
 
     unchanged: bool
@@ -159,7 +159,7 @@ class VerifierAgent:
         }
         return masked(self._vault, verbs)
 
-    async def _verify(self, request: VerifyRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _verify(self, request: VerifyRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         target = self._targets.get(request.target)
         checks = request.checks
         if not request.started:
@@ -213,7 +213,7 @@ class VerifierAgent:
             records.append({"kind": RecordKind.GENERATION, "data": generation})
         return records
 
-    async def _current(self, request: CurrentRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _current(self, request: CurrentRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         installed = request.installed
         if installed is None:
             return await self._found(request)
@@ -239,13 +239,13 @@ class VerifierAgent:
         if reason is not None:
             if installed.manifest_hash != request.manifest_hash:
                 raise _outdated(installed, request)
-            broken = reply.model_dump(mode="json", exclude={"unchanged", "adopted"})
+            broken = reply.model_dump(mode="json", exclude=frozenset({"unchanged", "adopted"}))
             broken["integration"] = installed.integration
             return reply, {"_records": [{"kind": RecordKind.BROKEN, "data": broken}]}
         records = [{"kind": RecordKind.CHECK, "data": item | {"integration": installed.integration}} for item in data]
         return reply, {"_records": records, "_status": "unchanged"}
 
-    async def _found(self, request: CurrentRequest) -> tuple[Reply, Mapping[str, Any]]:
+    async def _found(self, request: CurrentRequest) -> tuple[Answer, Mapping[str, Any]]:
         """Look whether something works that we did not install."""
         results = await self._targets.get(request.target).check(_within(request.checks, _GLANCE_S))
         data = [plain(result) for result in results]
@@ -258,7 +258,7 @@ class VerifierAgent:
         reply = CurrentReply(unchanged=True, adopted=True, reason=None, missing=[], checks=data)
         return reply, {"_records": records, "_status": "unchanged"}
 
-    async def _absent(self, request: AbsentRequest, _: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _absent(self, request: AbsentRequest, _: Message) -> tuple[Answer, Mapping[str, Any]]:
         if request.installed is not None:
             return AbsentReply(unchanged=False, adopted=False, checks=[]), {}
         results = await self._targets.get(request.target).check(_within(request.checks, _GLANCE_S))

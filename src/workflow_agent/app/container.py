@@ -18,6 +18,7 @@ from workflow_agent.authoring import FolderCatalogue
 from workflow_agent.bus import InProcessBus
 from workflow_agent.engine import Driver
 from workflow_agent.integrations import Plugins, Registry, builtin_folder
+from workflow_agent.model.data import plain
 from workflow_agent.model.errors import UsageError
 from workflow_agent.security.vault import Vault
 from workflow_agent.targets.quota import CaptureQuota
@@ -71,7 +72,7 @@ def _quota(settings: Settings) -> CaptureQuota:
 def _bounds(settings: Settings) -> Bounds:
     from workflow_agent.agents.recovery_rules import Bounds  # noqa: PLC0415  # late: with the executor
 
-    return Bounds(**settings.recovery.model_dump())
+    return Bounds(**plain(settings.recovery))
 
 
 class Container(containers.DeclarativeContainer):

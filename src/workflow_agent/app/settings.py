@@ -6,12 +6,11 @@ line. Nothing is read from the current folder. As root there is no user's file: 
 
 from __future__ import annotations
 
-import json
+import dataclasses
+from dataclasses import field
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_origin
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
-from pydantic import ValidationError as PydanticError
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from workflow_agent.app.settings_sources import (
     CONFIG_FILE,
@@ -25,11 +24,16 @@ from workflow_agent.app.settings_sources import (
     system_folder,
     usual_places,
 )
+from workflow_agent.model.data import Data, plain
 from workflow_agent.model.errors import ValidationError
+from workflow_agent.model.exact import Read, Within, hints_of
 from workflow_agent.model.nearest import did_you_mean, nearest
+from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+
+    import pydantic
 
 __all__ = ["COMMAND_LINE", "Settings", "load_settings", "setting_names", "variable_of"]
 
@@ -47,14 +51,10 @@ def _absolute(value: object) -> object:
     return path
 
 
-AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
+AbsolutePath = Annotated[Path, Read(_absolute)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Paths(_Section):
+class Paths(Data, strict=True):
     """Where things are kept."""
 
     state: AbsolutePath
@@ -62,23 +62,23 @@ class Paths(_Section):
     runtime: AbsolutePath
 
 
-class Targets(_Section):
+class Targets(Data, strict=True):
     """What the names of targets stand for."""
 
-    host_pid: int = Field(ge=0)
+    host_pid: Annotated[int, Within(ge=0)]
 
 
-class Folders(_Section):
+class Folders(Data, strict=True):
     """Folders that are searched before the shipped ones."""
 
     folders: list[AbsolutePath]
 
 
-class Agents(_Section):
+class Agents(Data, strict=True):
     """Agents of one's own: ``module:factory``, or empty."""
 
     knowledge: str
-    script_builder: str = Field(alias="script-builder")
+    script_builder: str = field(metadata={"key": "script-builder"})
     validator: str
     executor: str
     verifier: str
@@ -90,41 +90,41 @@ class Agents(_Section):
         return getattr(self, name.replace("-", "_"), None) or None
 
 
-class Limits(_Section):
+class Limits(Data, strict=True):
     """How much of something there may be."""
 
-    capture_bytes: int = Field(gt=0)
-    capture_entries: int = Field(gt=0)
-    output_bytes: int = Field(gt=0)
+    capture_bytes: Annotated[int, Within(gt=0)]
+    capture_entries: Annotated[int, Within(gt=0)]
+    output_bytes: Annotated[int, Within(gt=0)]
 
 
-class Timeouts(_Section):
+class Timeouts(Data, strict=True):
     """How long something may take, in seconds."""
 
-    package_lock_s: float = Field(ge=0, allow_inf_nan=False)
-    script_s: float = Field(gt=0, allow_inf_nan=False)
-    target_s: float = Field(ge=0, allow_inf_nan=False)
+    package_lock_s: Annotated[float, Within(ge=0)]
+    script_s: Annotated[float, Within(gt=0)]
+    target_s: Annotated[float, Within(ge=0)]
 
 
-class Recovery(_Section):
+class Recovery(Data, strict=True):
     """How often and how long a failed attempt before the commit is repeated."""
 
-    attempts: int = Field(ge=1, le=20)
-    first_pause_s: float = Field(ge=0, le=60, allow_inf_nan=False)
-    pause_factor: float = Field(ge=1, le=10, allow_inf_nan=False)
-    longest_pause_s: float = Field(ge=0, le=60, allow_inf_nan=False)
-    lock_attempts: int = Field(ge=1, le=20)
-    lock_pause_s: float = Field(ge=0, le=60, allow_inf_nan=False)
+    attempts: Annotated[int, Within(ge=1, le=20)]
+    first_pause_s: Annotated[float, Within(ge=0, le=60)]
+    pause_factor: Annotated[float, Within(ge=1, le=10)]
+    longest_pause_s: Annotated[float, Within(ge=0, le=60)]
+    lock_attempts: Annotated[int, Within(ge=1, le=20)]
+    lock_pause_s: Annotated[float, Within(ge=0, le=60)]
 
 
-class Output(_Section):
+class Output(Data, strict=True):
     """How things are shown."""
 
     color: Literal["auto", "always", "never"]
     ascii: bool
 
 
-class Settings(_Section):
+class Settings(Data, strict=True):
     """All settings, valid and frozen; each value knows where it came from."""
 
     paths: Paths
@@ -137,7 +137,8 @@ class Settings(_Section):
     timeouts: Timeouts
     recovery: Recovery
     output: Output
-    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    #: By the setting's name; settings that were loaded have their own.
+    _origins: ClassVar[dict[str, str]] = {}
 
     def origin(self, name: str) -> str:
         """Say where the value of ``section.key`` came from: a file, a variable, an option or ``default``."""
@@ -145,30 +146,44 @@ class Settings(_Section):
 
     def rows(self) -> list[dict[str, Any]]:
         """List every setting: name, value (JSON), origin, variable."""
-        plain = self.model_dump(mode="json", by_alias=True)
         return [
             {
-                "name": name,
-                "value": plain[name.split(".")[0]][name.split(".")[1]],
-                "origin": self._origins[name],
-                "variable": variable_of(name),
+                "name": one.name,
+                "value": plain(getattr(getattr(self, one.section), one.key)),
+                "origin": self._origins[one.name],
+                "variable": variable_of(one.name),
             }
-            for name in setting_names()
+            for one in _declared()
         ]
 
 
-def _declared() -> Iterator[tuple[str, Any]]:  # Any: a type annotation
-    for section, outer in Settings.model_fields.items():
-        model = outer.annotation
-        assert isinstance(model, type)
-        assert issubclass(model, BaseModel)
-        for key, inner in model.model_fields.items():
-            yield f"{section}.{inner.alias or key}", inner.annotation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Declared:
+    """One setting: its name ``section.key`` as people write it, where its value stands, and its type."""
+
+    name: str
+    section: str
+    key: str
+    annotation: Any  # Any: a type annotation
+
+
+@cache
+def _declared() -> tuple[_Declared, ...]:
+    return tuple(
+        _Declared(
+            name=f"{section}.{item.metadata.get('key', item.name)}",
+            section=section,
+            key=item.name,
+            annotation=hints_of(model)[item.name],
+        )
+        for section, model in hints_of(Settings).items()
+        for item in dataclasses.fields(model)
+    )
 
 
 def setting_names() -> list[str]:
     """List the names ``section.key`` of all settings in the order of their declaration."""
-    return [name for name, _ in _declared()]
+    return [one.name for one in _declared()]
 
 
 def variable_of(name: str) -> str:
@@ -215,7 +230,7 @@ def _files(folder: Sourced) -> list[Path]:
 def _known(values: dict[str, Sourced]) -> dict[str, Sourced]:
     """Refuse names that nobody knows."""
     names = setting_names()
-    sections = sorted(Settings.model_fields)
+    sections = sorted(hints_of(Settings))
     for name, sourced in values.items():
         section, dot, key = name.partition(".")
         if section not in sections:
@@ -269,6 +284,8 @@ _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 
 def _typed(text: str, annotation: Any) -> object:  # Any: a type annotation
     """Read the text of a variable by the declared type; what cannot be read stays text and is refused later."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     if annotation is bool:
         return _WORDS.get(text.strip().lower(), text)
     if annotation in {int, float}:
@@ -284,6 +301,8 @@ def _typed(text: str, annotation: Any) -> object:  # Any: a type annotation
 def _listed(text: str) -> object:
     if not text.lstrip().startswith("["):
         return [part.strip() for part in text.split(",") if part.strip()]
+    import json  # noqa: PLC0415  # late: lists are seldom written so
+
     try:
         return json.loads(text)
     except ValueError:
@@ -291,16 +310,19 @@ def _listed(text: str) -> object:
 
 
 def _build(values: dict[str, Sourced]) -> Settings:
-    tree: dict[str, dict[str, object]] = {section: {} for section in Settings.model_fields}
-    for name, annotation in _declared():
-        section, _, key = name.partition(".")
-        sourced = values[name]
-        tree[section][key] = _typed(sourced.value, annotation) if sourced.is_text else sourced.value
+    tree: dict[str, dict[str, object]] = {section: {} for section in hints_of(Settings)}
+    for one in _declared():
+        sourced = values[one.name]
+        tree[one.section][one.key] = _typed(sourced.value, one.annotation) if sourced.is_text else sourced.value
     try:
         settings = Settings.model_validate(tree)
-    except PydanticError as error:
+    except ValueError as error:
+        from pydantic import ValidationError as PydanticError  # noqa: PLC0415  # late: who refuses has loaded it
+
+        if not isinstance(error, PydanticError):
+            raise
         raise _refused(error, values) from None
-    settings._origins.update({name: values[name].origin for name in setting_names()})  # noqa: SLF001  # our own
+    object.__setattr__(settings, "_origins", {name: values[name].origin for name in setting_names()})
     return settings
 
 
@@ -314,9 +336,9 @@ _WANTED = {
 }
 
 
-def _refused(error: PydanticError, values: Mapping[str, Sourced]) -> ValidationError:
+def _refused(error: pydantic.ValidationError, values: Mapping[str, Sourced]) -> ValidationError:
     first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"][:2])
+    name = next(one.name for one in _declared() if first["loc"][:2] == (one.section, one.key))
     sourced = values[name]
     kind = first["type"]
     if kind == "literal_error":

@@ -20,7 +20,7 @@ else:
         return _maker(options) if cls is None else dataclasses.dataclass(cls)
 
 
-__all__ = ["dataclass"]
+__all__ = ["dataclass", "late_dataclass"]
 
 _LATE_OPTIONS = ({"frozen": True, "slots": True}, {"frozen": True, "slots": True, "kw_only": True})
 
@@ -37,9 +37,17 @@ def _maker(options: dict[str, Any]) -> Callable[[type], type]:
     return make
 
 
-def _late(cls: type, *, kw_only: bool) -> type:
+def late_dataclass(cls: type) -> None:
+    """Make a class a frozen keyword-only dataclass where it stands, so without slots; its bases are made so as well."""
+    _late(cls, kw_only=True, slots=False)
+
+
+def _late(cls: type, *, kw_only: bool, slots: bool = True) -> type:
     own = cls.__dict__
-    made: Any = dataclasses.dataclass(init=False, repr=False, eq=False, slots=True, kw_only=kw_only)(cls)
+    # a base that is frozen wants the same said of what stands on it
+    frozen = any(dataclasses.is_dataclass(base) for base in cls.__mro__[1:])
+    options = {"slots": slots, "kw_only": kw_only, "frozen": frozen}
+    made: Any = dataclasses.dataclass(init=False, repr=False, eq=False, **options)(cls)
     for name, method in _STAND_INS.items():
         if own.get(name) is None:  # a class with an `__eq__` of its own has None as `__hash__`
             setattr(made, name, method)
