@@ -11,6 +11,7 @@ import pytest
 from workflow_agent.model.errors import (
     NotFoundError,
     PathConflictError,
+    PrunedError,
     ScriptFailedError,
     StepTimeoutError,
     TargetLockedError,
@@ -295,6 +296,43 @@ class TargetContract:
         for transaction in (second, first):
             await target.rollback(transaction)
         assert self.read(PATH) is None
+        await target.release(run_id)
+
+    async def test_before_images_are_given_up_for_good_and_only_of_what_is_over(self, target: Target) -> None:
+        run_id = new_run_id()
+        captured, _, _ = await self.prepared(target, run_id, "other\n")
+        await target.discard(captured)
+        stands = await self.committed(target, run_id)
+        undone = await self.committed(target, run_id, "newer\n")
+        await target.rollback(undone)
+        open_one, _, _ = await self.prepared(target, run_id, "third\n")
+        every = [stands, undone, open_one, "r-none.1"]
+
+        foreseen = await target.prune(every, plan_only=True)
+        kept = await target.kept_transactions()
+        done = {one["transaction"]: one for one in await target.prune(every)}
+        again = {one["transaction"]: one["was"] for one in await target.prune(every)}
+
+        assert {stands, undone, open_one} <= set(kept)
+        assert all(one.keys() == {"transaction", "was", "bytes", "entries", "pruned"} for one in foreseen)
+        assert not any(one["pruned"] for one in foreseen)
+        assert {name: (one["was"], one["pruned"]) for name, one in done.items()} == {
+            stands: ("committed", True),
+            undone: ("rolled-back", True),
+            open_one: ("captured", False),
+            "r-none.1": ("gone", False),
+        }
+        assert again == {stands: "pruned", undone: "gone", open_one: "captured", "r-none.1": "gone"}
+        assert {stands, undone, open_one} & set(await target.kept_transactions()) == {open_one}
+        with pytest.raises(PrunedError):
+            await target.rollback(stands)
+        with pytest.raises(PrunedError):
+            await target.rollback(stands, plan_only=True)
+        assert self.read(PATH) == "new\n"
+        assert await target.missing_paths(stands) == [], "what it left is still known"
+        self.remove(PATH)
+        assert [one["state"] for one in await target.drift(stands)] == ["missing"]
+        await target.discard(open_one)
         await target.release(run_id)
 
     async def test_the_next_run_forgets_the_capture_of_a_dead_one_and_its_own_stays(self, target: Target) -> None:

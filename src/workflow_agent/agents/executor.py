@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from workflow_agent.agents.diagnosing import Diagnostician
 from workflow_agent.agents.masking import masked
 from workflow_agent.agents.output_log import OutputLog
+from workflow_agent.agents.pruning import PruneReply, PruneRequest, give_up
 from workflow_agent.agents.recovery_rules import Bounds
 from workflow_agent.agents.secret_files import filled_script
 from workflow_agent.agents.serving import Answer, Question, Verb, plain
@@ -197,7 +198,7 @@ class ExecutorAgent:
         self._diagnostician = Diagnostician(targets, artifacts, self._vault, bounds or Bounds())
 
     def verbs(self) -> Mapping[str, Verb]:
-        """prepare, commit, activate, configure, rollback, discard."""
+        """prepare, commit, activate, configure, rollback, discard, prune."""
         verbs = {
             "prepare": Verb(PrepareRequest, PrepareReply, self._prepare),
             "commit": Verb(CommitRequest, CommitReply, self._commit),
@@ -205,6 +206,7 @@ class ExecutorAgent:
             "configure": Verb(ConfigureRequest, ConfigureReply, self._configure),
             "rollback": Verb(RollbackRequest, RollbackReply, self._rollback),
             "discard": Verb(TransactionRequest, DiscardReply, self._discard),
+            "prune": Verb(PruneRequest, PruneReply, self._prune),
         }
         return masked(self._vault, self._diagnostician.diagnosed(verbs))
 
@@ -300,6 +302,11 @@ class ExecutorAgent:
         await self._targets.get(request.target).discard(request.transaction)
         records = [_transaction_record(request.transaction, "discarded", request.target)]
         return DiscardReply(transaction=request.transaction), {"_records": records}
+
+    async def _prune(self, request: PruneRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+        target = self._targets.get(request.target)
+        await target.acquire(_run_of(message), wait_s=request.wait_s)
+        return await give_up(target, request)
 
 
 def _run_of(message: Message) -> str:

@@ -15,6 +15,7 @@ from workflow_agent.agents.lifecycle import (
     refuse_upgrade,
 )
 from workflow_agent.agents.parts import parts_of, source_of, subject_of
+from workflow_agent.agents.pruning import PrunableReply, PrunableRequest, refuse_pruned, what_to_prune
 from workflow_agent.agents.requested import RequestedReply, RequestedRequest, requested_services
 from workflow_agent.agents.serving import Answer, Question, Verb, plain
 from workflow_agent.integrations import Registry, bind_parameters, parameter_hash, requirements_of, resolve
@@ -150,11 +151,12 @@ class KnowledgeAgent:
         self._history = history
 
     def verbs(self) -> Mapping[str, Verb]:
-        """lookup, locate, requested."""
+        """lookup, locate, requested, prunable."""
         return {
             "lookup": Verb(LookupRequest, LookupReply, self._lookup),
             "locate": Verb(LocateRequest, LocateReply, self._locate),
             "requested": Verb(RequestedRequest, RequestedReply, self._requested),
+            "prunable": Verb(PrunableRequest, PrunableReply, self._prunable),
         }
 
     # -- lookup ------------------------------------------------------------------------------------------------------
@@ -254,6 +256,14 @@ class KnowledgeAgent:
         # Nothing is changed so far; a commit that changes something says so.
         return reply, _subject(None, None, kept) | {"_changed": False}
 
+    # -- prunable ----------------------------------------------------------------------------------------------------
+
+    async def _prunable(self, request: PrunableRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+        target = self._targets.get(request.target)
+        if message.run_id is not None:  # nobody rolls anything back between the choice and its end
+            await target.acquire(message.run_id, wait_s=request.wait_s)
+        return await what_to_prune(self._history, target, request), {"_changed": False}
+
     # -- locate ------------------------------------------------------------------------------------------------------
 
     async def _locate(self, request: LocateRequest, _: Message) -> tuple[Answer, Mapping[str, Any]]:
@@ -262,6 +272,7 @@ class KnowledgeAgent:
         undo = direction == "undo"
         if undo and source["undone_by"]:
             raise _undone_already(source)
+        refuse_pruned(source, undo=undo)
         parts = await parts_of(self._history, source)
         part = parts[request.part]
         lookup, leaving = part.subject, source["action"] == "uninstall"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["report_run"]
 
+_WHOLE = ("steps", "error", "user", "host", "undoes", "undone_by", "pruned_by", "workflow")
 _ACTIONS = ("created", "modified", "deleted", "appended")
 
 
@@ -25,8 +26,9 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
     modified, deleted, appended, items}, checks, generation, rollback_command, started_at, finished_at; of a person's
     own script also script {name, hash, interpreter, arguments}, started (services) and left (asked of them, not done);
     beside them requirements (what came with it or was there), change_set (without its changes), broken (what was wrong
-    before), drift (where the target is not as it was left, of a run that looked for it), findings, attempts (that
-    failed), transaction, output, steps, error, user, host, undoes, undone_by, workflow.
+    before), drift (where the target is not as it was left, of a run that looked for it), pruned (what it gave up: runs,
+    bytes), findings, attempts (that failed), transaction, output, steps, error, user, host, undoes, undone_by,
+    pruned_by, workflow.
 
     Raises:
         NotFoundError: there is no such run.
@@ -52,13 +54,14 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         "finished_at": run["finished_at"],
         "requirements": _requirements(by_kind, run),
         "change_set": {key: value for key, value in change_set.items() if key != "changes"},
+        "pruned": _pruned(by_kind),
         "broken": _last(by_kind, RecordKind.BROKEN),
         "drift": _last(by_kind, RecordKind.DRIFT),
         "findings": [_finding(item, run) for item in by_kind.get(RecordKind.FINDING, [])],
         "attempts": by_kind.get(RecordKind.ATTEMPT, []),
         "transaction": _last(by_kind, RecordKind.TRANSACTION),
         "output": _last(by_kind, RecordKind.OUTPUT),
-        **{key: run[key] for key in ("steps", "error", "user", "host", "undoes", "undone_by", "workflow")},
+        **{key: run[key] for key in _WHOLE},
     }
 
 
@@ -75,6 +78,15 @@ def _own_script(by_kind: Mapping[str, Sequence[Mapping[str, Any]]], run: Mapping
     names = [str(service["name"]) for service in subject.get("services", ())]
     begun = any(step["id"] == "activate" and step["status"] == "succeeded" for step in run["steps"])
     return {"script": told, "started": names if begun else [], "left": subject.get("left", [])}
+
+
+def _pruned(by_kind: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any] | None:
+    """Say of which runs a run gave up the before-images, and how many bytes on disk that freed."""
+    records = by_kind.get(RecordKind.PRUNED, ())
+    if not records:
+        return None
+    runs = dict.fromkeys(str(record["transaction"]).rpartition(".")[0] for record in records)
+    return {"runs": list(runs), "bytes": sum(record["bytes"] for record in records)}
 
 
 async def _taken_back(history: History, run: dict[str, Any]) -> list[dict[str, Any]]:
@@ -159,7 +171,7 @@ async def _generation(
 def _rollback_command(run: dict[str, Any], transaction: dict[str, Any] | None) -> str | None:
     """Give the exact command that takes the run back, where there is something to take back."""
     done = run["status"] in {RunStatus.SUCCEEDED, RunStatus.NEEDS_ATTENTION}
-    if not (done and run["changed"]) or run["undone_by"] or transaction is None:
+    if not (done and run["changed"]) or run["undone_by"] or run["pruned_by"] or transaction is None:
         return None
     target = "" if run["target"] == "host" else f" --target {run['target']}"
     return f"workflow-agent rollback {run['run_id']}{target}"

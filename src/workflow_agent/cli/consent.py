@@ -11,10 +11,11 @@ from workflow_agent.cli.plan_view import plan_lines, rollback_lines
 from workflow_agent.model.errors import ConsentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from workflow_agent.cli.invocation import Invocation
     from workflow_agent.cli.progress import Progress
+    from workflow_agent.cli.style import Style
 
 __all__ = ["TerminalApprover", "answer_is_yes", "read_answer", "require_consent"]
 
@@ -52,8 +53,7 @@ class TerminalApprover:
         """Ask; the end of the input is a no."""
         self._progress.pause()
         style = self._invocation.style(sys.stderr)
-        write = plan_lines if summary.get("change_set") is not None else rollback_lines
-        for line in write(summary, style):
+        for line in _writer(summary)(summary, style):
             sys.stderr.write(f"{line}\n")
         question = str(summary.get("question") or "Go on?")
         question = question[:1].upper() + question[1:]
@@ -64,6 +64,14 @@ class TerminalApprover:
         finally:
             self._progress.resume()
         return answer_is_yes(answer)
+
+
+def _writer(summary: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Style], Iterator[str]]:
+    if "prunes" in summary:
+        from workflow_agent.cli.pruning_commands import prune_lines  # noqa: PLC0415  # late: one command needs it
+
+        return prune_lines
+    return plan_lines if summary.get("change_set") is not None else rollback_lines
 
 
 async def read_answer() -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "PROGRAM",
     "Command",
     "Group",
+    "ListingGroup",
     "declare",
     "first_word",
     "help_text",
@@ -209,6 +210,15 @@ class Group(_Help, TyperGroup):
             f"there is no command `{path} {safe(name[:_LONGEST_SHOWN])}`",
             hint=_command_hint(name, path, self.list_commands(ctx), is_root=ctx.parent is None),
         )
+
+
+class ListingGroup(Group):
+    """Commands under a noun that is a command itself."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take it as it was typed: alone it lists."""
+        pass_directly(self.get_params(ctx))
+        return TyperGroup.parse_args(self, ctx, args)
 
 
 def _command_hint(name: str, path: str, known: list[str], *, is_root: bool) -> str:

@@ -86,6 +86,8 @@ def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     for name, child in command.commands.items():
         if child.hidden:
             continue
+        if getattr(child, "invoke_without_command", False):
+            yield f"{path}{name}", child
         if hasattr(child, "commands"):
             yield from _commands(child, f"{path}{name} ")
         else:

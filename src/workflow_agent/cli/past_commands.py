@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workflow_agent.cli.grammar import declare
+from workflow_agent.cli import pruning_commands
+from workflow_agent.cli.grammar import PROGRAM, ListingGroup, declare
 from workflow_agent.cli.options import RunId  # noqa: TC001  # Typer reads the annotations
 from workflow_agent.cli.outcome import Outcome
 from workflow_agent.cli.past import ask
@@ -51,6 +52,8 @@ def history(
     ] = None,
 ) -> Outcome:
     """List runs, newest first."""
+    if ctx.invoked_subcommand is not None:
+        return Outcome(data={})
     states = [state.value for state in RunStatus]
     if status is not None and status not in states:
         raise UsageError(
@@ -167,11 +170,15 @@ def log_path(invocation: Invocation, report: dict[str, Any]) -> Path:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
+    lines = "\n".join(f"{PROGRAM} {example}" for example in ("history --limit 5", "history --status failed --json"))
+    group = typer.Typer(cls=ListingGroup, rich_markup_mode=None, invoke_without_command=True, epilog=lines)
+    group.callback()(history)
+    pruning_commands.register(group)
+    app.add_typer(group, name="history", rich_help_panel=_PANEL)
     examples: dict[Callable[..., Outcome], list[str]] = {
-        history: ["history --limit 5", "history --status failed --json"],
         show: ["show r-01KA", "show r-01KA --json"],
         logs: ["logs r-01KA", "logs r-01KA -f"],
         diff: ["diff r-01KA", "diff r-01KA --json"],
     }
-    for function, lines in examples.items():
-        declare(app, function.__name__, panel=_PANEL, examples=lines)(function)
+    for function, typed in examples.items():
+        declare(app, function.__name__, panel=_PANEL, examples=typed)(function)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent.cli.drift_view import drift_lines, repaired_paths
 from workflow_agent.cli.plan_view import CHANGE_SIGNS, change_summary
 from workflow_agent.cli.style import Style, safe
-from workflow_agent.cli.tables import Column, ago, duration, moment, table
+from workflow_agent.cli.tables import Column, ago, counted, duration, moment, size, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,13 +50,14 @@ def ending_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield f"{style.status(status)}  {run_subject(run)}{f' in {took}' if took else ''}"
     if status == "succeeded" and run.get("undoes"):
         yield f"  undid     {safe(run['undoes'])}"
-    elif status == "succeeded" and run.get("action") not in {"plan", "verify"}:
+    elif status == "succeeded" and run.get("action") not in {"plan", "verify", "prune"}:
         yield f"  changed   {change_summary(run['changes']) if run.get('changed') else _nothing(run)}"
     yield from _requirement_lines(run.get("requirements") or (), style)
     yield from _broken_lines(run, style)
     yield from check_lines(run.get("checks") or (), style)
     yield from drift_lines(run.get("drift"), style)
     yield from _own_lines(run, style)
+    yield from _pruned_lines(run)
     yield f"  run       {safe(run['run_id'])}"
     if run.get("rollback_command"):
         yield f"  undo      {style.paint(safe(run['rollback_command']), 'bold')}"
@@ -75,6 +76,14 @@ def _own_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
         for one in run.get("left") or ():
             text = f"`{safe(one['command'])}`: {safe(one['reason'])}"
             yield f"  not done  {style.paint(text, 'yellow')}"
+
+
+def _pruned_lines(run: Mapping[str, Any]) -> Iterator[str]:
+    """Write what a run gave up, on which target, and how much that freed."""
+    if pruned := run.get("pruned"):
+        told = f"{size(pruned['bytes'])} on {safe(run.get('target') or 'host')}"
+        yield f"  freed     {told}: before-images of {counted(len(pruned['runs']), 'run')}"
+        yield from (f"    {safe(name)}" for name in pruned["runs"])
 
 
 def _requirement_lines(requirements: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
@@ -163,6 +172,7 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from check_lines(run.get("checks") or (), style)
     yield from drift_lines(run.get("drift"), style)
     yield from _own_lines(run, style)
+    yield from _pruned_lines(run)
     for finding in run.get("findings") or ():
         yield f"  finding   {_finding(finding)}"
     for attempt in run.get("attempts") or ():
@@ -204,7 +214,7 @@ def _facts(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     if script := run.get("script"):
         words = [script["interpreter"], script["name"], *script["arguments"]]
         yield f"  script    {safe(' '.join(words))}, sha256 {safe(script['hash'])}"
-    if run.get("changed") and not run.get("undoes"):
+    if run.get("changed") and not run.get("undoes") and not run.get("pruned"):
         yield f"  changed   {change_summary(run['changes'])}"
     if run.get("tier"):
         yield f"  tier      {safe(run['tier'])}"
@@ -212,6 +222,8 @@ def _facts(run: Mapping[str, Any], style: Style) -> Iterator[str]:
         yield f"  undoes    {safe(run['undoes'])}"
     if run.get("undone_by"):
         yield f"  undone by {safe(run['undone_by'])}"
+    if run.get("pruned_by"):
+        yield f"  pruned by {safe(run['pruned_by'])}"
 
 
 def _steps(steps: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:

@@ -258,6 +258,12 @@ class PlanStaleError(ConflictError):
     default_hint = "make the plan again"
 
 
+class PrunedError(ConflictError):
+    """The before-images of the run were pruned."""
+
+    code = "conflict.pruned"
+
+
 class JournalConflictError(ConflictError):
     """Somebody else wrote to this run."""
 

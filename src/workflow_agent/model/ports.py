@@ -144,9 +144,9 @@ class History(Protocol):
     async def run(self, run_id: str) -> dict[str, Any]:
         """Give one run; raises NotFoundError.
 
-        Keys: run_id, action, integration, version, target, status, changed, tier, error, undoes, undone_by,
-        workflow, workflow_hash, inputs, user, host, created_at, started_at, finished_at, steps
-        (list of id, status, attempt, started_at, finished_at, error, reason).
+        Keys: run_id, action, integration, version, target, status, changed, tier, error, undoes, undone_by, pruned_by
+        (the run that gave up its before-images), workflow, workflow_hash, inputs, user, host, created_at, started_at,
+        finished_at, steps (list of id, status, attempt, started_at, finished_at, error, reason).
         """
         ...
 
@@ -164,6 +164,13 @@ class History(Protocol):
         """List the runs with committed transactions on a target that were not undone, the last committed first.
 
         Keys: run_id, action, integration, version, status, redone (it was rolled back once, and is in force again).
+        """
+        ...
+
+    async def transactions(self, target: str) -> list[dict[str, Any]]:
+        """List the transactions on a target that are committed or rolled back, the one that last became so first.
+
+        Keys: transaction, run_id, state, pruned_by (the run that gave up its before-images, or None), updated_at.
         """
         ...
 
@@ -320,6 +327,14 @@ class Target(Protocol):
 
     async def kept_transactions(self) -> list[str]:
         """List the transactions whose before-images the target holds; raises PermissionDeniedError."""
+        ...
+
+    async def prune(self, transactions: Sequence[str], *, plan_only: bool = False) -> list[Mapping[str, Any]]:
+        """Give up before-images: a committed transaction stays and cannot be taken back any more, others are forgotten.
+
+        Of each ``{transaction, was, bytes, entries, pruned}``; one that is begun and not over stays as it is. With
+        `plan_only` nothing is given up.
+        """
         ...
 
     async def close(self) -> None:

@@ -20,6 +20,8 @@ __all__ = ["SqliteHistory"]
 _CANDIDATES: Final = 10
 #: Runs without an end that one question gives.
 _UNFINISHED: Final = 1000
+#: Transactions that one question gives.
+_TRANSACTIONS: Final = 10_000
 _LAST_CHARACTER: Final = chr(0x10FFFF)
 
 
@@ -99,6 +101,13 @@ class SqliteHistory:
         """
         rows = await self._reader.rows("select_standing", target=target, limit=PAGE)
         return [row | {"redone": bool(row["redone"])} for row in rows]
+
+    async def transactions(self, target: str) -> list[dict[str, Any]]:
+        """List the transactions on a target that are committed or rolled back, the one that last became so first.
+
+        Keys: transaction, run_id, state, pruned_by, updated_at. Ten thousand at most.
+        """
+        return await self._reader.rows("select_transactions", target=target, limit=_TRANSACTIONS)
 
     async def latest_transaction(self, target: str) -> dict[str, Any] | None:
         """Give the newest committed transaction on a target whose run was not undone, or None.

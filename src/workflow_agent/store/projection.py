@@ -196,6 +196,11 @@ def _transaction(db: Statements, event: Event, record_id: int, data: Mapping[str
         db.execute("set_tier", {"run_id": event.run_id, "tier": tier})
 
 
+def _pruned(db: Statements, event: Event, _record_id: int, data: Mapping[str, Any]) -> None:
+    values = {name: data[name] for name in ("transaction", "target")}
+    db.execute("prune_transaction", values | {"run_id": event.run_id})
+
+
 def _generation(db: Statements, event: Event, _record_id: int, data: Mapping[str, Any]) -> None:
     names = ("target", "integration", "parameter_hash", "parameters", "manifest_version", "manifest_hash")
     run_id = data.get("run_id") or event.run_id
@@ -246,6 +251,7 @@ _RECORD_RULES: Final[Mapping[str, _RecordRule]] = {
     RecordKind.GENERATION: _generation,
     RecordKind.GENERATION_ENDED: _generation_ended,
     RecordKind.SUBJECT: _subject,
+    RecordKind.PRUNED: _pruned,
     RecordKind.UNDONE: _undone,
     RecordKind.REDONE: _redone,
 }

@@ -23,6 +23,7 @@ from workflow_agent.targets.later_runs import later_runs
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.merging import look_at_shared, rebase
 from workflow_agent.targets.operations import OperationKind
+from workflow_agent.targets.pruning import drop_images
 from workflow_agent.targets.rebasing import times_found, times_left, times_taken_over
 from workflow_agent.targets.sides import Side
 from workflow_agent.targets.transaction import Transaction, TransactionState
@@ -206,7 +207,8 @@ class Committer:
     def _hand_over(self, gone: Transaction) -> None:
         """Tell later transactions on shared files what they stand on now; see :func:`handing_over.hand_over`."""
         with LiveTree(self._root_fd) as tree:
-            for other in hand_over(tree, gone, list(self._others(gone.id))):
+            standing = [other for other in self._others(gone.id) if other.state is not TransactionState.PRUNED]
+            for other in hand_over(tree, gone, standing):
                 self._folders.move(other, other.state)
 
     def made_anew(self, transaction: str, seen: Mapping[bytes, Entry | None]) -> None:
@@ -316,8 +318,13 @@ class Committer:
             for operation in other.operations
             if operation.kind is not OperationKind.ATTRIBUTES
             and any(operation.path.startswith(folder) for folder in folders)
-            and self._exchanger(tree, other).side(operation) is Side.AFTER
+            and self._is_live(tree, other, operation)
         ]
+
+    def _is_live(self, tree: LiveTree, other: Transaction, operation: Operation) -> bool:
+        if other.state is TransactionState.PRUNED:  # its other side, which usually decides, is gone
+            return operation.after is not None and operation.after.same_identity(tree.read(operation.path))
+        return self._exchanger(tree, other).side(operation) is Side.AFTER
 
     def _others(self, transaction: str) -> Iterable[Transaction]:
         for name in self._folders.ids():
@@ -325,7 +332,7 @@ class Committer:
                 continue
             with suppress(TransactionError, NotFoundError):
                 other = self._folders.read(name)
-                if other.state is TransactionState.COMMITTED:
+                if other.is_in_force:
                     yield other
 
     def undo(self, plan: Transaction) -> None:
@@ -429,6 +436,8 @@ class Committer:
             if plan.state in _INTERRUPTED:
                 self.undo(plan)
                 undone.append(plan)
+            elif plan.state is TransactionState.PRUNED:
+                drop_images(self._root_fd, plan)  # where a prune was killed
             elif plan.state is TransactionState.CAPTURED and plan.run_id != run_id:
                 self._folders.remove(transaction, plan.points)
         return undone

@@ -33,6 +33,7 @@ from workflow_agent.targets.mounts import MountUse, plan_mounts, read_mounts
 from workflow_agent.targets.package_locks import PackageLocks
 from workflow_agent.targets.paths import root_folder, stat_in_root
 from workflow_agent.targets.probes import Prober
+from workflow_agent.targets.pruning import refuse_pruned
 from workflow_agent.targets.quota import CaptureQuota
 from workflow_agent.targets.runtime_folders import brought_settings
 from workflow_agent.targets.target_lock import TargetLock
@@ -526,6 +527,7 @@ class HostTarget:
         """Take a committed transaction back and look whether it is back (see the port)."""
         self._require_root()
         plan = await self._blocking(self._read_plan, transaction)
+        refuse_pruned(plan)
         if plan.state is TransactionState.CAPTURED:
             await self.discard(transaction)
             return _rolled_back(plan, [], [], [])
@@ -720,9 +722,19 @@ class HostTarget:
         return found
 
     async def kept_transactions(self) -> list[str]:
-        """List the transactions whose folders the target holds; raises PermissionDeniedError."""
+        """List the transactions whose before-images the target holds; raises PermissionDeniedError."""
+        from workflow_agent.targets.pruning import kept_ids  # noqa: PLC0415  # late: few commands ask
+
         self._require_root()
-        return await self._blocking(self._folders.ids)
+        return await self._blocking(kept_ids, self._folders)
+
+    async def prune(self, transactions: Sequence[str], *, plan_only: bool = False) -> list[Mapping[str, Any]]:
+        """Give up the before-images of transactions; gives what each takes on disk (see the port)."""
+        from workflow_agent.targets.pruning import prune_transactions  # noqa: PLC0415  # late: few commands ask
+
+        self._require_root()
+        act = partial(prune_transactions, self._root, self._folders, transactions, plan_only=plan_only)
+        return list(await complete(self._blocking(act)))
 
     async def close(self) -> None:
         """End the probe program and give every lock back."""

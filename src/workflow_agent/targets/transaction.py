@@ -26,7 +26,7 @@ from workflow_agent.targets.operations import Operation, decode_operation, encod
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-__all__ = ["Transaction", "TransactionFolders", "TransactionState", "clone_folder"]
+__all__ = ["Transaction", "TransactionFolders", "TransactionState", "clone_folder", "opened"]
 
 _FORMAT = 1
 _RESERVE_BYTES = 4 << 20
@@ -41,6 +41,7 @@ class TransactionState(StrEnum):
     COMMITTED = "committed"
     ROLLING_BACK = "rolling-back"
     ROLLED_BACK = "rolled-back"
+    PRUNED = "pruned"  # committed and in force; its before-images are gone, or about to go
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,11 @@ class Transaction:
     links: tuple[tuple[bytes, ...], ...] = ()  # names that would come apart, see `layers.unite_names`
     identity: str = ""  # of the container in which it was made
     rebased: tuple[Operation, ...] = ()  # operations on shared files that a rollback merged or left, see `merging`
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether what it brought is on the target."""
+        return self.state in {TransactionState.COMMITTED, TransactionState.PRUNED}
 
 
 class TransactionFolders:
@@ -75,7 +81,7 @@ class TransactionFolders:
 
     def ensure_state_folder(self, point: bytes) -> None:
         """Make ``/.workflow-agent`` on a file system without leaving a trace in its root's mtime."""
-        with _opened(self._root_fd, point) as top_fd:
+        with opened(self._root_fd, point) as top_fd:
             before = os.fstat(top_fd)
             try:
                 os.mkdir(b".workflow-agent", 0o700, dir_fd=top_fd)
@@ -98,7 +104,7 @@ class TransactionFolders:
         """
         self.ensure_state_folder(point)
         self._watch(point)
-        with _opened(self._root_fd, point.rstrip(b"/") + b"/.workflow-agent") as state_fd:
+        with opened(self._root_fd, point.rstrip(b"/") + b"/.workflow-agent") as state_fd:
             os.chmod(state_fd, 0o700)
             for path in (b"tx", b"stage"):
                 with suppress(FileExistsError):
@@ -106,8 +112,8 @@ class TransactionFolders:
             os.mkdir(b"tx/" + transaction.encode(), 0o700, dir_fd=state_fd)
             self._reserve(state_fd)
         with (
-            _opened(self._root_fd, transaction_folder(point, transaction)) as folder_fd,
-            _opened(self._root_fd, point) as top_fd,
+            opened(self._root_fd, transaction_folder(point, transaction)) as folder_fd,
+            opened(self._root_fd, point) as top_fd,
         ):
             for name in _FOLDERS:
                 os.mkdir(name, 0o700, dir_fd=folder_fd)
@@ -140,7 +146,7 @@ class TransactionFolders:
     def release_reserve(self, points: tuple[bytes, ...]) -> None:
         """Give the reserve of file systems free."""
         for point in points:
-            with _opened(self._root_fd, point.rstrip(b"/") + b"/.workflow-agent") as state_fd:
+            with opened(self._root_fd, point.rstrip(b"/") + b"/.workflow-agent") as state_fd:
                 with suppress(FileNotFoundError):
                     os.unlink(b"reserve", dir_fd=state_fd)
 
@@ -162,7 +168,7 @@ class TransactionFolders:
             "rebased": [encode_operation(operation) for operation in transaction.rebased],
         }
         content = json.dumps(data).encode()
-        with _opened(self._root_fd, transaction_folder(b"/", transaction.id)) as folder_fd:
+        with opened(self._root_fd, transaction_folder(b"/", transaction.id)) as folder_fd:
             try:
                 self._write_plan(folder_fd, content)
             except OSError as error:
@@ -192,7 +198,7 @@ class TransactionFolders:
     def read(self, transaction: str) -> Transaction:
         """Read a plan file; raises NotFoundError, TransactionError for one that cannot be understood."""
         try:
-            with _opened(self._root_fd, transaction_folder(b"/", transaction)) as folder_fd:
+            with opened(self._root_fd, transaction_folder(b"/", transaction)) as folder_fd:
                 descriptor = os.open(b"plan.json", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder_fd)
                 with os.fdopen(descriptor, "rb") as stream:
                     data = json.loads(stream.read())
@@ -219,10 +225,16 @@ class TransactionFolders:
             rebased=tuple(decode_operation(operation) for operation in data.get("rebased", ())),
         )
 
+    def forget_plan(self, transaction: str) -> None:
+        """Remove a plan file: what lies beside it is nobody's from now on, see `Committer.settle`."""
+        with opened(self._root_fd, transaction_folder(b"/", transaction)) as folder_fd:
+            os.unlink(b"plan.json", dir_fd=folder_fd)
+            os.fsync(folder_fd)
+
     def ids(self) -> list[str]:
         """List the transactions whose folders exist, oldest first."""
         try:
-            with _opened(self._root_fd, b"/.workflow-agent/tx") as folder_fd:
+            with opened(self._root_fd, b"/.workflow-agent/tx") as folder_fd:
                 return sorted(os.listdir(folder_fd))
         except FileNotFoundError:
             return []
@@ -235,9 +247,7 @@ class TransactionFolders:
         """Give the units that starts of these services brought along in other transactions that stand."""
         found: dict[str, list[str]] = {}
         for other in self._others(transaction):
-            if other.state is TransactionState.COMMITTED and not set(services).isdisjoint(
-                other.services.get("started", ())
-            ):
+            if other.is_in_force and not set(services).isdisjoint(other.services.get("started", ())):
                 found = other.services.get("pulled", {}) | found
         return found
 
@@ -258,18 +268,18 @@ class TransactionFolders:
     def drop_work(self, transaction: str, points: tuple[bytes, ...]) -> None:
         """Remove the overlay's work folders: their index holds one more name of each copied-up file."""
         for point in points:
-            with _opened(self._root_fd, transaction_folder(point, transaction)) as folder_fd:
+            with opened(self._root_fd, transaction_folder(point, transaction)) as folder_fd:
                 shutil.rmtree("work", dir_fd=folder_fd, ignore_errors=False)
 
     def remove(self, transaction: str, points: tuple[bytes, ...] = (b"/",)) -> None:
         """Remove a transaction's folders, the plan file's last; what is gone already is no error."""
         for point in sorted(set(points) | {b"/"}, reverse=True):
             with suppress(FileNotFoundError):
-                with _opened(self._root_fd, point.rstrip(b"/") + b"/.workflow-agent/tx") as folder_fd:
+                with opened(self._root_fd, point.rstrip(b"/") + b"/.workflow-agent/tx") as folder_fd:
                     shutil.rmtree(transaction, dir_fd=folder_fd)
 
 
-class _opened:  # noqa: N801  # reads as a verb in a with statement
+class opened:  # noqa: N801  # reads as a verb in a with statement
     """Open a folder by its physical path below the target's root."""
 
     def __init__(self, root_fd: int, path: bytes) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from workflow_agent.model.errors import (
     NotFoundError,
     PathConflictError,
+    PrunedError,
     ScriptFailedError,
     StepTimeoutError,
     TargetLockedError,
@@ -270,6 +271,8 @@ class FakeTarget:
         await self._enter("preview" if plan_only else "rollback")
         found = self._find(transaction)
         was = found.state
+        if was == "pruned":
+            raise PrunedError(f"run {found.run_id} cannot be taken back exactly: its before-images were pruned")
         if was == "captured":
             await self.discard(transaction)
         if was in {"captured", "rolled-back"}:
@@ -343,8 +346,24 @@ class FakeTarget:
         ]
 
     async def kept_transactions(self) -> list[str]:
-        """List the transactions that the target holds."""
-        return sorted(self.world.transactions)
+        """List the transactions that the target holds and that are not pruned."""
+        return sorted(name for name, one in self.world.transactions.items() if one.state != "pruned")
+
+    async def prune(self, transactions: Sequence[str], *, plan_only: bool = False) -> list[Mapping[str, Any]]:
+        """Mark committed transactions as pruned, forget those that were rolled back; an entry is ten bytes."""
+        await self._enter("prune")
+        done: list[Mapping[str, Any]] = []
+        for name in sorted(transactions):
+            found = self.world.transactions.get(name)
+            was = "gone" if found is None else found.state
+            pruned = was in {"committed", "rolled-back"} and not plan_only
+            entries = 0 if found is None or was == "pruned" else len(found.before)
+            done.append({"transaction": name, "was": was, "bytes": entries * 10, "entries": entries, "pruned": pruned})
+            if found is not None and pruned:
+                found.state = "pruned"
+                if was == "rolled-back":
+                    del self.world.transactions[name]
+        return done
 
     async def close(self) -> None:
         """Give the lock back."""

@@ -31,6 +31,7 @@ TREE = {
     "generations list",
     "generations show",
     "history",
+    "history prune",
     "install",
     "integrations info",
     "integrations lint",
@@ -57,7 +58,9 @@ def _walk(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 COMMANDS = {
-    name: command for name, command in _walk(typer.main.get_command(build_app())) if not hasattr(command, "commands")
+    name: command
+    for name, command in _walk(typer.main.get_command(build_app()))
+    if getattr(command, "invoke_without_command", not hasattr(command, "commands"))
 }
 
 

@@ -78,6 +78,7 @@ async def test_a_run_is_told_from_its_events(store: SqliteStore) -> None:
         "error": {"code": "x"},
         "undoes": "r-0",
         "undone_by": None,
+        "pruned_by": None,
         "workflow": "install",
         "workflow_hash": "0" * 64,
         "inputs": {"port": 80},

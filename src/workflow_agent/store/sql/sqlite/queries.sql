@@ -175,6 +175,10 @@ ON CONFLICT (target, "transaction") DO UPDATE SET
   updated_at = excluded.updated_at,
   record_id = excluded.record_id;
 
+-- name: prune_transaction
+-- The run :run_id gave up the before-images of a transaction; its state and its place in the order stay.
+UPDATE transactions SET pruned_by = :run_id WHERE target = :target AND "transaction" = :transaction;
+
 -- name: put_generation
 -- What a run installed of an integration; a run that says it twice corrects itself.
 INSERT INTO generations (run_id, target, integration, parameter_hash, parameters, manifest_version, manifest_hash,
@@ -251,8 +255,9 @@ ORDER BY record_id LIMIT :limit;
 
 -- name: select_run
 -- One run.
-SELECT run_id, action, integration, version, target, status, changed, tier, error, undoes, undone_by, workflow,
-       workflow_hash, inputs, user, host, created_at, started_at, finished_at
+SELECT run_id, action, integration, version, target, status, changed, tier, error, undoes, undone_by,
+       (SELECT MAX(t.pruned_by) FROM transactions AS t WHERE t.run_id = runs.run_id) AS pruned_by,
+       workflow, workflow_hash, inputs, user, host, created_at, started_at, finished_at
 FROM runs WHERE run_id = :run_id;
 
 -- name: select_unfinished
@@ -263,8 +268,9 @@ ORDER BY rowid LIMIT :limit;
 
 -- name: select_runs
 -- Runs, that which came last first, whatever the clock said.
-SELECT run_id, action, integration, version, target, status, changed, tier, error, undoes, undone_by, workflow,
-       workflow_hash, inputs, user, host, created_at, started_at, finished_at
+SELECT run_id, action, integration, version, target, status, changed, tier, error, undoes, undone_by,
+       (SELECT MAX(t.pruned_by) FROM transactions AS t WHERE t.run_id = runs.run_id) AS pruned_by,
+       workflow, workflow_hash, inputs, user, host, created_at, started_at, finished_at
 FROM runs
 WHERE (:status IS NULL OR status = :status)
   AND (:integration IS NULL OR integration = :integration)
@@ -307,3 +313,9 @@ SELECT t.run_id, r.action, r.integration, r.version, r.status,
 FROM transactions AS t JOIN runs AS r ON r.run_id = t.run_id
 WHERE t.target = :target AND t.state = 'committed' AND COALESCE(r.changed, 1) AND r.undone_by IS NULL
 GROUP BY t.run_id ORDER BY MAX(t.record_id) DESC LIMIT :limit;
+
+-- name: select_transactions
+-- The transactions of a target that are committed or rolled back, the one that last became so first.
+SELECT "transaction", run_id, state, pruned_by, updated_at FROM transactions
+WHERE target = :target AND state IN ('committed', 'rolled-back')
+ORDER BY record_id DESC LIMIT :limit;
