@@ -51,6 +51,10 @@ def _data(name: str) -> Path:
     return Path(__file__).resolve().parents[1] / "_data" / name
 
 
+#: The workflows that come with this package.
+_SHIPPED = _data("config") / "workflows"
+
+
 def _late(name: str) -> Callable[..., Any]:  # Any: an agent
     """Give a factory that loads ``module:Class`` of `workflow_agent.agents` when it is called."""
     module, _, attribute = name.partition(":")
@@ -88,10 +92,7 @@ class Container(containers.DeclarativeContainer):
     driver = providers.Singleton(Driver, bus, journal, clock)
 
     catalogue = providers.Singleton(
-        lambda folders: FolderCatalogue(*folders),
-        providers.Callable(
-            lambda settings: _folders(settings.workflows.folders, _data("config") / "workflows"), settings
-        ),
+        lambda settings: FolderCatalogue(*settings.workflows.folders, _SHIPPED, shipped=_SHIPPED), settings
     )
     registry = providers.Singleton(
         Registry,

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workflow_agent.authoring.catalogue import FolderCatalogue
+    from workflow_agent.authoring.text_file import read_text
     from workflow_agent.authoring.workflow_blocks import Block, block_prefix, with_blocks
     from workflow_agent.authoring.workflow_source import dump_workflow, load_workflow, read_definition
-    from workflow_agent.authoring.yaml_source import YamlDocument, load_yaml, read_text
+    from workflow_agent.authoring.yaml_source import YamlDocument, load_yaml
 
 __all__ = [
     "Block",
@@ -38,7 +39,7 @@ _HOMES = {
     "load_workflow": "workflow_source",
     "read_definition": "workflow_source",
     "load_yaml": "yaml_source",
-    "read_text": "yaml_source",
+    "read_text": "text_file",
 }
 
 

@@ -17,19 +17,18 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from workflow_agent.authoring.text_file import MAX_BYTES, read_text
 from workflow_agent.model.errors import ValidationError
 from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     #: The way to a value: keys and indexes from the top.
     Way: TypeAlias = tuple[str | int, ...]
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "YamlDocument", "load_yaml", "read_text", "scalar"]
 
-MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 MAX_NODES = 50_000
 _MAX_DIGITS = 100
@@ -100,23 +99,6 @@ def load_yaml(text: str, *, source: str) -> YamlDocument:
     if size > MAX_BYTES:
         raise ValidationError(f"the text is larger than {MAX_BYTES} bytes", where=source)
     return _Builder(_json_as_yaml(text), source).document()
-
-
-def read_text(path: Path) -> str:
-    """Read a definition file (UTF-8, at most 1 MiB). Blocks.
-
-    Raises:
-        ValidationError: it is larger or not UTF-8.
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        raw = file.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise ValidationError(f"the file is larger than {MAX_BYTES} bytes", where=str(path))
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValidationError("the file is not UTF-8 text", where=str(path), cause=str(error)) from error
 
 
 def scalar(text: str) -> str | float | bool | None:

@@ -26,7 +26,7 @@ def catalogue_of(settings: Settings) -> WorkflowCatalogue:
     from workflow_agent.authoring import FolderCatalogue  # noqa: PLC0415  # late: yaml, 16 ms
 
     shipped = Path(__file__).resolve().parents[1] / "_data" / "config" / "workflows"
-    return FolderCatalogue(*settings.workflows.folders, shipped)
+    return FolderCatalogue(*settings.workflows.folders, shipped, shipped=shipped)
 
 
 def is_folder_name(name: str) -> bool:

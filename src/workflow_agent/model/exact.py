@@ -202,13 +202,25 @@ def _literal(arguments: tuple[Any, ...]) -> Callable[[Any], Any]:
     return read
 
 
-def _optional(arguments: tuple[Any, ...]) -> Callable[[Any], Any]:
-    """Read one type or none; which of several is meant is not decided here."""
+def _union(arguments: tuple[Any, ...]) -> Callable[[Any], Any]:
+    """Read one type or none, or one of several scalars as the scalar that it is."""
     kinds = [item for item in arguments if item is not types.NoneType]
-    if len(kinds) != 1 or len(kinds) == len(arguments):
-        return _refuse
-    read = _reader(kinds[0])
-    return lambda value: None if value is None else read(value)
+    if len(kinds) > 1 and not all(item in {str, int, bool} or get_origin(item) is Literal for item in kinds):
+        return _refuse  # which of them is meant is not decided here
+    readers = [_reader(item) for item in kinds]
+    can_be_none = len(kinds) < len(arguments)
+
+    def read_one(value: Any) -> Any:
+        if value is None and can_be_none:
+            return None
+        for read in readers[:-1]:
+            try:
+                return read(value)
+            except _MisfitError:
+                continue
+        return readers[-1](value)
+
+    return read_one
 
 
 def _list(arguments: tuple[Any, ...]) -> Callable[[Any], Any]:
@@ -257,8 +269,8 @@ _PLAIN: dict[Any, Callable[[Any], Any]] = {
 _MADE: dict[Any, Callable[[tuple[Any, ...]], Callable[[Any], Any]]] = {
     Annotated: _annotated,
     Literal: _literal,
-    Union: _optional,
-    types.UnionType: _optional,
+    Union: _union,
+    types.UnionType: _union,
     list: _list,
     tuple: _tuple,
     dict: _mapping,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003  # the annotations are read where a parsed definition is taken
 from dataclasses import field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from workflow_agent.model.identity import content_hash
 from workflow_agent.model.records import dataclass
 from workflow_agent.model.status import RunStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["Backoff", "EffectPolicy", "InputSpec", "Step", "Workflow"]
 
