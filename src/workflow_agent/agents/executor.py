@@ -303,7 +303,7 @@ class ExecutorAgent:
         records = [_transaction_record(request.transaction, "discarded", request.target)]
         return DiscardReply(transaction=request.transaction), {"_records": records}
 
-    async def _prune(self, request: PruneRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _prune(self, request: PruneRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         target = self._targets.get(request.target)
         await target.acquire(_run_of(message), wait_s=request.wait_s)
         return await give_up(target, request)

@@ -258,7 +258,7 @@ class KnowledgeAgent:
 
     # -- prunable ----------------------------------------------------------------------------------------------------
 
-    async def _prunable(self, request: PrunableRequest, message: Message) -> tuple[Reply, Mapping[str, Any]]:
+    async def _prunable(self, request: PrunableRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         target = self._targets.get(request.target)
         if message.run_id is not None:  # nobody rolls anything back between the choice and its end
             await target.acquire(message.run_id, wait_s=request.wait_s)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
-
-from workflow_agent.agents.serving import Reply, Request
+from workflow_agent.agents.serving import Answer, Question
 from workflow_agent.model.errors import NotFoundError, PrunedError
 from workflow_agent.model.event import RecordKind
+from workflow_agent.model.exact import Within
 from workflow_agent.model.status import TERMINAL_RUN, RunStatus
 
 if TYPE_CHECKING:
@@ -33,19 +32,19 @@ __all__ = [
 
 #: What the plan file of a pruned transaction says of it.
 _PRUNED = "pruned"
-_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Seconds = Annotated[float, Within(ge=0)]
 
 
-class PrunableRequest(Request):
+class PrunableRequest(Question):
     """Ask whose before-images can be given up: beyond the newest `keep` runs, and older than `older_than_s`."""
 
     target: str
-    keep: int = Field(default=0, ge=0)
+    keep: Annotated[int, Within(ge=0)] = 0
     older_than_s: _Seconds = 0.0
     wait_s: _Seconds = 0.0
 
 
-class PrunableReply(Reply):
+class PrunableReply(Answer):
     """The `transactions` to give up, their `runs`, and those that stay, each with the run that `needs` them and why.
 
     Those that are `unrecorded` were given up by a run that died before history heard of it.
@@ -57,7 +56,7 @@ class PrunableReply(Reply):
     stays: list[dict[str, Any]]
 
 
-class PruneRequest(Request):
+class PruneRequest(Question):
     """Give up the before-images of transactions; `plan_only` only measures them."""
 
     target: str
@@ -66,7 +65,7 @@ class PruneRequest(Request):
     wait_s: _Seconds = 0.0
 
 
-class PruneReply(Reply):
+class PruneReply(Answer):
     """Of each transaction what it took on disk; `bytes` and `entries` are what is free, or would be."""
 
     target: str
@@ -148,7 +147,7 @@ def refuse_pruned(source: Mapping[str, Any], *, undo: bool) -> None:
     )
 
 
-async def give_up(target: Target, request: PruneRequest) -> tuple[Reply, Mapping[str, Any]]:
+async def give_up(target: Target, request: PruneRequest) -> tuple[Answer, Mapping[str, Any]]:
     """Give up before-images, or measure them; history hears of those that are gone."""
     found = [dict(one) for one in await target.prune(request.transactions, plan_only=request.plan_only)]
     counts = [one for one in found if one["pruned"] or request.plan_only]
