@@ -37,9 +37,11 @@ __all__ = [
 def escape_path(raw: bytes) -> str:
     r"""Write a path as printable text: bytes that are no UTF-8, control characters and ``\`` as ``\xNN``."""
     text = raw.decode("utf-8", "surrogateescape")
+    if text.isprintable() and "\\" not in text:
+        return text
     return "".join(
         char
-        if char.isprintable() and char != "\\" and not "\ud800" <= char <= "\udfff"
+        if char.isprintable() and char != "\\"
         else "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
         for char in text
     )

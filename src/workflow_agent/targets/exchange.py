@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import CommitError, PathConflictError, RollbackIncompleteError
@@ -244,12 +243,15 @@ class Exchanger(Obstacles):
             if operation.kind in {OperationKind.ATTRIBUTES, OperationKind.APPEND}:
                 result.append(operation)
                 continue
-            found = [self._tree.read(operation.path), self._tree.read(staged_path(operation, self._transaction))]
-            if operation.kind is OperationKind.REMOVE_FOLDER and is_same(found[0], operation.after):
-                operation = replace(operation, before=found[0])  # noqa: PLW2901  # from now on the twin is what is there
-            result.append(
-                replace(operation, before=_moved(operation.before, found), after=_moved(operation.after, found))
-            )
+            before, after = operation.before, operation.after
+            live = self._tree.read(operation.path)
+            if before is None and after is not None and after.same_state(live, moved=True):
+                result.append(operation.with_sides(None, live))
+                continue
+            found = (live, self._tree.read(staged_path(operation, self._transaction)))
+            if operation.kind is OperationKind.REMOVE_FOLDER and is_same(live, after):
+                before = live  # from now on the twin is what is there
+            result.append(operation.with_sides(_moved(before, found), _moved(after, found)))
         return result
 
     def _set_attributes(self, operation: Operation, *, forward: bool) -> None:

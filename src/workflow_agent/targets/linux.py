@@ -11,6 +11,7 @@ import fcntl
 import os
 import platform
 import struct
+import sys
 import threading
 
 __all__ = [
@@ -72,7 +73,10 @@ _SIGKILL = 9
 _AT_SYMLINK_FOLLOW = 0x400
 _FS_IOC_GETFLAGS = 0x80086601
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+#: struct file_handle: length (u32, below 256), type (s32), the handle.
 _HANDLE_BYTES = 128
+_HANDLE_AT = 8
+_HANDLE_LENGTH_AT = 0 if sys.byteorder == "little" else 3
 _SYS_OPENAT2 = 437
 _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
@@ -100,13 +104,8 @@ _libc.renameat2.argtypes = (
     ctypes.c_char_p,
     ctypes.c_uint,
 )
-_libc.name_to_handle_at.argtypes = (
-    ctypes.c_int,
-    ctypes.c_char_p,
-    ctypes.c_void_p,
-    ctypes.c_void_p,
-    ctypes.c_int,
-)
+# Called for every entry of a file system: it needs neither the error's number nor conversions of its arguments.
+_name_to_handle_at = ctypes.CDLL(None).name_to_handle_at
 
 
 def _check(result: int, what: str | bytes) -> int:
@@ -241,23 +240,15 @@ def syncfs(descriptor: int) -> None:
     _check(_libc.syncfs(descriptor), "syncfs")
 
 
-class _FileHandle(ctypes.Structure):
-    _fields_ = (
-        ("handle_bytes", ctypes.c_uint),
-        ("handle_type", ctypes.c_int),
-        ("f_handle", ctypes.c_ubyte * _HANDLE_BYTES),
-    )
-
-
 class _HandleBuffer(threading.local):
     """One buffer a thread: the call is made for every entry of a file system."""
 
     def __init__(self) -> None:
-        self.handle = _FileHandle()
-        self.mount_id = ctypes.c_int()
-        self.handle_at = ctypes.addressof(self.handle)
-        self.mount_at = ctypes.addressof(self.mount_id)
-        self.data_at = self.handle_at + _FileHandle.f_handle.offset
+        self.data = bytearray(_HANDLE_AT + _HANDLE_BYTES)
+        self._shared = (ctypes.c_char * len(self.data)).from_buffer(self.data)
+        self._mount_id = ctypes.c_int()
+        self.handle_at = ctypes.c_void_p(ctypes.addressof(self._shared))
+        self.mount_at = ctypes.c_void_p(ctypes.addressof(self._mount_id))
 
 
 _buffer = _HandleBuffer()
@@ -270,12 +261,13 @@ def file_handle(folder_fd: int, name: bytes) -> bytes:
     (Linux >= 6.6; before, overlays have none).
     """
     buffer = _buffer
-    buffer.handle.handle_bytes = _HANDLE_BYTES
-    if _libc.name_to_handle_at(folder_fd, name, buffer.handle_at, buffer.mount_at, 0) < 0:
-        buffer.handle.handle_bytes = _HANDLE_BYTES
-        if _libc.name_to_handle_at(folder_fd, name, buffer.handle_at, buffer.mount_at, _AT_HANDLE_FID) < 0:
+    data = buffer.data
+    data[_HANDLE_LENGTH_AT] = _HANDLE_BYTES
+    if _name_to_handle_at(folder_fd, name, buffer.handle_at, buffer.mount_at, 0) < 0:
+        data[_HANDLE_LENGTH_AT] = _HANDLE_BYTES
+        if _name_to_handle_at(folder_fd, name, buffer.handle_at, buffer.mount_at, _AT_HANDLE_FID) < 0:
             return b""
-    return ctypes.string_at(buffer.data_at, buffer.handle.handle_bytes)
+    return bytes(data[_HANDLE_AT : _HANDLE_AT + data[_HANDLE_LENGTH_AT]])
 
 
 def file_flags(descriptor: int) -> int:

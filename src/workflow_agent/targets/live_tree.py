@@ -68,12 +68,14 @@ class LiveTree:
         The descriptor stays ours. It is good until as many others were asked for as may be open: where there are too
         many, the one that was not used for the longest time is closed.
         """
-        descriptor = self._folders.pop(path, None)
+        folders = self._folders
+        descriptor = folders.get(path)
         if descriptor is None:
-            if len(self._folders) >= _MAX_OPEN:
-                os.close(self._folders.pop(next(iter(self._folders))))
-            descriptor = open_beneath(self.root_fd, path.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
-        self._folders[path] = descriptor
+            if len(folders) >= _MAX_OPEN:
+                os.close(folders.pop(next(iter(folders))))
+            descriptor = folders[path] = open_beneath(self.root_fd, path.strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
+        elif len(folders) > _MAX_OPEN // 2:  # before that the order does not matter: none is closed
+            folders[path] = folders.pop(path)
         return descriptor
 
     def place(self, path: bytes) -> tuple[int, bytes]:

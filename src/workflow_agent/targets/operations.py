@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import field
 from enum import StrEnum
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.records import dataclass
 from workflow_agent.targets.entries import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["Operation", "OperationKind", "decode_operation", "encode_operation"]
+
+#: An entry as JSON: the handle in hexadecimal digits, then the numbers.
+_ENTRY = f'["%s"{", %d" * (len(Entry._fields) - 1)}]'
 
 
 class OperationKind(StrEnum):
@@ -55,9 +60,28 @@ class Operation:
     records: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
     compared: bool = False
 
+    def with_sides(self, before: Entry | None, after: Entry | None) -> Operation:
+        """Give the operation with other states of both sides; :func:`dataclasses.replace` takes three times as long."""
+        return Operation(
+            kind=self.kind,
+            path=self.path,
+            point=self.point,
+            staged=self.staged,
+            before=before,
+            after=after,
+            before_xattrs=self.before_xattrs,
+            after_xattrs=self.after_xattrs,
+            offset=self.offset,
+            length=self.length,
+            subtree=self.subtree,
+            content=self.content,
+            records=self.records,
+            compared=self.compared,
+        )
 
-def _encode_entry(entry: Entry | None) -> list[Any] | None:
-    return None if entry is None else [entry.handle.hex(), *entry[1:]]
+
+def _encode_entry(entry: Entry | None) -> str:
+    return "null" if entry is None else _ENTRY % (entry[0].hex(), *entry[1:])
 
 
 def _decode_entry(data: list[Any] | None) -> Entry | None:
@@ -65,59 +89,84 @@ def _decode_entry(data: list[Any] | None) -> Entry | None:
 
 
 def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
+    return encode_basestring_ascii(raw.decode("utf-8", "surrogateescape"))
 
 
 def _raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _encode_tree(tree: Mapping[bytes, Entry]) -> dict[str, list[Any] | None]:
-    return {_text(path): _encode_entry(entry) for path, entry in tree.items()}
+def _encode_tree(tree: Mapping[bytes, Entry]) -> str:
+    return "{" + ", ".join(f"{_text(path)}: {_encode_entry(entry)}" for path, entry in tree.items()) + "}"
+
+
+def _encode_xattrs(xattrs: Mapping[str, bytes]) -> str:
+    return json.dumps({key: base64.b64encode(value).decode() for key, value in xattrs.items()})
 
 
 def _decode_tree(data: Mapping[str, list[Any]]) -> dict[bytes, Entry]:
-    decoded = {_raw(path): _decode_entry(entry) for path, entry in data.items()}
-    return {path: entry for path, entry in decoded.items() if entry is not None}
+    return {_raw(path): Entry(bytes.fromhex(entry[0]), *entry[1:]) for path, entry in data.items()}
 
 
-def encode_operation(operation: Operation) -> dict[str, Any]:
-    """Give the JSON form that the plan file holds."""
-    return {
-        "kind": operation.kind.value,
-        "path": _text(operation.path),
-        "point": _text(operation.point),
-        "staged": _text(operation.staged),
-        "before": _encode_entry(operation.before),
-        "after": _encode_entry(operation.after),
-        "before_xattrs": {key: base64.b64encode(value).decode() for key, value in operation.before_xattrs.items()},
-        "after_xattrs": {key: base64.b64encode(value).decode() for key, value in operation.after_xattrs.items()},
-        "offset": operation.offset,
-        "length": operation.length,
-        "subtree": _encode_tree(operation.subtree),
-        "content": _encode_tree(operation.content),
-    } | (
-        {"records": {name: list(pair) for name, pair in operation.records.items()}, "compared": operation.compared}
-        if operation.records or operation.compared
-        else {}
-    )
+def _decode_xattrs(data: Mapping[str, str]) -> dict[str, bytes]:
+    return {key: base64.b64decode(value) for key, value in data.items()}
+
+
+def _decode_records(data: Mapping[str, list[str | None]]) -> dict[str, tuple[str | None, str | None]]:
+    return {name: (pair[0], pair[1]) for name, pair in data.items()}
+
+
+_KINDS = {kind.value: kind for kind in OperationKind}
+#: What may be missing in a plan file, and how it is read.
+_DECODED: dict[str, Callable[[Any], Any]] = {
+    "before_xattrs": _decode_xattrs,
+    "after_xattrs": _decode_xattrs,
+    "offset": int,
+    "length": int,
+    "subtree": _decode_tree,
+    "content": _decode_tree,
+    "records": _decode_records,
+    "compared": bool,
+}
+
+
+def encode_operation(operation: Operation) -> str:
+    """Give the JSON text that the plan file holds; what is empty is left out.
+
+    It is put together by hand: a commit writes one for each path, twice.
+    """
+    parts = [
+        f'"kind": "{operation.kind.value}", "path": {_text(operation.path)}, "point": {_text(operation.point)}',
+        f'"staged": {_text(operation.staged)}, "before": {_encode_entry(operation.before)}',
+        f'"after": {_encode_entry(operation.after)}',
+    ]
+    if operation.before_xattrs:
+        parts.append(f'"before_xattrs": {_encode_xattrs(operation.before_xattrs)}')
+    if operation.after_xattrs:
+        parts.append(f'"after_xattrs": {_encode_xattrs(operation.after_xattrs)}')
+    if operation.offset or operation.length:
+        parts.append(f'"offset": {operation.offset}, "length": {operation.length}')
+    if operation.subtree:
+        parts.append(f'"subtree": {_encode_tree(operation.subtree)}')
+    if operation.content:
+        parts.append(f'"content": {_encode_tree(operation.content)}')
+    if operation.records or operation.compared:
+        parts.append(f'"records": {json.dumps(operation.records)}, "compared": {json.dumps(operation.compared)}')
+    return "{" + ", ".join(parts) + "}"
 
 
 def decode_operation(data: Mapping[str, Any]) -> Operation:
-    """Undo :func:`encode_operation`."""
+    """Read what :func:`encode_operation` gave, parsed; earlier versions wrote down what was empty as well."""
+    optional: dict[str, Any] = {}
+    for key in data.keys() & _DECODED.keys():
+        if data[key]:
+            optional[key] = _DECODED[key](data[key])
     return Operation(
-        kind=OperationKind(data["kind"]),
+        kind=_KINDS[data["kind"]],
         path=_raw(data["path"]),
         point=_raw(data["point"]),
         staged=_raw(data["staged"]),
         before=_decode_entry(data["before"]),
         after=_decode_entry(data["after"]),
-        before_xattrs={key: base64.b64decode(value) for key, value in data["before_xattrs"].items()},
-        after_xattrs={key: base64.b64decode(value) for key, value in data["after_xattrs"].items()},
-        offset=data["offset"],
-        length=data["length"],
-        subtree=_decode_tree(data["subtree"]),
-        content=_decode_tree(data["content"]),
-        records={name: (pair[0], pair[1]) for name, pair in data.get("records", {}).items()},
-        compared=data.get("compared", False),
+        **optional,
     )

@@ -59,26 +59,23 @@ class Sides:
         is live, whoever may have put something else at its path.
         """
         live = self._tree.read(operation.path)
-        staged = self._tree.read(staged_path(operation, self._transaction)) if operation.staged else None
         before, after = operation.before, operation.after
+        if operation.kind is OperationKind.CREATE and is_same(live, after):
+            return Side.AFTER
+        staged = self._tree.read(staged_path(operation, self._transaction)) if operation.staged else None
         match operation.kind:
             case OperationKind.EXCHANGE:
-                sides = {
-                    Side.AFTER: is_same(live, after) and is_same(staged, before),
-                    Side.BEFORE: is_same(staged, after),
-                }
+                is_after, is_before = is_same(live, after) and is_same(staged, before), is_same(staged, after)
             case OperationKind.CREATE:
-                sides = {Side.AFTER: is_same(live, after), Side.BEFORE: is_same(staged, after)}
+                is_after, is_before = False, is_same(staged, after)
             case OperationKind.REMOVE:
-                sides = {Side.AFTER: is_same(staged, before), Side.BEFORE: staged is None}
+                is_after, is_before = is_same(staged, before), staged is None
             case OperationKind.REMOVE_FOLDER:
-                sides = {
-                    Side.AFTER: live is None and is_same(staged, after),
-                    Side.BEFORE: is_same(live, before) or is_same(live, after),
-                }
+                is_after = live is None and is_same(staged, after)
+                is_before = is_same(live, before) or is_same(live, after)
             case OperationKind.ATTRIBUTES | OperationKind.APPEND:
-                return Side.AFTER if is_same(live, before) else Side.FOREIGN
-        return next((side for side, holds in sides.items() if holds), Side.FOREIGN)
+                is_after, is_before = is_same(live, before), False
+        return Side.AFTER if is_after else Side.BEFORE if is_before else Side.FOREIGN
 
     def conflicts_with_commit(self, operations: Iterable[Operation]) -> list[dict[str, object]]:
         """Compare the target now with the baseline; each difference by name, with both sides."""

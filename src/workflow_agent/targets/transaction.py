@@ -25,6 +25,10 @@ from workflow_agent.targets.operations import Operation, decode_operation, encod
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
+    from typing import TypeAlias
+
+    #: Tells one version of a file from another: device, inode, ctime, mtime, size.
+    _Version: TypeAlias = tuple[int, int, int, int, int]
 
 __all__ = ["Transaction", "TransactionFolders", "TransactionState", "clone_folder", "opened"]
 
@@ -71,6 +75,8 @@ class TransactionFolders:
     def __init__(self, root_fd: int) -> None:
         self._root_fd = root_fd
         self._watched: dict[bytes, int] = {}
+        #: The plan file that was read or written last, and which file that was: one with ten thousand paths takes long.
+        self._last: tuple[_Version, Transaction] | None = None
 
     def close(self) -> None:
         """Close what is kept open."""
@@ -154,23 +160,27 @@ class TransactionFolders:
 
     def write(self, transaction: Transaction) -> Transaction:
         """Write the plan file: to a new name, synced, renamed, the folder synced. Gives `transaction` back."""
-        data = {
-            "format": _FORMAT,
-            "id": transaction.id,
-            "run_id": transaction.run_id,
-            "state": transaction.state.value,
-            "points": [point.decode("utf-8", "surrogateescape") for point in transaction.points],
-            "operations": [encode_operation(operation) for operation in transaction.operations],
-            "services": transaction.services,
-            "effects": list(transaction.effects),
-            "links": [[os.fsdecode(name) for name in names] for names in transaction.links],
-            "identity": transaction.identity,
-            "rebased": [encode_operation(operation) for operation in transaction.rebased],
-        }
-        content = json.dumps(data).encode()
+        head = json.dumps(
+            {
+                "format": _FORMAT,
+                "id": transaction.id,
+                "run_id": transaction.run_id,
+                "state": transaction.state.value,
+                "points": [point.decode("utf-8", "surrogateescape") for point in transaction.points],
+                "services": transaction.services,
+                "effects": list(transaction.effects),
+                "links": [[os.fsdecode(name) for name in names] for names in transaction.links],
+                "identity": transaction.identity,
+            }
+        )
+        operations = ",\n".join(map(encode_operation, transaction.operations))
+        rebased = ",\n".join(map(encode_operation, transaction.rebased))
+        content = f'{head[:-1]}, "operations": [{operations}], "rebased": [{rebased}]}}'.encode()
+        self._last = None
         with opened(self._root_fd, transaction_folder(b"/", transaction.id)) as folder_fd:
             try:
                 self._write_plan(folder_fd, content)
+                self._last = _version(os.stat(b"plan.json", dir_fd=folder_fd)), _as_read(transaction, head)
             except OSError as error:
                 with suppress(FileNotFoundError):
                     os.unlink(b"plan.json.new", dir_fd=folder_fd)
@@ -201,6 +211,9 @@ class TransactionFolders:
             with opened(self._root_fd, transaction_folder(b"/", transaction)) as folder_fd:
                 descriptor = os.open(b"plan.json", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder_fd)
                 with os.fdopen(descriptor, "rb") as stream:
+                    version = _version(os.fstat(descriptor))
+                    if self._last is not None and self._last[0] == version:
+                        return self._last[1]
                     data = json.loads(stream.read())
         except FileNotFoundError as error:
             raise NotFoundError(
@@ -212,7 +225,7 @@ class TransactionFolders:
             raise TransactionError("a plan file is damaged", where=transaction, cause=str(error)) from error
         if data["format"] != _FORMAT:
             raise TransactionError(f"a plan file has format {data['format']}, this version reads {_FORMAT}")
-        return Transaction(
+        found = Transaction(
             id=data["id"],
             run_id=data["run_id"],
             state=TransactionState(data["state"]),
@@ -224,6 +237,8 @@ class TransactionFolders:
             effects=tuple(data.get("effects", ())),  # plans of earlier versions have none
             rebased=tuple(decode_operation(operation) for operation in data.get("rebased", ())),
         )
+        self._last = version, found
+        return found
 
     def forget_plan(self, transaction: str) -> None:
         """Remove a plan file: what lies beside it is nobody's from now on, see `Committer.settle`."""
@@ -300,6 +315,16 @@ def clone_folder(source_fd: int, target_fd: int) -> None:
     for name in os.listxattr(source_fd):
         os.setxattr(target_fd, name, os.getxattr(source_fd, name))
     os.utime(target_fd, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _as_read(transaction: Transaction, head: str) -> Transaction:
+    """Give a transaction as reading its plan file would: values that went through JSON."""
+    data = json.loads(head)
+    return replace(transaction, services=data["services"], effects=tuple(data["effects"]))
+
+
+def _version(status: os.stat_result) -> _Version:
+    return status.st_dev, status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size
 
 
 def _write_synced(folder_fd: int, name: bytes, content: bytes) -> None:

@@ -37,7 +37,7 @@ _operations = st.builds(
 
 @given(_operations)
 def test_an_operation_survives_the_plan_file(operation: Operation) -> None:
-    assert decode_operation(json.loads(json.dumps(encode_operation(operation)))) == operation
+    assert decode_operation(json.loads(encode_operation(operation))) == operation
 
 
 def _entry(**changes: object) -> Entry:

@@ -1,0 +1,89 @@
+"""The plan file: what was written is read, by whoever reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from workflow_agent.targets.entries import Entry
+from workflow_agent.targets.operations import Operation, OperationKind
+from workflow_agent.targets.transaction import Transaction, TransactionFolders, TransactionState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_ENTRY = Entry(b"h", 10, 100, 200, 3, 0o100644, 1, 2, 1, 0, 7)
+_OPERATION = Operation(
+    kind=OperationKind.EXCHANGE, path=b"/etc/x", point=b"/", staged=b"upper/etc/x", before=_ENTRY, after=_ENTRY
+)
+
+
+@pytest.fixture
+def root_fd(tmp_path: Path) -> Iterator[int]:
+    descriptor = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.fixture
+def folders(root_fd: int) -> Iterator[TransactionFolders]:
+    found = TransactionFolders(root_fd)
+    found.create("r-1.1", b"/")
+    yield found
+    found.close()
+
+
+def _transaction(**changes: object) -> Transaction:
+    first = {"id": "r-1.1", "run_id": "r-1", "state": TransactionState.CAPTURED, "points": (b"/",)}
+    return Transaction(**(first | {"operations": (_OPERATION,)} | changes))  # type: ignore[arg-type]
+
+
+def test_what_was_written_is_read_alike_by_the_writer_and_by_others(folders: TransactionFolders, root_fd: int) -> None:
+    """The writer keeps what it wrote last: nobody may see another value than a reader of the file would."""
+    written = _transaction(
+        services={"asked": ("a", "b")}, effects=({"id": "e", "steps": (1, 2)},), links=((b"/a", b"/b"),)
+    )
+    folders.write(written)
+    other = TransactionFolders(root_fd)
+    assert folders.read("r-1.1") == other.read("r-1.1")
+    assert folders.read("r-1.1").services == {"asked": ["a", "b"]}
+
+
+def test_what_somebody_else_wrote_is_seen(folders: TransactionFolders, root_fd: int) -> None:
+    folders.write(_transaction())
+    other = TransactionFolders(root_fd)
+    assert other.read("r-1.1").state is TransactionState.CAPTURED
+    other.move(other.read("r-1.1"), TransactionState.COMMITTED)
+    assert folders.read("r-1.1").state is TransactionState.COMMITTED
+    folders.move(folders.read("r-1.1"), TransactionState.ROLLED_BACK)
+    assert other.read("r-1.1").state is TransactionState.ROLLED_BACK
+
+
+def test_what_was_edited_in_place_is_seen(folders: TransactionFolders, tmp_path: Path) -> None:
+    folders.write(_transaction())
+    path = tmp_path / ".workflow-agent/tx/r-1.1/plan.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("captured", "committed"), encoding="utf-8")
+    assert folders.read("r-1.1").state is TransactionState.COMMITTED
+
+
+def test_another_transaction_is_another(folders: TransactionFolders) -> None:
+    folders.create("r-2.1", b"/")
+    folders.write(_transaction())
+    folders.write(_transaction(id="r-2.1", run_id="r-2"))
+    assert [folders.read(name).run_id for name in ("r-1.1", "r-2.1", "r-1.1")] == ["r-1", "r-2", "r-1"]
+
+
+def test_a_plan_file_of_an_earlier_version_is_read(folders: TransactionFolders, tmp_path: Path) -> None:
+    """It wrote down what was empty as well, and did not have the last keys."""
+    entry = [_ENTRY.handle.hex(), *_ENTRY[1:]]
+    operation: dict[str, Any] = {"kind": "exchange", "path": "/etc/x", "point": "/", "staged": "upper/etc/x", "before": entry}
+    operation |= {"after": entry, "before_xattrs": {}, "after_xattrs": {}, "offset": 0, "length": 0}
+    operation |= {"subtree": {}, "content": {}}
+    plan: dict[str, Any] = {"format": 1, "id": "r-1.1", "run_id": "r-1", "state": "committed", "points": ["/"], "services": {}}
+    path = tmp_path / ".workflow-agent/tx/r-1.1/plan.json"
+    path.write_text(json.dumps(plan | {"operations": [operation]}), encoding="utf-8")
+    assert folders.read("r-1.1") == _transaction(state=TransactionState.COMMITTED)
