@@ -272,10 +272,13 @@ def _tier(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
         text = _TIERS.get(str(tier), safe(tier))
         if lasting:
             text += f", except {counted(lasting, 'effect')} that cannot be undone"
+        talked = any(one.get("stays") for one in (plan.get("change_set") or {}).get("outside") or ())
+        if talked:
+            text += ", except what the script did over connections"
         if plan.get("tier_reason"):
             text += f" ({safe(plan['tier_reason'])})"
         label = "preview" if tier == "approximate" else "undo"
-        yield _label(label, style.paint(text, "green" if tier == "exact" and not lasting else "yellow"), style)
+        yield _label(label, style.paint(text, "green" if tier == "exact" and not lasting and not talked else "yellow"), style)
 
 
 def rollback_lines(summary: Mapping[str, Any], style: Style) -> Iterator[str]:

@@ -223,7 +223,9 @@ class ChangeSet:
     `packages`: ``{name, action: installed|removed|upgraded, version, before}`` · `users`/`groups`:
     ``{name, id, action}`` · `units`: ``{name, action, enabled, kind}`` · `dropped`: paths left out by
     policy with the reason · `requested`: service actions that the script asked for and that were recorded
-    instead of carried out (``{verb, unit}``) · `notes`: sentences that a person should read before saying yes ·
+    instead of carried out (``{verb, unit}``) · `outside`: what it did that is no file on a disk, and of which nothing
+    is committed or taken back: ``{kind: process|memory|connection|mount|..., what, count, stays}`` · `notes`:
+    sentences that a person should read before saying yes ·
     `tier`: exact, or approximate where the script ran in a clone.
     """
 
@@ -233,6 +235,7 @@ class ChangeSet:
     groups: tuple[Mapping[str, Any], ...] = ()
     units: tuple[Mapping[str, Any], ...] = ()
     requested: tuple[Mapping[str, Any], ...] = ()
+    outside: tuple[Mapping[str, Any], ...] = ()
     dropped: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     bytes_added: int = 0

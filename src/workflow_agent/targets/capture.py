@@ -60,11 +60,15 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureResult:
-    """How the script ended and which service actions it asked for (recorder's lines)."""
+    """How the script ended, which service actions it asked for (recorder's lines), and what it did beside files.
+
+    `outside`: ``{"processes": [{"command", "ports"}], "requests": [{"what", "where", "count"}], "memory": [path]}``.
+    """
 
     exit_code: int
     requested: str
     tail: tuple[str, ...]
+    outside: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -233,7 +237,9 @@ def _judge(report: dict[str, Any], lines: OutputLines, script: Script) -> Captur
         )
     code = report["exit_code"]
     require_success(code, lines, failed_line(script, code, report.get("failed", ""), lines.tail))
-    return CaptureResult(exit_code=code, requested=report["requested"], tail=tuple(lines.tail))
+    return CaptureResult(
+        exit_code=code, requested=report["requested"], tail=tuple(lines.tail), outside=report["outside"]
+    )
 
 
 def failed_line(script: Script, code: int, noted: str, tail: Iterable[str]) -> int | None:

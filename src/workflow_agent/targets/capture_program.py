@@ -20,6 +20,8 @@ import sys
 from typing import Any
 
 from workflow_agent.targets import linux
+from workflow_agent.targets.kernel_requests import KernelRequests
+from workflow_agent.targets.left_behind import memory_entries, processes_left
 from workflow_agent.targets.mounts import unescape
 
 __all__ = ["main"]
@@ -38,6 +40,7 @@ _DEVICES = (
     ("urandom", 1, 9),
     ("tty", 5, 0),
 )
+_MOST_NAMES = 100
 _HIDDEN_PROC = ("kcore", "sysrq-trigger", "kmsg", "keys", "timer_list")
 
 #: What a spec holds: report_fd, engine_pid, target_pid, store_fd, mounts [{point, overlay, upper, work, index}], shims
@@ -284,8 +287,8 @@ def _write_secrets(secrets: dict[str, str]) -> None:
             stream.write(value.encode())
 
 
-def _run_script(spec: Spec) -> int:
-    """Run the script and end every process that it left; gives its wait status."""
+def _run_script(spec: Spec) -> tuple[int, dict[str, Any]]:  # Any: JSON
+    """Run the script and end every process that it left; gives its wait status, and what it did beside its files."""
     path = spec["script_path"]
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8", errors="surrogateescape") as stream:
@@ -297,17 +300,21 @@ def _run_script(spec: Spec) -> int:
     with open("/run/workflow-agent/requested", "w", encoding="utf-8"):
         pass
     os.chmod("/run/workflow-agent/requested", 0o666)
+    memory = memory_entries()
+    requests = KernelRequests()
     child = os.fork()
     if child == 0:
         _become_script(spec)
+    requests.listen()
     status = 0
     while True:
         pid, ended = os.waitpid(-1, 0)  # reaps orphans too: this is process 1
         if pid == child:
             status = ended
             break
+    outside = {"processes": processes_left(), "requests": requests.seen()}
     _end_everybody()
-    return status
+    return status, outside | {"memory": sorted(memory_entries() - memory)[:_MOST_NAMES]}
 
 
 def _read_failed() -> str:
@@ -386,7 +393,7 @@ def _process_one(spec: Spec, root: str, report: int) -> None:
     result: dict[str, Any] = {"stage": "script"}  # Any: JSON
     if not spec.get("try_only"):
         os.write(report, b'{"stage": "started"}\n')
-        status = _run_script(spec)
+        status, result["outside"] = _run_script(spec)
         result["exit_code"] = os.waitstatus_to_exitcode(status)
         with open("/run/workflow-agent/requested", "rb") as stream:
             result["requested"] = stream.read(1 << 20).decode("utf-8", "replace")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.system import ChangeSet, escape_path, unescape_path
 from workflow_agent.targets.content import read_file, read_link
 from workflow_agent.targets.derive import derive_changes, needs_content
 from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import transaction_folder
+from workflow_agent.targets.outside import outside_effects, outside_notes
 from workflow_agent.targets.shims import SHIM_PATHS, parse_requested, shim_texts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from workflow_agent.targets.plan import Plan
 
 __all__ = ["ChangeReporter"]
@@ -57,8 +60,8 @@ class ChangeReporter:
         finally:
             os.close(folder_fd)
 
-    def report(self, plan: Plan, requested: str) -> ChangeSet:
-        """Make the change set of a plan and of the service actions that the script asked for."""
+    def report(self, plan: Plan, requested: str, outside: Mapping[str, Any]) -> ChangeSet:  # Any: JSON
+        """Make the change set of a plan, of the service actions that the script asked for, and of what is no file."""
         paths = [change.path for change in plan.changes if needs_content(change.path)]
         points = sorted({operation.point for operation in plan.operations}, key=len, reverse=True)
         before = {path: self._content(unescape_path(path)) for path in paths}
@@ -72,7 +75,8 @@ class ChangeReporter:
             units=derived.units,
             requested=parse_requested(requested),
             dropped=_dropped(plan),
-            notes=derived.notes + _notes(plan),
+            outside=outside_effects(outside),
+            notes=derived.notes + _notes(plan) + outside_notes(outside),
             bytes_added=plan.bytes_added,
         )
 

@@ -285,7 +285,7 @@ class HostTarget:
             planned = partial(make_plan, self._root, transaction, baselines, stand_ins, kept, staged_fd=store_fd)
             plan = await self._blocking(planned)
             await self._blocking(self._take_in, plan, transaction, baselines, secrets.values())
-            change_set = await self._blocking(reporter.report, plan, result.requested)
+            change_set = await self._blocking(reporter.report, plan, result.requested, result.outside)
             change_set = replace(change_set, notes=change_set.notes + self._notes())
             await (await self._services()).refuse_stopped_units(change_set, stops)
             await self._blocking(self._folders.drop_work, transaction, points)

@@ -80,10 +80,23 @@ def test_another_transaction_is_another(folders: TransactionFolders) -> None:
 def test_a_plan_file_of_an_earlier_version_is_read(folders: TransactionFolders, tmp_path: Path) -> None:
     """It wrote down what was empty as well, and did not have the last keys."""
     entry = [_ENTRY.handle.hex(), *_ENTRY[1:]]
-    operation: dict[str, Any] = {"kind": "exchange", "path": "/etc/x", "point": "/", "staged": "upper/etc/x", "before": entry}
+    operation: dict[str, Any] = {
+        "kind": "exchange",
+        "path": "/etc/x",
+        "point": "/",
+        "staged": "upper/etc/x",
+        "before": entry,
+    }
     operation |= {"after": entry, "before_xattrs": {}, "after_xattrs": {}, "offset": 0, "length": 0}
     operation |= {"subtree": {}, "content": {}}
-    plan: dict[str, Any] = {"format": 1, "id": "r-1.1", "run_id": "r-1", "state": "committed", "points": ["/"], "services": {}}
+    plan: dict[str, Any] = {
+        "format": 1,
+        "id": "r-1.1",
+        "run_id": "r-1",
+        "state": "committed",
+        "points": ["/"],
+        "services": {},
+    }
     path = tmp_path / ".workflow-agent/tx/r-1.1/plan.json"
     path.write_text(json.dumps(plan | {"operations": [operation]}), encoding="utf-8")
     assert folders.read("r-1.1") == _transaction(state=TransactionState.COMMITTED)
