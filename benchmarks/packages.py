@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,7 @@ from workflow_agent.testing.lab.image import LabKind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PACKAGES", "main"]
+__all__ = ["PACKAGES", "World", "differences", "look", "main", "more_processes"]
 
 _PROGRAM = str(Path(sys.executable).with_name("workflow-agent"))
 #: Package -> what is awkward about it.
@@ -50,14 +51,14 @@ PACKAGES: Mapping[str, str] = {
 }
 #: Nothing takes lines out of a log; systemd makes and removes the private folders of services in the other.
 _LOGS = frozenset({f"/var/log/{name}" for name in ("apt/history.log", "apt/term.log", "dpkg.log", "alternatives.log")})
-_RESTLESS = "changed: /var/tmp: mtime_ns "
+_RESTLESS = re.compile(r"changed: /var/tmp: mtime_ns |(created|deleted): /var/tmp/systemd-private-")
 _INSTALL = "export DEBIAN_FRONTEND=noninteractive\napt-get install -y -qq --no-install-recommends {}\n"
 #: `SUDO_FORCE_REMOVE` is what the prerm script of sudo asks for.
 _PURGE = "export DEBIAN_FRONTEND=noninteractive SUDO_FORCE_REMOVE=yes; cd /; apt-get -y -qq purge --autoremove {}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _World:
+class World:
     files: Mapping[str, object]
     processes: tuple[str, ...]
     units: tuple[tuple[str, str], ...]
@@ -79,16 +80,16 @@ class _Row:
     left: tuple[str, ...]
 
 
-def _look(host: LabHost) -> _World:
+def look(host: LabHost) -> World:
     units = tuple(item for item in host.units().items() if item[1].startswith("active"))
     processes = (one.program for one in host.processes() if "python" not in one.program)
-    return _World(files=host.digest(), processes=tuple(sorted(processes)), units=units)
+    return World(files=host.digest(), processes=tuple(sorted(processes)), units=units)
 
 
-def _differences(host: LabHost, before: _World, after: _World) -> list[str]:
+def differences(host: LabHost, before: World, after: World) -> list[str]:
     grown = _LOGS & set(grown_logs(host.root, before.files, after.files))  # type: ignore[arg-type]  # records
     lines = diff(before.files, after.files)  # type: ignore[arg-type]  # records
-    return [line for line in lines if line.split(": ")[1] not in grown and not line.startswith(_RESTLESS)]
+    return [line for line in lines if line.split(": ")[1] not in grown and not _RESTLESS.match(line)]
 
 
 def _command(host: LabHost, folder: str, *words: str) -> float:
@@ -104,30 +105,30 @@ def _command(host: LabHost, folder: str, *words: str) -> float:
     return time.perf_counter() - started
 
 
-def _ours(name: str) -> tuple[int, list[str], _World, _World, float, bool]:
+def _ours(name: str) -> tuple[int, list[str], World, World, float, bool]:
     with _host() as host, tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "install.sh")
         script.write_text(_INSTALL.format(name), encoding="utf-8")
-        before = _look(host)
+        before = look(host)
         _command(host, folder, "apply", str(script))
-        installed = len(_differences(host, before, _look(host)))
+        installed = len(differences(host, before, look(host)))
         took = _command(host, folder, "rollback")
-        after = _look(host)
-        left = _differences(host, before, after)
+        after = look(host)
+        left = differences(host, before, after)
         again = host.run(["sh", "-c", _INSTALL.format(name) + "dpkg --audit && apt-get check -qq"], check=False)
         return installed, left, before, after, took, again.returncode == 0
 
 
 def _apt(name: str) -> tuple[int, int]:
     with _host() as host:
-        before = _look(host)
+        before = look(host)
         host.run(["sh", "-c", _INSTALL.format(name)])
         host.run(["sh", "-c", _PURGE.format(name)])
-        after = _look(host)
-        return len(_differences(host, before, after)), _more(before.processes, after.processes)
+        after = look(host)
+        return len(differences(host, before, after)), more_processes(before.processes, after.processes)
 
 
-def _more(before: tuple[str, ...], after: tuple[str, ...]) -> int:
+def more_processes(before: tuple[str, ...], after: tuple[str, ...]) -> int:
     left = list(after)
     for program in before:
         if program in left:
@@ -146,7 +147,7 @@ def _measure(name: str) -> _Row:
         package=name,
         installed=installed,
         rollback_paths=len(left),
-        rollback_processes=_more(before.processes, after.processes),
+        rollback_processes=more_processes(before.processes, after.processes),
         rollback_units=len(set(before.units) ^ set(after.units)),
         rollback_s=round(took, 2),
         again=again,
