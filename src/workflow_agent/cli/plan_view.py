@@ -278,7 +278,8 @@ def _tier(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
         if plan.get("tier_reason"):
             text += f" ({safe(plan['tier_reason'])})"
         label = "preview" if tier == "approximate" else "undo"
-        yield _label(label, style.paint(text, "green" if tier == "exact" and not lasting and not talked else "yellow"), style)
+        is_exact = tier == "exact" and not lasting and not talked
+        yield _label(label, style.paint(text, "green" if is_exact else "yellow"), style)
 
 
 def rollback_lines(summary: Mapping[str, Any], style: Style) -> Iterator[str]:
