@@ -1,9 +1,10 @@
-"""Workflow Agent: changes systems safely.
+"""Workflow Agent: changes systems safely, and runs workflows durably.
 
 Layers, top to bottom (a row imports only from rows below it; import-linter checks it)::
 
     cli            what a person types
     app            composition root
+    client         Python client
     agents         actors on the bus
     engine         run state machine and its driver
     integrations | scripts
@@ -12,11 +13,73 @@ Layers, top to bottom (a row imports only from rows below it; import-linter chec
     store | bus
     model          frozen data, ports, errors
 
-``testing`` may import everything.
+``testing`` may import everything. The names of this page are resolved when they are first used, so that importing the
+package costs nothing; ``WorkflowClient`` may open the application although that lies above it.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from workflow_agent._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from workflow_agent.authoring.sdk.containers import AgentHandle, AgentResult, ResourceRequirements
+    from workflow_agent.authoring.sdk.context import Context, ParallelContext, SecretStore, WorkflowState
+    from workflow_agent.authoring.sdk.decorators import step, workflow
+    from workflow_agent.authoring.sdk.policies import ErrorHandler, ExecutionMode, RetryPolicy
+    from workflow_agent.client import WorkflowClient, WorkflowEvent, WorkflowExecution, WorkflowMetrics
+
+__all__ = [
+    "AgentHandle",
+    "AgentResult",
+    "Context",
+    "ErrorHandler",
+    "ExecutionMode",
+    "ParallelContext",
+    "ResourceRequirements",
+    "RetryPolicy",
+    "SecretStore",
+    "WorkflowClient",
+    "WorkflowEvent",
+    "WorkflowExecution",
+    "WorkflowMetrics",
+    "WorkflowState",
+    "__version__",
+    "step",
+    "workflow",
+]
+
+_SDK = "authoring.sdk"
+_HOMES = {
+    "AgentHandle": f"{_SDK}.containers",
+    "AgentResult": f"{_SDK}.containers",
+    "Context": f"{_SDK}.context",
+    "ErrorHandler": f"{_SDK}.policies",
+    "ExecutionMode": f"{_SDK}.policies",
+    "ParallelContext": f"{_SDK}.context",
+    "ResourceRequirements": f"{_SDK}.containers",
+    "RetryPolicy": f"{_SDK}.policies",
+    "SecretStore": f"{_SDK}.context",
+    "WorkflowClient": "client",
+    "WorkflowEvent": "client",
+    "WorkflowExecution": "client",
+    "WorkflowMetrics": "client",
+    "WorkflowState": f"{_SDK}.context",
+    # for the client, which lies below the application
+    "open_flow_records": "app.flow_records",
+    "open_flows": "app.flows",
+    "step": f"{_SDK}.decorators",
+    "workflow": f"{_SDK}.decorators",
+}
+
+
+def __getattr__(name: str) -> Any:  # Any: one of `__all__`
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

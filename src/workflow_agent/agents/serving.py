@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.ports import Bus, Subscription
 
 __all__ = [
+    "CONCURRENCY",
     "Agent",
     "Answer",
     "LateAgent",
@@ -38,8 +39,8 @@ __all__ = [
 ]
 
 _CANCEL = "ctl.cancel"
-#: Requests of one verb that are answered at the same time.
-_CONCURRENCY = 16
+#: Requests of one verb that are answered at the same time, where an agent does not say otherwise.
+CONCURRENCY = 16
 
 
 class Question(Data, abstract=True):
@@ -82,6 +83,7 @@ class LateAgent:
     name: str
     verb_names: tuple[str, ...]
     make: Callable[[], Agent]
+    concurrency: int = CONCURRENCY
 
     def verb(self, name: str) -> Verb:
         """Give a verb, making the agent."""
@@ -113,7 +115,7 @@ async def serve(bus: Bus, *agents: Agent | LateAgent) -> ServedAgents:
                     f"agent.{agent.name}.{verb_name}",
                     _handler(agent.name, verb, working),
                     queue=agent.name,
-                    concurrency=_CONCURRENCY,
+                    concurrency=getattr(agent, "concurrency", CONCURRENCY),
                 )
             )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from workflow_agent.agents.person import Approver
     from workflow_agent.agents.serving import ServedAgents
     from workflow_agent.app.container import Container
+    from workflow_agent.app.flows import Flows
     from workflow_agent.app.ownership import Owner
     from workflow_agent.app.settings import Settings
     from workflow_agent.app.settling import Settler
@@ -276,6 +277,13 @@ class App:
             clock=parts.clock(),
             ownership=self._ownership,
         )
+
+    async def flows(self) -> Flows:
+        """Give the runs of people's own workflows."""
+        from workflow_agent.app.flows import Flows  # noqa: PLC0415  # late: the Python front end
+
+        await self._serve()
+        return Flows(self._parts, self._store, self._ownership)
 
     async def doctor(self) -> list[dict[str, Any]]:
         """Look whether everything that is needed is there: check, status (ok, warn, fail), observed, fix.

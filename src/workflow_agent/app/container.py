@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from dependency_injector import containers, providers
 
-from workflow_agent.agents.serving import LateAgent
+from workflow_agent.agents.serving import CONCURRENCY, LateAgent
 from workflow_agent.app.clock import SystemClock
 from workflow_agent.authoring import FolderCatalogue
+from workflow_agent.authoring.sdk.live import LiveFlows
 from workflow_agent.bus import InProcessBus
 from workflow_agent.engine import Driver
 from workflow_agent.integrations import Plugins, Registry, builtin_folder
@@ -44,7 +45,11 @@ AGENTS: Mapping[str, tuple[str, ...]] = {
     "verifier": ("verify", "current", "absent"),
     "recovery": ("recover",),
     "person": ("approve",),
+    "python": ("call",),
 }
+#: Requests that an agent answers at the same time, where it is not the usual number: a step that waits for a child
+#: workflow must not keep the child's steps waiting. The driver bounds how much is asked.
+_CONCURRENCY = {"python": 4096}
 
 
 def _data(name: str) -> Path:
@@ -126,6 +131,11 @@ class Container(containers.DeclarativeContainer):
     verifier = providers.Singleton(_late("verifier:VerifierAgent"), targets, clock, vault)
     recovery = providers.Singleton(_late("recovery:RecoveryAgent"), bus)
     person = providers.Singleton(_late("person:PersonAgent"))
+    live_flows = providers.Singleton(LiveFlows)
+    deployer = providers.Singleton(_late("container_deployer:ContainerDeployer"))
+    python = providers.Singleton(
+        _late("python_agent:PythonAgent"), bus, clock, store.provided.artifacts_dir, vault, live_flows, deployer
+    )
 
 
 def build_container(settings: Settings, store: SqliteStore) -> Container:
@@ -148,7 +158,8 @@ def late_agents(container: Container, settings: Settings) -> list[Agent | LateAg
     agents: list[Agent | LateAgent] = []
     for name, verbs in AGENTS.items():
         provider = getattr(container, name.replace("-", "_"))
-        agents.append(provider() if settings.agents.get(name) else LateAgent(name, verbs, provider))
+        limit = _CONCURRENCY.get(name, CONCURRENCY)
+        agents.append(provider() if settings.agents.get(name) else LateAgent(name, verbs, provider, limit))
     return agents
 
 

@@ -128,6 +128,8 @@ class _Check:
 
     def _reference(self, way: Way, parts: list[str], step: Step, earlier: set[str]) -> Iterator[Problem]:
         root, rest = parts[0], parts[1:]
+        if root in _open_names(step):
+            return
         late = step.always or self._places[step.id][0] == "on_failure"
         known = {
             "inputs": self._workflow.inputs,
@@ -154,6 +156,12 @@ class _Check:
             yield Problem(way, f"`{name}` cannot read its own result")
         elif name not in earlier:
             yield Problem(way, f"`{name}` runs after `{step.id}`", f"say `needs: [{name}]`, or move it up")
+
+
+def _open_names(step: Step) -> tuple[str, ...]:
+    """List the names of which nothing is known before a run: what steps keep, and the place in a fan-out or loop."""
+    names = ("state", *(("item", "index", "total") if step.each is not None else ()))
+    return (*names, "iteration", "previous") if step.until is not None else names
 
 
 def _order(steps: Iterable[Step]) -> tuple[str, ...]:

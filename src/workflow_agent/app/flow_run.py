@@ -1,0 +1,134 @@
+"""A run of a person's workflow before it is begun: which one it is, and whether it is the one that exists."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from workflow_agent.authoring.flow_lowering import INPUT, INSTANCE, is_open
+from workflow_agent.authoring.sdk.compiling import compile_workflow, instance_input, instance_to_run
+from workflow_agent.authoring.sdk.values import as_json
+from workflow_agent.engine import checked_inputs
+from workflow_agent.model.errors import ConflictError, ValidationError
+from workflow_agent.model.identity import content_hash, new_run_id
+from workflow_agent.model.records import dataclass
+from workflow_agent.security.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from workflow_agent.model.event import Event
+    from workflow_agent.model.workflow import Workflow
+
+__all__ = ["ACTION", "FlowRun", "check_same", "child_id", "prepared"]
+
+#: What history says that such a run is; its target is none, so that nothing is taken back when its process dies.
+ACTION: Final = "run"
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+#: Characters of a run id that are random; those before them are its time.
+_RANDOM = 16
+_TIME = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowRun:
+    """A run before it is begun."""
+
+    run_id: str
+    definition: Workflow
+    inputs: Mapping[str, Any]
+    instance: object | None
+    secrets: Mapping[str, Secret]
+    meta: Mapping[str, Any]
+
+
+def prepared(
+    workflow: Any,
+    given: Mapping[str, Any],
+    *,
+    run_id: str | None = None,
+    secrets: Mapping[str, str | Secret] | None = None,
+    tags: Mapping[str, str] | None = None,
+    idempotency_key: str | None = None,
+    **meta: Any,  # Any: JSON values
+) -> FlowRun:
+    """Say which run is wanted.
+
+    Args:
+        workflow: What :func:`compile_workflow` takes.
+        given: The run's input.
+        run_id: The id; made from the key, or fresh, when None.
+        secrets: Values of at least 8 characters, by name. They stay in memory.
+        tags: Kept with the run.
+        idempotency_key: The run of this workflow with this key is begun once.
+        meta: Kept with the run.
+
+    Raises:
+        ValidationError: the workflow, the input or a secret is not valid.
+    """
+    definition = compile_workflow(workflow)
+    instance = instance_to_run(workflow)
+    values = as_json(dict(given), what="the input", where=f"workflow {definition.name}")
+    inputs = {INPUT: values} if is_open(definition) else values
+    if INSTANCE in definition.inputs:
+        inputs[INSTANCE] = instance_input(instance)
+    if run_id is None:
+        run_id = new_run_id() if idempotency_key is None else _keyed_id(definition.name, idempotency_key)
+    kept = {"action": ACTION, "host": socket.gethostname(), "tags": dict(tags or {}), **meta}
+    if idempotency_key is not None:
+        kept["idempotency_key"] = idempotency_key
+    return FlowRun(
+        run_id=run_id,
+        definition=definition,
+        inputs=inputs,
+        instance=instance,
+        secrets={name: _secret(name, value) for name, value in (secrets or {}).items()},
+        meta=as_json(kept, what="the tags"),
+    )
+
+
+def _secret(name: str, value: str | Secret) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    try:
+        return Secret(value)
+    except (ValueError, TypeError) as error:
+        raise ValidationError(f"the secret `{name[:60]}` {error}", where="secrets") from None
+
+
+def _keyed_id(workflow: str, key: str) -> str:
+    """Give the id of the run with a key, so that no index is needed to find it."""
+    text = f"{workflow}\0{key}"
+    # The first of the 26 characters holds 3 bits of the 128.
+    return f"r-0{_characters(text, _TIME + _RANDOM - 1)}"
+
+
+def child_id(parent: str, step: str, definition: Workflow, given: Any, number: int) -> str:  # Any: a JSON value
+    """Give the id of a child, the same for every attempt at the step; it sorts beside its parent."""
+    key = content_hash([parent, step, definition.hash, given, number])
+    return parent[: len("r-") + _TIME] + _characters(key, _RANDOM)
+
+
+def _characters(text: str, length: int) -> str:
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
+    return "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in range(length))
+
+
+def check_same(run: FlowRun, events: Sequence[Event]) -> None:
+    """Compare a run with the one that the journal has under its id.
+
+    Raises:
+        ConflictError: that is a run of another workflow, or with another input.
+    """
+    created = events[0].data
+    for name, known, wanted in (
+        ("workflow", created["workflow_hash"], run.definition.hash),
+        ("input", content_hash(created["inputs"]), content_hash(checked_inputs(run.definition, run.inputs))),
+    ):
+        if known != wanted:
+            raise ConflictError(
+                f"run {run.run_id} exists, with another {name}",
+                run_id=run.run_id,
+                hint="an idempotency key stands for one workflow with one input: use another key",
+            )

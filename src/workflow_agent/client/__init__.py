@@ -1,0 +1,36 @@
+"""The Python client: begins runs and looks at them, in this process.
+
+port (what it needs of the application) · connection (open while somebody uses it) · client · execution · events ·
+logs · metrics
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workflow_agent.client.client import WorkflowClient
+    from workflow_agent.client.events import EVENT_TYPES, WorkflowEvent
+    from workflow_agent.client.execution import WorkflowExecution
+    from workflow_agent.client.metrics import WorkflowMetrics
+
+__all__ = ["EVENT_TYPES", "WorkflowClient", "WorkflowEvent", "WorkflowExecution", "WorkflowMetrics"]
+
+_HOMES = {
+    "EVENT_TYPES": "events",
+    "WorkflowClient": "client",
+    "WorkflowEvent": "events",
+    "WorkflowExecution": "execution",
+    "WorkflowMetrics": "metrics",
+}
+
+
+def __getattr__(name: str) -> Any:  # Any: one of `__all__`
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
