@@ -7,9 +7,11 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import textwrap
 import time
@@ -19,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import workflow_agent
 from workflow_agent.testing.lab import FileRecord, LabContainer, LabHost, diff, grown_logs
 
 if TYPE_CHECKING:
@@ -209,6 +212,25 @@ class Machine:
         with suppress(FileNotFoundError):
             return sorted(entry.name for entry in (self.host.root / ".workflow-agent/tx").iterdir())
         return []
+
+    def carry_in(self) -> None:
+        """Put the product and what it imports into the host, as an installation under ``/opt`` would."""
+        place = self.host.root / "opt/workflow-agent"
+        unneeded = shutil.ignore_patterns("__pycache__", "mypy*", "ruff*", "hypothesis*", "pip*", "docker*", "*.pth")
+        shutil.copytree(sysconfig.get_path("purelib"), place / "lib", ignore=unneeded)
+        shutil.copytree(Path(workflow_agent.__file__).parent, place / "lib/workflow_agent", dirs_exist_ok=True)
+        shutil.copy2(Path(sys.executable).with_name("shellcheck"), place / "shellcheck")
+        # compiled once and for all: nothing below may change while the product runs
+        self.host.run(["python3", "-m", "compileall", "-q", "/opt/workflow-agent/lib"], check=False)
+
+    def inside(self, *arguments: str) -> dict[str, Any]:
+        """Run what was carried in, inside the host; gives its data."""
+        path = "PATH=/opt/workflow-agent:/usr/sbin:/usr/bin:/sbin:/bin"
+        command = ["env", path, "PYTHONPATH=/opt/workflow-agent/lib", "python3", "-m", "workflow_agent"]
+        done = self.host.run([*command, *arguments, "--json"], check=False)
+        assert done.returncode == 0, f"{arguments} -> {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        data: dict[str, Any] = json.loads(done.stdout)["data"]
+        return data
 
     def integration(
         self, name: str, script: str, *, checks: str = "", services: str = "", parameters: str = "", more: str = ""

@@ -285,6 +285,28 @@ class App:
         await self._serve()
         return Flows(self._parts, self._store, self._ownership)
 
+    async def recover(self, target: str, *, wait_s: float = 0.0) -> dict[str, Any]:
+        """Take back what was interrupted on a target: its transactions, and the runs that ended by it.
+
+        Raises:
+            TargetLockedError: a run holds the target.
+            RollbackIncompleteError: something cannot be taken back.
+        """
+        from workflow_agent.app.recovering import recover_target  # noqa: PLC0415  # late: one command needs it
+
+        return await recover_target(self, target, wait_s=wait_s)
+
+    async def recovery_unit(self, *, install: bool) -> dict[str, Any]:
+        """Have the host recover when it boots, or no more: path, state, init, installed.
+
+        Raises:
+            UsageError: nothing starts services there.
+            OSError: it cannot be written.
+        """
+        from workflow_agent.app.recovering import put_unit  # noqa: PLC0415  # late: one command needs it
+
+        return await put_unit(self, install=install)
+
     async def doctor(self) -> list[dict[str, Any]]:
         """Look whether everything that is needed is there: check, status (ok, warn, fail), observed, fix.
 

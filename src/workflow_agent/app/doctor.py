@@ -192,6 +192,22 @@ async def _init(app: App) -> _Seen:
     return _Seen("none: services are supervised by workflow-agent" if kind is InitKind.NONE else kind.value)
 
 
+async def _recovery(app: App) -> _Seen:
+    from workflow_agent.app.recovering import look_at_unit  # noqa: PLC0415  # late: one command needs it
+
+    state = await look_at_unit(app)
+    install = "`workflow-agent recover --install-unit`"
+    if state.path is None:
+        return _Seen("nothing starts services here: the next command takes back what was interrupted")
+    if not state.installed:
+        return _Seen(
+            "not before services start: the next command takes back what was interrupted", _Status.WARN, install
+        )
+    if state.wrong:
+        return _Seen(f"{state.path}: {state.wrong}", _Status.WARN, install)
+    return _Seen(f"{state.path} runs before services start")
+
+
 async def _bash(app: App) -> _Seen:
     for place in ("bin/bash", "usr/bin/bash"):
         if os.access(_root(app) / place, os.X_OK):
@@ -249,4 +265,5 @@ _LOOKS: Final[dict[str, _Look]] = {
     "bash": _bash,
     "space on target": _target_space,
     "capture": _capture,
+    "recovery at boot": _recovery,
 }

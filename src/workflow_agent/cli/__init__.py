@@ -8,7 +8,8 @@ Layout, lowest first::
     invocation · options          what was typed, for all commands
     parameters · sources · linting
     progress · consent · session  a run while it lasts
-    run_commands · leaving_commands · past_commands · definition_commands · system_commands · shell_commands
+    run_commands · leaving_commands · recover_commands · past_commands · pruning_commands
+    definition_commands · system_commands · shell_commands
     completion_scripts · completion    what a shell asks at each TAB
     tree · entry                  all commands together; the border of the process
 

@@ -177,6 +177,11 @@ class HostTarget:
             lock.release(run_id)
             raise
 
+    async def interrupted(self) -> list[str]:
+        """List the transactions whose commit or rollback was begun and is not over."""
+        self._require_root()
+        return [plan.id for plan in await self._blocking(self._committer.interrupted)]
+
     async def release(self, run_id: str) -> None:
         """Give the target and the package locks back."""
         if self._opened is not None:

@@ -182,7 +182,7 @@ async def test_the_doctor_finds_a_fresh_place_well(app: App) -> None:
     assert {check["status"] for check in found} <= {"ok", "warn"}
     assert all(check.keys() == {"check", "status", "observed", "fix"} for check in found)
     assert all(check["observed"] for check in found)
-    assert len({check["check"] for check in found}) == len(found) == 17
+    assert len({check["check"] for check in found}) == len(found) == 18
     seen = {check["check"]: check["observed"] for check in found}
     assert seen["database"] == "sound"
     assert seen["package manager"] == "apt"

@@ -38,6 +38,7 @@ TREE = {
     "integrations list",
     "logs",
     "plan",
+    "recover",
     "repair",
     "resume",
     "rollback",
