@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from workflow_agent.agents.lifecycle import (
     differences,
     given_parameters,
-    leaving_parts,
     manifest_action,
     refuse_not_installed,
     refuse_required,
     refuse_upgrade,
 )
+from workflow_agent.agents.manifest_answers import bound_parameters, resolved_parts
 from workflow_agent.agents.parts import parts_of, source_of, subject_of
 from workflow_agent.agents.pruning import PrunableReply, PrunableRequest, refuse_pruned, what_to_prune
 from workflow_agent.agents.requested import RequestedReply, RequestedRequest, requested_services
 from workflow_agent.agents.serving import Answer, Question, Verb, plain
-from workflow_agent.integrations import Registry, bind_parameters, parameter_hash, requirements_of, resolve
 from workflow_agent.model.errors import ConflictError, NotFoundError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.exact import Within
@@ -26,7 +25,7 @@ from workflow_agent.model.exact import Within
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from workflow_agent.integrations import Manifest, ResolvedAction
+    from workflow_agent.integrations import Brief, Registry
     from workflow_agent.model.message import Message
     from workflow_agent.model.ports import History, TargetRegistry
     from workflow_agent.model.system import Generation
@@ -162,40 +161,40 @@ class KnowledgeAgent:
     # -- lookup ------------------------------------------------------------------------------------------------------
 
     async def _lookup(self, request: LookupRequest, _: Message) -> tuple[Answer, Mapping[str, Any]]:
-        manifest = self._registry.find(request.integration)
+        known = self._registry.brief(request.integration)
         target = self._targets.get(request.target)
-        generations = await self._history.generations(request.target, manifest.name)
+        generations = await self._history.generations(request.target, known.name)
         installed = generations[0] if generations else None
-        await self._refuse(request, manifest, installed)
+        await self._refuse(request, known, installed)
         given = given_parameters(
-            "verify" if request.required_by else request.action, manifest.parameters, request.parameters, installed
+            "verify" if request.required_by else request.action, known.parameters, request.parameters, installed
         )
-        parameters = bind_parameters(manifest, given)
+        bound = bound_parameters(self._registry, request.integration, given)
         facts = await target.facts()
-        action = manifest_action(manifest, request.action)
-        resolved = resolve(manifest, action, parameters, facts)
+        action = manifest_action(known, request.action)
+        purge = request.purge if request.action == "uninstall" else None
         reply = LookupReply(
-            integration=manifest.name,
+            integration=known.name,
             action=request.action,
-            version=manifest.version,
-            description=manifest.description,
-            manifest_hash=manifest.hash,
-            parameters=parameters,
-            parameter_hash=parameter_hash(parameters),
+            version=known.version,
+            description=known.description,
+            manifest_hash=known.hash,
+            parameters=bound["parameters"],
+            parameter_hash=bound["hash"],
             facts=plain(facts),
             required_by=request.required_by,
             installed=plain(installed) if installed else None,
             earlier=await self._earlier(installed) if installed else [],
-            differences=differences(manifest, parameters, installed) if installed else None,
-            soak_s=manifest.upgrade.soak if request.action == "upgrade" else 0.0,
-            multiline=[f"parameters.{name}" for name, spec in manifest.parameters.items() if spec.multiline],
-            network=any(name == action and one.network for name, one in manifest.actions.items()),
-            **(_resolved(resolved) | leaving_parts(resolved, request.purge if request.action == "uninstall" else None)),
+            differences=differences(known, bound["parameters"], installed) if installed else None,
+            soak_s=known.upgrade.soak if request.action == "upgrade" else 0.0,
+            multiline=[f"parameters.{name}" for name, spec in known.parameters.items() if spec.multiline],
+            network=known.actions.get(action, False),
+            **resolved_parts(self._registry, request.integration, action, bound["parameters"], facts, purge=purge),
         )
         # What a rollback of the run needs to know later, when the manifest may be another one.
         kept = {name: getattr(reply, name) for name in _KEPT}
         kept |= {"required_by": request.required_by} if request.required_by else {}
-        return reply, _subject(manifest.name, manifest.version, kept)
+        return reply, _subject(known.name, known.version, kept)
 
     async def _earlier(self, installed: Generation) -> list[str]:
         """List the transactions of the generations that followed each other up to this one, newest first."""
@@ -207,7 +206,7 @@ class KnowledgeAgent:
                 found += [generation.transaction] if generation.transaction else []
         return found
 
-    async def _refuse(self, request: LookupRequest, manifest: Manifest, installed: Generation | None) -> None:
+    async def _refuse(self, request: LookupRequest, manifest: Brief, installed: Generation | None) -> None:
         """Refuse an action that what is installed does not allow."""
         refuse_not_installed(manifest, request.action, request.target, installed)
         if request.action == "upgrade" and installed is not None:
@@ -222,12 +221,14 @@ class KnowledgeAgent:
             ]
             refuse_required(manifest.name, request.target, needed_by)
 
-    async def _refuse_together(self, request: LookupRequest, manifest: Manifest) -> None:
+    async def _refuse_together(self, request: LookupRequest, manifest: Brief) -> None:
         """Refuse what cannot be there together: among what it requires, and with what is installed."""
         if request.action == "verify" or not (manifest.requires or manifest.conflicts):
             return
-        required = requirements_of(manifest, self._registry.get)
-        coming = [manifest, *(self._registry.get(one.name) for one in required)]
+        from workflow_agent.integrations import requirements_of  # noqa: PLC0415  # late: few require anything
+
+        required = requirements_of(manifest, self._registry.brief)
+        coming = [manifest, *(self._registry.brief(one.name) for one in required)]
         excluded = {other: one.name for one in coming for other in one.conflicts}
         for generation in await self._history.generations(request.target):
             there = generation.integration
@@ -244,7 +245,7 @@ class KnowledgeAgent:
         """List what an installed integration requires: as it was known when it was installed."""
         known = (await subject_of(self._history, generation.run_id, generation.integration)).get("requires")
         if known is None and self._registry.knows(generation.integration):
-            known = self._registry.get(generation.integration).requires
+            known = self._registry.brief(generation.integration).requires
         return list(known or ())
 
     # -- requested ---------------------------------------------------------------------------------------------------
@@ -412,18 +413,3 @@ def _subject(integration: str | None, version: str | None, kept: Mapping[str, An
     """Tell history what the run is about, by its real name."""
     data = {"integration": integration, "version": version, **(kept or {})}
     return {"_records": [{"kind": RecordKind.SUBJECT, "data": data}]}
-
-
-def _resolved(resolved: ResolvedAction) -> dict[str, Any]:
-    return {
-        "template": resolved.template,
-        "folder": str(resolved.folder),
-        "context": dict(resolved.context),
-        "files": [plain(item) for item in resolved.files],
-        "services": [plain(service) for service in resolved.services],
-        "checks": [plain(check) for check in resolved.checks],
-        "negative_checks": [plain(check) for check in resolved.negative_checks],
-        "state_data": [plain(item) for item in resolved.state_data],
-        "effects": [plain(effect) for effect in resolved.effects],
-        "requires": list(resolved.requires),
-    }

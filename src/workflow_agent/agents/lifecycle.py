@@ -16,7 +16,7 @@ from workflow_agent.security.marks import reference_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from workflow_agent.integrations import Manifest, ResolvedAction
+    from workflow_agent.integrations import Brief, Manifest, ResolvedAction
     from workflow_agent.model.system import Generation, Service
 
 __all__ = [
@@ -44,11 +44,11 @@ _NOT_ON_DISK = frozenset({"boot", "dev", "proc", "run", "sys", "tmp", ".workflow
 _OURS = "/var/lib/workflow-agent"
 
 
-def manifest_action(manifest: Manifest, action: str) -> str:
+def manifest_action(manifest: Manifest | Brief, action: str) -> str:
     """Give the action of the manifest that carries out what is asked for."""
     if action == "uninstall":
         return action
-    return action if action in {name.value for name in manifest.actions} else "install"
+    return action if action in {str(name) for name in manifest.actions} else "install"
 
 
 def given_parameters(
@@ -67,7 +67,7 @@ def given_parameters(
     return base | dict(given)
 
 
-def differences(manifest: Manifest, parameters: Mapping[str, Any], installed: Generation) -> dict[str, Any]:
+def differences(manifest: Manifest | Brief, parameters: Mapping[str, Any], installed: Generation) -> dict[str, Any]:
     """Say what is another one than in what is installed.
 
     Returns:
@@ -93,7 +93,7 @@ def differences(manifest: Manifest, parameters: Mapping[str, Any], installed: Ge
     }
 
 
-def refuse_not_installed(manifest: Manifest, action: str, target: str, installed: Generation | None) -> None:
+def refuse_not_installed(manifest: Manifest | Brief, action: str, target: str, installed: Generation | None) -> None:
     """Raise NotFoundError for an action on what is not installed by us."""
     if installed is None and action in ACTIONS_ON_INSTALLED:
         raise NotFoundError(
@@ -103,7 +103,7 @@ def refuse_not_installed(manifest: Manifest, action: str, target: str, installed
         )
 
 
-def refuse_upgrade(manifest: Manifest, installed: Generation) -> None:
+def refuse_upgrade(manifest: Manifest | Brief, installed: Generation) -> None:
     """Raise ConflictError where a manifest cannot follow the installed one."""
     if installed.manifest_hash == manifest.hash:
         return
@@ -114,7 +114,7 @@ def refuse_upgrade(manifest: Manifest, installed: Generation) -> None:
             state="nothing was changed",
             hint=f"`workflow-agent rollback {installed.run_id}` goes back to what was before",
         )
-    policy = manifest.upgrade.policy.value
+    policy = str(manifest.upgrade.policy)
     if policy != "in-place":
         raise ConflictError(
             f"version {manifest.version} of `{name}` does not follow {before} in place (its manifest: `{policy}`)",

@@ -22,6 +22,7 @@ from workflow_agent.integrations import Plugins, Registry, builtin_folder
 from workflow_agent.model.data import plain
 from workflow_agent.model.errors import UsageError
 from workflow_agent.security.vault import Vault
+from workflow_agent.store.remembered import RememberedResults
 from workflow_agent.targets.quota import CaptureQuota
 from workflow_agent.targets.registry import Targets
 
@@ -103,6 +104,7 @@ class Container(containers.DeclarativeContainer):
         Registry,
         providers.Callable(lambda settings: _folders(settings.integrations.folders, builtin_folder()), settings),
         providers.Callable(lambda settings: Plugins(settings.paths.state / "plugins"), settings),
+        providers.Callable(lambda settings: RememberedResults(settings.paths.state / "remembered"), settings),
     )
     vault = providers.Singleton(Vault)
     targets = providers.Singleton(

@@ -46,14 +46,14 @@ async def expanded(
 
 
 def _with_requirements(workflow: Workflow, inputs: Mapping[str, Any], registry: Registry) -> Workflow:
-    manifest = registry.find(str(inputs.get("integration") or ""))
+    manifest = registry.brief(str(inputs.get("integration") or ""))
     if not manifest.requires:
         return workflow
     from workflow_agent.authoring import Block, block_prefix, with_blocks  # noqa: PLC0415  # late: few runs need it
     from workflow_agent.integrations import requirements_of  # noqa: PLC0415  # late
 
     blocks: list[Block] = []
-    for requirement in requirements_of(manifest, registry.get):
+    for requirement in requirements_of(manifest, registry.brief):
         values = {name: value for name, value in _OWN.items() if name in workflow.inputs}
         values |= {"integration": requirement.name, "required_by": list(requirement.required_by)}
         prefix = block_prefix(requirement.name, [block.prefix for block in blocks])

@@ -38,13 +38,13 @@ def given_secrets(invocation: Invocation, typed: Sequence[str], integrations: Se
 
 def _required(invocation: Invocation, integrations: Sequence[str]) -> list[str]:
     """List the secrets without which the integrations cannot be installed."""
-    from workflow_agent.cli.sources import find_integration  # noqa: PLC0415  # late
+    from workflow_agent.cli.sources import registry_of  # noqa: PLC0415  # late
 
-    manifests = [find_integration(invocation.settings(), name) for name in integrations]
+    registry = registry_of(invocation.settings())
     found = [
         name
-        for manifest in manifests
-        for name, declared in manifest.parameters.items()
+        for integration in integrations
+        for name, declared in registry.brief(integration).parameters.items()
         if declared.secret and declared.required
     ]
     return list(dict.fromkeys(found))

@@ -15,10 +15,12 @@ __all__ = ["catalogue_of", "find_integration", "integration_input", "is_folder_n
 
 def registry_of(settings: Settings) -> Registry:
     """Give the integrations of the configured folders, the shipped ones and those of installed packages."""
-    from workflow_agent.integrations import Plugins, Registry, builtin_folder  # noqa: PLC0415  # late: pydantic, 36 ms
+    from workflow_agent.integrations import Plugins, Registry, builtin_folder  # noqa: PLC0415  # late: few commands
+    from workflow_agent.store.remembered import RememberedResults  # noqa: PLC0415  # late
 
     folders = [*settings.integrations.folders, builtin_folder()]
-    return Registry(folders, Plugins(settings.paths.state / "plugins"))
+    state = settings.paths.state
+    return Registry(folders, Plugins(state / "plugins"), RememberedResults(state / "remembered"))
 
 
 def catalogue_of(settings: Settings) -> WorkflowCatalogue:

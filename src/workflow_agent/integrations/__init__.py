@@ -5,7 +5,9 @@ Layout, lowest first::
     fields · checks · manifest      the models (pydantic)
     problems · schema_problems      what is wrong, in an author's words
     values · binding                parameters
+    folder_files                    what lies in an integration's folder
     soundness · loading             text to a manifest, or every problem with its place
+    brief · requirements            what is asked most often, without the rest
     resolving                       manifest + parameters + facts -> what is to be done
     base · described · discovery    what installed packages offer
     registry · linting · readme_page · schema
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workflow_agent.integrations.base import Context, Installation, IntegrationBase, Removal
     from workflow_agent.integrations.binding import bind_parameters, check_secret, parameter_hash
+    from workflow_agent.integrations.brief import Brief
     from workflow_agent.integrations.discovery import Plugins
     from workflow_agent.integrations.linting import LintFinding, lint
     from workflow_agent.integrations.loading import load_manifest
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from workflow_agent.integrations.schema import manifest_schema
 
 __all__ = [
+    "Brief",
     "Context",
     "Installation",
     "IntegrationBase",
@@ -67,6 +71,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Brief": "brief",
     "Context": "base",
     "Installation": "base",
     "IntegrationBase": "base",

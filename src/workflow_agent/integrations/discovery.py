@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.integrations.loading import MANIFEST_FILE, load_manifest, name_problems, parse_manifest
+from workflow_agent.integrations.folder_files import MANIFEST_FILE
 from workflow_agent.integrations.problems import key_text
 from workflow_agent.model.errors import ManifestError, WorkflowAgentError
 
@@ -74,6 +74,8 @@ class Plugin:
         Raises:
             ManifestError: it cannot be used.
         """
+        from workflow_agent.integrations.loading import load_manifest  # noqa: PLC0415  # late: pydantic
+
         self._check_name()
         return load_manifest(self.folder, name=self.name)
 
@@ -83,13 +85,15 @@ class Plugin:
         Raises:
             ManifestError: it cannot be used.
         """
+        from workflow_agent.integrations import loading  # noqa: PLC0415  # late: pydantic
+
         self._check_name()
         found = self._found
         if isinstance(found, Path):
-            return load_manifest(found, name=self.name)
-        manifest, problems = parse_manifest(found.data)
+            return loading.load_manifest(found, name=self.name)
+        manifest, problems = loading.parse_manifest(found.data)
         if manifest is not None:
-            problems = [*name_problems(manifest, Path(), self.name), *problems]
+            problems = [*loading.name_problems(manifest, Path(), self.name), *problems]
         if manifest is None or problems:
             raise self._error(f"`{key_text(problems[0].path)}` {problems[0].message}", problems[0].hint)
         return manifest

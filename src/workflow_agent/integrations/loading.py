@@ -6,12 +6,12 @@ Three passes, each on the result of the last: YAML (with places), the models, an
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError as PydanticError
 
 from workflow_agent.authoring.yaml_source import load_yaml, read_text
+from workflow_agent.integrations.folder_files import MANIFEST_FILE, file_hashes
 from workflow_agent.integrations.manifest import Manifest
 from workflow_agent.integrations.problems import Problem, key_text
 from workflow_agent.integrations.schema_problems import problems_of
@@ -21,7 +21,7 @@ from workflow_agent.model.errors import ManifestError, NotFoundError, Validation
 from workflow_agent.model.identity import content_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     from workflow_agent.authoring.yaml_source import YamlDocument
@@ -36,11 +36,6 @@ __all__ = [
     "place_of",
     "read_document",
 ]
-
-#: The file that makes a folder an integration.
-MANIFEST_FILE: Final = "integration.yaml"
-#: What changes nothing about what an integration does, and so nothing about its hash.
-_BESIDES: Final = frozenset({MANIFEST_FILE, "README.md", "CHANGELOG.md", "LICENSE", "tests", "__pycache__"})
 
 
 def read_document(folder: Path) -> YamlDocument:
@@ -75,24 +70,9 @@ def parse_manifest(data: Any) -> tuple[Manifest | None, list[Problem]]:  # Any: 
     return manifest, soundness(manifest) + secret_places(manifest)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for entry in sorted(folder.iterdir()):
-        if entry.is_dir() and not entry.is_symlink():
-            yield from _files(entry)
-        elif entry.is_file():
-            yield entry
-
-
 def manifest_hash(folder: Path, data: Any) -> str:
     """Hash what an integration does: its data and every file of its folder that takes part."""
-    parts = {
-        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for entry in sorted(folder.iterdir())
-        if entry.name not in _BESIDES
-        for file in (_files(entry) if entry.is_dir() and not entry.is_symlink() else (entry,))
-        if file.is_file()
-    }
-    return content_hash({"data": data, "files": parts})
+    return content_hash({"data": data, "files": file_hashes(folder)})
 
 
 def name_problems(manifest: Manifest, folder: Path, name: str | None = None) -> list[Problem]:

@@ -9,18 +9,22 @@ from __future__ import annotations
 import re
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from workflow_agent.integrations.loading import MANIFEST_FILE, load_manifest
+from workflow_agent.integrations.brief import Brief, brief_of
+from workflow_agent.integrations.folder_files import MANIFEST_FILE, folder_hash
+from workflow_agent.model.data import plain
 from workflow_agent.model.errors import ConflictError, ManifestError, NotFoundError, WorkflowAgentError
+from workflow_agent.model.identity import content_hash
 from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from workflow_agent.integrations.discovery import Plugin, Plugins
     from workflow_agent.integrations.manifest import Manifest
+    from workflow_agent.model.ports import Memory
 
 __all__ = ["Listing", "Registry", "builtin_folder", "load_folder"]
 
@@ -68,6 +72,8 @@ def load_folder(path: Path) -> Manifest:
         NotFoundError: it has no manifest.
         ManifestError: its manifest is not valid.
     """
+    from workflow_agent.integrations.loading import load_manifest  # noqa: PLC0415  # late: pydantic
+
     # resolve: `.` has no name, and the manifest's name is compared with the folder's
     return load_manifest(path.expanduser().resolve())
 
@@ -81,6 +87,8 @@ class _Folder:
         self.folder = folder
 
     def load(self) -> Manifest:
+        from workflow_agent.integrations.loading import load_manifest  # noqa: PLC0415  # late: pydantic
+
         return load_manifest(self.folder)
 
     look = load
@@ -94,11 +102,14 @@ class Registry:
     Args:
         folders: The first one is asked first.
         plugins: What installed packages offer; nothing when omitted.
+        memory: Remembers what follows from manifests; nothing is remembered when omitted.
     """
 
-    def __init__(self, folders: Sequence[Path], plugins: Plugins | None = None) -> None:
+    def __init__(self, folders: Sequence[Path], plugins: Plugins | None = None, memory: Memory | None = None) -> None:
         self._folders = tuple(folders)
         self._plugins = plugins
+        self._memory = memory
+        self._loaded: tuple[str, Manifest] | None = None
 
     def __repr__(self) -> str:
         return f"Registry({[str(folder) for folder in self._folders]})"
@@ -156,12 +167,51 @@ class Registry:
         Raises:
             NotFoundError: there is none; what :meth:`get` and :func:`load_folder` raise besides.
         """
-        if "/" not in name and name not in {".", ".."}:
+        if not _is_path(name):
             return self.get(name)
         try:
             return load_folder(Path(name))
         except (OSError, ValueError, RuntimeError) as error:  # a name that no file system takes, a loop of links
             raise NotFoundError(f"there is no folder `{name[:80]}`", cause=str(error)[:200]) from error
+
+    def brief(self, name: str) -> Brief:
+        """Give one integration in brief; raises as :meth:`find` does."""
+        return Brief.model_validate(self.derived(name, {"what": "brief"}, lambda manifest: plain(brief_of(manifest))))
+
+    def derived(self, name: str, question: Mapping[str, Any], derive: Callable[[Manifest], Any]) -> Any:
+        """Give what follows from a manifest, without reading it where that is known already.
+
+        Args:
+            name: As for :meth:`find`.
+            question: What is asked, as JSON; with the manifest's folder all that the answer depends on.
+            derive: Answers from the manifest, as JSON; nothing but a value that is not None is remembered.
+
+        Raises:
+            WorkflowAgentError: as :meth:`find` does, and what `derive` raises.
+        """
+        place = self._place(name) if self._memory is not None else None
+        before = _hash_of(place)
+        if self._memory is None or before is None:
+            return derive(self.find(name))
+        key = content_hash({"folder": before, "question": question})
+        known = self._memory.recall(key)
+        if known is None:
+            if self._loaded is None or self._loaded[0] != before:
+                self._loaded = (before, self.find(name))
+            known = derive(self._loaded[1])
+            if _hash_of(place) == before:  # nobody wrote in it meanwhile
+                self._memory.keep(key, known)
+        return known
+
+    def _place(self, name: str) -> Path | None:
+        """Give the folder whose files say all about an integration; None where code has a say, or there is none."""
+        if _is_path(name):
+            try:
+                return Path(name).expanduser().resolve()
+            except (OSError, ValueError, RuntimeError):  # as `find` says
+                return None
+        place = self._one(name)
+        return place.folder if isinstance(place, _Folder) else None
 
     def list(self) -> list[Listing]:
         """List all integrations, sorted by name; those that cannot be used with their error."""
@@ -181,6 +231,18 @@ class Registry:
     def _has(folder: Path, name: str) -> bool:
         # the name is compared first: it may be hostile, and `..` is a folder too
         return bool(_NAME.fullmatch(name)) and (folder / name / MANIFEST_FILE).is_file()
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name in {".", ".."}
+
+
+def _hash_of(folder: Path | None) -> str | None:
+    """Hash the folder of an integration; None where it cannot be read."""
+    try:
+        return folder_hash(folder) if folder is not None else None
+    except OSError:
+        return None
 
 
 def _listing(name: str, places: Sequence[_Folder | Plugin]) -> Listing:

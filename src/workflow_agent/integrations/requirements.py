@@ -10,7 +10,7 @@ from workflow_agent.model.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from workflow_agent.integrations.manifest import Manifest
+    from workflow_agent.integrations.brief import Requiring
 
 __all__ = ["Requirement", "requirements_of"]
 
@@ -25,22 +25,22 @@ class Requirement:
     required_by: tuple[str, ...]
 
 
-def requirements_of(manifest: Manifest, get: Callable[[str], Manifest]) -> tuple[Requirement, ...]:
+def requirements_of(manifest: Requiring, get: Callable[[str], Requiring]) -> tuple[Requirement, ...]:
     """List everything that an integration requires, directly or not, in the order in which it has to be there.
 
     Args:
-        manifest: Of the integration.
-        get: Loads the manifest of a name.
+        manifest: Of the integration, or its brief.
+        get: Gives that of a name.
 
     Raises:
         NotFoundError: a required integration does not exist; the cause is the chain that leads to it.
         ConflictError: they require each other, or two of them exclude each other; the message has the chain.
         ManifestError: a manifest is not valid.
     """
-    found: dict[str, Manifest] = {}
+    found: dict[str, Requiring] = {}
     order: list[str] = []
 
-    def visit(current: Manifest, chain: tuple[str, ...]) -> None:
+    def visit(current: Requiring, chain: tuple[str, ...]) -> None:
         for name in current.requires:
             if name in chain:
                 cycle = [*chain[chain.index(name) :], name]
@@ -63,7 +63,7 @@ def requirements_of(manifest: Manifest, get: Callable[[str], Manifest]) -> tuple
     )
 
 
-def _load(name: str, get: Callable[[str], Manifest], chain: tuple[str, ...]) -> Manifest:
+def _load(name: str, get: Callable[[str], Requiring], chain: tuple[str, ...]) -> Requiring:
     try:
         return get(name)
     except NotFoundError as error:
@@ -75,7 +75,7 @@ def _load(name: str, get: Callable[[str], Manifest], chain: tuple[str, ...]) -> 
         ) from error
 
 
-def _refuse_conflicts(asked: str, everything: Mapping[str, Manifest]) -> None:
+def _refuse_conflicts(asked: str, everything: Mapping[str, Requiring]) -> None:
     for name, item in everything.items():
         for other in item.conflicts:
             if other in everything:
@@ -88,7 +88,7 @@ def _refuse_conflicts(asked: str, everything: Mapping[str, Manifest]) -> None:
                 )
 
 
-def _chain(asked: str, end: str, everything: Mapping[str, Manifest]) -> list[str]:
+def _chain(asked: str, end: str, everything: Mapping[str, Requiring]) -> list[str]:
     """Give one way from what was asked for to what it leads to."""
     ways = [[asked]]
     while ways[0][-1] != end:

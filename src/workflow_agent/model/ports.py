@@ -35,6 +35,7 @@ __all__ = [
     "Clock",
     "History",
     "Journal",
+    "Memory",
     "Subscription",
     "Target",
     "TargetRegistry",
@@ -47,6 +48,18 @@ class Clock(Protocol):
 
     def now(self) -> float:
         """Give UTC seconds since the epoch."""
+        ...
+
+
+class Memory(Protocol):
+    """Results that need not be computed again. Losing them costs time, nothing else."""
+
+    def recall(self, key: str) -> Any:  # Any: a JSON value
+        """Give what was kept for a key by this release; None where there is nothing of use. Never raises."""
+        ...
+
+    def keep(self, key: str, value: Any) -> None:  # Any: a JSON value
+        """Keep a result, where that can be done; never raises for where it cannot."""
         ...
 
 
