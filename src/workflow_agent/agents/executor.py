@@ -12,7 +12,9 @@ from workflow_agent.agents.pruning import PruneReply, PruneRequest, give_up
 from workflow_agent.agents.recovery_rules import Bounds
 from workflow_agent.agents.secret_files import filled_script
 from workflow_agent.agents.serving import Answer, Question, Verb, plain
-from workflow_agent.model.errors import ScriptFailedError, ValidationError, WorkflowAgentError
+from workflow_agent.agents.ways_out import name_ways_out
+from workflow_agent.model.choice import ConflictChoice
+from workflow_agent.model.errors import PathConflictError, ScriptFailedError, ValidationError, WorkflowAgentError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.exact import Within
 from workflow_agent.model.system import Effect, Script, Service  # noqa: TC001  # the annotations are read
@@ -133,12 +135,17 @@ class ConfigureReply(Answer):
 class RollbackRequest(TransactionRequest):
     """Take a transaction back, which ends the runs `undoes`; `plan_only` only looks.
 
-    With `keep_data` the data in the folders `keep` stays.
+    With `keep_data` the data in the folders `keep` stays. Where somebody changed what it left, `theirs` stay as they
+    are, `back` get what was there before, and with `force` everything else does. `run` is the one that was asked for.
     """
 
     keep: list[str] = field(default_factory=list)
     keep_data: bool = False
     plan_only: bool = False
+    theirs: list[str] = field(default_factory=list)
+    back: list[str] = field(default_factory=list)
+    force: bool = False
+    run: str | None = None
     undoes: list[str] = field(default_factory=list)
     wait_s: Wait = 0.0
 
@@ -157,6 +164,7 @@ class RollbackReply(Answer):
     services: list[dict[str, Any]]
     left: list[dict[str, Any]]
     merged: list[str]
+    decided: list[dict[str, Any]]
     exact: bool
 
 
@@ -290,10 +298,16 @@ class ExecutorAgent:
         target = self._targets.get(request.target)
         await target.acquire(_run_of(message), wait_s=request.wait_s)
         keep = request.keep if request.keep_data else []
-        result = await target.rollback(request.transaction, keep=keep, plan_only=request.plan_only)
+        choice = ConflictChoice(theirs=tuple(request.theirs), back=tuple(request.back), force=request.force)
+        try:
+            result = await target.rollback(request.transaction, keep=keep, plan_only=request.plan_only, choice=choice)
+        except PathConflictError as error:
+            name_ways_out(error, request.run, request.target)
+            raise
         special: dict[str, Any] = {}
         if not request.plan_only:
             records = [_transaction_record(request.transaction, "rolled-back", request.target)]
+            records += [{"kind": RecordKind.DECISION, "data": dict(one)} for one in result["decided"]]
             records += [{"kind": RecordKind.UNDONE, "data": {"run": run}} for run in request.undoes]
             special = {"_records": records, "_changed": True}
         return RollbackReply(**result), special

@@ -51,8 +51,9 @@ class RecoverRequest(Question):
     """What failed, and what there is to take back: the `parts` of the run, the newest first.
 
     Before its commit a transaction that is `captured` by this run is discarded. Where the run was taking those of `run`
-    back, `undoes` are the runs that this ends, `also` names what else belongs to it, begun or not, and `keep_data` says
-    that the data of its services stay. A workflow with one part may write it without a list.
+    back, `undoes` are the runs that this ends, `also` names what else belongs to it, begun or not, `keep_data` says
+    that the data of its services stay, and `theirs`, `back` and `force` say what was decided about conflicts. A
+    workflow with one part may write it without a list.
     """
 
     target: str
@@ -66,6 +67,9 @@ class RecoverRequest(Question):
     undoes: list[str] = field(default_factory=list)
     also: list[str] = field(default_factory=list)
     keep_data: bool = False
+    theirs: list[str] = field(default_factory=list)
+    back: list[str] = field(default_factory=list)
+    force: bool = False
     keep_on_failure: bool = False
 
     def begun(self) -> list[Part]:
@@ -292,7 +296,8 @@ def _half_back(
 
 
 def _kept(request: RecoverRequest, part: Part) -> dict[str, Any]:
-    return {"keep": part.keep or [], "keep_data": request.keep_data}
+    chosen = {"theirs": request.theirs, "back": request.back, "force": request.force}
+    return {"keep": part.keep or [], "keep_data": request.keep_data, **chosen}
 
 
 def _is_orphaned(failure: Mapping[str, Any] | None) -> bool:

@@ -213,6 +213,22 @@ class App:
         runs = await standing_on(self.history, self.targets.get(name), run_id, wait_s=wait_s)
         return await foresee_rollbacks(self.history, self.targets, name, runs) if len(runs) > 1 else runs
 
+    async def disputed(self, run_id: str, target: str, *, wait_s: float = 0.0) -> tuple[str, list[dict[str, Any]]]:
+        """Give a run (where none is named: the newest of the target) and what stands against taking it back.
+
+        Raises:
+            NotFoundError: there is no such run, or it has no transaction.
+            TargetLockedError: another run holds the target.
+        """
+        from workflow_agent.app.disputes import disputed  # noqa: PLC0415  # late: as the container
+
+        await self.settle(target)
+        latest = None if run_id else await self.history.latest_transaction(target)
+        found = run_id or str((latest or {}).get("run_id") or "")
+        if not found:
+            return "", []  # the run says that there is nothing to take back
+        return found, await disputed(self.history, self.targets.get(target), found, wait_s=wait_s)
+
     async def cancel(self, run_id: str, reason: str) -> bool:
         """Ask a run of this process to stop; it takes back what it did. False when it is past that."""
         with suppress(NotFoundError):  # past that

@@ -26,9 +26,9 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
     modified, deleted, appended, items}, checks, generation, rollback_command, started_at, finished_at; of a person's
     own script also script {name, hash, interpreter, arguments}, started (services) and left (asked of them, not done);
     beside them requirements (what came with it or was there), change_set (without its changes), broken (what was wrong
-    before), drift (where the target is not as it was left, of a run that looked for it), pruned (what it gave up: runs,
-    bytes), findings, attempts (that failed), transaction, output, steps, error, user, host, undoes, undone_by,
-    pruned_by, workflow.
+    before), drift (where the target is not as it was left, of a run that looked for it), decisions (which side
+    won where somebody had changed what a run left), pruned (what it gave up: runs, bytes), findings, attempts (that
+    failed), transaction, output, steps, error, user, host, undoes, undone_by, pruned_by, workflow.
 
     Raises:
         NotFoundError: there is no such run.
@@ -39,7 +39,8 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         by_kind.setdefault(record.kind, []).append(dict(record.data))
     sets = by_kind.get(RecordKind.CHANGE_SET, [])
     change_set = sets[-1] if sets else {}
-    items = _changes(sets) if sets else await _taken_back(history, run)
+    decisions = by_kind.get(RecordKind.DECISION, [])
+    items = _changes(sets) if sets else _without_kept(await _taken_back(history, run), decisions)
     counts = Counter(item["action"] for item in items)
     return {
         **{key: run[key] for key in ("run_id", "action", "integration", "version", "target", "status")},
@@ -57,6 +58,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         "pruned": _pruned(by_kind),
         "broken": _last(by_kind, RecordKind.BROKEN),
         "drift": _last(by_kind, RecordKind.DRIFT),
+        "decisions": decisions,
         "findings": [_finding(item, run) for item in by_kind.get(RecordKind.FINDING, [])],
         "attempts": by_kind.get(RecordKind.ATTEMPT, []),
         "transaction": _last(by_kind, RecordKind.TRANSACTION),
@@ -103,6 +105,16 @@ async def _taken_back(history: History, run: dict[str, Any]) -> list[dict[str, A
     records = await history.records(source["run_id"], RecordKind.CHANGE_SET)
     items = [item for item in _changes([record.data for record in records]) if item["action"] != "appended"]
     return [_inverse(item) for item in items] if depth % 2 else items
+
+
+def _without_kept(items: list[dict[str, Any]], decisions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out what stayed as somebody else had left it, with everything below it."""
+    stay = {str(one["path"]) for one in decisions if one["decision"] == "theirs" and not one["records"]}
+
+    def stays(path: str) -> bool:
+        return any(path == one or path.startswith(one + "/") for one in stay)
+
+    return [item for item in items if not stays(str(item["path"]))]
 
 
 def _changes(sets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.cli.conflict_view import conflict_lines
 from workflow_agent.cli.style import Style, safe
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def _evidence(details: Mapping[str, Any], style: Style) -> Iterator[str]:
         yield from shown
         if len(rows) > len(shown):
             yield f"{style.glyph('…', '...')} and {len(rows) - len(shown)} more (`--verbose` shows all)"
+    yield from conflict_lines(_entries(merged, "conflicts"), style)
     tail = merged.get("tail")
     if isinstance(tail, list):
         yield from (f"| {safe(line)}" for line in tail[-_TAIL:])

@@ -22,7 +22,7 @@ from workflow_agent.cli.options import (
 from workflow_agent.cli.outcome import Outcome  # noqa: TC001  # Typer reads the annotations
 from workflow_agent.cli.planned import planned_rollback
 from workflow_agent.cli.run_commands import PANEL, script_verb
-from workflow_agent.cli.running import RunRequest, done_or_planned, requested, require_options
+from workflow_agent.cli.running import RunRequest, done_or_planned, existing_target, requested, require_options
 from workflow_agent.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -83,10 +83,33 @@ def rollback(
     cascade: Annotated[
         bool, typer.Option("--cascade", help="Take back later runs that stand on it first.", rich_help_panel="How")
     ] = False,
+    theirs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--theirs",
+            metavar="PATH",
+            help="Keep what somebody else left at PATH; may be repeated.",
+            rich_help_panel="Conflicts",
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Restore what others changed too; their side is kept aside.",
+            rich_help_panel="Conflicts",
+        ),
+    ] = False,
     consent: Consent,
     events: Events = False,
 ) -> Outcome:
     """Take back what a run did, exactly or not at all."""
+    if (theirs or force) and (to is not None or cascade):
+        raise UsageError(
+            "conflicts are decided for one run at a time",
+            where="--theirs" if theirs else "--force",
+            hint="take the later runs back first, then this one with `--theirs` or `--force`",
+        )
     if to is not None:
         from workflow_agent.cli.going_back import go_back  # noqa: PLC0415  # late: few rollbacks need it
 
@@ -98,6 +121,9 @@ def rollback(
     if cascade and not run:
         raise UsageError("the newest run has no later ones", where="--cascade", hint="name a run, or leave it out")
     found, where = _run_and_place(ctx.obj, run, place) if run else ("", place)
+    stay, back = list(theirs or ()), list[str]()
+    if not cascade:
+        found, stay, back = _decided(ctx.obj, found, where, consent, stay, force=force)
 
     def request(plan_only: bool) -> RunRequest:
         return requested(
@@ -109,6 +135,9 @@ def rollback(
             events=events,
             run=found,
             keep_data=keep_data,
+            theirs=stay,
+            back=back,
+            force=force,
             approve=consent.yes,
             plan_only=plan_only,
         )
@@ -122,6 +151,32 @@ def rollback(
         if len(runs) > 1:
             return cascaded(ctx.obj, consent, asked, runs)
     return done_or_planned(ctx.obj, consent, "roll back", request, planned_rollback)
+
+
+def _decided(
+    invocation: Invocation, run: str, place: Place, consent: Consent, theirs: list[str], *, force: bool
+) -> tuple[str, list[str], list[str]]:
+    """Check what was decided about conflicts, or ask a person who is there; gives the run, and which paths win."""
+    if theirs:
+        from workflow_agent.app.disputes import require_known  # noqa: PLC0415  # late: few ask for it
+        from workflow_agent.cli.past import ask  # noqa: PLC0415  # late
+
+        if not run:
+            raise UsageError("a path is kept in the rollback of a run", where="--theirs", hint="name the run: RUN")
+        ask(invocation, lambda app: require_known(app.history, run, theirs))
+    if theirs or force or consent.yes or consent.plan_only:
+        return run, theirs, []
+    from workflow_agent.cli.conflict_prompt import ask_about_conflicts, can_ask, conflicts_of  # noqa: PLC0415  # late
+
+    if not can_ask():
+        return run, [], []
+    from workflow_agent.cli.running import wait_seconds  # noqa: PLC0415  # late
+
+    target = existing_target((place.target or ["host"])[0])
+    found, conflicts = conflicts_of(invocation, run, target, wait_seconds(invocation, place))
+    if not conflicts:
+        return run, [], []
+    return found, *ask_about_conflicts(invocation, found, conflicts)
 
 
 def _run_and_place(invocation: Invocation, run: str, place: Place) -> tuple[str, Place]:
@@ -142,6 +197,7 @@ def register(app: typer.Typer) -> None:
             "rollback",
             "rollback r-01KA --yes",
             "rollback r-01KA --cascade --plan",
+            "rollback r-01KA --theirs /etc/nginx/nginx.conf",
             "rollback --to r-01KA --plan",
         ],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.cli.conflict_view import decision_lines
 from workflow_agent.cli.drift_view import repaired_paths
 from workflow_agent.cli.style import Style, clip, safe
 from workflow_agent.cli.tables import counted, size
@@ -306,12 +307,16 @@ def rollback_lines(summary: Mapping[str, Any], style: Style) -> Iterator[str]:
         shown = paths if style.verbose else paths[:_SHOWN_FACTS]
         yield from (_label(label, safe(path), style) for path in shown)
         yield from _more(len(paths) - len(shown), style)
+    yield from decision_lines(preview.get("decided") or (), style, planned=True)
     services = [safe(service.get("name")) for service in summary.get("services") or ()]
     if services:
         yield _label("starts" if starts else "stops", ", ".join(services), style)
     for entry in preview.get("left") or ():
         yield _label("left", safe(entry.get("path", entry)), style)
-    if preview.get("merged") and summary.get("tier") == "exact":
+    if preview.get("decided") and summary.get("tier") == "exact":
+        text = "exact, but for what was decided about paths that somebody else changed"
+        yield _label("undo", style.paint(text, "yellow"), style)
+    elif preview.get("merged") and summary.get("tier") == "exact":
         text = "exact, but for shared files in which the records of others stay"
         yield _label("undo", style.paint(text, "yellow"), style)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.cli.conflict_view import decision_lines
 from workflow_agent.cli.drift_view import drift_lines, repaired_paths
 from workflow_agent.cli.plan_view import CHANGE_SIGNS, change_summary
 from workflow_agent.cli.style import Style, safe
@@ -56,6 +57,7 @@ def ending_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from _broken_lines(run, style)
     yield from check_lines(run.get("checks") or (), style)
     yield from drift_lines(run.get("drift"), style)
+    yield from decision_lines(run.get("decisions") or (), style)
     yield from _own_lines(run, style)
     yield from _pruned_lines(run)
     yield f"  run       {safe(run['run_id'])}"
@@ -171,6 +173,7 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from _broken_lines(run, style)
     yield from check_lines(run.get("checks") or (), style)
     yield from drift_lines(run.get("drift"), style)
+    yield from decision_lines(run.get("decisions") or (), style)
     yield from _own_lines(run, style)
     yield from _pruned_lines(run)
     for finding in run.get("findings") or ():

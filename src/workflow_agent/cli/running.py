@@ -29,6 +29,7 @@ __all__ = [
     "requested",
     "require_options",
     "told",
+    "wait_seconds",
 ]
 
 #: Kinds of isolation; `auto` is a transaction. In a clone of the target a script is only rehearsed.
@@ -89,7 +90,7 @@ def requested(
     found = tuple(integration_input(settings, name) for name in names)
     inputs = {
         "parameters": read_parameters(values.param or [], values.param_file) if values is not None else {},
-        "wait_s": _wait_s(invocation, place),
+        "wait_s": wait_seconds(invocation, place),
         "timeout_s": seconds(timeout, "--timeout") if timeout is not None else settings.timeouts.script_s,
         **more,
     }
@@ -107,7 +108,8 @@ def _secrets(invocation: Invocation, values: Values | None, asked_for: Sequence[
     return given_secrets(invocation, values.secret or [], asked_for)
 
 
-def _wait_s(invocation: Invocation, place: Place) -> float:
+def wait_seconds(invocation: Invocation, place: Place) -> float:
+    """Give how long to wait for a target that another run holds; raises UsageError."""
     from workflow_agent.cli.parameters import seconds  # noqa: PLC0415  # late
 
     if place.wait is None:

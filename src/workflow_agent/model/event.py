@@ -50,6 +50,7 @@ class RecordKind(StrEnum):
     ADOPTED = "adopted"  # {"integration", "version", "required_by", "checks"}: works, but is not of our making
     BROKEN = "broken"  # {"reason", "missing", "checks", "drift"}: what a run found that it is there to put right
     DRIFT = "drift"  # {"integration", "items", "compared", "reason"}: where a target is not as it was left
+    DECISION = "decision"  # {"path", "decision", "group", "records", "aside"}: which side of a conflict won
     PRUNED = "pruned"  # {"transaction", "target", "bytes"}: its before-images were given up by this run
     UNDONE = "undone"  # {"run": run id}: that run is rolled back by this one
     REDONE = "redone"  # {"run": run id}: that rolled-back run is in force again

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from workflow_agent.model.choice import NOTHING_CHOSEN
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from typing import TypeAlias
 
+    from workflow_agent.model.choice import ConflictChoice
     from workflow_agent.model.event import Event, Record
     from workflow_agent.model.message import Message
     from workflow_agent.model.system import (
@@ -299,17 +302,23 @@ class Target(Protocol):
         ...
 
     async def rollback(
-        self, transaction: str, *, keep: Sequence[str] = (), plan_only: bool = False, after: Sequence[str] | None = None
+        self,
+        transaction: str,
+        *,
+        keep: Sequence[str] = (),
+        plan_only: bool = False,
+        after: Sequence[str] | None = None,
+        choice: ConflictChoice = NOTHING_CHOSEN,
     ) -> Mapping[str, Any]:
         """Take a committed transaction back and check that it is back.
 
         A plan can be one of several: it tells what a rollback meets once those `after` which it comes, and which stand
-        now, are taken back.
+        now, are taken back. Where somebody else changed what it left, `choice` says which side wins.
 
         Gives ``{transaction, was, restored, removed, attributes, appended, owned, kept, services, left, merged,
-        exact}``; `merged` names shared files in which the records of others stay.
-        Raises PathConflictError (by name, nothing
-        touched) and RollbackIncompleteError.
+        decided, exact}``; `merged` names shared files in which the records of others stay, `decided` what became of
+        conflicts: ``{path, decision: theirs | before, group, records, aside}``.
+        Raises PathConflictError (by name, nothing touched) and RollbackIncompleteError.
         """
         ...
 

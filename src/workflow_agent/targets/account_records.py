@@ -8,18 +8,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["RecordConflictError", "changed_records", "holds_records", "is_copy_of_records", "without_records"]
+__all__ = [
+    "RecordConflictError",
+    "changed_records",
+    "holds_records",
+    "is_copy_of_records",
+    "record_texts",
+    "without_records",
+]
 
 _FILES = re.compile(rb"/etc/(passwd|shadow|group|gshadow|subuid|subgid)")
 _MEMBERS = re.compile(r"[^:]*:[^:]*:[^:]*:[^:]*")  # group(5), gshadow(5): four fields, the last a list of members
 
 
 class RecordConflictError(Exception):
-    """Records that a transaction wrote were changed since; `names` are theirs."""
+    """Records that a transaction wrote were changed since: `names` as they are told, `records` as files have them."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], records: list[str] | None = None) -> None:
         super().__init__(", ".join(names))
         self.names = names
+        self.records = names if records is None else records
 
 
 def holds_records(path: bytes) -> bool:
@@ -74,6 +82,11 @@ def without_records(live: bytes, records: Mapping[str, tuple[str | None, str | N
     if conflicts:
         raise RecordConflictError(conflicts)
     return "".join(f"{line}\n" for line in now.values()).encode("utf-8", "surrogateescape")
+
+
+def record_texts(content: bytes) -> dict[str, str]:
+    """Give the lines of an account file by the names of their records."""
+    return _records(content)
 
 
 def _records(content: bytes) -> dict[str, str]:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.model.choice import NOTHING_CHOSEN
 from workflow_agent.model.errors import (
     CommitError,
     NotFoundError,
@@ -19,21 +20,21 @@ from workflow_agent.model.failpoint import failpoint
 from workflow_agent.model.system import escape_path
 from workflow_agent.targets.exchange import Exchanger
 from workflow_agent.targets.handing_over import hand_over
-from workflow_agent.targets.later_runs import later_runs
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.merging import look_at_shared, rebase
-from workflow_agent.targets.operations import OperationKind
+from workflow_agent.targets.operations import OperationKind, touched
 from workflow_agent.targets.pruning import drop_images
 from workflow_agent.targets.rebasing import times_found, times_left, times_taken_over
-from workflow_agent.targets.sides import Side
 from workflow_agent.targets.transaction import Transaction, TransactionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from typing import TypeAlias
 
+    from workflow_agent.model.choice import ConflictChoice
     from workflow_agent.targets.entries import Entry
     from workflow_agent.targets.operations import Operation
+    from workflow_agent.targets.rollback_look import Looked
     from workflow_agent.targets.transaction import TransactionFolders
 
     #: Which inode, and since when it is as it is: handle, number, ctime.
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["Committer"]
 
 _MS = 1000.0
-_SHOWN = 20
 _INTERRUPTED = frozenset({TransactionState.COMMITTING, TransactionState.ROLLING_BACK})
 
 
@@ -226,36 +226,24 @@ class Committer:
 
     # -- rollback ------------------------------------------------------------------------------------------------
 
-    def look_before_rollback(self, plan: Transaction, after: Collection[str] = ()) -> list[str]:
-        """Find what stands against a rollback; gives what would go although it came later (owned, rule 23).
+    def look_before_rollback(
+        self,
+        plan: Transaction,
+        after: Collection[str] = (),
+        choice: ConflictChoice = NOTHING_CHOSEN,
+        *,
+        is_own: bool = False,
+    ) -> Looked:
+        """Find what stands against a rollback; see :func:`rollback_look.look_before_rollback`.
 
-        Args:
-            plan: The transaction.
-            after: Transactions that are taken back before it, and looked at on their own: what they left stands
-                against nothing.
-
-        Raises:
-            RollbackIncompleteError: before-images are missing.
-            PathConflictError: something changed since the commit, or a later run stands on this one.
+        `after` are the transactions that are taken back before it.
         """
+        from workflow_agent.targets.rollback_look import look_before_rollback  # noqa: PLC0415  # late: rollbacks only
+
+        before_it = [self._folders.read(name) for name in after]
+        others = list(self._others(plan.id))
         with LiveTree(self._root_fd) as tree, tree.looking():
-            exchanger = self._exchanger(tree, plan)
-            exchanger.check_images(plan.operations)
-            standing = look_at_shared(tree, plan.id, plan.operations)
-            conflicts = [*standing.conflicts, *exchanger.conflicts_with_rollback(standing.own)]
-            conflicts = [*self._attributed(plan, conflicts), *self._built_upon(tree, plan, after)]
-            theirs = _Left(operation for name in after for operation in self._folders.read(name).operations)
-            conflicts = [conflict for conflict in conflicts if not theirs.explains(str(conflict["path"]))]
-            if conflicts:
-                names = ", ".join(_named(conflict) for conflict in conflicts[:_SHOWN])
-                raise PathConflictError(
-                    f"changed since the run committed: {names}",
-                    where=str(conflicts[0]["path"]),
-                    state="nothing was changed",
-                    hint=_hint(conflicts),
-                    details={"conflicts": conflicts},
-                )
-            return [path for path in exchanger.owned(plan.operations) if not theirs.explains(path)]
+            return look_before_rollback(tree, plan, others, before_it, choice, is_own=is_own)
 
     def merges(self, plan: Transaction) -> list[str]:
         """List the files in which a rollback would leave the records of others."""
@@ -276,55 +264,25 @@ class Committer:
         """List the other transactions that are committed, the oldest first."""
         return list(self._others(transaction))
 
-    def rebase(self, plan: Transaction) -> tuple[Transaction, list[str]]:
+    def rebase(self, looked: Looked) -> tuple[Transaction, list[str]]:
         """Take over what others wrote since to files that many owners share; see :func:`merging.rebase`.
 
         Later transactions that stand on the times of our folders stand on what we found from now on. They are told
         first: a crash in between leaves the time of such a folder to them.
         """
+        from workflow_agent.targets.deciding import make_folders, with_places  # noqa: PLC0415  # late: rollbacks only
+
+        plan = looked.plan
         with LiveTree(self._root_fd) as tree:
+            make_folders(tree, plan, looked.folders)
             others = list(self._others(plan.id))
             left = tuple(times_left(tree, plan.operations, [other.operations for other in others]))
             for other in others:
                 operations = tuple(times_taken_over(plan.operations, other.operations))
                 if operations != other.operations:
                     self._folders.move(other, other.state, operations=operations)
-            return rebase(tree, replace(plan, operations=left))
-
-    def _attributed(self, plan: Transaction, conflicts: Sequence[dict[str, object]]) -> Iterable[dict[str, object]]:
-        """Add to conflicts which later runs changed the path, the newest first."""
-        others: dict[str, list[tuple[str, Operation]]] = {}
-        for other in self._others(plan.id) if conflicts else ():
-            for operation in other.operations:
-                others.setdefault(escape_path(operation.path), []).append((other.run_id, operation))
-        ours = {escape_path(operation.path): operation for operation in plan.operations}
-        for conflict in conflicts:
-            path = str(conflict["path"])
-            runs = later_runs(ours[path], others.get(path, ())) if path in ours else []
-            later = [run for run in runs if run != plan.run_id]
-            yield conflict | ({"run_id": later[0], "runs": later} if later else {})
-
-    def _built_upon(self, tree: LiveTree, plan: Transaction, after: Collection[str]) -> list[dict[str, object]]:
-        """Find what other transactions have live below folders that this one brought."""
-        folders = [
-            operation.path + b"/"
-            for operation in plan.operations
-            if operation.after is not None and operation.after.is_dir and operation.kind in _WHOLE
-        ]
-        return [
-            {"path": escape_path(operation.path), "run_id": other.run_id}
-            for other in self._others(plan.id)
-            if other.id not in after
-            for operation in other.operations
-            if operation.kind is not OperationKind.ATTRIBUTES
-            and any(operation.path.startswith(folder) for folder in folders)
-            and self._is_live(tree, other, operation)
-        ]
-
-    def _is_live(self, tree: LiveTree, other: Transaction, operation: Operation) -> bool:
-        if other.state is TransactionState.PRUNED:  # its other side, which usually decides, is gone
-            return operation.after is not None and operation.after.same_identity(tree.read(operation.path))
-        return self._exchanger(tree, other).side(operation) is Side.AFTER
+            plan, merged = rebase(tree, replace(plan, operations=left))
+            return with_places(plan), merged
 
     def _others(self, transaction: str) -> Iterable[Transaction]:
         for name in self._folders.ids():
@@ -384,7 +342,7 @@ class Committer:
         with LiveTree(self._root_fd) as tree:
             for plan in plans:
                 found += self._exchanger(tree, plan).missing(plan.operations, later)
-                later |= set(_touched(plan.operations))
+                later |= set(touched(plan.operations))
         return found
 
     def drift(
@@ -450,17 +408,6 @@ def _with_cache(tree: LiveTree, operation: Operation, seen: Mapping[bytes, Entry
     return replace(operation, after=tree.read(operation.path))
 
 
-def _named(conflict: Mapping[str, Any]) -> str:  # Any: JSON
-    what = ", ".join(conflict.get("changes", ())) or str(conflict["path"])
-    return f"{what} (run {conflict['run_id']})" if "run_id" in conflict else what
-
-
-def _hint(conflicts: Iterable[Mapping[str, Any]]) -> str:  # Any: JSON
-    if all("run_id" in conflict for conflict in conflicts):
-        return "roll back the later runs first, or take them back with it: `--cascade`"
-    return "put these paths back as the run left them, or roll back the later run first"
-
-
 def _moves(before: Iterable[Operation], after: Iterable[Operation]) -> dict[_Moment, Entry]:
     """Pair what entries were with what they are; both lists are about the same operations."""
     return {
@@ -469,33 +416,6 @@ def _moves(before: Iterable[Operation], after: Iterable[Operation]) -> dict[_Mom
         for old, new in ((one.before, other.before), (one.after, other.after))
         if old is not None and new is not None and old.ctime != new.ctime
     }
-
-
-def _touched(operations: Iterable[Operation]) -> Iterable[bytes]:
-    """Name every path that operations put in place or took away."""
-    for operation in operations:
-        yield operation.path
-        for relative in (*operation.subtree, *operation.content):
-            yield operation.path + b"/" + relative
-
-
-class _Left:
-    """What operations that are taken back first left: their own paths, and whatever is below what they put there."""
-
-    def __init__(self, operations: Iterable[Operation]) -> None:
-        every = list(operations)
-        self._paths = {escape_path(path) for path in _touched(every)}
-        self._wholes = {escape_path(operation.path) for operation in every if operation.kind in _WHOLE}
-
-    def explains(self, path: str) -> bool:
-        """Whether a difference at a path is theirs."""
-        if path in self._paths:
-            return True
-        while path:
-            if path in self._wholes:
-                return True
-            path = path.rpartition("/")[0]
-        return False
 
 
 def _as_owned(tree: LiveTree, operations: Iterable[Operation], owned: Sequence[bytes]) -> Iterable[Operation]:
@@ -522,6 +442,3 @@ def _brought_up(operation: Operation, moved: Mapping[_Moment, Entry]) -> Operati
     if (before, after, subtree) == (operation.before, operation.after, operation.subtree):
         return operation
     return replace(operation, before=before, after=after, subtree=subtree)
-
-
-_WHOLE = frozenset({OperationKind.CREATE, OperationKind.EXCHANGE})

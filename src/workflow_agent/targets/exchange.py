@@ -200,10 +200,16 @@ class Exchanger(Obstacles):
         side = self.side(operation)
         if operation.kind is OperationKind.APPEND or side is Side.BEFORE:
             return None
+        if side is Side.FOREIGN and self._is_gone(operation):
+            return None
         if side is Side.FOREIGN:
             return "the entry is neither as before nor as committed"
         self._backward(operation)
         return None
+
+    def _is_gone(self, operation: Operation) -> bool:
+        """Whether something that came is no more, as the journal of a database whose owner stopped."""
+        return operation.kind is OperationKind.CREATE and self._tree.read(operation.path) is None
 
     def _set_time_back(self, operation: Operation) -> str | None:
         """Give a folder that came back the time that it had: its entries came back after it."""

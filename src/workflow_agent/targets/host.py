@@ -12,17 +12,17 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from workflow_agent.model.choice import NOTHING_CHOSEN
 from workflow_agent.model.errors import (
     CaptureError,
     NotFoundError,
     PathConflictError,
     PermissionDeniedError,
-    RollbackIncompleteError,
     ServiceFailedError,
     UnreachableError,
     WorkflowAgentError,
 )
-from workflow_agent.model.system import Tier, escape_path
+from workflow_agent.model.system import Tier
 from workflow_agent.targets.capture_tier import static_reason
 from workflow_agent.targets.committing import Committer
 from workflow_agent.targets.entries import walk_file_system
@@ -42,6 +42,7 @@ from workflow_agent.targets.transaction import Transaction, TransactionFolders, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from workflow_agent.model.choice import ConflictChoice
     from workflow_agent.model.ports import OutputSink
     from workflow_agent.model.system import ChangeSet, Check, CheckResult, Effect, Script, Service, TargetFacts
     from workflow_agent.targets.entries import Baseline, Entry
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from workflow_agent.targets.live_services import LiveServices
     from workflow_agent.targets.mounts import Mount
     from workflow_agent.targets.plan import Plan
+    from workflow_agent.targets.rollback_look import Looked
 
 __all__ = ["HostTarget"]
 
@@ -527,57 +529,65 @@ class HostTarget:
     # -- rollback ----------------------------------------------------------------------------------------------------
 
     async def rollback(
-        self, transaction: str, *, keep: Sequence[str] = (), plan_only: bool = False, after: Sequence[str] | None = None
+        self,
+        transaction: str,
+        *,
+        keep: Sequence[str] = (),
+        plan_only: bool = False,
+        after: Sequence[str] | None = None,
+        choice: ConflictChoice = NOTHING_CHOSEN,
     ) -> Mapping[str, Any]:
         """Take a committed transaction back and look whether it is back (see the port)."""
+        # late: only rollbacks need it
+        from workflow_agent.targets.rolled_back import refuse_left_effects, refuse_left_paths, rolled_back  # noqa: PLC0415
+
         self._require_root()
         plan = await self._blocking(self._read_plan, transaction)
         refuse_pruned(plan)
         if plan.state is TransactionState.CAPTURED:
             await self.discard(transaction)
-            return _rolled_back(plan, [], [], [])
+            return rolled_back(plan)
         if plan.state is TransactionState.ROLLED_BACK:
-            return _rolled_back(plan, [], [] if plan_only else await self._end_rollback(plan, keep), [])
+            return rolled_back(plan, kept=[] if plan_only else await self._end_rollback(plan, keep))
         if plan_only:
-            owned = await self._look_before_rollback(plan, after)
+            looked = await self._look_before_rollback(plan, after, choice)
             if plan.effects:
                 await self._effects(plan).look_before_taking_back()
-            merged = await self._blocking(self._committer.merges, plan)
-            return _rolled_back(plan, owned, [], []) | {"merged": merged, "exact": not merged}
+            merged = await self._blocking(self._committer.merges, looked.plan)
+            return rolled_back(looked.plan, looked.owned, merged=merged)
         # First the locks: waiting for them may take long, and their holder changes things.
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
-            owned = await self._look_before_rollback(plan)
-            plan, merged = await self._blocking(self._committer.rebase, plan)
-            kept, services, effects_left = await complete(self._roll_back(plan, keep))
+            looked = await self._look_before_rollback(plan, choice=choice)
+            decided, merged = await self._blocking(self._committer.rebase, looked)
+            kept, services, effects_left = await complete(self._roll_back(decided, keep, plan))
         finally:
             self._locks.release()
-        left = await self._blocking(self._committer.differences, plan)
-        left = [item for item in left if not _holds(str(item["path"]), kept)]  # kept data changes its folder's time
-        if left:
-            raise RollbackIncompleteError(
-                f"{len(left)} paths are not as before",
-                where=str(left[0]["path"]),
-                details={"left": left},
-                hint="look at the paths, then put them right by hand",
-            )
-        _refuse_left_effects(effects_left)
-        return _rolled_back(plan, owned, kept, services) | {"merged": merged, "exact": not merged}
+        refuse_left_paths(await self._blocking(self._committer.differences, decided), kept)
+        refuse_left_effects(effects_left)
+        return rolled_back(decided, looked.owned, kept, services, merged)
 
     async def _end_rollback(self, plan: Transaction, keep: Sequence[str]) -> list[str]:
         """Do what was left of a rollback whose files are back: data that stay, effects; gives what was put back."""
-        from workflow_agent.targets.state_data import keep_data  # noqa: PLC0415  # late: only a rollback needs it
+        # late: only a rollback needs them
+        from workflow_agent.targets.rolled_back import refuse_left_effects  # noqa: PLC0415
+        from workflow_agent.targets.state_data import keep_data  # noqa: PLC0415
 
         kept = await self._blocking(keep_data, self._root, plan, keep)
         if plan.effects:  # what could not be taken back then perhaps can be now
-            _refuse_left_effects(await complete(self._effects(plan).take_back()))
+            refuse_left_effects(await complete(self._effects(plan).take_back()))
         return kept
 
     async def _roll_back(
-        self, plan: Transaction, keep: Sequence[str]
+        self, plan: Transaction, keep: Sequence[str], found: Transaction
     ) -> tuple[list[str], list[Mapping[str, Any]], list[Effect]]:
-        """Take effects back, stop services, exchange, start services: begun, it is ended."""
-        from workflow_agent.targets.state_data import keep_data  # noqa: PLC0415  # late: only a rollback needs it
+        """Take effects back, stop services, exchange, start services: begun, it is ended.
+
+        `found` is the plan as it was before anybody decided anything about it: that stands where nothing comes of it.
+        """
+        # late: only a rollback needs them
+        from workflow_agent.targets.rolled_back import refuse_held_databases  # noqa: PLC0415
+        from workflow_agent.targets.state_data import keep_data  # noqa: PLC0415
 
         control = await self._services()
         # Written down before the first service stops: a crash from here on is settled as a rollback.
@@ -586,12 +596,17 @@ class HostTarget:
         if plan.effects:  # while the services run to which they belong
             effects_left = await self._effects(rolling).take_back()
             rolling = await self._blocking(self._folders.read, plan.id)
+        stopped: list[Mapping[str, Any]] = []
         try:
-            stopped = await control.stop(plan.services)
-        except ServiceFailedError:
-            await self._blocking(self._folders.move, rolling, plan.state)
+            stopped += await control.stop(plan.services)
+            await self._blocking(refuse_held_databases, self._root, plan)
+        except (ServiceFailedError, PathConflictError):
+            await control.start_again(plan.services, stopped)
+            undecided = found.operations if plan.decided else rolling.operations
+            standing = replace(rolling, state=plan.state, operations=undecided, decided=found.decided)
+            await self._blocking(self._folders.write, standing)
             if plan.effects:
-                await self._effects(replace(rolling, state=plan.state)).do_again(plan.effects)
+                await self._effects(standing).do_again(plan.effects)
             raise
         await control.end_leftovers(self._root, plan.operations)
         await self._blocking(self._committer.undo, rolling)
@@ -600,22 +615,26 @@ class HostTarget:
         restored = await control.restore(plan.services, self._root)
         return kept, stopped + restored, effects_left
 
-    async def _look_before_rollback(self, plan: Transaction, after: Sequence[str] | None = None) -> list[str]:
-        """Find what stands against a rollback, all at once; gives what would go although it came later.
+    async def _look_before_rollback(
+        self, plan: Transaction, after: Sequence[str] | None = None, choice: ConflictChoice = NOTHING_CHOSEN
+    ) -> Looked:
+        """Find what stands against a rollback, all at once; gives what would be done.
 
         Raises:
             PathConflictError: paths, records, later runs or packages that stay stand against it.
             RollbackIncompleteError: before-images are missing.
         """
+        is_own = self._open()[1].holder == plan.run_id
+        look = partial(self._committer.look_before_rollback, plan, tuple(after or ()), choice, is_own=is_own)
         try:
-            owned = await self._blocking(self._committer.look_before_rollback, plan, tuple(after or ()))
+            looked = await self._blocking(look)
         except PathConflictError as error:
             if after is None and all("run_id" in conflict for conflict in error.details["conflicts"]):
                 await self._add_dependants(error, plan)  # else a cascade would learn of them one by one
             raise
         if after is None:  # one of several is tried out in its turn, when those before it are off
-            await self._refuse_unsound(plan)
-        return owned
+            await self._refuse_unsound(looked.plan)
+        return looked
 
     async def _add_dependants(self, error: PathConflictError, plan: Transaction) -> None:
         try:
@@ -764,37 +783,3 @@ class HostTarget:
 
 def _captured(mounts: list[tuple[Mount, MountUse]]) -> tuple[bytes, ...]:
     return tuple(mount.point for mount, use in mounts if use is MountUse.OVERLAY)
-
-
-def _holds(path: str, kept: Sequence[str]) -> bool:
-    return any(one == path or one.startswith(path.rstrip("/") + "/") for one in kept)
-
-
-def _refuse_left_effects(left: Sequence[Effect]) -> None:
-    if left:
-        raise RollbackIncompleteError(
-            f"the files are as before, but not everything beyond them: {'; '.join(each.description for each in left)}",
-            where=left[0].id,
-            details={"left": [{"path": each.id, "effect": each.description} for each in left]},
-            hint="start the service that it belongs to and take the run back again, or put it right by hand",
-        )
-
-
-def _rolled_back(
-    plan: Transaction, owned: list[str], kept: list[str], services: list[Mapping[str, Any]]
-) -> dict[str, Any]:
-    kinds = [operation.kind.value for operation in plan.operations]
-    return {
-        "transaction": plan.id,
-        "was": plan.state.value,
-        "restored": kinds.count("exchange") + kinds.count("remove"),
-        "removed": kinds.count("create"),
-        "attributes": kinds.count("attributes"),
-        "appended": [escape_path(operation.path) for operation in plan.operations if operation.kind.value == "append"],
-        "owned": owned,
-        "kept": kept,
-        "services": [dict(service) for service in services],
-        "left": [],
-        "merged": [],
-        "exact": True,
-    }

@@ -153,7 +153,7 @@ class LiveServices:
             try:
                 outcome = await self._control.stop(_service(entry["service"]))
             except ServiceFailedError:
-                await self._start_again(record, [str(one["service"]) for one in stopped if one["needed"] != "nothing"])
+                await self.start_again(record, stopped)
                 raise
             stopped.append({"service": name, "action": "stopped", "needed": outcome.needed.value})
         pulled = record.get("pulled", {})
@@ -161,10 +161,12 @@ class LiveServices:
             stopped += await self._pulled.release(pulled, list(record.get("before", {})))
         return stopped
 
-    async def _start_again(self, record: Mapping[str, Any], names: Iterable[str]) -> None:
-        for name in names:
-            with suppress(ServiceFailedError):  # the first failure is the one to report
-                await self._control.start(_service(record["before"][name]["service"]))
+    async def start_again(self, record: Mapping[str, Any], stopped: Iterable[Mapping[str, Any]]) -> None:
+        """Start the services of a record that a stop found running, as it gave them."""
+        for one in stopped:
+            if one["service"] in record.get("before", {}) and one["needed"] != "nothing":
+                with suppress(ServiceFailedError):  # the first failure is the one to report
+                    await self._control.start(_service(record["before"][one["service"]]["service"]))
 
     async def end_leftovers(self, root_fd: int, operations: Iterable[Operation]) -> None:
         """End what still runs a program that the transaction brought: nothing of it may go on."""

@@ -93,7 +93,7 @@ def look_at_shared(tree: LiveTree, transaction: str, operations: Iterable[Operat
                 )
             except RecordConflictError as error:
                 found = difference(operation, operation.after, tree.read(operation.path))
-                conflicts.append(found | {"changes": error.names})
+                conflicts.append(found | {"changes": error.names, "records": error.records})
     return Standing(own=tuple(own), merged=merged, left=tuple(left), conflicts=tuple(conflicts))
 
 

@@ -13,9 +13,9 @@ from workflow_agent.model.records import dataclass
 from workflow_agent.targets.entries import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["Operation", "OperationKind", "decode_operation", "encode_operation"]
+__all__ = ["Operation", "OperationKind", "decode_operation", "encode_operation", "touched"]
 
 #: An entry as JSON: the handle in hexadecimal digits, then the numbers.
 _ENTRY = f'["%s"{", %d" * (len(Entry._fields) - 1)}]'
@@ -78,6 +78,14 @@ class Operation:
             records=self.records,
             compared=self.compared,
         )
+
+
+def touched(operations: Iterable[Operation]) -> Iterator[bytes]:
+    """Name every path that operations put in place or took away."""
+    for operation in operations:
+        yield operation.path
+        for relative in (*operation.subtree, *operation.content):
+            yield operation.path + b"/" + relative
 
 
 def _encode_entry(entry: Entry | None) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "changed_records",
     "holds_records",
     "is_left_to_others",
+    "record_texts",
     "same_records",
     "without_records",
 ]
@@ -101,6 +102,14 @@ def changed_records(path: bytes, before: bytes, after: bytes) -> dict[str, tuple
     }
 
 
+def record_texts(path: bytes, content: bytes) -> dict[str, str]:
+    """Give the texts of a file's records by name; empty for a file that holds none."""
+    form = _format(path)
+    if form is None:
+        return account_records.record_texts(content) if account_records.holds_records(path) else {}
+    return form.split(_text(content))
+
+
 def same_records(path: bytes, one: bytes, other: bytes) -> bool:
     """Say whether two states of a file differ in nothing but the order of its records."""
     return one == other or not changed_records(path, one, other)
@@ -122,21 +131,22 @@ def without_records(path: bytes, live: bytes, records: Records) -> bytes:
         try:
             return account_records.without_records(live, records)
         except RecordConflictError as error:
-            raise RecordConflictError([f"record {name} was changed since" for name in error.names]) from error
+            told = [f"record {name} was changed since" for name in error.names]
+            raise RecordConflictError(told, error.records) from error
     now = form.split(_text(live))
-    conflicts = []
+    conflicts: dict[str, str] = {}
     for name, (before, after) in records.items():
         try:
             result = _taken_back(form, before, after, now.get(name))
         except _ChangedError:
-            conflicts.append(_story(form, name, after, now.get(name)))
+            conflicts[name] = _story(form, name, after, now.get(name))
             continue
         if result is None:
             now.pop(name, None)
         else:
             _put(now, name, result, form.end)
     if conflicts:
-        raise RecordConflictError(conflicts)
+        raise RecordConflictError(list(conflicts.values()), list(conflicts))
     return "".join(_ended(now, form.end)).encode("utf-8", "surrogateescape")
 
 

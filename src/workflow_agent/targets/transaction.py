@@ -62,6 +62,7 @@ class Transaction:
     links: tuple[tuple[bytes, ...], ...] = ()  # names that would come apart, see `layers.unite_names`
     identity: str = ""  # of the container in which it was made
     rebased: tuple[Operation, ...] = ()  # operations on shared files that a rollback merged or left, see `merging`
+    decided: tuple[Mapping[str, Any], ...] = ()  # what a person decided about conflicts, see `deciding`
 
     @property
     def is_in_force(self) -> bool:
@@ -171,6 +172,7 @@ class TransactionFolders:
                 "effects": list(transaction.effects),
                 "links": [[os.fsdecode(name) for name in names] for names in transaction.links],
                 "identity": transaction.identity,
+                "decided": list(transaction.decided),
             }
         )
         operations = ",\n".join(map(encode_operation, transaction.operations))
@@ -236,6 +238,7 @@ class TransactionFolders:
             identity=data.get("identity", ""),
             effects=tuple(data.get("effects", ())),  # plans of earlier versions have none
             rebased=tuple(decode_operation(operation) for operation in data.get("rebased", ())),
+            decided=tuple(data.get("decided", ())),
         )
         self._last = version, found
         return found

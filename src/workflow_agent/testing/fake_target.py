@@ -12,6 +12,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from workflow_agent.model.choice import NOTHING_CHOSEN
 from workflow_agent.model.errors import (
     NotFoundError,
     PathConflictError,
@@ -37,6 +38,7 @@ from workflow_agent.security.delivery import secret_path
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from workflow_agent.model.choice import ConflictChoice
     from workflow_agent.model.ports import OutputSink
     from workflow_agent.model.system import Check, Effect, Script, Service
 
@@ -265,7 +267,13 @@ class FakeTarget:
         return done
 
     async def rollback(
-        self, transaction: str, *, keep: Sequence[str] = (), plan_only: bool = False, after: Sequence[str] | None = None
+        self,
+        transaction: str,
+        *,
+        keep: Sequence[str] = (),
+        plan_only: bool = False,
+        after: Sequence[str] | None = None,
+        choice: ConflictChoice = NOTHING_CHOSEN,
     ) -> Mapping[str, Any]:
         """Put the files back as they were, unless somebody else changed them; `keep` leaves new files alone."""
         await self._enter("preview" if plan_only else "rollback")
@@ -278,20 +286,26 @@ class FakeTarget:
         if was in {"captured", "rolled-back"}:
             return _result(found, was, [])
         theirs = {path for name in after or () for path in self._find(name).after}
-        self._refuse_changed({path: content for path, content in found.after.items() if path not in theirs})
+        theirs |= {path for path in found.after if path in choice.theirs}
+        decided = [_decision(path, "theirs") for path in found.after if path in choice.theirs]
+        expected = {path: content for path, content in found.after.items() if path not in theirs}
+        changed = [path for path, content in expected.items() if self.world.files.get(path) != content]
+        decided += [_decision(path, "before") for path in changed if choice.force or path in choice.back]
+        self._refuse_changed({path: expected[path] for path in changed if not (choice.force or path in choice.back)})
         if plan_only:
-            return _result(found, was, [])
+            return _result(found, was, []) | {"decided": decided, "exact": not decided}
         found.state = "rolling-back"
         await self._enter("rollback.half")
         kept = [path for path in found.after if any(path.startswith(f"{folder}/") for folder in keep)]
-        self._put({path: content for path, content in found.before.items() if path not in kept})
+        stay = {*kept, *choice.theirs}
+        self._put({path: content for path, content in found.before.items() if path not in stay})
         self.world.effects.difference_update(found.effects)
         found.effects.clear()
         self.world.running.difference_update(found.services)
         found.services.clear()
         self.world.running.update(found.stopped)
         found.state = "rolled-back"
-        return _result(found, was, kept)
+        return _result(found, was, kept) | {"decided": decided, "exact": not decided}
 
     async def discard(self, transaction: str) -> None:
         """Forget a capture."""
@@ -457,6 +471,10 @@ async def _run_lines(text: str, say: OutputSink, secrets: Mapping[str, str]) -> 
             )
 
 
+def _decision(path: str, side: str) -> dict[str, Any]:
+    return {"path": path, "decision": side, "group": None, "records": [], "aside": None}
+
+
 def _result(transaction: FakeTransaction, was: str, kept: list[str]) -> dict[str, Any]:
     created = [path for path, content in transaction.before.items() if content is None]
     return {
@@ -471,5 +489,6 @@ def _result(transaction: FakeTransaction, was: str, kept: list[str]) -> dict[str
         "services": [],
         "left": [],
         "merged": [],
+        "decided": [],
         "exact": True,
     }

@@ -1,0 +1,138 @@
+"""What a rollback tells of itself, and what it cannot call well."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from workflow_agent.model.errors import PathConflictError, RollbackIncompleteError
+from workflow_agent.model.system import escape_path
+from workflow_agent.targets.belonging import DATABASE_KINDS, Group, GroupKind
+from workflow_agent.targets.live_tree import LiveTree
+from workflow_agent.targets.operations import OperationKind
+from workflow_agent.targets.rollback_look import groups_in, is_sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from workflow_agent.model.system import Effect
+    from workflow_agent.targets.transaction import Transaction
+
+__all__ = ["refuse_held_databases", "refuse_left_effects", "refuse_left_paths", "rolled_back"]
+
+_FILES = frozenset({OperationKind.CREATE, OperationKind.EXCHANGE, OperationKind.REMOVE})
+#: Folders and files in which no databases are.
+_NO_DATA = (b"/usr/", b"/etc/", b"/var/log/", b"/var/lib/dpkg/")
+
+
+def rolled_back(
+    plan: Transaction,
+    owned: Sequence[str] = (),
+    kept: Sequence[str] = (),
+    services: Sequence[Mapping[str, Any]] = (),
+    merged: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Count what went back; see the port."""
+    kinds = [operation.kind.value for operation in plan.operations]
+    return {
+        "transaction": plan.id,
+        "was": plan.state.value,
+        "restored": kinds.count("exchange") + kinds.count("remove"),
+        "removed": kinds.count("create"),
+        "attributes": kinds.count("attributes"),
+        "appended": [escape_path(operation.path) for operation in plan.operations if operation.kind.value == "append"],
+        "owned": list(owned),
+        "kept": list(kept),
+        "services": [dict(service) for service in services],
+        "left": [],
+        "merged": list(merged),
+        "decided": [dict(one) for one in plan.decided],
+        "exact": not merged and not plan.decided,
+    }
+
+
+def refuse_left_effects(left: Sequence[Effect]) -> None:
+    """Refuse to call it done where effects beyond files stay; raises RollbackIncompleteError."""
+    if left:
+        raise RollbackIncompleteError(
+            f"the files are as before, but not everything beyond them: {'; '.join(each.description for each in left)}",
+            where=left[0].id,
+            details={"left": [{"path": each.id, "effect": each.description} for each in left]},
+            hint="start the service that it belongs to and take the run back again, or put it right by hand",
+        )
+
+
+def refuse_left_paths(differences: Sequence[Mapping[str, object]], kept: Sequence[str]) -> None:
+    """Refuse to call it done where paths are not as before; data that was `kept` changes its folder's time.
+
+    Raises:
+        RollbackIncompleteError: names the paths.
+    """
+    left = [item for item in differences if not _holds(str(item["path"]), kept)]
+    if left:
+        raise RollbackIncompleteError(
+            f"{len(left)} paths are not as before",
+            where=str(left[0]["path"]),
+            details={"left": left},
+            hint="look at the paths, then put them right by hand",
+        )
+
+
+def _holds(path: str, kept: Sequence[str]) -> bool:
+    return any(one == path or one.startswith(path.rstrip("/") + "/") for one in kept)
+
+
+def refuse_held_databases(root_fd: int, plan: Transaction) -> None:
+    """Refuse to exchange files of a database that somebody has open, when the services of the run are stopped.
+
+    Whoever has one open would go on writing to what was moved aside. Blocking.
+
+    Raises:
+        PathConflictError: names the files and who has them open.
+    """
+    held: list[dict[str, Any]] = []
+    with LiveTree(root_fd) as tree:
+        groups = groups_in(tree, plan)
+        files = {path: group.shown for path, group in groups.items() if group.kind in DATABASE_KINDS}
+        alone = {
+            operation.path: operation
+            for operation in plan.operations
+            if operation.kind in _FILES and operation.path not in groups and not operation.path.startswith(_NO_DATA)
+        }
+        is_open = _open_files() if files or alone else {}
+        for path in (*files, *alone):
+            entry = tree.read(path)
+            holders = [] if entry is None or entry.is_dir else is_open.get((entry.dev, entry.ino), [])
+            if holders and (path in files or is_sqlite(tree, alone[path], plan.id)):
+                name = files.get(path) or Group(GroupKind.SQLITE, path).shown
+                held.append({"path": escape_path(path), "group": name, "holders": holders})
+    if held:
+        names = ", ".join(dict.fromkeys(str(one["group"]) for one in held))
+        who = sorted({holder for one in held for holder in one["holders"]})
+        raise PathConflictError(
+            f"in use, and restored as a whole or not at all: {names}",
+            where=str(held[0]["path"]),
+            cause=f"held by {', '.join(who)}",
+            state="nothing was changed",
+            hint="stop what has it open, then run the command again",
+            details={"conflicts": held},
+        )
+
+
+def _open_files() -> dict[tuple[int, int], list[str]]:
+    """Name who has which file open, by device and inode number."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        files: set[tuple[int, int]] = set()
+        name = f"process {pid}"
+        with suppress(OSError):  # it ended meanwhile
+            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as stream:
+                name = f"{stream.read().strip()} (process {pid})"
+            for descriptor in os.listdir(f"/proc/{pid}/fd"):
+                with suppress(OSError):  # it was closed meanwhile
+                    status = os.stat(f"/proc/{pid}/fd/{descriptor}")
+                    files.add((status.st_dev, status.st_ino))
+        for one in files:
+            found.setdefault(one, []).append(name)
+    return found
