@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["read_parameters", "seconds"]
 
 _MAX_FILE_BYTES = 1 << 20
-_TIME = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m)?(?:(\d{1,9}(?:\.\d{1,6})?)s)?")
+_TIME = r"(?:(\d{1,4})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m)?(?:(\d{1,9}(?:\.\d{1,6})?)s)?"
 _UNITS = (86400.0, 3600.0, 60.0, 1.0)
 
 
@@ -84,7 +84,7 @@ def seconds(text: str, option: str) -> float:
     Raises:
         UsageError: it is none, or zero or less.
     """
-    match = _TIME.fullmatch(text)
+    match = re.fullmatch(_TIME, text)
     if re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text):
         value = float(text)
     elif text and match:

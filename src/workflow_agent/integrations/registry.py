@@ -7,7 +7,6 @@ at for names that no folder has, and for lists.
 from __future__ import annotations
 
 import re
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +61,7 @@ class Listing:
 
 def builtin_folder() -> Path:
     """Give the folder of the integrations that are shipped with this package."""
-    return Path(str(resources.files("workflow_agent._data"))) / "integrations"
+    return Path(__file__).resolve().parents[1] / "_data" / "integrations"
 
 
 def load_folder(path: Path) -> Manifest:

@@ -9,7 +9,6 @@ What belongs here: the table of names and the trigger. Each name is fired in exa
 
 from __future__ import annotations
 
-import difflib
 import errno
 import itertools
 import os
@@ -59,7 +58,7 @@ _POINTS: Final[Mapping[str, str]] = {
     "store.before-close": "the file lock is held, before the writer's connection is closed",
 }
 
-_SPEC = re.compile(r"(?P<name>[a-z0-9.-]+)(?::(?P<n>[1-9][0-9]{0,8}))?(?:=(?P<action>kill|error))?")
+_SPEC = r"(?P<name>[a-z0-9.-]+)(?::(?P<n>[1-9][0-9]{0,8}))?(?:=(?P<action>kill|error))?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +109,13 @@ def arm(spec: str | None) -> None:
 
 
 def _parse(spec: str) -> _Armed:
-    match = _SPEC.fullmatch(spec)
+    match = re.fullmatch(_SPEC, spec)
     if match is None:
         raise UsageError("a failure point is written `name[:n][=kill|error]`", where=VARIABLE, cause=repr(spec))
     name = match["name"]
     if name not in _POINTS:
+        import difflib  # noqa: PLC0415  # late: for a wrong name only
+
         near = difflib.get_close_matches(name, _POINTS, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"known names: {', '.join(sorted(_POINTS))}"
         raise UsageError(f"there is no failure point `{name}`", where=VARIABLE, hint=hint)

@@ -29,9 +29,9 @@ __all__ = ["asked_folders", "brought_settings", "missing_folders", "remove_folde
 
 _RUNTIME = ("/run/", "/var/run/")
 _UID_FIELD = 2  # of a line of passwd
-_SETTINGS = re.compile(rb"/(?:usr/lib|lib|etc)/tmpfiles\.d/[^/]+\.conf")
+_SETTINGS = rb"/(?:usr/lib|lib|etc)/tmpfiles\.d/[^/]+\.conf"
 #: A line that makes a folder: its path, without specifiers and quotes.
-_FOLDER_LINE = re.compile(r"[dDvqQ][-+!=~^$]*\s+(?P<path>/(?:var/)?run/[^\s%\"'*?\[]+)(?:\s|$)")
+_FOLDER_LINE = r"[dDvqQ][-+!=~^$]*\s+(?P<path>/(?:var/)?run/[^\s%\"'*?\[]+)(?:\s|$)"
 
 
 def missing_folders(root_fd: int, service: Service) -> list[str]:
@@ -48,7 +48,7 @@ def brought_settings(operations: Iterable[Operation]) -> list[str]:
         if operation.kind in {OperationKind.CREATE, OperationKind.EXCHANGE}
         for path in (operation.path, *(operation.path + b"/" + name for name in operation.content))
     ]
-    return sorted(os.fsdecode(path) for path in brought if _SETTINGS.fullmatch(path))
+    return sorted(os.fsdecode(path) for path in brought if re.fullmatch(_SETTINGS, path))
 
 
 def asked_folders(root_fd: int, settings: Iterable[str]) -> list[str]:
@@ -61,7 +61,7 @@ def asked_folders(root_fd: int, settings: Iterable[str]) -> list[str]:
         match["path"].rstrip("/")
         for file in settings
         for line in read_in_root(root_fd, file).decode("utf-8", "replace").splitlines()
-        if (match := _FOLDER_LINE.match(line.strip()))
+        if (match := re.match(_FOLDER_LINE, line.strip()))
     ]
     return _missing(root_fd, dict.fromkeys(asked))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from workflow_agent.model.records import dataclass
@@ -40,18 +41,17 @@ STATUS = b"/var/lib/dpkg/status"
 STATES = b"/var/lib/apt/extended_states"
 
 #: Copies of a state before, and what is made anew: whoever wrote last keeps it, and nothing has to be merged.
-_LEFT = re.compile(
+_LEFT = (
     rb"/var/lib/dpkg/(status-old|diversions-old|statoverride-old|available(-old)?)"
     rb"|/var/cache/debconf/[a-z]+\.dat-old"
     rb"|/var/lib/ucf/(hashfile|registry)\.[0-9]+"
     rb"|/etc/ld\.so\.cache|/var/cache/(ldconfig|man|fontconfig)/.*"
-    rb"|/var/log/apt/eipp\.log\.xz",
-    re.DOTALL,
+    rb"|/var/log/apt/eipp\.log\.xz"
 )
 _TRIGGER_WORDS = frozenset({"installed", "triggers-pending", "triggers-awaited"})
 _TRIGGER_FIELDS = frozenset({"Triggers-Pending", "Triggers-Awaited"})
-_STANZA = re.compile(r"[^\n].*?(?:\n{2,}|\n?\Z)", re.DOTALL)
-_FIELD = re.compile(r"(?P<name>[^\s:]+):(?P<value>.*(?:\n[ \t].*)*)\n?")
+_STANZA = r"[^\n].*?(?:\n{2,}|\n?\Z)"
+_FIELD = r"(?P<name>[^\s:]+):(?P<value>.*(?:\n[ \t].*)*)\n?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ def holds_records(path: bytes) -> bool:
 
 def is_left_to_others(path: bytes) -> bool:
     """Say whether a file is a copy or a cache: where others wrote it since, it stays as they left it."""
-    return account_records.is_copy_of_records(path) or _LEFT.fullmatch(path) is not None
+    return account_records.is_copy_of_records(path) or re.fullmatch(_LEFT, path, re.DOTALL) is not None
 
 
 def _format(path: bytes) -> _Format | None:
-    return next((form for pattern, form in _FORMATS if pattern.fullmatch(path)), None)
+    return next((form for pattern, form in _formats() if pattern.fullmatch(path)), None)
 
 
 # -- contents ------------------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def _trimmed(text: str | None) -> str | None:
 
 
 def _fields(stanza: str) -> dict[str, str]:
-    return {match["name"]: match["value"] for match in _FIELD.finditer(stanza)}
+    return {match["name"]: match["value"] for match in re.finditer(_FIELD, stanza)}
 
 
 def _joined(fields: dict[str, str]) -> str:
@@ -270,7 +270,7 @@ def _numbered(pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 def _packages(text: str) -> dict[str, str]:
     """Read stanzas by package and architecture: two architectures of a library are two packages."""
-    stanzas = [match[0] for match in _STANZA.finditer(text)]
+    stanzas = [match[0] for match in re.finditer(_STANZA, text, re.DOTALL)]
     heads = [_fields(stanza) for stanza in stanzas]
     # Joined so that names in order are stanzas in dpkg's order.
     names = [" ".join(head.get(field, "").strip() for field in ("Package", "Architecture")) for head in heads]
@@ -278,7 +278,7 @@ def _packages(text: str) -> dict[str, str]:
 
 
 def _questions(text: str) -> dict[str, str]:
-    stanzas = [match[0] for match in _STANZA.finditer(text)]
+    stanzas = [match[0] for match in re.finditer(_STANZA, text, re.DOTALL)]
     return _numbered([(_fields(stanza).get("Name", "").strip(), stanza) for stanza in stanzas])
 
 
@@ -302,9 +302,9 @@ def _triples(text: str) -> dict[str, str]:
     return _numbered([(block[0].rstrip("\n"), "".join(block)) for block in blocks])
 
 
-_FORMATS: tuple[tuple[re.Pattern[bytes], _Format], ...] = tuple(
-    (re.compile(pattern), form)
-    for pattern, form in (
+@cache
+def _formats() -> tuple[tuple[re.Pattern[bytes], _Format], ...]:  # late: most commands only pass by
+    patterns = (
         (re.escape(STATUS), _Format("package", _packages, end="\n\n", fields=True)),
         (re.escape(STATES), _Format("mark of package", _packages, end="\n\n", fields=True)),
         (
@@ -316,4 +316,4 @@ _FORMATS: tuple[tuple[re.Pattern[bytes], _Format], ...] = tuple(
         (rb"/var/lib/dpkg/triggers/(?!Lock|Unincorp)[^/]+", _Format("trigger", _lines)),
         (rb"/var/lib/ucf/(hashfile|registry)", _Format("ucf record of", _last_words)),
     )
-)
+    return tuple((re.compile(pattern), form) for pattern, form in patterns)
