@@ -95,11 +95,10 @@ class Container(containers.DeclarativeContainer):
     bus = providers.Singleton(InProcessBus)
     journal = store.provided.journal
     history = store.provided.history
-    driver = providers.Singleton(Driver, bus, journal, clock)
-
     catalogue = providers.Singleton(
         lambda settings: FolderCatalogue(*settings.workflows.folders, _SHIPPED, shipped=_SHIPPED), settings
     )
+    driver = providers.Singleton(Driver, bus, journal, clock, workflows=catalogue)
     registry = providers.Singleton(
         Registry,
         providers.Callable(lambda settings: _folders(settings.integrations.folders, builtin_folder()), settings),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workflow_agent.authoring import read_definition
-from workflow_agent.engine import plan_of, replay
+from workflow_agent.engine import replay
 from workflow_agent.engine.proceeding import is_cancellable
 from workflow_agent.model.errors import ConflictError, RunFailedError, StoreError, WorkflowAgentError
 from workflow_agent.model.event import Event, EventType, RecordKind
@@ -107,7 +107,7 @@ class Settler:
 
     async def _take_back(self, workflow: Workflow, run_id: str, events: Sequence[Event]) -> None:
         state, _ = replay(workflow, events)
-        if is_cancellable(plan_of(workflow), state):
+        if is_cancellable(state):
             error = RunFailedError(_REASON, run_id=run_id, where=f"run {run_id}", details={"orphaned": True})
             await self._append(run_id, events, EventType.CANCEL_REQUESTED, reason=_REASON, error=error.to_dict())
         await self._driver.resume(workflow, run_id)

@@ -61,7 +61,8 @@ class RunWatcher:
             case EventType.RUN_STARTED:
                 self._status = data["data"]["phase"]
             case EventType.STEP_STARTED:
-                self._status = self._phases[data["step"]]
+                # Items, rounds and what takes a step back are no steps of the definition.
+                self._status = self._phases.get(data["step"], self._status)
         assert self._on_event is not None
         self._on_event(data, self._status)
 

@@ -57,9 +57,9 @@ def with_blocks(workflow: Workflow, *, before: Sequence[Block] = (), after: Sequ
     inputs = dict(workflow.inputs)
     for block in (*before, *after):
         inputs |= _inputs(workflow, block)
-    steps = [copied for block in before for copied in _steps(workflow, block, copies)]
-    steps += workflow.steps
-    steps += [copied for block in after for copied in _steps(workflow, block, copies)]
+    groups = [_steps(workflow, block, copies) for block in before]
+    groups += [[*workflow.steps], *(_steps(workflow, block, copies) for block in after)]
+    steps = _chained(groups)
     if len({step.id for step in (*steps, *workflow.on_failure)}) < len(steps) + len(workflow.on_failure):
         raise ValidationError(f"the copies of `{workflow.name}` have names of other steps")
     order = [*(copies[block.prefix] for block in before), {}, *(copies[block.prefix] for block in after)]
@@ -94,6 +94,17 @@ def _steps(workflow: Workflow, block: Block, copies: Mapping[str, Mapping[tuple[
         )
         for step in workflow.steps
     ]
+
+
+def _chained(groups: Sequence[Sequence[Step]]) -> list[Step]:
+    """Let the first steps of each copy need the last ones of the copy before it."""
+    steps: list[Step] = []
+    last: tuple[str, ...] = ()
+    for group in groups:
+        steps += [replace(step, needs=last) if not (step.needs or step.always) else step for step in group]
+        needed = {need for step in group for need in step.needs}
+        last = tuple(step.id for step in group if not step.always and step.id not in needed)
+    return steps
 
 
 def _all_parts(

@@ -1,6 +1,8 @@
-"""What the machine wants done: imperative, frozen, one at a time.
+"""What the machine wants done: imperative, frozen.
 
-The first group only becomes a journal record; the second reaches the world.
+The first group only becomes a journal record, in the transaction of the record that led to it; there is at most one
+such command at a time. The second reaches the world, and takes as long as it takes. A `step` is an identity, as
+``units`` says.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CancelStep",
     "Command",
+    "EndStep",
     "FailStep",
     "FinishRun",
     "RequestStep",
@@ -24,6 +27,8 @@ __all__ = [
     "SkipStep",
     "StartRun",
     "StartStep",
+    "WaitUntil",
+    "only_records",
 ]
 
 
@@ -44,38 +49,65 @@ class SkipStep:
 
 @dataclass(frozen=True, slots=True)
 class FailStep:
-    """Record that a step failed before it was requested (its expressions cannot be evaluated)."""
+    """Record that a step failed of itself: its expressions have no value, a part of it failed, a person said no.
+
+    `signal` is the number of the record whose signal this uses up.
+    """
 
     step: str
     error: Mapping[str, Any]
+    status: str = "failed"
+    signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndStep:
+    """Record that a step ended well of itself: its items or rounds are done, or what it waited for came.
+
+    `output` is None where it follows from items or rounds.
+    """
+
+    step: str
+    output: Mapping[str, Any] | None = None
+    signal: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleRetry:
-    """Record that `attempt` (the next one) is due in `delay_s` seconds."""
+    """Record that `attempt` (the next one) is due in `delay_s` seconds, less what chance takes of the part `jitter`."""
 
     step: str
     attempt: int
     delay_s: float
+    jitter: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class FinishRun:
-    """Record the end of the run."""
+    """Record the end of the run; `output` is there where the definition has an expression for it."""
 
     status: RunStatus
     error: Mapping[str, Any] | None
     changed: bool
+    output: tuple[Any] | None = None  # Any: a JSON value
 
 
 @dataclass(frozen=True, slots=True)
 class StartStep:
-    """Record that a step starts, not before `not_before` (UTC seconds), so that a crash leaves a trace of it."""
+    """Record that a step starts, so that a crash leaves a trace of it.
+
+    With `not_before` (UTC seconds) it starts then, and reaches the world by waiting. A step that `waits` does so until
+    something comes, at most for `wait_s` seconds from now, or until `wait_at` (UTC seconds).
+    """
 
     step: str
     attempt: int
     inputs: Mapping[str, Any]
     not_before: float | None = None
+    phase: RunStatus | None = None
+    waits: bool = False
+    wait_s: float | None = None
+    wait_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +127,30 @@ class CancelStep:
     attempt: int
 
 
-Command: TypeAlias = StartRun | SkipStep | FailStep | ScheduleRetry | FinishRun | StartStep | RequestStep | CancelStep
+@dataclass(frozen=True, slots=True)
+class WaitUntil:
+    """Record what it means for a waiting step that the time `at` (UTC seconds) has come."""
+
+    step: str
+    at: float
+
+
+Command: TypeAlias = (
+    StartRun
+    | SkipStep
+    | FailStep
+    | EndStep
+    | ScheduleRetry
+    | FinishRun
+    | StartStep
+    | RequestStep
+    | CancelStep
+    | WaitUntil
+)
+
+
+def only_records(command: Command) -> bool:
+    """Say whether a command is carried out by a record alone."""
+    if isinstance(command, StartStep):
+        return command.not_before is None
+    return not isinstance(command, (RequestStep, CancelStep, WaitUntil))

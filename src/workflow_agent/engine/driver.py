@@ -1,38 +1,56 @@
 """The driver: feeds the machine, writes what it decides, asks agents, records what they answer.
 
-Order of every step: append -> durable -> resolve waiters -> publish ``run.<id>.event`` -> act. Nothing is shown
-or started before its record is on disk. An error of the journal leaves :meth:`Driver.start` at once with nothing
+Order of every round: append -> durable -> resolve waiters -> publish ``run.<id>.event`` -> act. Nothing is shown
+or started before its record is on disk. What arrives while a round is being written is the next round, so many
+answers share one transaction. An error of the journal leaves :meth:`Driver.start` at once with nothing
 started after it: what became of the record is decided by a refold (:meth:`Driver.resume`).
 
 Before an at-least-once step is requested, a StepStarted with ``seq`` 0 and ``{"hint": true}`` is published, which
 the journal does not have: live progress shows the step, and the happy path costs one record per step.
 
 Time-outs and cancels: ``ctl.cancel`` is published, then the agent has `grace_s` to answer. An answer ends the
-step as what it is (a late success is a success, and `on_failure` may undo it); without one the request is
+step as what it is (a late success is a success, and it may be undone); without one the request is
 cancelled and the step is *unknown*.
 """
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import random
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.engine.asking import GRACE_S, Asker, lost
-from workflow_agent.engine.commands import CancelStep, Command, RequestStep, StartStep
+from workflow_agent.engine.asking import GRACE_S, Asker
+from workflow_agent.engine.children import Children, WorkflowSource
+from workflow_agent.engine.commands import CancelStep, Command, RequestStep, StartStep, WaitUntil
 from workflow_agent.engine.inputs import as_json, checked_inputs
 from workflow_agent.engine.live import Draft, LiveRun, draft_of
-from workflow_agent.engine.machine import decide, replay
+from workflow_agent.engine.machine import SIGNALS, decide, replay
+from workflow_agent.engine.merging import merged
+from workflow_agent.engine.outcomes import lost
+from workflow_agent.engine.timing import Timing
 from workflow_agent.model.errors import ConflictError, NotFoundError, ValidationError
 from workflow_agent.model.event import Event, EventType, Record, RecordKind
-from workflow_agent.model.identity import new_run_id
+from workflow_agent.model.identity import new_run_id, ulid
+from workflow_agent.model.status import TERMINAL_RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from workflow_agent.model.event import RunState
     from workflow_agent.model.ports import Bus, Clock, Journal
     from workflow_agent.model.workflow import Workflow
 
-__all__ = ["Driver"]
+__all__ = ["MACHINE", "Driver", "run_id_of_key"]
+
+#: What RunCreated says of the rules by which the run goes; without it, step by step.
+MACHINE = 2
+
+
+def run_id_of_key(workflow: str, key: str) -> str:
+    """Give the id of the run that was, or will be, started with an idempotency key."""
+    digest = hashlib.sha256(f"{workflow}\0{key}".encode()).digest()
+    return "r-" + ulid(int.from_bytes(digest[10:16], "big"), digest)
 
 
 class Driver:
@@ -43,13 +61,29 @@ class Driver:
         journal: The truth.
         clock: Times of records.
         grace_s: How long a cancelled step may take to confirm that it stopped, in seconds.
+        workflows: Where ``workflow.run`` finds other workflows; None: nowhere.
+        chance: Gives numbers from 0 to 1, for the jitter of retries.
     """
 
-    def __init__(self, bus: Bus, journal: Journal, clock: Clock, *, grace_s: float = GRACE_S) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        journal: Journal,
+        clock: Clock,
+        *,
+        grace_s: float = GRACE_S,
+        workflows: WorkflowSource | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self._journal = journal
         self._clock = clock
-        self._asker = Asker(bus, clock, grace_s=grace_s)
+        self._chance = chance
+        self._asker = Asker(bus, clock, Children(self, workflows), grace_s=grace_s)
+        self._timing = Timing(clock)
         self._runs: dict[str, LiveRun] = {}
+        self._ends: dict[str, asyncio.Future[RunState]] = {}
+
+    # -- runs ------------------------------------------------------------------------------------------------------
 
     async def start(
         self,
@@ -57,6 +91,8 @@ class Driver:
         inputs: Mapping[str, Any],
         meta: Mapping[str, Any] | None = None,
         run_id: str | None = None,
+        *,
+        key: str | None = None,
     ) -> RunState:
         """Create a run and drive it to its end.
 
@@ -67,9 +103,12 @@ class Driver:
             inputs: Checked against the definition; defaults are filled in.
             meta: JSON values that are kept with the run (who, where, what for).
             run_id: The id; a fresh one when None.
+            key: Idempotency key: with the key of an earlier run of this workflow, that run is waited for, taken up,
+                or read from the journal, and no other is created.
 
         Raises:
             ValidationError: the inputs do not fit.
+            ConflictError: the key belongs to a run with another definition or other inputs.
             JournalConflictError: there is a run of this id already.
             StoreError: the journal cannot be written.
         """
@@ -78,16 +117,56 @@ class Driver:
             kept = as_json(dict(meta or {}))
         except ValueError as error:
             raise ValidationError("the meta data are not JSON values", cause=str(error)) from error
-        run = LiveRun(workflow, run_id or new_run_id())
-        created = {"workflow": workflow.name, "workflow_hash": workflow.hash, "inputs": values, "meta": kept}
+        if key is not None:
+            run_id = run_id_of_key(workflow.name, key)
+            kept["key"] = key
+            if (known := await self._again(workflow, run_id, values)) is not None:
+                return known
+        return await self._create(workflow, values, kept, run_id or new_run_id())
+
+    async def _create(self, workflow: Workflow, inputs: Any, meta: Any, run_id: str) -> RunState:
+        run = LiveRun(workflow, run_id)
+        created = {
+            "workflow": workflow.name,
+            "workflow_hash": workflow.hash,
+            "inputs": inputs,
+            "meta": meta,
+            "machine": MACHINE,
+        }
         definition = Record(RecordKind.DEFINITION, {"hash": workflow.hash, "definition": workflow.to_dict()})
-        return await self._own(run, Draft(type=EventType.RUN_CREATED, data=created, records=(definition,)))
+        return await self._own(run, [Draft(type=EventType.RUN_CREATED, data=created, records=(definition,))])
+
+    async def _again(self, workflow: Workflow, run_id: str, inputs: Mapping[str, Any]) -> RunState | None:
+        """Give the end of the run that was started with a key before, if there is one."""
+        end = self._ends.get(run_id)
+        events = [] if end is not None else await self._journal.events(run_id)
+        end = end or self._ends.get(run_id)
+        if end is None and not events:
+            return None
+        first = events[0].data.get("inputs") if events else None
+        live = self._runs.get(run_id)
+        if live is not None:
+            first = live.inputs
+        if first is not None and first != inputs:
+            raise ConflictError("the idempotency key belongs to a run with other inputs", run_id=run_id)
+        return await asyncio.shield(end) if end is not None else await self.resume(workflow, run_id)
+
+    async def run_child(self, workflow: Workflow, inputs: Mapping[str, Any], parent: Mapping[str, Any]) -> RunState:
+        """Start, or take up, the run that a step of another run asks for; `parent` names them all.
+
+        Raises: as :meth:`start` and :meth:`resume`.
+        """
+        run_id = str(parent["child"])
+        if await self._journal.events(run_id):
+            return await self.resume(workflow, run_id)
+        link = {"run_id": parent["run_id"], "step": parent["step"]}
+        return await self.start(workflow, inputs, {"parent": link}, run_id)
 
     async def resume(self, workflow: Workflow, run_id: str) -> RunState:
         """Take a run up where its journal ends and drive it to its end; a finished one is only read.
 
         A step that was in flight is requested again when its effect may repeat (at_least_once); else it becomes
-        unknown, and `on_failure` decides.
+        unknown, and `on_failure` decides. Timers and retries keep the time at which they are due.
 
         Raises:
             NotFoundError: there is no such run.
@@ -103,7 +182,10 @@ class Driver:
         # The wall clock may have been set back since another process wrote that.
         spent = 0.0 if state.started_at is None else max(self._clock.now() - state.started_at, 0.0)
         run = LiveRun(workflow, run_id, state, spent_s=spent)
-        return await self._own(run, *[lost(run, command) or command for command in commands])
+        run.was_resumed = True
+        return await self._own(run, [lost(run, command) or command for command in commands])
+
+    # -- what others ask for ---------------------------------------------------------------------------------------
 
     async def cancel(self, run_id: str, reason: str = "cancelled by request") -> bool:
         """Ask a run to stop, and return when that is on disk; `on_failure` follows, then `always`.
@@ -114,55 +196,149 @@ class Driver:
         Raises:
             NotFoundError: no such run is being driven here.
         """
+        return await self._live(run_id).cancel(reason)
+
+    async def signal(self, run_id: str, name: str, data: Any = None) -> None:
+        """Tell a run that something happened, and return when that is on disk.
+
+        The step that waits for the name gets it, also one that begins to wait later. A run that nobody drives here is
+        told by its journal alone: the caller must own it.
+
+        Args:
+            run_id: The run.
+            name: The signal; a ``wait.signal`` or ``wait.person`` step names it, or it is that step's id.
+            data: A JSON value; for a person's step ``{"approved": true}``, or false with a ``reason``.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: it has ended, or too many signals wait for it already.
+            ValidationError: `data` is no JSON value.
+        """
+        try:
+            given = {"name": name, "data": as_json(data)}
+        except ValueError as error:
+            raise ValidationError("the signal's data are no JSON value", cause=str(error)) from error
+        await self._tell_run(run_id, Draft(type=EventType.SIGNAL_RECEIVED, data=given))
+
+    async def pause(self, run_id: str, reason: str = "paused by request") -> None:
+        """Let nothing new start in a run; what is in flight goes on. Returns when that is on disk.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: it is paused already, ending, or has ended.
+        """
+        await self._tell_run(run_id, Draft(type=EventType.RUN_PAUSED, data={"reason": reason}))
+
+    async def unpause(self, run_id: str) -> None:
+        """Let a paused run go on, and return when that is on disk.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: it is not paused.
+        """
+        await self._tell_run(run_id, Draft(type=EventType.RUN_RESUMED))
+
+    async def _tell_run(self, run_id: str, draft: Draft) -> None:
+        run = self._runs.get(run_id)
+        if run is not None:
+            await run.told(draft)
+            return
+        events = await self._journal.events(run_id)
+        if not events:
+            raise NotFoundError(f"there is no run `{run_id}`", run_id=run_id)
+        head = events[-1].seq
+        if events[-1].type is EventType.RUN_FINISHED:
+            raise ConflictError("the run has ended", run_id=run_id)
+        if sum(event.type is EventType.SIGNAL_RECEIVED for event in events) >= SIGNALS:
+            raise ConflictError("too many signals wait for the run", run_id=run_id)
+        await self._journal.append(run_id, head, [draft.event(run_id, head + 1, self._clock.now())])
+
+    def _live(self, run_id: str) -> LiveRun:
         run = self._runs.get(run_id)
         if run is None:
             raise NotFoundError(f"the run `{run_id}` is not running here", run_id=run_id)
-        return await run.cancel(reason)
+        return run
 
-    async def _own(self, run: LiveRun, *first: Draft | Command) -> RunState:
+    # -- driving ---------------------------------------------------------------------------------------------------
+
+    async def _own(self, run: LiveRun, first: Iterable[Draft | Command]) -> RunState:
         if run.run_id in self._runs:
             raise ConflictError("the run is being driven here already", run_id=run.run_id)
         self._runs[run.run_id] = run
+        end: asyncio.Future[RunState] = asyncio.get_running_loop().create_future()
+        self._ends[run.run_id] = end
         try:
-            return await self._drive(run, first)
+            state = await self._drive(run, list(first))
+            end.set_result(state)
+            return state
         finally:
-            del self._runs[run.run_id]
+            del self._runs[run.run_id], self._ends[run.run_id]
+            end.cancel()
             await run.close()
 
-    async def _drive(self, run: LiveRun, todo: tuple[Draft | Command, ...]) -> RunState:
-        while todo:
-            (first,) = todo
-            draft = first if isinstance(first, Draft) else await self._perform(run, first)
-            todo = await self._record(run, draft)
-        assert run.state is not None
-        return run.state
+    async def _drive(self, run: LiveRun, todo: list[Draft | Command]) -> RunState:
+        while True:
+            drafts = [item for item in todo if isinstance(item, Draft)]
+            commands = [item for item in todo if not isinstance(item, Draft)]
+            if not drafts:
+                drafts, commands = self._perform(run, commands), []
+            if not drafts:
+                if run.state is not None and run.state.status in TERMINAL_RUN:
+                    return run.state
+                drafts = await self._arrived(run)
+            todo = [*commands, *await self._record(run, drafts)]
 
-    async def _perform(self, run: LiveRun, command: Command) -> Draft:
-        """Carry out a command; gives the record of what became of it."""
-        if (draft := draft_of(command, self._clock.now()) or self._asker.stop(run)) is not None:
-            return draft
+    def _perform(self, run: LiveRun, commands: list[Command]) -> list[Draft]:
+        """Carry commands out; gives the records of what became of those that need none of the world's time.
+
+        Where a cancel was asked for or time is over, that comes first, and nobody is asked any more.
+        """
+        stop = self._asker.stop(run)
+        if stop is not None:
+            return [stop]
+        drafts = [self._carry_out(run, command) for command in commands]
+        return [draft for draft in drafts if draft is not None]
+
+    def _carry_out(self, run: LiveRun, command: Command) -> Draft | None:
         match command:
-            case StartStep():
-                return await self._asker.start(run, command)
             case RequestStep():
-                return await self._asker.request(run, command)
+                self._asker.request(run, command)
             case CancelStep():
-                return await self._asker.cancel(run, command)
-        raise AssertionError(command)  # pragma: no cover  # every other command has a draft
+                return self._asker.cancel(run, command)
+            case StartStep(not_before=float()) | StartStep(not_before=int()):
+                self._timing.retry(run, command)
+            case WaitUntil():
+                self._timing.wait(run, command)
+            case _ if run.draft is not None and command == run.draft.work.due:
+                return draft_of(command, self._clock.now(), self._chance())
+        return None
 
-    async def _record(self, run: LiveRun, first: Draft) -> tuple[Command, ...]:
-        """Append a record, and in the same transaction all that follows from it without reaching the world."""
-        state, batch = run.state, list[Event]()
-        draft: Draft | None = first
-        commands: tuple[Command, ...] = ()
-        while draft is not None:
-            event = draft.event(run.run_id, run.head + len(batch) + 1, self._clock.now())
-            state, commands = decide(run.workflow, state, event)
-            batch.append(event)
-            draft = draft_of(commands[0], event.at) if commands else None
+    async def _arrived(self, run: LiveRun) -> list[Draft]:
+        """Wait for news and draft them."""
+        arrivals = await run.arrivals()
+        if (stop := self._asker.stop(run)) is not None:
+            run.put_back(arrivals)
+            return [stop]
+        drafts = [arrival() for arrival in arrivals]
+        return merged([draft for draft in drafts if draft is not None])
+
+    async def _record(self, run: LiveRun, drafts: list[Draft]) -> list[Command]:
+        """Append records, and in the same transaction all that follows from them without reaching the world."""
+        if not drafts:
+            return []
+        batch = list[Event]()
+        todo = list[Command]()
+        for first in drafts:
+            draft: Draft | None = first
+            while draft is not None:
+                event = draft.event(run.run_id, run.head + len(batch) + 1, self._clock.now())
+                run.draft, commands = decide(run.workflow, run.draft, event)
+                batch.append(event)
+                draft = draft_of(commands[-1], event.at, self._chance()) if commands else None
+                todo += commands[:-1] if draft is not None else commands
         await self._journal.append(run.run_id, run.head, batch)
-        run.state = state
+        run.state = run.draft
         run.answer()
         for event in batch:
             await self._asker.tell(event)
-        return commands
+        return todo

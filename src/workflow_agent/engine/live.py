@@ -1,31 +1,49 @@
-"""A run that a driver is driving: its state, its time, and the cancel that somebody may ask for.
+"""A run that a driver is driving: its state, its time, what is in flight, and what has arrived.
 
-What belongs here: waiting. What does not: what to do next (``machine``), asking agents (``driver``).
+What belongs here: waiting. What does not: what to do next (``machine``), asking agents (``asking``).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.engine.commands import Command, FailStep, FinishRun, ScheduleRetry, SkipStep, StartRun
+from workflow_agent.engine.commands import (
+    Command,
+    EndStep,
+    FailStep,
+    FinishRun,
+    ScheduleRetry,
+    SkipStep,
+    StartRun,
+    StartStep,
+    only_records,
+)
+from workflow_agent.engine.machine import refusal
 from workflow_agent.engine.plan import Plan, plan_of
 from workflow_agent.engine.proceeding import has_trouble, is_cancellable
+from workflow_agent.engine.units import parse_unit
+from workflow_agent.model.errors import ConflictError
 from workflow_agent.model.event import Event, EventType, Record, RunState
 from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import TypeAlias
 
     from workflow_agent.model.errors import WorkflowAgentError
+    from workflow_agent.model.event import StepState
     from workflow_agent.model.workflow import Step, Workflow
 
     #: What a request gave: the reply's data, or why there is none.
     Answer: TypeAlias = Mapping[str, Any] | WorkflowAgentError
+    #: Drafts the record of something that happened, as the run stands when it is its turn; None when it is no news.
+    Arrival: TypeAlias = Callable[[], "Draft | None"]
 
-__all__ = ["CLOSE_S", "Draft", "LiveRun", "draft_of"]
+__all__ = ["CLOSE_S", "Draft", "Flight", "LiveRun", "draft_of"]
 
 #: Seconds for which an abandoned request may take to end.
 CLOSE_S = 10.0
@@ -55,26 +73,76 @@ class Draft:
         )
 
 
-def draft_of(command: Command, now: float) -> Draft | None:
-    """Give the record that carries out a command which only records; None for one that reaches the world."""
+def draft_of(command: Command, now: float, chance: float = 0.0) -> Draft | None:
+    """Give the record that carries out a command which only records; None for one that reaches the world.
+
+    Args:
+        command: What is to be done.
+        now: UTC seconds.
+        chance: From 0 to 1: how much of a pause's jitter is taken away.
+    """
+    if not only_records(command):
+        return None
+    match command:
+        case ScheduleRetry(step, attempt, delay_s, jitter):
+            due_at = now + delay_s * (1.0 - jitter * chance)
+            return Draft(type=EventType.RETRY_SCHEDULED, step=step, attempt=attempt, data={"due_at": due_at})
+        case StartStep():
+            return _started(command, now)
+        case FailStep() | EndStep():
+            return _ended(command)
+    return _of_run(command)
+
+
+def _of_run(command: Command) -> Draft:
     match command:
         case StartRun(phase):
             return Draft(type=EventType.RUN_STARTED, data={"phase": phase.value})
         case SkipStep(step, reason):
             return Draft(type=EventType.STEP_SKIPPED, step=step, data={"reason": reason})
-        case FailStep(step, error):
-            return Draft(type=EventType.STEP_FAILED, step=step, data={"error": error, "status": "failed"})
-        case ScheduleRetry(step, attempt, delay_s):
-            return Draft(type=EventType.RETRY_SCHEDULED, step=step, attempt=attempt, data={"due_at": now + delay_s})
-        case FinishRun(status, error, changed):
-            data = {"status": status.value, "error": error, "changed": changed}
-            return Draft(type=EventType.RUN_FINISHED, data=data)
-        case _:
-            return None
+    assert isinstance(command, FinishRun)
+    data = {"status": command.status.value, "error": command.error, "changed": command.changed}
+    return Draft(type=EventType.RUN_FINISHED, data=data | ({"output": command.output[0]} if command.output else {}))
+
+
+def _ended(command: FailStep | EndStep) -> Draft:
+    used = {} if command.signal is None else {"signal": command.signal}
+    if isinstance(command, FailStep):
+        data = {"error": command.error, "status": command.status} | used
+        return Draft(type=EventType.STEP_FAILED, step=command.step, data=data)
+    output = {} if command.output is None else {"output": command.output}
+    return Draft(type=EventType.STEP_SUCCEEDED, step=command.step, data={"status": "succeeded"} | output | used)
+
+
+def _started(command: StartStep, now: float) -> Draft:
+    data: dict[str, Any] = {"with": command.inputs, "phase": command.phase and command.phase.value}
+    wait_at = command.wait_at if command.wait_s is None else now + command.wait_s
+    if command.waits:
+        data |= {"status": "waiting"} | ({} if wait_at is None else {"due_at": wait_at})
+    return Draft(type=EventType.STEP_STARTED, step=command.step, attempt=command.attempt, data=data)
+
+
+class Flight:
+    """A unit that was asked for: its request, and the timer that ends it."""
+
+    __slots__ = ("attempt", "child", "is_stopping", "step", "task", "timer", "unit")
+
+    def __init__(self, unit: str, step: Step, attempt: int) -> None:
+        self.unit = unit
+        self.step = step
+        self.attempt = attempt
+        self.task: asyncio.Task[Answer] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.is_stopping = False
+        #: The run that carries the unit out, when that is another workflow.
+        self.child: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Flight {self.unit}, attempt {self.attempt}>"
 
 
 class LiveRun:
-    """One run in this process. Only the task that drives it changes `state` and `request`.
+    """One run in this process. Only the task that drives it changes `state` and `draft`.
 
     Args:
         workflow: Its definition.
@@ -84,22 +152,39 @@ class LiveRun:
     """
 
     def __init__(self, workflow: Workflow, run_id: str, state: RunState | None = None, *, spent_s: float = 0.0) -> None:
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         self.workflow = workflow
         self.plan: Plan = plan_of(workflow)
         self.run_id = run_id
+        #: What is on disk.
         self.state = state
-        #: The request that is in flight, or whose answer is not recorded yet.
-        self.request: asyncio.Task[Answer] | None = None
+        #: What is about to be on disk.
+        self.draft = state
+        #: Units that were asked for and whose outcome is not drafted yet.
+        self.flights: dict[str, Flight] = {}
+        #: Ends of waits and pauses before retries, by unit.
+        self.timers: dict[str, asyncio.TimerHandle] = {}
+        #: Tasks that stop something.
+        self.tasks: set[asyncio.Task[None]] = set()
         self.cancel_reason: str | None = None
-        #: Done when a cancel was asked for.
-        self.asked: asyncio.Future[None] = loop.create_future()
-        self._answered: asyncio.Future[bool] = loop.create_future()
+        #: Whether another process, or an earlier task, drove it before.
+        self.was_resumed = False
+        self._arrivals: deque[Arrival] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        self._cancels: list[asyncio.Future[bool]] = []
+        self._said: list[asyncio.Future[None]] = []
         limit = workflow.timeout_s
-        self._end = None if limit is None else loop.time() + limit - max(0.0, spent_s)
+        self._end = None if limit is None else self._loop.time() + limit - max(0.0, spent_s)
+        if self._end is not None:
+            self.timers[""] = self._loop.call_at(self._end, self.wake)
 
     def __repr__(self) -> str:
         return f"<LiveRun {self.run_id} of {self.workflow.name}, {self.state and self.state.status}>"
+
+    @property
+    def inputs(self) -> Any:  # Any: JSON values
+        """Give the run's inputs; None before it is created."""
+        return None if self.draft is None else self.draft.inputs
 
     @property
     def head(self) -> int:
@@ -109,42 +194,125 @@ class LiveRun:
     @property
     def is_cancellable(self) -> bool:
         """Whether a cancel would have an effect now."""
-        return self.state is not None and is_cancellable(self.plan, self.state)
+        return self.draft is not None and is_cancellable(self.draft)
 
     @property
     def is_ending(self) -> bool:
         """Whether something went wrong already, so that only `on_failure` and `always` steps remain."""
-        return self.state is not None and has_trouble(self.state)
+        return self.draft is not None and has_trouble(self.draft)
 
     def remaining_s(self) -> float | None:
         """Give the seconds that are left of the run's time (below 0: none), or None when it has no limit."""
-        return None if self._end is None else self._end - asyncio.get_running_loop().time()
+        return None if self._end is None else self._end - self._loop.time()
 
     def limit_s(self, step: Step) -> float | None:
         """Give the seconds that a step may take from now on; the run's time binds main steps only."""
-        remaining = self.remaining_s() if step.id in self.plan.main else None
+        remaining = self.remaining_s() if step.id in self.plan.main_ids else None
         limits = [limit for limit in (step.timeout_s, remaining) if limit is not None]
         return max(0.0, min(limits)) if limits else None
+
+    def cell(self, unit: str) -> StepState:
+        """Give the state of a unit of a run that has begun."""
+        step, index, _ = parse_unit(unit)
+        assert self.draft is not None
+        cell = self.draft.steps[step]
+        return cell if index is None or cell.items is None else cell.items[index]
+
+    # -- what arrives ----------------------------------------------------------------------------------------------
+
+    def arrive(self, arrival: Arrival) -> None:
+        """Take something that happened, to be recorded in its turn."""
+        self._arrivals.append(arrival)
+        self.wake()
+
+    def put_back(self, arrivals: deque[Arrival]) -> None:
+        """Take back what is to be recorded later."""
+        self._arrivals = arrivals + self._arrivals
+        self.wake()
+
+    async def told(self, draft: Draft) -> None:
+        """Record what somebody says to the run, and wait until it is on disk; raises ConflictError where it cannot."""
+        told: asyncio.Future[None] = self._loop.create_future()
+        self.arrive(partial(self._say, draft, told))
+        await told
+
+    def _say(self, draft: Draft, told: asyncio.Future[None]) -> Draft | None:
+        problem = refusal(self.draft, draft.type)
+        if problem is not None:
+            if not told.done():
+                told.set_exception(ConflictError(problem, run_id=self.run_id))
+            return None
+        self._said.append(told)
+        return draft
+
+    def wake(self) -> None:
+        """Let the driving task look again."""
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def arrivals(self) -> deque[Arrival]:
+        """Wait until something happened or the run's time is over, and give all that happened."""
+        if not self._arrivals:
+            self._wake = self._loop.create_future()
+            try:
+                await self._wake
+            finally:
+                self._wake = None
+        taken, self._arrivals = self._arrivals, deque()
+        return taken
+
+    # -- cancel ----------------------------------------------------------------------------------------------------
 
     async def cancel(self, reason: str) -> bool:
         """Ask for a cancel and wait until it is on disk; False when the run was ending already."""
         if self.cancel_reason is None:
-            if self.state is not None and not self.is_cancellable:
+            if self.draft is not None and not self.is_cancellable:
                 return False
             self.cancel_reason = reason
-            self.asked.set_result(None)
-        # Shielded, because several callers may wait and one of them may give up.
-        return await asyncio.shield(self._answered)
+            self.wake()
+        # One future per caller, because one of them may give up.
+        answered: asyncio.Future[bool] = self._loop.create_future()
+        self._cancels.append(answered)
+        self.answer()
+        return await answered
 
     def answer(self) -> None:
-        """Tell those who wait in `cancel` how it went, once a cancel has no further effect."""
-        if not self.is_cancellable and not self._answered.done() and self.state is not None:
-            self._answered.set_result(self.state.cancel_reason is not None)
+        """Tell those who said something that it is on disk; those who wait in `cancel`, once it has no effect."""
+        said, self._said = self._said, []
+        for future in said:
+            if not future.done():
+                future.set_result(None)
+        if self._cancels and self.state is not None and not is_cancellable(self.state):
+            self._answer(was_cancelled=self.state.cancel_reason is not None)
+
+    def _answer(self, *, was_cancelled: bool) -> None:
+        waiting, self._cancels = self._cancels, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(was_cancelled)
 
     async def close(self) -> None:
         """Give up what is in flight, and those who wait; nothing of the run lives on in this process."""
-        if self.request is not None:
-            self.request.cancel()
-            await asyncio.wait({self.request}, timeout=CLOSE_S)
-        if not self._answered.done():
-            self._answered.set_result(False)
+        for timer in self.timers.values():
+            timer.cancel()
+        flying = {flight.task for flight in self.flights.values() if flight.task is not None}
+        for flight in self.flights.values():
+            if flight.timer is not None:
+                flight.timer.cancel()
+        going: set[asyncio.Task[Any]] = {task for task in (*flying, *self.tasks) if not task.done()}
+        for task in going:
+            task.cancel()
+        if going:
+            await asyncio.wait(going, timeout=CLOSE_S)
+        self._answer(was_cancelled=False)
+        for arrival in self._arrivals:
+            # Who said something and was not heard is told so.
+            if isinstance(arrival, partial) and arrival.func == self._say:
+                _refuse(arrival.args[1], self.run_id)
+        for future in self._said:
+            _refuse(future, self.run_id)
+
+
+def _refuse(told: asyncio.Future[None], run_id: str) -> None:
+    if not told.done():
+        told.set_exception(ConflictError("the run has ended", run_id=run_id))

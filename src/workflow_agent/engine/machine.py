@@ -1,52 +1,57 @@
 """The run as a state machine: ``(workflow, state, event) -> (state, commands)``.
 
 Rules of this file: total, deterministic, synchronous. No clock, no randomness, no I/O: times and outcomes
-arrive inside events. Every transition is in the table `_TRANSITIONS`; a missing key is the one error.
+arrive inside events. There is one rule per type of event, in the table `_RULES`; what a rule does not allow is the
+one error.
 
-Theory of operation. Steps run one at a time. The *candidate* is the first step of the plan's sequence that has
-no end yet; its status and the run's give the stage:
+Theory of operation. A run goes through three groups of steps: the main ones, what goes back after trouble (undo, then
+`on_failure`, one after the other), the `always` ones. A step of a free group may be considered when what it waits for
+has ended; then it is left out, fails, or starts. A *unit* is what an agent is asked for: a step, an item of its
+fan-out, or a round of its loop. Each decision that only records (a step is left out, a retry is due, the run ends) is
+`due` until its record follows, and until then nothing else is decided; requests are out at the same time, as many as
+the run's limit says. An event is of a unit that is in flight or waits, or it is the record of what is due.
 
-========== =======================================================================
-stage      meaning
-========== =======================================================================
-absent     no event yet
-created    RunCreated is there
-between    no step is in flight: the candidate, if any, is to be skipped or started
-in flight  the candidate was requested, or is about to be
-to retry   the candidate failed and may be tried again
-waiting    its next attempt has a due time
-finished   RunFinished is there
-========== =======================================================================
+After the first failure or a cancel (*trouble*) the main steps that did not start are left out. After a failure what is
+in flight goes on to its end, so that its effect is known and can be undone; a cancel and a time-out stop it.
 
-An event of a step must be of the candidate. After the first failure or a cancel (*trouble*) the main steps that
-remain are skipped, the steps of `on_failure` join the run, and `always` steps run in every case. A step whose
-effect must not repeat, and every attempt after the first, starts with a StepStarted of its own; others go in
-flight with the event before them, so that the happy path costs one record per step.
+A unit whose effect must not repeat, and every attempt after the first, starts with a StepStarted of its own; others
+go in flight with the event before them, so that the happy path costs one record per step. Items that end well at the
+same time share one record.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from workflow_agent.engine.commands import (
-    CancelStep,
     Command,
+    EndStep,
+    FailStep,
+    FinishRun,
     RequestStep,
     ScheduleRetry,
+    SkipStep,
     StartRun,
+    StartStep,
+    WaitUntil,
 )
-from workflow_agent.engine.plan import Plan, plan_of
+from workflow_agent.engine.plan import TIMER, WAITS, Plan, plan_of
 from workflow_agent.engine.proceeding import (
-    candidate,
-    has_trouble,
+    cancels,
+    first_phase,
     is_cancellable,
+    next_of_loop,
+    pending,
     proceed,
+    result_of,
     retry_delay,
-    with_step,
-    with_trouble,
+    schedule,
+    signal_of,
 )
+from workflow_agent.engine.scratch import PENDING, Group, Scratch, new_run
+from workflow_agent.engine.tables import Fan
+from workflow_agent.engine.units import UNDO, item_of
 from workflow_agent.model.errors import InterruptedRunError, JournalConflictError
 from workflow_agent.model.event import Event, EventType, RunState, StepState
 from workflow_agent.model.status import TERMINAL_RUN, RunStatus, StepStatus
@@ -58,23 +63,16 @@ if TYPE_CHECKING:
 
     Decision: TypeAlias = tuple[RunState, tuple[Command, ...]]
 
-__all__ = ["Stage", "decide", "fold", "replay", "stage_of", "transitions"]
+__all__ = ["SIGNALS", "decide", "fold", "outstanding", "refusal", "replay"]
 
-
-class Stage(StrEnum):
-    """Where a run stands, as the table of transitions knows it."""
-
-    ABSENT = "absent"
-    CREATED = "created"
-    BETWEEN = "between"
-    IN_FLIGHT = "in flight"
-    TO_RETRY = "to retry"
-    WAITING = "waiting"
-    FINISHED = "finished"
+#: Signals of a run that nobody waited for so far.
+SIGNALS = 1000
 
 
 def decide(workflow: Workflow, state: RunState | None, event: Event) -> Decision:
-    """Apply one event and say what to do next: no command when the run is finished, else exactly one.
+    """Apply one event and say what is to be done because of it.
+
+    At most one of the commands, the last, only records; it is to be recorded next.
 
     Args:
         workflow: The definition that the run was created with.
@@ -85,66 +83,70 @@ def decide(workflow: Workflow, state: RunState | None, event: Event) -> Decision
         JournalConflictError: the event cannot follow, or lacks data of its type.
     """
     plan = plan_of(workflow)
-    stage = stage_of(workflow, state)
-    transition = _TRANSITIONS.get((stage, event.type))
-    if transition is None:
-        raise _illegal(event, f"{event.type} cannot follow while the run is {stage}")
-    _check_place(plan, state, event)
+    _check_place(state, event)
     try:
-        decided, commands = transition(plan, state or _created(plan, event), event)
-    except (KeyError, TypeError, ValueError) as error:
+        if state is None:
+            return _created(plan, event)
+        scratch = Scratch(plan, state, event.seq, event.at)
+        commands = _RULES[event.type](scratch, event)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise _illegal(event, f"{event.type} does not carry what it must: {error!r}") from error
-    return replace(decided, head=event.seq), commands
+    return scratch.freeze(), commands
 
 
 def fold(workflow: Workflow, events: Iterable[Event]) -> RunState:
     """Give the state after a run's events; raises JournalConflictError, also when there are none."""
-    return replay(workflow, events)[0]
+    state: RunState | None = None
+    for event in events:
+        state, _ = decide(workflow, state, event)
+    if state is None:
+        raise JournalConflictError("the run has no events")
+    return state
 
 
 def replay(workflow: Workflow, events: Iterable[Event]) -> Decision:
-    """Give the state after a run's events and what was to be done then."""
-    state: RunState | None = None
-    commands: tuple[Command, ...] = ()
-    for event in events:
-        state, commands = decide(workflow, state, event)
-    if state is None:
-        raise JournalConflictError("the run has no events")
-    return state, commands
+    """Give the state after a run's events, and all that was decided and has no record yet."""
+    state = fold(workflow, events)
+    return state, outstanding(workflow, state)
 
 
-def stage_of(workflow: Workflow, state: RunState | None) -> Stage:
-    """Say which row of the table applies."""
-    if state is None:
-        return Stage.ABSENT
+def outstanding(workflow: Workflow, state: RunState) -> tuple[Command, ...]:
+    """Give all that was decided up to a state and has no record yet, the one that only records last."""
     if state.status in TERMINAL_RUN:
-        return Stage.FINISHED
-    if state.started_at is None:
-        return Stage.CREATED
-    step = candidate(plan_of(workflow), state)
-    current = state.steps[step.id] if step else StepState()
-    if current.status is StepStatus.WAITING:
-        return Stage.TO_RETRY if current.due_at is None else Stage.WAITING
-    return Stage.IN_FLIGHT if current.status is StepStatus.RUNNING else Stage.BETWEEN
+        return ()
+    return pending(Scratch(plan_of(workflow), state, state.head, 0.0))
 
 
-def transitions() -> list[tuple[Stage, EventType]]:
-    """List what the table allows, for diagrams and tests."""
-    return list(_TRANSITIONS)
+def refusal(state: RunState | None, kind: EventType) -> str | None:
+    """Say why somebody cannot pause a run, let it go on, or send it a signal now; None where they can."""
+    if state is None or state.status in TERMINAL_RUN:
+        return "the run has ended" if state else "the run has not begun"
+    if kind is EventType.SIGNAL_RECEIVED:
+        return "too many signals wait for the run" if len(state.work.signals) >= SIGNALS else None
+    if kind is EventType.RUN_RESUMED:
+        return "the run is not paused" if state.paused is None else None
+    if state.paused is not None:
+        return "the run is paused already"
+    return None if is_cancellable(state) else "the run is ending"
 
 
-def _check_place(plan: Plan, state: RunState | None, event: Event) -> None:
-    if event.seq != (state.head if state else 0) + 1:
-        raise _illegal(event, f"record {event.seq} cannot follow record {state.head if state else 0}")
-    if state is None:
-        return
-    if event.run_id != state.run_id:
+def _check_place(state: RunState | None, event: Event) -> None:
+    head = state.head if state else 0
+    if event.seq != head + 1:
+        raise _illegal(event, f"record {event.seq} cannot follow record {head}")
+    stage = _stage(state)
+    if event.type not in _STAGES[stage]:
+        raise _illegal(event, f"{event.type} cannot follow while the run is {stage}")
+    if state is not None and event.run_id != state.run_id:
         raise _illegal(event, f"the record belongs to the run {event.run_id}, not to {state.run_id}")
-    step = candidate(plan, state)
-    if event.type in _OF_STEPS and (step is None or step.id != event.step):
-        raise _illegal(event, f"the next step is `{step.id if step else None}`, not `{event.step}`")
-    if event.type is EventType.RUN_FINISHED and step is not None:
-        raise _illegal(event, f"the run cannot end before `{step.id}`")
+
+
+def _stage(state: RunState | None) -> str:
+    if state is None:
+        return "absent"
+    if state.status in TERMINAL_RUN:
+        return "finished"
+    return "created" if state.started_at is None else "running"
 
 
 def _illegal(event: Event, message: str) -> JournalConflictError:
@@ -152,156 +154,321 @@ def _illegal(event: Event, message: str) -> JournalConflictError:
     return JournalConflictError(message, where=where, run_id=event.run_id)
 
 
-def _created(plan: Plan, event: Event) -> RunState:
-    return RunState(
-        run_id=event.run_id,
-        head=event.seq,
-        status=RunStatus.QUEUED,
-        workflow=plan.workflow.name,
-        inputs=event.data.get("inputs", {}),
-        steps={step: StepState() for step in (*plan.main, *plan.always)},
-        meta=event.data.get("meta", {}),
-        created_at=event.at,
-    )
+def _created(plan: Plan, event: Event) -> Decision:
+    state = new_run(plan, event.run_id, event.at, event.data)
+    scratch = Scratch(plan, state, event.seq, event.at)
+    scratch.due = StartRun(first_phase(plan, state))
+    return scratch.freeze(), (scratch.due,)
 
 
-def _on_created(plan: Plan, state: RunState, _event: Event) -> Decision:
-    step = candidate(plan, state)
-    return state, (StartRun(step.phase if step else RunStatus.RUNNING),)
+# -- the run -----------------------------------------------------------------------------------------------------
 
 
-def _on_started(plan: Plan, state: RunState, event: Event) -> Decision:
-    return proceed(plan, replace(state, started_at=event.at), event.at)
+def _on_started(s: Scratch, event: Event) -> tuple[Command, ...]:
+    s.changes["started_at"] = event.at
+    s.due = None
+    s.status = RunStatus.RUNNING
+    return proceed(s)
 
 
-def _on_step_started(plan: Plan, state: RunState, event: Event) -> Decision:
-    step = plan.steps[str(event.step)]
-    before = state.steps[step.id]
-    state = with_step(
-        state,
-        step.id,
-        replace(before, status=StepStatus.RUNNING, attempt=event.attempt, started_at=event.at, due_at=None),
-    )
-    request = RequestStep(step.id, event.attempt, event.data.get("with", {}))
-    return replace(state, status=step.phase), (request,)
-
-
-def _on_step_succeeded(plan: Plan, state: RunState, event: Event) -> Decision:
-    step = str(event.step)
-    done = replace(
-        state.steps[step],
-        status=StepStatus(event.data.get("status", StepStatus.SUCCEEDED)),
-        finished_at=event.at,
-        output=event.data.get("output"),
-        error=None,
-    )
-    state = with_step(state, step, done)
-    if (changed := event.data.get("changed")) is not None:
-        state = replace(state, changed=changed)
-    if step in plan.on_failure and (given := event.data.get("run_status")) is not None:
-        state = replace(state, outcome=RunStatus(given))
-    return proceed(plan, state, event.at)
-
-
-def _on_step_failed(plan: Plan, state: RunState, event: Event) -> Decision:
-    step = plan.steps[str(event.step)]
-    status = StepStatus(event.data.get("status", StepStatus.FAILED))
-    error: dict[str, Any] = event.data["error"]
-    failed = replace(
-        state.steps[step.id],
-        status=status,
-        attempt=event.attempt,
-        finished_at=event.at,
-        error=error,
-        reason=status.value if status is not StepStatus.FAILED else None,
-    )
-    delay = retry_delay(plan, state, event, status)
-    if delay is not None:
-        state = with_step(state, step.id, replace(failed, status=StepStatus.WAITING))
-        return state, (ScheduleRetry(step.id, event.attempt + 1, delay),)
-    state = with_step(state, step.id, failed)
-    if step.id in plan.on_failure:
-        # What was to take the effects back did not: no later step may say that all is well.
-        state = replace(state, outcome=RunStatus.NEEDS_ATTENTION, error=error)
-    elif not has_trouble(state):
-        state = with_trouble(plan, state, step, error)
-    return proceed(plan, state, event.at)
-
-
-def _on_step_skipped(plan: Plan, state: RunState, event: Event) -> Decision:
-    step = str(event.step)
-    skipped = StepState(
-        status=StepStatus.SKIPPED, finished_at=event.at, reason=str(event.data.get("reason", "")) or None
-    )
-    return proceed(plan, with_step(state, step, skipped), event.at)
-
-
-def _on_retry_scheduled(plan: Plan, state: RunState, event: Event) -> Decision:
-    step = plan.steps[str(event.step)]
-    due_at = float(event.data["due_at"])
-    state = with_step(state, step.id, replace(state.steps[step.id], due_at=due_at))
-    # The expressions gave values once for this step, and nothing that they can read has changed since.
-    state, commands = proceed(plan, state, event.at, attempt=event.attempt, not_before=due_at)
-    return replace(state, status=RunStatus.WAITING), commands
-
-
-def _on_cancel_requested(plan: Plan, state: RunState, event: Event) -> Decision:
-    if not is_cancellable(plan, state):
+def _on_cancel_requested(s: Scratch, event: Event) -> tuple[Command, ...]:
+    if not is_cancellable(s.base):
         raise _illegal(event, "there is nothing left to cancel")
-    step = candidate(plan, state)
-    current = state.steps[step.id].status if step else StepStatus.PENDING
     error = event.data.get("error")
     reason = str(event.data.get("reason", ""))
     if error is None:
-        state = replace(state, cancel_reason=reason)
-    in_flight = current in {StepStatus.RUNNING, StepStatus.WAITING}
-    state = with_trouble(plan, state, step if in_flight else None, error or _interrupted(reason))
-    if step is not None and current is StepStatus.RUNNING:
-        return state, (CancelStep(step.id, state.steps[step.id].attempt),)
-    if step is not None and current is StepStatus.WAITING:
-        given_up = replace(
-            state.steps[step.id], status=StepStatus.CANCELLED, finished_at=event.at, reason=reason, due_at=None
-        )
-        state = with_step(state, step.id, given_up)
-    return proceed(plan, state, event.at)
+        s.changes["cancel_reason"] = reason
+    in_flight = next((name for name, cell in s.base.steps.items() if _is_on(s.plan, name, cell)), None)
+    _trouble(s, in_flight, error or InterruptedRunError(cause=reason or None).to_dict(), reason)
+    return *cancels(s), *proceed(s)
 
 
-def _on_finished(_plan: Plan, state: RunState, event: Event) -> Decision:
-    finished = replace(
-        state,
-        status=RunStatus(event.data["status"]),
-        error=event.data.get("error"),
-        changed=bool(event.data.get("changed")),
-        finished_at=event.at,
+def _is_on(plan: Plan, name: str, cell: StepState) -> bool:
+    waits = cell.status is StepStatus.WAITING and plan.steps[name].uses not in WAITS
+    return waits or cell.status is StepStatus.RUNNING
+
+
+def _trouble(s: Scratch, step: str | None, error: Any, reason: str) -> None:
+    """Keep the first error; when a main step or a cancel brought it, the steps of `on_failure` join the run."""
+    s.changes |= {"failed_step": step, "error": error, "paused": None}
+    if step is None or not s.plan.steps[step].always:
+        for name in s.plan.on_failure:
+            s.join(s.plan.index[name])
+    if s.group is Group.MAIN:
+        s.stop_main(reason)
+
+
+def _on_signal(s: Scratch, event: Event) -> tuple[Command, ...]:
+    s.signals = (*s.signals, (event.seq, str(event.data["name"]), event.data.get("data")))
+    return proceed(s)
+
+
+def _on_paused(s: Scratch, event: Event) -> tuple[Command, ...]:
+    if (problem := refusal(s.base, event.type)) is not None:
+        raise _illegal(event, problem)
+    s.changes["paused"] = str(event.data.get("reason", ""))
+    s.status = RunStatus.PAUSED
+    return ()
+
+
+def _on_resumed(s: Scratch, event: Event) -> tuple[Command, ...]:
+    if (problem := refusal(s.base, event.type)) is not None:
+        raise _illegal(event, problem)
+    s.changes["paused"] = None
+    s.status = RunStatus.RUNNING
+    return proceed(s)
+
+
+def _on_finished(s: Scratch, event: Event) -> tuple[Command, ...]:
+    status = RunStatus(event.data["status"])
+    # A run that nothing can take up again is given up from outside, wherever it stands.
+    if not isinstance(s.due, FinishRun) and status is not RunStatus.NEEDS_ATTENTION:
+        raise _illegal(event, "the run cannot end before its steps")
+    s.due = None
+    s.status = status
+    data = event.data
+    s.changes |= {"error": data.get("error"), "changed": bool(data.get("changed")), "finished_at": event.at}
+    if "output" in data:
+        s.changes["output"] = data["output"]
+    elif status is RunStatus.SUCCEEDED:
+        s.changes["output"] = result_of(s.plan, s.base)
+    return ()
+
+
+# -- units -------------------------------------------------------------------------------------------------------
+
+
+def _take_due(s: Scratch, event: Event, *kinds: type[Command]) -> Command | None:
+    """Take what is due when the event records it."""
+    due = s.due
+    if isinstance(due, kinds) and getattr(due, "step", None) == event.step:
+        s.due = None
+        return due
+    return None
+
+
+def _refuse(s: Scratch, event: Event) -> JournalConflictError:
+    wanted = getattr(s.due, "step", None)
+    asked = f"what is due is of `{wanted}`" if wanted else "it is not in flight"
+    return _illegal(event, f"{event.type} of `{event.step}` cannot follow: {asked}")
+
+
+def _on_step_started(s: Scratch, event: Event) -> tuple[Command, ...]:
+    unit = str(event.step)
+    position, index, before = s.find(unit)
+    was_due = _take_due(s, event, StartStep) is not None
+    is_retry = before.status is StepStatus.WAITING and before.inputs is not None
+    if not was_due and not is_retry:
+        raise _refuse(s, event)
+    step = s.plan.step_at(position)
+    inputs = event.data.get("with", {})
+    if step.uses in WAITS:
+        return _wait(s, event, position, inputs)
+    started = before.started_at if is_retry or before.iteration else None
+    running = replace(
+        before if index is None else replace(PENDING, output=before.output),
+        status=StepStatus.RUNNING,
+        attempt=event.attempt,
+        started_at=event.at if started is None else started,
+        due_at=None,
+        inputs=inputs,
     )
-    return finished, ()
+    if is_retry:
+        s.busy -= 1
+        if index is not None:
+            _unfly(s, position, index, before)
+    s.fly(position, index, running)
+    s.status = step.phase
+    return RequestStep(unit, event.attempt, inputs), *proceed(s)
 
 
-def _interrupted(reason: str) -> dict[str, Any]:
-    return InterruptedRunError(cause=reason or None).to_dict()
+def _unfly(s: Scratch, position: int, index: int, item: StepState) -> None:
+    cell = s.cell(position)
+    fan: Any = cell.items
+    s.put(position, replace(cell, items=fan.put(index, item, busy=-1)))
 
 
-_OF_STEPS = frozenset(
-    {
-        EventType.STEP_STARTED,
-        EventType.STEP_SUCCEEDED,
-        EventType.STEP_FAILED,
-        EventType.STEP_SKIPPED,
-        EventType.RETRY_SCHEDULED,
-    },
-)
-_TRANSITIONS: dict[tuple[Stage, EventType], Callable[[Plan, RunState, Event], Decision]] = {
-    (Stage.ABSENT, EventType.RUN_CREATED): _on_created,
-    (Stage.CREATED, EventType.RUN_STARTED): _on_started,
-    (Stage.BETWEEN, EventType.STEP_STARTED): _on_step_started,
-    (Stage.BETWEEN, EventType.STEP_SKIPPED): _on_step_skipped,
-    (Stage.BETWEEN, EventType.STEP_FAILED): _on_step_failed,
-    (Stage.BETWEEN, EventType.CANCEL_REQUESTED): _on_cancel_requested,
-    (Stage.BETWEEN, EventType.RUN_FINISHED): _on_finished,
-    (Stage.IN_FLIGHT, EventType.STEP_SUCCEEDED): _on_step_succeeded,
-    (Stage.IN_FLIGHT, EventType.STEP_FAILED): _on_step_failed,
-    (Stage.IN_FLIGHT, EventType.CANCEL_REQUESTED): _on_cancel_requested,
-    (Stage.TO_RETRY, EventType.RETRY_SCHEDULED): _on_retry_scheduled,
-    (Stage.WAITING, EventType.STEP_STARTED): _on_step_started,
-    (Stage.WAITING, EventType.CANCEL_REQUESTED): _on_cancel_requested,
+def _wait(s: Scratch, event: Event, position: int, inputs: Any) -> tuple[Command, ...]:
+    step = s.plan.step_at(position)
+    s.begin(position)
+    due_at = event.data.get("due_at")
+    cell = StepState(status=StepStatus.WAITING, attempt=1, started_at=event.at, due_at=due_at)
+    s.put(position, cell)
+    if step.uses != TIMER:
+        name = signal_of(step, inputs)
+        s.waits = {**s.waits, name: (*s.waits.get(name, ()), position)}
+    commands = () if due_at is None else (WaitUntil(step.id, float(due_at)),)
+    return *commands, *proceed(s)
+
+
+def _on_step_succeeded(s: Scratch, event: Event) -> tuple[Command, ...]:
+    position, index, cell = s.find(str(event.step))
+    due = _take_due(s, event, EndStep)
+    if due is None and not _is_open(s, event, position, cell):
+        raise _refuse(s, event)
+    status = StepStatus(event.data.get("status", StepStatus.SUCCEEDED))
+    _keep(s, event)
+    done = replace(
+        cell, status=status, finished_at=event.at, error=None, reason=None, due_at=None, inputs=None,
+        output=event.data.get("output") if "output" in event.data else _composed(cell),
+    )  # fmt: skip
+    if index is not None:
+        s.land(position, index, done)
+    elif cell.iteration and due is None:
+        s.busy -= 1
+        s.put(position, done)
+        next_of_loop(s, position, s.plan.step_at(position).until or "true")
+    else:
+        _end_wait(s, position, event)
+        s.busy -= due is None and s.plan.step_at(position).uses not in WAITS
+        s.end(position, done)
+        _after_undo(s, position, StepStatus.UNDONE)
+    return proceed(s)
+
+
+def _composed(cell: StepState) -> Any:  # Any: a JSON value
+    return cell.items.outputs() if isinstance(cell.items, Fan) else cell.output
+
+
+def _keep(s: Scratch, event: Event) -> None:
+    """Take over what a step says of the run."""
+    data = event.data
+    if (changed := data.get("changed")) is not None:
+        s.changes["changed"] = changed
+    if event.step in s.plan.on_failure and (given := data.get("run_status")) is not None:
+        s.changes["outcome"] = RunStatus(given)
+    if (told := data.get("state")) is not None:
+        state = s.get("state")
+        for key, value in told.get("set", {}).items():
+            state = state.put(key, value)
+        for key in told.get("delete", ()):
+            state = state.without(key)
+        s.changes["state"] = state
+
+
+def _is_open(s: Scratch, event: Event, position: int, cell: StepState) -> bool:
+    """Say whether a unit is in flight, or is a wait that began."""
+    if isinstance(cell.items, Fan) or s.closing >> position & 1:
+        return False
+    is_wait = s.plan.step_at(position).uses in WAITS and cell.status is StepStatus.WAITING
+    has_round = "#" in str(event.step)
+    return is_wait or (cell.status is StepStatus.RUNNING and has_round is bool(cell.iteration))
+
+
+def _end_wait(s: Scratch, position: int, event: Event) -> None:
+    """Forget that a step waits, and the signal that it used up."""
+    if s.plan.step_at(position).uses not in WAITS:
+        return
+    waits = {name: tuple(each for each in waiting if each != position) for name, waiting in s.waits.items()}
+    s.waits = {name: waiting for name, waiting in waits.items() if waiting}
+    if (number := event.data.get("signal")) is not None:
+        s.signals = tuple(signal for signal in s.signals if signal[0] != number)
+
+
+def _on_items_succeeded(s: Scratch, event: Event) -> tuple[Command, ...]:
+    for index, output in event.data["items"]:
+        unit = item_of(str(event.step), index)
+        position, _, cell = s.find(unit)
+        if cell.status is not StepStatus.RUNNING:
+            raise _refuse(s, event)
+        done = replace(cell, status=StepStatus.SUCCEEDED, finished_at=event.at, output=output, inputs=None)
+        s.land(position, index, done)
+    return proceed(s)
+
+
+def _on_step_failed(s: Scratch, event: Event) -> tuple[Command, ...]:
+    unit = str(event.step)
+    position, index, cell = s.find(unit)
+    due = _take_due(s, event, FailStep)
+    if due is None and not _is_open(s, event, position, cell):
+        raise _refuse(s, event)
+    status = StepStatus(event.data.get("status", StepStatus.FAILED))
+    error: dict[str, Any] = event.data["error"]
+    reason = status.value if status is not StepStatus.FAILED else None
+    is_wait = s.plan.step_at(position).uses in WAITS
+    failed = replace(
+        cell, status=status, attempt=event.attempt, finished_at=event.at, error=error, reason=reason, due_at=None
+    )
+    delay = None if due is not None or is_wait else retry_delay(s, event, status)
+    if delay is not None:
+        _set(s, position, index, replace(failed, status=StepStatus.WAITING))
+        s.due = schedule(s, unit, event.attempt + 1, delay)
+        return (s.due,)
+    if index is not None:
+        s.land(position, index, replace(failed, inputs=None))
+        return proceed(s)
+    _end_wait(s, position, event)
+    s.busy -= due is None and not is_wait
+    s.end(position, replace(failed, output=_composed(cell)))
+    _after_failure(s, position, error)
+    return proceed(s)
+
+
+def _set(s: Scratch, position: int, index: int | None, cell: StepState) -> None:
+    if index is None:
+        s.put(position, cell)
+        return
+    whole = s.cell(position)
+    fan: Any = whole.items
+    s.put(position, replace(whole, items=fan.put(index, cell)))
+
+
+def _after_failure(s: Scratch, position: int, error: dict[str, Any]) -> None:
+    step = s.plan.step_at(position)
+    if s.group is Group.BACK:
+        # What was to take the effects back did not: no later step may say that all is well.
+        s.changes |= {"outcome": RunStatus.NEEDS_ATTENTION, "error": error}
+        _after_undo(s, position, StepStatus.UNDO_FAILED)
+    elif step.on_error == "fail" and not s.has_trouble:
+        _trouble(s, step.id, error, f"`{step.id}` did not succeed")
+
+
+def _after_undo(s: Scratch, position: int, status: StepStatus) -> None:
+    name = s.plan.order[position]
+    if name.endswith(UNDO):
+        undone = s.plan.index[name.removesuffix(UNDO)]
+        s.put(undone, replace(s.cell(undone), status=status))
+
+
+def _on_step_skipped(s: Scratch, event: Event) -> tuple[Command, ...]:
+    position, _, _ = s.find(str(event.step))
+    if _take_due(s, event, SkipStep) is None:
+        raise _refuse(s, event)
+    reason = str(event.data.get("reason", "")) or None
+    s.end(position, StepState(status=StepStatus.SKIPPED, finished_at=event.at, reason=reason))
+    return proceed(s)
+
+
+def _on_retry_scheduled(s: Scratch, event: Event) -> tuple[Command, ...]:
+    unit = str(event.step)
+    if _take_due(s, event, ScheduleRetry) is None:
+        raise _refuse(s, event)
+    position, index, cell = s.find(unit)
+    due_at = float(event.data["due_at"])
+    _set(s, position, index, replace(cell, due_at=due_at))
+    if s.busy == 1:
+        s.status = RunStatus.WAITING
+    # The expressions gave values once for this unit, and these stay.
+    return StartStep(unit, event.attempt, cell.inputs or {}, due_at), *proceed(s)
+
+
+_STAGES: dict[str, frozenset[EventType]] = {
+    "absent": frozenset({EventType.RUN_CREATED}),
+    "created": frozenset({EventType.RUN_STARTED, EventType.SIGNAL_RECEIVED, EventType.RUN_FINISHED}),
+    "running": frozenset(EventType) - {EventType.RUN_CREATED, EventType.RUN_STARTED},
+    "finished": frozenset(),
+}
+_RULES: dict[EventType, Callable[[Scratch, Event], tuple[Command, ...]]] = {
+    EventType.RUN_STARTED: _on_started,
+    EventType.STEP_STARTED: _on_step_started,
+    EventType.STEP_SUCCEEDED: _on_step_succeeded,
+    EventType.ITEMS_SUCCEEDED: _on_items_succeeded,
+    EventType.STEP_FAILED: _on_step_failed,
+    EventType.STEP_SKIPPED: _on_step_skipped,
+    EventType.RETRY_SCHEDULED: _on_retry_scheduled,
+    EventType.CANCEL_REQUESTED: _on_cancel_requested,
+    EventType.SIGNAL_RECEIVED: _on_signal,
+    EventType.RUN_PAUSED: _on_paused,
+    EventType.RUN_RESUMED: _on_resumed,
+    EventType.RUN_FINISHED: _on_finished,
 }

@@ -36,15 +36,20 @@ _STATUSES = frozenset({StepStatus.SUCCEEDED, StepStatus.UNCHANGED})
 class Reply:
     """A reply, taken apart."""
 
-    output: Mapping[str, Any]
+    output: Any  # Any: a JSON value, an object unless ``_output`` gave another one
     status: StepStatus = StepStatus.SUCCEEDED
     run_status: RunStatus | None = None
     changed: bool | None = None
+    state: Mapping[str, Any] | None = None
     records: tuple[Record, ...] = ()
 
     def event_data(self) -> dict[str, Any]:
         """Give the data of StepSucceeded."""
-        optional = {"run_status": self.run_status and self.run_status.value, "changed": self.changed}
+        optional = {
+            "run_status": self.run_status and self.run_status.value,
+            "changed": self.changed,
+            "state": self.state,
+        }
         return {
             "output": self.output,
             "status": self.status.value,
@@ -53,7 +58,9 @@ class Reply:
 
 
 def read_reply(data: Mapping[str, Any], subject: str) -> Reply:
-    """Take ``_records``, ``_status``, ``_run_status`` and ``_changed`` out of a reply's data.
+    """Take ``_records``, ``_status``, ``_run_status``, ``_changed`` and ``_state`` out of a reply's data.
+
+    What is under ``_output``, if there is such a key, is the output instead of the rest.
 
     Raises:
         InternalError: the reply is no JSON, or one of these keys has a value that it cannot have.
@@ -65,9 +72,10 @@ def read_reply(data: Mapping[str, Any], subject: str) -> Reply:
             status=_one_of(_STATUSES, output.pop("_status", StepStatus.SUCCEEDED)),
             run_status=None if (given := output.pop("_run_status", None)) is None else _one_of(OUTCOMES, given),
             changed=_boolean(output.pop("_changed", None)),
-            output=output,
+            state=_state(output.pop("_state", None)),
+            output=output.get("_output", output),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InternalError(f"the reply of {subject} cannot be read", cause=str(error)) from error
 
 
@@ -103,6 +111,17 @@ def _one_of(allowed: frozenset[_Status], value: Any) -> _Status:  # Any: a JSON 
         if status.value == value:
             return status
     raise ValueError(f"{value!r} is not a status that a reply can give")
+
+
+def _state(found: Any) -> dict[str, Any] | None:  # Any: a JSON value
+    if found is None:
+        return None
+    given, gone = found.get("set", {}), found.get("delete", [])
+    if found.keys() - {"set", "delete"} or not isinstance(given, dict) or not isinstance(gone, list):
+        raise TypeError("`_state` is {set: object, delete: list of keys}")
+    if not all(isinstance(key, str) for key in gone):
+        raise TypeError("a key in `_state` is a text")
+    return {key: value for key, value in (("set", given), ("delete", gone)) if value}
 
 
 def _boolean(value: Any) -> bool | None:  # Any: a JSON value

@@ -106,7 +106,8 @@ class StepState:
     """Where a step of a run stands. `output` is the reply's data when it ended well.
 
     `due_at` (UTC seconds) is when a scheduled retry may start, or a timer ends. `items` are the states of a fan-out's
-    items, in their order; `iteration` counts the rounds of a loop.
+    items, in their order; `iteration` counts the rounds of a loop; `end` is the number of the record that ended it;
+    `inputs` are what it was asked with, while it is in flight.
     """
 
     status: StepStatus = StepStatus.PENDING
@@ -119,6 +120,8 @@ class StepState:
     due_at: float | None = None
     items: Sequence[StepState] | None = None
     iteration: int = 0
+    end: int = 0
+    inputs: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,3 +151,6 @@ class RunState:
     state: Mapping[str, Any] = field(default_factory=dict)
     output: Any = None  # Any: a JSON value
     paused: str | None = None
+    work: Any = field(
+        default=None, repr=False
+    )  # Any: the engine's own notes; they follow from the events as all else does

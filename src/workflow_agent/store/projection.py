@@ -98,6 +98,7 @@ def _run_finished(db: Statements, event: Event) -> None:
     status = str(event.data["status"])
     values = {"status": status, "error": event.data.get("error"), "changed": _flag(event.data.get("changed"))}
     db.execute("finish_run", values | {"run_id": event.run_id, "at": event.at})
+    db.execute("give_up_waits", {"run_id": event.run_id, "at": event.at})
     if status == RunStatus.ROLLED_BACK:
         _settle(db, event.run_id)
 
@@ -110,7 +111,7 @@ def _put_step(db: Statements, event: Event, status: str, **values: Any) -> None:
 
 def _step_started(db: Statements, event: Event) -> None:
     db.execute("set_phase", {"run_id": event.run_id, "phase": event.data.get("phase") or RunStatus.RUNNING})
-    _put_step(db, event, StepStatus.RUNNING, started_at=event.at)
+    _put_step(db, event, event.data.get("status") or StepStatus.RUNNING, started_at=event.at)
 
 
 def _step_succeeded(db: Statements, event: Event) -> None:
@@ -129,6 +130,14 @@ def _step_skipped(db: Statements, event: Event) -> None:
     _put_step(db, event, status, finished_at=event.at, reason=event.data.get("reason"))
 
 
+def _paused(db: Statements, event: Event) -> None:
+    db.execute("set_phase", {"run_id": event.run_id, "phase": RunStatus.PAUSED})
+
+
+def _resumed(db: Statements, event: Event) -> None:
+    db.execute("set_phase", {"run_id": event.run_id, "phase": RunStatus.RUNNING})
+
+
 def _retry_scheduled(db: Statements, event: Event) -> None:
     _put_step(db, event, StepStatus.WAITING, reason=event.data.get("reason"))
 
@@ -142,6 +151,8 @@ _EVENT_RULES: Final[Mapping[EventType, _EventRule]] = {
     EventType.STEP_FAILED: _step_failed,
     EventType.STEP_SKIPPED: _step_skipped,
     EventType.RETRY_SCHEDULED: _retry_scheduled,
+    EventType.RUN_PAUSED: _paused,
+    EventType.RUN_RESUMED: _resumed,
 }
 
 

@@ -37,7 +37,8 @@ TX = EffectPolicy.TRANSACTIONAL
 
 
 def flow(*steps: Step, **more: Any) -> Workflow:
-    return Workflow(name="w", version="1", steps=steps, **more)
+    # One place: steps without needs go one after the other.
+    return Workflow(name="w", version="1", steps=steps, **({"max_workers": 1} | more))
 
 
 async def test_the_happy_path_costs_one_record_per_step(house: House) -> None:
@@ -305,7 +306,7 @@ async def test_without_a_confirmed_record_nobody_is_asked_or_told(house: House) 
     await house.bus.drain()
 
     assert house.asked == []
-    assert [event["type"] for event in house.told] == ["RunCreated", "RunStarted"]
+    assert house.told == []
 
 
 async def test_a_bus_that_cannot_tell_does_not_stop_a_run(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 TX = EffectPolicy.TRANSACTIONAL
 FLOW = Workflow(
     name="w",
+    max_workers=1,
     version="1",
     steps=(
         Step(id="look", uses="x.go"),
@@ -147,7 +148,7 @@ from workflow_agent.store import SqliteStore
 class Wall:
     now = staticmethod(time.time)
 
-FLOW = Workflow(name="w", version="1", steps=tuple(
+FLOW = Workflow(name="w", version="1", max_workers=1, steps=tuple(
     Step(id=f"s{n}", uses="x.go", effect=EffectPolicy.TRANSACTIONAL if n % 2 else EffectPolicy.AT_LEAST_ONCE)
     for n in range(4)
 ))

@@ -33,7 +33,8 @@ RECOVER = Step(id="r", uses="x.undo", with_={"f": "${{ failure }}"}, phase=RunSt
 
 
 def flow(*steps: Step, **more: Any) -> Workflow:
-    return Workflow(name="w", version="1", steps=steps, **more)
+    # One place: steps without needs go one after the other.
+    return Workflow(name="w", version="1", steps=steps, **({"max_workers": 1} | more))
 
 
 class Stoppable:

@@ -119,6 +119,10 @@ UPDATE runs SET
   undone_by = CASE :status WHEN 'rolled-back' THEN COALESCE(undone_by, run_id) ELSE undone_by END
 WHERE run_id = :run_id;
 
+-- name: give_up_waits
+-- A step that waited when its run was stopped has no record of its own.
+UPDATE steps SET status = 'cancelled', finished_at = :at WHERE run_id = :run_id AND status = 'waiting';
+
 -- name: set_tier
 -- How well the run's effects can be taken back.
 UPDATE runs SET tier = :tier WHERE run_id = :run_id;
