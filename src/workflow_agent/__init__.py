@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent._version import __version__
 
 if TYPE_CHECKING:
+    from workflow_agent.authoring.builder import Step, Workflow
     from workflow_agent.authoring.sdk.containers import AgentHandle, AgentResult, ResourceRequirements
     from workflow_agent.authoring.sdk.context import Context, ParallelContext, SecretStore, WorkflowState
     from workflow_agent.authoring.sdk.decorators import step, workflow
@@ -41,6 +42,8 @@ __all__ = [
     "ResourceRequirements",
     "RetryPolicy",
     "SecretStore",
+    "Step",
+    "Workflow",
     "WorkflowClient",
     "WorkflowEvent",
     "WorkflowExecution",
@@ -62,6 +65,8 @@ _HOMES = {
     "ResourceRequirements": f"{_SDK}.containers",
     "RetryPolicy": f"{_SDK}.policies",
     "SecretStore": f"{_SDK}.context",
+    "Step": "authoring.builder",
+    "Workflow": "authoring.builder",
     "WorkflowClient": "client",
     "WorkflowEvent": "client",
     "WorkflowExecution": "client",

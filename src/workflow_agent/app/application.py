@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.workflow import Workflow
     from workflow_agent.security.secret import Secret
 
-__all__ = ["App", "open_app"]
+__all__ = ["App", "current_user", "open_app"]
 
 #: The target of a workflow that names none.
 _TARGET = "host"
@@ -351,7 +351,7 @@ class App:
             "action": inputs.get("action") or workflow,
             "integration": inputs.get("integration"),
             "target": target,
-            "user": os.environ.get("SUDO_USER") or _user(),
+            "user": current_user(),
             "host": socket.gethostname(),
         }
 
@@ -377,7 +377,10 @@ class App:
             await self._container.targets().close()
 
 
-def _user() -> str:
+def current_user() -> str:
+    """Name the person who runs this: who became root by sudo is still that person."""
+    if os.environ.get("SUDO_USER"):
+        return os.environ["SUDO_USER"]
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in many containers

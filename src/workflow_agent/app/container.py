@@ -47,10 +47,12 @@ AGENTS: Mapping[str, tuple[str, ...]] = {
     "recovery": ("recover",),
     "person": ("approve",),
     "python": ("call",),
+    "shell": ("run",),
+    "container": ("run",),
 }
 #: Requests that an agent answers at the same time, where it is not the usual number: a step that waits for a child
 #: workflow must not keep the child's steps waiting. The driver bounds how much is asked.
-_CONCURRENCY = {"python": 4096}
+_CONCURRENCY = dict.fromkeys(("python", "shell", "container"), 4096)
 
 
 def _data(name: str) -> Path:
@@ -137,6 +139,8 @@ class Container(containers.DeclarativeContainer):
     python = providers.Singleton(
         _late("python_agent:PythonAgent"), bus, clock, store.provided.artifacts_dir, vault, live_flows, deployer
     )
+    shell = providers.Singleton(_late("command_agents:ShellAgent"), bus, clock, store.provided.artifacts_dir, vault)
+    container = providers.Singleton(_late("command_agents:ContainerAgent"), vault, deployer)
 
 
 def build_container(settings: Settings, store: SqliteStore) -> Container:

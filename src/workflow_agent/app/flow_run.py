@@ -6,6 +6,7 @@ import hashlib
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
+from workflow_agent.app.application import current_user
 from workflow_agent.authoring.flow_lowering import INPUT, INSTANCE, is_open
 from workflow_agent.authoring.sdk.compiling import compile_workflow, instance_input, instance_to_run
 from workflow_agent.authoring.sdk.values import as_json
@@ -75,7 +76,7 @@ def prepared(
         inputs[INSTANCE] = instance_input(instance)
     if run_id is None:
         run_id = new_run_id() if idempotency_key is None else _keyed_id(definition.name, idempotency_key)
-    kept = {"action": ACTION, "host": socket.gethostname(), "tags": dict(tags or {}), **meta}
+    kept = {"action": ACTION, "host": socket.gethostname(), "user": current_user(), "tags": dict(tags or {}), **meta}
     if idempotency_key is not None:
         kept["idempotency_key"] = idempotency_key
     return FlowRun(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workflow_agent.cli.flow_commands import workflows_compile
 from workflow_agent.cli.grammar import Group, declare
 from workflow_agent.cli.options import OneName  # noqa: TC001  # Typer reads the annotations
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
@@ -210,5 +211,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(integrations, name="integrations", rich_help_panel=_PANEL)
     workflows = typer.Typer(cls=Group, rich_markup_mode=None, help="Workflows: what the verbs do, step by step.")
     declare(workflows, "list", examples=["workflows list", "workflows list --json"])(workflows_list)
+    compile_examples = ["workflows compile hello.py", "workflows compile nightly.yaml --json"]
+    declare(workflows, "compile", examples=compile_examples)(workflows_compile)
     declare(workflows, "show", examples=["workflows show install", "workflows show rollback --json"])(workflows_show)
     app.add_typer(workflows, name="workflows", rich_help_panel=_PANEL)

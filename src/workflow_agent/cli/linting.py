@@ -64,12 +64,14 @@ def validate_path(path: Path) -> tuple[str, list[dict[str, Any]]]:
         return "template", _template(path)
     if path.suffix in {".yaml", ".yml", ".json"}:
         return "workflow", _workflow(path)
+    if path.suffix == ".py":
+        return "workflow", _workflow(path)
     if path.suffix in {".sh", ".bash"} or path.read_bytes()[:2] == b"#!":
         return "script", _script(path)
     raise UsageError(
         f"`{path.name}` is of no kind that can be validated",
         where=str(path),
-        hint="a workflow (.yaml, .json), a shell script (.sh), a template (.j2) or the folder of an integration",
+        hint="a workflow (.py, .yaml, .json), a shell script (.sh), a template (.j2) or the folder of an integration",
     )
 
 
@@ -98,10 +100,15 @@ def _script(file: Path) -> list[dict[str, Any]]:
 
 
 def _workflow(file: Path) -> list[dict[str, Any]]:
-    from workflow_agent.authoring import load_workflow  # noqa: PLC0415  # late: pydantic, 36 ms
+    from workflow_agent.authoring.flow_source import read_any  # noqa: PLC0415  # late: pydantic, 36 ms
+    from workflow_agent.authoring.sdk.compiling import compile_workflow  # noqa: PLC0415  # late: the Python front end
+    from workflow_agent.authoring.sdk.loading import load_file  # noqa: PLC0415  # late
 
     try:
-        load_workflow(_text(file), source=str(file))
+        if file.suffix == ".py":
+            compile_workflow(load_file(str(file)))
+        else:
+            read_any(_text(file), source=str(file))
     except ValidationError as error:
         problems = error.details.get("problems")
         if not problems:
@@ -111,7 +118,7 @@ def _workflow(file: Path) -> list[dict[str, Any]]:
                 "code": error.code,
                 "severity": "error",
                 "where": problem["where"],
-                "key": problem["path"],
+                "key": problem.get("path"),
                 "message": problem["message"],
                 "hint": problem["hint"],
             }

@@ -34,6 +34,8 @@ _MOMENT = 12
 
 def run_subject(run: Mapping[str, Any]) -> str:
     """Name what a run is about."""
+    if run.get("action") == "run":  # of a person's own workflow, which has no target
+        return f"run {safe(run['workflow'])}"
     parts = [run.get("action") or run.get("workflow"), _about(run), run.get("version")]
     return f"{' '.join(safe(part) for part in parts if part)} on {safe(run.get('target') or 'host')}"
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.workflow import Workflow
     from workflow_agent.security.secret import Secret
 
-__all__ = ["Ended", "conduct"]
+__all__ = ["Ended", "Stopper", "conduct"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NO_PROGRESS = "WORKFLOW_AGENT_NO_PROGRESS"
@@ -120,7 +120,7 @@ async def _run(
             secrets=secrets,
         )
     )
-    with _Stopper(app, invocation, ended.run_id, task, progress).watching():
+    with Stopper(app, invocation, ended.run_id, task, progress).watching():
         try:
             ended.report = await task
         except WorkflowAgentError as error:
@@ -142,7 +142,7 @@ async def _report(app: App, run_id: str) -> dict[str, Any] | None:
         return None
 
 
-class _Stopper:
+class Stopper:
     """The first signal asks the run to stop and take back what it did; the second leaves at once."""
 
     def __init__(

@@ -12,6 +12,7 @@ from workflow_agent._version import __version__
 from workflow_agent.cli import (
     apply_commands,
     definition_commands,
+    flow_commands,
     generation_commands,
     leaving_commands,
     past_commands,
@@ -85,6 +86,7 @@ def build_app(only: str | None = None) -> typer.Typer:
     app.callback(cls=Group)(_root)
     for commands in (
         run_commands,
+        flow_commands,
         apply_commands,
         leaving_commands,
         unfinished_commands,

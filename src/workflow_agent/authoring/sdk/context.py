@@ -116,6 +116,10 @@ class SecretStore(Mapping[str, str]):
             raise NotFoundError(f"the run was given no secret `{name[:60]}`", hint=hint)
         return self._reveal(name)
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """Give the value of a secret, or `default` where the run has none of this name."""
+        return self._reveal(name) if name in self._names else default
+
     def __contains__(self, name: object) -> bool:
         return name in self._names
 

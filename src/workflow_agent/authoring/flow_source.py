@@ -1,0 +1,385 @@
+"""People's workflows as YAML or JSON: the keys of the fluent form, or those of tasks.
+
+::
+
+    name: nightly
+    steps:
+      - name: fetch
+        function: shop.jobs:fetch
+      - name: report
+        command: ./report
+        depends_on: [fetch]
+
+The definitions that ``workflow_source`` reads are the model's own form. Which one a text is, its steps tell: here they
+have a `name`, there an `id`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from workflow_agent.authoring.builder import Step, Workflow
+from workflow_agent.authoring.durations import duration_s
+from workflow_agent.authoring.problem import Problem, refusal
+from workflow_agent.authoring.sdk.policies import RetryPolicy
+from workflow_agent.authoring.yaml_source import load_yaml
+from workflow_agent.model.errors import ValidationError
+from workflow_agent.model.nearest import did_you_mean
+from workflow_agent.model.value_types import is_of_type, type_of
+from workflow_agent.model.workflow import InputSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from workflow_agent.authoring.yaml_source import YamlDocument
+    from workflow_agent.model.workflow import Workflow as Definition
+
+__all__ = ["is_flow_text", "load_flow", "read_any"]
+
+_WORKFLOW = {
+    "name": "string",
+    "id": "string",
+    "version": "any",
+    "description": "string",
+    "inputs": "object",
+    "env": "object",
+    "timeout": "any",
+    "retry": "object",
+    "retry_config": "object",
+    "error_handling": "string",
+    "chain": "boolean",
+    "steps": "array",
+    "on_failure": "array",
+    "tasks": "array",
+    "dependencies": "object",
+}
+_STEP = {
+    "name": "string",
+    "description": "string",
+    "command": "string",
+    "function": "string",
+    "image": "string",
+    "uses": "string",
+    "with": "object",
+    "env": "object",
+    "dir": "string",
+    "depends_on": "array",
+    "when": "string",
+    "guarded": "boolean",
+    "timeout": "any",
+    "retry": "object",
+    "on_error": "string",
+    "always_run": "boolean",
+    "parallel": "boolean",
+    "items": "any",
+    "dynamic": "boolean",
+    "reduce": "boolean",
+    "max_workers": "integer",
+}
+_TASK = {
+    "id": "string",
+    "type": "string",
+    "agent_id": "string",
+    "tool_id": "string",
+    "inputs": "object",
+    "outputs": "object",
+    "condition": "string",
+    "description": "string",
+}
+_RETRY = {
+    "max_attempts": "integer",
+    "backoff": "string",
+    "initial_delay": "any",
+    "max_delay": "any",
+    "factor": "number",
+}
+_INPUT = {"type": "string", "required": "boolean", "default": "any", "description": "string"}
+_ACTIONS: Final = ("command", "function", "image", "uses")
+_ON_ERROR = ("fail", "continue")
+_TASK_KINDS = {"agent": "agent_id", "tool": "tool_id"}
+
+
+def is_flow_text(document: YamlDocument) -> bool:
+    """Say whether a text has the keys of this form; what is neither is left to the model's form to refuse."""
+    data = document.data
+    if not isinstance(data, dict):
+        return False
+    if "tasks" in data:
+        return True
+    steps = data.get("steps")
+    return isinstance(steps, list) and any(isinstance(step, dict) and "id" not in step for step in steps)
+
+
+def read_any(text: str, *, source: str) -> Definition:
+    """Read a workflow of either form; raises ValidationError with ``file:line:column``."""
+    from workflow_agent.authoring.workflow_source import load_workflow  # noqa: PLC0415  # late: pydantic
+
+    document = load_yaml(text, source=source)
+    if is_flow_text(document):
+        return _compiled(document)
+    return load_workflow(text, source=source)
+
+
+def load_flow(text: str, *, source: str) -> Definition:
+    """Read a workflow of this form.
+
+    Raises:
+        ValidationError: `where` is ``file:line:column`` of the first problem; ``details.problems`` has all that
+            could be seen.
+    """
+    return _compiled(load_yaml(text, source=source))
+
+
+def _compiled(document: YamlDocument) -> Definition:
+    data = document.data
+    if not isinstance(data, dict):
+        raise refusal(document, [Problem((), "a workflow is a mapping with `name` and `steps`")])
+    reading = _Reading(document)
+    problems = list(reading.problems(data))
+    if problems:
+        raise refusal(document, problems)
+    made = reading.workflow(data)
+    try:
+        return made.compile()
+    except ValidationError as error:
+        raise reading.placed(error) from None
+
+
+class _Reading:
+    """One text on its way: the first problem of each value is kept with its place."""
+
+    def __init__(self, document: YamlDocument) -> None:
+        self._document = document
+        self._ways: dict[str, tuple[str | int, ...]] = {}
+
+    # -- shape -------------------------------------------------------------------------------------------------------
+
+    def problems(self, data: Mapping[str, Any]) -> Iterator[Problem]:
+        yield from _keys(data, _WORKFLOW, ())
+        if "name" not in data and "id" not in data:
+            yield Problem((), "the key `name` is missing")
+        groups = ("tasks",) if "tasks" in data else ("steps", "on_failure")
+        if not data.get(groups[0]):
+            yield Problem((groups[0],) if groups[0] in data else (), f"there are no {groups[0]}")
+        for group in groups:
+            found = data.get(group)
+            for index, step in enumerate(found if isinstance(found, list) else ()):
+                yield from self._step_problems(step, (group, index))
+        for key in ("retry", "retry_config"):
+            if isinstance(data.get(key), dict):
+                yield from _keys(data[key], _RETRY, (key,))
+        inputs = data.get("inputs")
+        for name, spec in (inputs if isinstance(inputs, dict) else {}).items():
+            if isinstance(spec, dict):
+                yield from _keys(spec, _INPUT, ("inputs", name))
+
+    def _step_problems(self, step: Any, way: tuple[str | int, ...]) -> Iterator[Problem]:
+        if not isinstance(step, dict):
+            yield Problem(way, "must be a mapping")
+            return
+        known = _TASK if way[0] == "tasks" else _STEP
+        yield from _keys(step, known, way)
+        name = "id" if known is _TASK else "name"
+        if name not in step:
+            yield Problem(way, f"the key `{name}` is missing")
+        if isinstance(step.get("retry"), dict):
+            yield from _keys(step["retry"], _RETRY, (*way, "retry"))
+        if known is _TASK:
+            yield from _task_problems(step, way)
+            return
+        actions = [key for key in _ACTIONS if key in step]
+        if len(actions) != 1:
+            given = "none of them" if not actions else " and ".join(f"`{key}`" for key in actions)
+            yield Problem(way, f"a step has one of {', '.join(f'`{key}`' for key in _ACTIONS)}; it has {given}")
+        if step.get("on_error", "fail") not in _ON_ERROR:
+            yield Problem((*way, "on_error"), "must be one of fail, continue")
+
+    # -- the fluent form ---------------------------------------------------------------------------------------------
+
+    def workflow(self, data: Mapping[str, Any]) -> Workflow:
+        made = Workflow(str(data.get("name", data.get("id"))), str(data.get("description", "")))
+        if "version" in data:
+            made.version(str(data["version"]))
+        if data.get("env"):
+            made.env(self._texts(data["env"], ("env",)))
+        self._said(data, "timeout", (), made.timeout)
+        for key in ("retry", "retry_config"):
+            if key in data:
+                made.retry(self._policy(data[key], (key,)))
+        if "inputs" in data:
+            made.params(**{name: _input(spec) for name, spec in data["inputs"].items()})
+        if data.get("chain"):
+            made.chain()
+        for index, step in enumerate(data.get("steps") or ()):
+            made.add(self._step(step, ("steps", index)))
+        made.on_failure(
+            *(self._step(step, ("on_failure", index)) for index, step in enumerate(data.get("on_failure") or ()))
+        )
+        for step in self._tasks(data):
+            made.add(step)
+        return made
+
+    def _step(self, said: Mapping[str, Any], way: tuple[str | int, ...]) -> Step:
+        step = Step(str(said["name"]), description=str(said.get("description", "")))
+        self._ways[step.name] = way
+        self._action(step, said, way)
+        step.depends(*(str(name) for name in said.get("depends_on", ())))
+        if "when" in said:
+            step.when(said["when"])
+        if said.get("guarded"):
+            step.guarded()
+        self._said(said, "timeout", way, step.timeout)
+        if "retry" in said:
+            step.retry(self._policy(said["retry"], (*way, "retry")))
+        step.continue_on(said.get("on_error") == "continue")
+        if said.get("always_run"):
+            step.always()
+        self._fan(step, said)
+        return step
+
+    def _action(self, step: Step, said: Mapping[str, Any], way: tuple[str | int, ...]) -> None:
+        given = dict(said.get("with", {}))
+        if "function" in said:
+            step.python(str(said["function"]), **given)
+        elif "uses" in said:
+            step.uses(str(said["uses"]), **given)
+        elif "image" in said:
+            step.docker(str(said["image"])).args(**given)
+        else:
+            step.shell(str(said["command"])).args(**given)
+        if "env" in said:
+            step.env(self._texts(said["env"], (*way, "env")))
+        if "dir" in said:
+            step.dir(str(said["dir"]))
+
+    @staticmethod
+    def _fan(step: Step, said: Mapping[str, Any]) -> None:
+        limit = said.get("max_workers")
+        if said.get("dynamic"):
+            step.dynamic(limit)
+        elif said.get("parallel") or "items" in said:
+            step.parallel(said.get("items"), limit)
+        if said.get("reduce"):
+            step.reduce()
+
+    def _texts(self, found: Mapping[str, Any], way: tuple[str | int, ...]) -> dict[str, str]:
+        wrong = [Problem((*way, key), "must be a text") for key, value in found.items() if not isinstance(value, str)]
+        if wrong:
+            raise refusal(self._document, wrong)
+        return {str(key): str(value) for key, value in found.items()}
+
+    def _said(
+        self, said: Mapping[str, Any], key: str, way: tuple[str | int, ...], take: Callable[[float], object]
+    ) -> None:
+        if key not in said:
+            return
+        try:
+            take(duration_s(said[key]))
+        except ValidationError as error:
+            raise refusal(self._document, [Problem((*way, key), error.message, error.hint)]) from None
+
+    def _policy(self, said: Mapping[str, Any], way: tuple[str | int, ...]) -> RetryPolicy:
+        try:
+            return RetryPolicy(**dict(said))
+        except ValidationError as error:
+            raise refusal(self._document, [Problem(way, error.message, error.hint)]) from None
+
+    # -- tasks -------------------------------------------------------------------------------------------------------
+
+    def _tasks(self, data: Mapping[str, Any]) -> list[Step]:
+        """Make steps of tasks: `dependencies` by task, `outputs` from a task's output to an input of another one."""
+        tasks = list(data.get("tasks") or ())
+        needs = {str(name): list(wanted) for name, wanted in (data.get("dependencies") or {}).items()}
+        known = {str(task["id"]): dict(task.get("inputs") or {}) for task in tasks}
+        wrong = [
+            Problem(("dependencies", name), f"there is no task `{name[:60]}`", did_you_mean(name, known), at_key=True)
+            for name in needs
+            if name not in known
+        ]
+        for index, task in enumerate(tasks):
+            wrong += self._wire(task, ("tasks", index, "outputs"), known, needs)
+        if wrong:
+            raise refusal(self._document, wrong)
+        return [self._task(data, task, index, known, needs) for index, task in enumerate(tasks)]
+
+    def _task(
+        self,
+        data: Mapping[str, Any],
+        task: Mapping[str, Any],
+        index: int,
+        known: Mapping[str, dict[str, Any]],
+        needs: Mapping[str, list[str]],
+    ) -> Step:
+        name = str(task["id"])
+        step = Step(name, description=str(task.get("description", "")))
+        self._ways[name] = ("tasks", index)
+        if task["type"] == "tool":
+            step.python(str(task["tool_id"]), **known[name])
+        else:
+            step.uses(str(task["agent_id"]), **known[name])
+        step.depends(*needs.get(name, ()))
+        if task.get("condition"):
+            step.when(str(task["condition"]))
+        return step.continue_on(data.get("error_handling") == "continue")
+
+    def _wire(
+        self,
+        task: Mapping[str, Any],
+        way: tuple[str | int, ...],
+        known: Mapping[str, dict[str, Any]],
+        needs: dict[str, list[str]],
+    ) -> Iterator[Problem]:
+        for output, target in (task.get("outputs") or {}).items():
+            to, dot, name = str(target).partition(".")
+            if not dot or to not in known:
+                hint = did_you_mean(to, known) if dot else "write it as `task.input`"
+                yield Problem((*way, output), f"there is no task `{to[:60]}` with an input", hint)
+                continue
+            part = f".value.{output}" if task["type"] == "tool" else f".{output}"
+            known[to][name] = f"${{{{ steps.{task['id']}.output{part} }}}}"
+            if task["id"] not in needs.setdefault(to, []):
+                needs[to].append(str(task["id"]))
+
+    # -- places ------------------------------------------------------------------------------------------------------
+
+    def placed(self, error: ValidationError) -> ValidationError:
+        """Put lines of the text in the place of names of steps."""
+        problems = error.details.get("problems") or [
+            {"where": error.where, "message": error.message, "hint": error.hint}
+        ]
+        found = [
+            Problem(self._way(str(each["where"] or "")), str(each["message"]), each["hint"], at_key=True)
+            for each in problems
+        ]
+        return refusal(self._document, found)
+
+    def _way(self, where: str) -> tuple[str | int, ...]:
+        name, *rest = where.removeprefix("step ").split(" › ")
+        way = self._ways.get(name)
+        if way is None:
+            return ()
+        return (*way, *rest[-1:]) if rest and rest[-1] in {"when", "with"} else way
+
+
+def _keys(found: Mapping[str, Any], known: Mapping[str, str], way: tuple[str | int, ...]) -> Iterator[Problem]:
+    for key, value in found.items():
+        if key not in known:
+            yield Problem((*way, key), "there is no such key", did_you_mean(key, known), at_key=True)
+        elif not is_of_type(value, known[key]):
+            yield Problem((*way, key), f"must be of type {known[key]}, not {type_of(value)}")
+
+
+def _task_problems(task: Mapping[str, Any], way: tuple[str | int, ...]) -> Iterator[Problem]:
+    kind = task.get("type")
+    if kind not in _TASK_KINDS:
+        hint = "a condition is the key `condition` of a task; a loop is a step with `items` or `dynamic`"
+        yield Problem((*way, "type"), f"must be one of {', '.join(_TASK_KINDS)}", hint)
+    elif _TASK_KINDS[kind] not in task:
+        yield Problem(way, f"the key `{_TASK_KINDS[kind]}` is missing")
+
+
+def _input(spec: Any) -> Any:
+    """Give a declared input: a mapping with `type`, `required` or `default`, or simply its default value."""
+    if isinstance(spec, dict) and spec and set(spec) <= set(_INPUT):
+        return InputSpec(**spec)
+    return spec

@@ -1,0 +1,172 @@
+"""Commands about people's own workflows: run, status, and the definition that a file compiles to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workflow_agent.cli.grammar import declare
+from workflow_agent.cli.options import Events, RunId, Secrets  # noqa: TC001  # Typer reads the annotations
+from workflow_agent.cli.outcome import CommandFailedError, Outcome
+from workflow_agent.cli.style import safe
+from workflow_agent.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from workflow_agent.app import App
+    from workflow_agent.cli.flow_session import FlowEnded
+    from workflow_agent.cli.style import Style
+
+__all__ = ["register", "workflows_compile"]
+
+_PANEL = "Run workflows of your own"
+_WHAT = "What"
+
+WorkflowFile = Annotated[
+    str, typer.Argument(metavar="FILE", help="Python, YAML or JSON file; FILE.py:NAME where it has several workflows.")
+]
+_Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--workflow-config",
+        metavar="FILE",
+        help="YAML or JSON for the constructor of a workflow class.",
+        rich_help_panel=_WHAT,
+        show_default=False,
+    ),
+]
+
+
+def run(
+    ctx: typer.Context,
+    file: WorkflowFile,
+    *,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="K=V",
+            help="Give an input: JSON, or text; K=@FILE reads it from a file.",
+            rich_help_panel=_WHAT,
+            show_default=False,
+        ),
+    ] = None,
+    config: _Config = None,
+    secret: Secrets = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key",
+            metavar="TEXT",
+            help="Idempotency key: the run with this key is begun once, and answers from the journal.",
+            rich_help_panel="How",
+            show_default=False,
+        ),
+    ] = None,
+    events: Events = False,
+) -> Outcome:
+    """Run a workflow from a file to its end; its result is printed as JSON."""
+    from workflow_agent.authoring.sdk.loading import load_file  # noqa: PLC0415  # late: the Python front end
+    from workflow_agent.cli.flow_session import FlowRequest, carry_out_flow  # noqa: PLC0415  # late: the application
+    from workflow_agent.cli.secret_input import given_secrets  # noqa: PLC0415  # late
+
+    request = FlowRequest(
+        workflow=load_file(file, _config(config)),
+        given=_inputs(given or ()),
+        secrets=given_secrets(ctx.obj, secret or [], ()),
+        key=key,
+        source=str(Path(file.partition(".py:")[0] + (".py" if ".py:" in file else "")).resolve()),
+        events=events,
+    )
+    ended = carry_out_flow(ctx.obj, request)
+    outcome = Outcome(data={"result": ended.result, **ended.report}, lines=lambda _: _lines(ended), streamed=events)
+    if ended.error is not None:
+        raise CommandFailedError(ended.error, outcome)
+    return outcome
+
+
+def _lines(ended: FlowEnded) -> Iterator[str]:
+    if ended.error is None:
+        yield json.dumps(ended.result, indent=2, ensure_ascii=False)
+
+
+def _inputs(typed: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for text in typed:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"`{text[:60]}` is no input", where="--input", hint="write it as K=V")
+        if name in found:
+            raise UsageError(f"the input `{name[:60]}` is given twice", where="--input")
+        found[name] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:  # Any: a JSON value
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"`{text[1:61]}` cannot be read", where="--input", cause=str(error)) from None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _config(path: Path | None) -> Any:  # Any: a JSON value
+    if path is None:
+        return None
+    from workflow_agent.authoring import load_yaml, read_text  # noqa: PLC0415  # late: yaml, 16 ms
+
+    try:
+        return load_yaml(read_text(path), source=str(path)).data
+    except OSError as error:
+        raise UsageError(f"`{path}` cannot be read", where="--workflow-config", cause=error.strerror) from None
+
+
+def status(ctx: typer.Context, run: RunId) -> Outcome:
+    """Say where a run stands."""
+    from workflow_agent.cli.past import ask  # noqa: PLC0415  # late
+
+    async def found(app: App) -> dict[str, Any]:
+        run_id = await app.history.resolve(run)
+        return await app.history.run(run_id) | {"orphaned": bool(app.orphans([await app.history.run(run_id)]))}
+
+    known = ask(ctx.obj, found)
+    keys = ("run_id", "workflow", "action", "status", "orphaned", "started_at", "finished_at", "error", "steps")
+
+    def lines(style: Style) -> Iterator[str]:
+        del style
+        yield f"{known['run_id']}  {known['status']}  {safe(known['workflow'])}"
+
+    warnings = (f"no process drives it: `workflow-agent resume {known['run_id']}`",) if known["orphaned"] else ()
+    return Outcome(data={key: known[key] for key in keys}, lines=lines, warnings=warnings)
+
+
+def workflows_compile(ctx: typer.Context, file: WorkflowFile, config: _Config = None) -> Outcome:
+    """Print the definition that a file compiles to, and its hash."""
+    from workflow_agent.authoring import dump_workflow  # noqa: PLC0415  # late: yaml, 16 ms
+    from workflow_agent.authoring.sdk.compiling import compile_workflow  # noqa: PLC0415  # late: the Python front end
+    from workflow_agent.authoring.sdk.loading import load_file  # noqa: PLC0415  # late
+
+    del ctx
+    definition = compile_workflow(load_file(file, _config(config)))
+    text = dump_workflow(definition)
+    data = {**definition.to_dict(), "description": definition.description, "hash": definition.hash}
+    return Outcome(data=data, lines=lambda _: [f"# hash {definition.hash}", *text.removesuffix("\n").split("\n")])
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    examples = [
+        "run hello.py",
+        "run nightly.yaml --input day=2026-01-31 --key nightly-31",
+        "run jobs.py:Nightly --json",
+    ]
+    declare(app, "run", panel=_PANEL, examples=examples)(run)
+    declare(app, "status", panel=_PANEL, examples=["status r-01KA", "status r-01KA --json"])(status)

@@ -1,0 +1,154 @@
+"""The same workflow, written in every form, is the same definition."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from workflow_agent import ErrorHandler, RetryPolicy, Step, Workflow, step, workflow
+from workflow_agent.authoring import dump_workflow, load_workflow
+from workflow_agent.authoring.flow_source import load_flow
+from workflow_agent.authoring.sdk.compiling import compile_workflow
+
+if TYPE_CHECKING:
+    from workflow_agent.model.workflow import Workflow as Definition
+
+_DURATIONS = {90: ("90s", "1m30s", 90), 3600: ("1h", "60m", 3600), 0.25: ("250ms", 0.25, "0.25s")}
+
+
+@st.composite
+def retries(draw: st.DrawFn) -> dict[str, Any]:
+    return {
+        "max_attempts": draw(st.integers(1, 9)),
+        "backoff": draw(st.sampled_from(["exponential", "constant"])),
+        "max_delay": draw(st.sampled_from(["1m", 60, "1h"])),
+    }
+
+
+@st.composite
+def definitions(draw: st.DrawFn) -> dict[str, Any]:
+    """What an author wants to say, as plain data in the form of YAML."""
+    names = [f"step{number}" for number in range(draw(st.integers(1, 6)))]
+    steps: list[dict[str, Any]] = []
+    for index, name in enumerate(names):
+        said: dict[str, Any] = {"name": name, "function": f"shop.jobs:Jobs.{name}"}
+        before = [
+            other for other in names[:index] if not next(s for s in steps if s["name"] == other).get("always_run")
+        ]
+        needs = draw(st.lists(st.sampled_from(before), unique=True)) if before else []
+        said |= {"depends_on": needs} if needs else {}
+        kind = draw(st.sampled_from(["plain", "parallel", "dynamic", "always"]))
+        if kind == "parallel":
+            said |= {"parallel": True, "max_workers": draw(st.integers(1, 5))}
+        elif kind == "dynamic" and len(needs) == 1:
+            said |= {"dynamic": True}
+        elif kind == "always":
+            said |= {"always_run": True}
+        said |= draw(st.fixed_dictionaries({}, optional={
+            "when": st.sampled_from(["inputs.input.size > 3", "len(state) == 0"]),
+            "timeout": st.sampled_from([choice for texts in _DURATIONS.values() for choice in texts]),
+            "retry": retries(),
+            "on_error": st.just("continue"),
+        }))  # fmt: skip
+        steps.append(said)
+    return {
+        "name": draw(st.sampled_from(["nightly", "a-b", "x_1"])),
+        "version": draw(st.sampled_from(["1", "2.0"])),
+        "steps": steps,
+        **draw(
+            st.fixed_dictionaries({}, optional={"timeout": st.sampled_from(["2h", "120m", 7200]), "retry": retries()})
+        ),
+    }
+
+
+def decorated(said: dict[str, Any]) -> Definition:
+    """Write it as a class."""
+    body: dict[str, Any] = {"__module__": "shop.jobs", "__qualname__": "Jobs"}
+    for one in said["steps"]:
+
+        def method(self: object) -> None:
+            """Says something that is no part of the identity."""
+
+        method.__name__ = one["name"]
+        method.__qualname__ = f"Jobs.{one['name']}"
+        method.__module__ = "shop.jobs"
+        retry = RetryPolicy(**one["retry"]) if "retry" in one else None
+        body[one["name"]] = step(
+            name=one["name"],
+            depends_on=one.get("depends_on", ()),
+            timeout=one.get("timeout"),
+            parallel=bool(one.get("parallel") or one.get("dynamic")),
+            dynamic=bool(one.get("dynamic")),
+            max_workers=one.get("max_workers"),
+            when=one.get("when"),
+            retry_policy=retry,
+            error_handler=ErrorHandler(one.get("on_error", "fail")),
+            always_run=bool(one.get("always_run")),
+        )(method)
+    cls = type("Jobs", (), body)
+    retry = RetryPolicy(**said["retry"]) if "retry" in said else None
+    made = workflow(
+        name=said["name"], version=said["version"], description="for people", timeout=said.get("timeout"),
+        retry_policy=retry,
+    )(cls)  # fmt: skip
+    return compile_workflow(made)
+
+
+def fluent(said: dict[str, Any]) -> Definition:
+    """Write it as calls."""
+    made = Workflow(said["name"], "said otherwise").version(said["version"])
+    if "timeout" in said:
+        made.timeout(said["timeout"])
+    if "retry" in said:
+        made.retry(RetryPolicy(**said["retry"]))
+    for one in said["steps"]:
+        each = Step(one["name"]).python(one["function"]).depends(one.get("depends_on", []))
+        if "when" in one:
+            each.when(one["when"])
+        if "timeout" in one:
+            each.timeout(one["timeout"])
+        if "retry" in one:
+            each.retry(RetryPolicy(**one["retry"]))
+        if one.get("dynamic"):
+            each.dynamic()
+        elif one.get("parallel"):
+            each.parallel(max_concurrent=one["max_workers"])
+        if one.get("always_run"):
+            each.always()
+        made.add(each.continue_on(one.get("on_error") == "continue"))
+    return made.compile()
+
+
+def other_durations(said: dict[str, Any]) -> dict[str, Any]:
+    """Say the same times in other words."""
+    words = {text: texts[0] for texts in _DURATIONS.values() for text in texts}
+    return said | {
+        "steps": [one | ({"timeout": words[one["timeout"]]} if "timeout" in one else {}) for one in said["steps"]]
+    }
+
+
+@settings(max_examples=250)
+@given(definitions())
+def test_all_forms_have_one_hash(said: dict[str, Any]) -> None:
+    forms = {
+        "yaml": load_flow(yaml.safe_dump(said, sort_keys=False), source="w.yaml"),
+        "yaml, otherwise": load_flow(yaml.safe_dump(other_durations(said), sort_keys=True), source="w.yaml"),
+        "json": load_flow(json.dumps(said), source="w.json"),
+        "fluent": fluent(said),
+        "decorated": decorated(said),
+    }
+
+    assert {name: form.hash for name, form in forms.items()} == dict.fromkeys(forms, forms["yaml"].hash)
+    compiled = load_workflow(dump_workflow(forms["decorated"]), source="compiled.yaml")
+    assert compiled.hash == forms["yaml"].hash
+
+
+@given(definitions())
+def test_another_step_is_another_definition(said: dict[str, Any]) -> None:
+    more = said | {"steps": [*said["steps"], {"name": "one-more", "function": "shop.jobs:Jobs.one_more"}]}
+
+    assert fluent(more).hash != fluent(said).hash
