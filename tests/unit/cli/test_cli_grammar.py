@@ -47,6 +47,9 @@ TREE = {
     "upgrade",
     "validate",
     "verify",
+    "run",
+    "status",
+    "workflows compile",
     "workflows list",
     "workflows show",
 }

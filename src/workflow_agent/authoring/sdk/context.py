@@ -14,7 +14,7 @@ from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Collection, Generator, Sequence
 
     from workflow_agent.authoring.sdk.containers import Deployed
 
@@ -106,8 +106,8 @@ class SecretStore(Mapping[str, str]):
         reveal: Gives the value of one.
     """
 
-    def __init__(self, names: Iterable[str], reveal: Callable[[str], str]) -> None:
-        self._names = sorted(names)
+    def __init__(self, names: Collection[str], reveal: Callable[[str], str]) -> None:
+        self._names = names
         self._reveal = reveal
 
     def __getitem__(self, name: str) -> str:
@@ -124,13 +124,13 @@ class SecretStore(Mapping[str, str]):
         return name in self._names
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(sorted(self._names))
 
     def __len__(self) -> int:
         return len(self._names)
 
     def __repr__(self) -> str:
-        return f"SecretStore({', '.join(self._names)})"
+        return f"SecretStore({', '.join(sorted(self._names))})"
 
 
 class ContextServices(Protocol):
