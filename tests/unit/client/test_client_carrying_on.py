@@ -1,0 +1,89 @@
+"""What the state of a run keeps, and what goes on after a failure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from workflow_agent import Context, ErrorHandler, RetryPolicy, WorkflowClient, step, workflow
+from workflow_agent.model.errors import StepFailedError, ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[WorkflowClient]:
+    async with WorkflowClient(settings={"paths.state": str(tmp_path)}) as opened:
+        yield opened
+
+
+async def test_carrying_on_shows_the_failure_and_succeeds(client: WorkflowClient) -> None:
+    @workflow(name="tolerant")
+    class Tolerant:
+        @step(error_handler=ErrorHandler.CONTINUE)
+        def flaky(self) -> None:
+            raise OSError("shown")
+
+        @step(depends_on=["flaky"])
+        def after(self, flaky_result: object) -> list[object]:
+            return ["after", flaky_result]
+
+    execution = await client.run_workflow(Tolerant())
+
+    assert await execution.get_result() == ["after", None]
+    failed = [event.message async for event in execution.stream_events() if event.type == "step_failed"]
+    assert failed == ["`flaky` raised OSError: shown"]
+
+
+async def test_state_is_kept_for_later_steps_and_dropped_with_a_failed_attempt(client: WorkflowClient) -> None:
+    @workflow(name="stateful")
+    class Stateful:
+        @step
+        def writes(self, ctx: Context) -> None:
+            ctx.state["kept"] = {"list": [1]}
+            ctx.state["gone"] = 1
+
+        @step(depends_on=["writes"], retry_policy=RetryPolicy(2, initial_delay="1ms"))
+        def changes(self, ctx: Context) -> None:
+            ctx.state["kept"]["list"].append(2)
+            del ctx.state["gone"]
+            ctx.state[f"attempt-{ctx.attempt}"] = True
+            if ctx.attempt == 1:
+                raise OSError("the first attempt leaves nothing")
+
+        @step(depends_on=["changes"])
+        def reads(self, ctx: Context) -> list[Any]:
+            assert "gone" not in ctx.state
+            return [dict(ctx.state), len(ctx.state), sorted(ctx.state), repr(ctx.state).startswith("WorkflowState(")]
+
+    execution = await client.run_workflow(Stateful())
+
+    kept = {"kept": {"list": [1, 2]}, "attempt-2": True}
+    assert await execution.get_result() == [kept, 2, ["attempt-2", "kept"], True]
+    assert await execution.get_state() == kept
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda state: state.update({"bad": {1, 2}}), ValidationError),
+        (lambda state: state["deep"].append(object()), ValidationError),
+        (lambda state: state.update({1: 2}), ValidationError),
+        (lambda state: state["never"], StepFailedError),
+    ],
+)
+async def test_state_that_is_not_json_fails_the_step(
+    client: WorkflowClient, change: Any, error: type[Exception]
+) -> None:
+    @workflow(name="odd-state")
+    def odd(ctx: Context) -> None:
+        ctx.state["deep"] = []
+        change(ctx.state)
+
+    execution = await client.run_workflow(odd)
+
+    with pytest.raises(error):
+        await execution.get_result()
