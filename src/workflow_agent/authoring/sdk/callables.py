@@ -95,7 +95,7 @@ def place_of(target: Any) -> str:  # Any: a function or a class
     try:
         code = inspect.unwrap(target).__code__
     except AttributeError:
-        return reference(target)
+        return reference(target) if hasattr(target, "__qualname__") else repr(target)[:80]
     return f"{code.co_filename}:{code.co_firstlineno}"
 
 
