@@ -298,6 +298,25 @@ class TargetContract:
         assert self.read(PATH) is None
         await target.release(run_id)
 
+    async def test_what_is_not_as_before_a_transaction_is_told_whatever_became_of_it(self, target: Target) -> None:
+        run_id = new_run_id()
+        first = await self.committed(target, run_id)
+        assert [(one["path"], one["state"]) for one in await target.compare(first)] == [(PATH, "left")]
+        second = await self.committed(target, run_id, "newer\n")
+        (differs,) = await target.compare(second)
+        assert (differs["state"], differs["aspects"]) == ("differs", ["content"])
+        self.remove(PATH)
+        (missing,) = await target.compare(second)
+        assert (missing["state"], missing["observed"]) == ("missing", None)
+        await target.prune([first], plan_only=False)
+        assert await target.compare(first) == [], "as before, and known without before-images"
+        self.write(PATH, "new\n")
+        assert await target.compare(second) == [], "another inode with the content of before"
+        with pytest.raises(NotFoundError):
+            await target.compare("r-none.1")
+        self.remove(PATH)
+        await target.release(run_id)
+
     async def test_before_images_are_given_up_for_good_and_only_of_what_is_over(self, target: Target) -> None:
         run_id = new_run_id()
         captured, _, _ = await self.prepared(target, run_id, "other\n")

@@ -6,6 +6,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from workflow_agent.agents.diagnosing import Diagnostician
+from workflow_agent.agents.logical import CompareReply, CompareRequest, compared
 from workflow_agent.agents.masking import masked
 from workflow_agent.agents.output_log import OutputLog
 from workflow_agent.agents.pruning import PruneReply, PruneRequest, give_up
@@ -206,7 +207,7 @@ class ExecutorAgent:
         self._diagnostician = Diagnostician(targets, artifacts, self._vault, bounds or Bounds())
 
     def verbs(self) -> Mapping[str, Verb]:
-        """prepare, commit, activate, configure, rollback, discard, prune."""
+        """prepare, commit, activate, configure, rollback, discard, prune, compare."""
         verbs = {
             "prepare": Verb(PrepareRequest, PrepareReply, self._prepare),
             "commit": Verb(CommitRequest, CommitReply, self._commit),
@@ -215,6 +216,7 @@ class ExecutorAgent:
             "rollback": Verb(RollbackRequest, RollbackReply, self._rollback),
             "discard": Verb(TransactionRequest, DiscardReply, self._discard),
             "prune": Verb(PruneRequest, PruneReply, self._prune),
+            "compare": Verb(CompareRequest, CompareReply, self._compare),
         }
         return masked(self._vault, self._diagnostician.diagnosed(verbs))
 
@@ -321,6 +323,11 @@ class ExecutorAgent:
         target = self._targets.get(request.target)
         await target.acquire(_run_of(message), wait_s=request.wait_s)
         return await give_up(target, request)
+
+    async def _compare(self, request: CompareRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
+        target = self._targets.get(request.target)
+        await target.acquire(_run_of(message))
+        return await compared(target, request)
 
 
 def _run_of(message: Message) -> str:

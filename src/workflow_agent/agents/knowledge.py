@@ -13,6 +13,7 @@ from workflow_agent.agents.lifecycle import (
     refuse_required,
     refuse_upgrade,
 )
+from workflow_agent.agents.logical import LOGICAL, InverseReply, InverseRequest, inverse_of
 from workflow_agent.agents.manifest_answers import bound_parameters, resolved_parts
 from workflow_agent.agents.parts import parts_of, source_of, subject_of
 from workflow_agent.agents.pruning import PrunableReply, PrunableRequest, refuse_pruned, what_to_prune
@@ -150,12 +151,13 @@ class KnowledgeAgent:
         self._history = history
 
     def verbs(self) -> Mapping[str, Verb]:
-        """lookup, locate, requested, prunable."""
+        """lookup, locate, requested, prunable, inverse."""
         return {
             "lookup": Verb(LookupRequest, LookupReply, self._lookup),
             "locate": Verb(LocateRequest, LocateReply, self._locate),
             "requested": Verb(RequestedRequest, RequestedReply, self._requested),
             "prunable": Verb(PrunableRequest, PrunableReply, self._prunable),
+            "inverse": Verb(InverseRequest, InverseReply, self._inverse),
         }
 
     # -- lookup ------------------------------------------------------------------------------------------------------
@@ -265,6 +267,28 @@ class KnowledgeAgent:
             await target.acquire(message.run_id, wait_s=request.wait_s)
         return await what_to_prune(self._history, target, request), {"_changed": False}
 
+    # -- inverse -----------------------------------------------------------------------------------------------------
+
+    async def _inverse(self, request: InverseRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
+        run = await self._run_to_undo(LocateRequest(run=request.run, target=request.target))
+        source, direction = await source_of(self._history, run)
+        if direction == "redo" or source["workflow"] == LOGICAL:
+            raise ConflictError(
+                f"run {run['run_id']} is a rollback: it is taken back exactly, or not at all",
+                run_id=run["run_id"],
+                state="nothing was changed",
+                hint="leave `--logical` out",
+            )
+        target = self._targets.get(request.target)
+        if message.run_id is not None:
+            await target.acquire(message.run_id, wait_s=request.wait_s)
+        parts = await parts_of(self._history, source)
+        await self._refuse_uninstalled(source, source["integration"])
+        await self._refuse_required(source, [item.integration for item in parts])
+        is_first = await self._before(source, source["integration"]) is None
+        reply = await inverse_of(self._history, self._registry, target, source, parts, is_first=is_first)
+        return reply, _subject(source["integration"], source["version"])
+
     # -- locate ------------------------------------------------------------------------------------------------------
 
     async def _locate(self, request: LocateRequest, _: Message) -> tuple[Answer, Mapping[str, Any]]:
@@ -274,13 +298,18 @@ class KnowledgeAgent:
         if undo and source["undone_by"]:
             raise _undone_already(source)
         refuse_pruned(source, undo=undo)
+        logical = source["workflow"] == LOGICAL  # it has a transaction of its own, which ended another run
+        if logical and not undo:
+            raise _once_only(source)
         parts = await parts_of(self._history, source)
         part = parts[request.part]
-        lookup, leaving = part.subject, source["action"] == "uninstall"
+        lookup, leaving = part.subject, logical or source["action"] == "uninstall"
         if undo:
             await self._refuse_uninstalled(source, part.integration)
             await self._refuse_required(source, [item.integration for item in parts])
         before = await self._before(source, part.integration)
+        if logical:
+            before = await self._history.run(source["undoes"])
         after: Mapping[str, Any] = {"checks": lookup.get("negative_checks", [])}
         if before is not None:
             after = await subject_of(self._history, before["run_id"], part.integration)
@@ -294,7 +323,7 @@ class KnowledgeAgent:
                 source=source["run_id"],
                 undoes=undoes,
                 ends=undoes if undo and request.part == last else [],
-                redoes=source["run_id"] if not undo and request.part == last else None,
+                redoes=_comes_again(source, undo=undo, logical=logical) if request.part == last else None,
                 first=request.part == first,
                 also=[item.integration for item in parts if item is not part and item.integration],
                 direction=direction,
@@ -397,6 +426,22 @@ class KnowledgeAgent:
         if ended_by is None or ended_by >= run_id:
             return False
         return bool((await self._history.run(ended_by))["action"] == "uninstall")
+
+
+def _comes_again(source: Mapping[str, Any], *, undo: bool, logical: bool) -> str | None:
+    """Name the run that is in force again afterwards."""
+    if not undo:
+        return str(source["run_id"])
+    return str(source["undoes"]) if logical else None
+
+
+def _once_only(source: Mapping[str, Any]) -> ConflictError:
+    return ConflictError(
+        f"run {source['run_id']} was a logical rollback: it does not come again",
+        run_id=source["run_id"],
+        state="nothing was changed",
+        hint=f"`workflow-agent rollback {source['undoes']} --logical` does it anew",
+    )
 
 
 def _undone_already(run: Mapping[str, Any]) -> ConflictError:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RunPart", "parts_of", "source_of", "subject_of"]
 
+#: The workflow of `agents.logical`.
+_LOGICAL = "rollback-logical"
 #: A transaction of a run that says this of it is none that could be taken back.
 _OVER = frozenset({"discarded", "rolled-back"})
 
@@ -43,10 +45,10 @@ class RunPart:
 async def source_of(history: History, run: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """Give the run whose transactions a rollback of `run` is about, and the direction: ``undo`` or ``redo``.
 
-    A rollback is taken back by doing again what it undid, and so on.
+    A rollback is taken back by doing again what it undid, and so on; a logical one has a transaction of its own.
     """
     source, depth = dict(run), 0
-    while source["undoes"]:
+    while source["undoes"] and source["workflow"] != _LOGICAL:
         source = await history.run(source["undoes"])
         depth += 1
     return source, "redo" if depth % 2 else "undo"

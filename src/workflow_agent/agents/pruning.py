@@ -134,7 +134,7 @@ def refuse_pruned(source: Mapping[str, Any], *, undo: bool) -> None:
     if not source["pruned_by"]:
         return
     name = source["integration"]
-    instead = f"`workflow-agent uninstall {name}` takes `{name}` away" if name else "put it right with another script"
+    instead = f"`workflow-agent rollback {source['run_id']} --logical` does what can still be done"
     raise PrunedError(
         f"run {source['run_id']} cannot be taken back exactly: its before-images were pruned"
         if undo

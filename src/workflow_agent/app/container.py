@@ -39,10 +39,10 @@ __all__ = ["AGENTS", "Container", "build_container", "late_agents"]
 #: The system agents in the order in which a run meets them, with their verbs: an agent is loaded when it is first
 #: asked, because a run that finds everything unchanged needs two of the seven.
 AGENTS: Mapping[str, tuple[str, ...]] = {
-    "knowledge": ("lookup", "locate", "requested", "prunable"),
+    "knowledge": ("lookup", "locate", "requested", "prunable", "inverse"),
     "script-builder": ("build", "take"),
     "validator": ("validate", "agree"),
-    "executor": ("prepare", "commit", "activate", "configure", "rollback", "discard", "prune"),
+    "executor": ("prepare", "commit", "activate", "configure", "rollback", "discard", "prune", "compare"),
     "verifier": ("verify", "current", "absent"),
     "recovery": ("recover",),
     "person": ("approve",),

@@ -27,8 +27,9 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
     own script also script {name, hash, interpreter, arguments}, started (services) and left (asked of them, not done);
     beside them requirements (what came with it or was there), change_set (without its changes), broken (what was wrong
     before), drift (where the target is not as it was left, of a run that looked for it), decisions (which side
-    won where somebody had changed what a run left), pruned (what it gave up: runs, bytes), findings, attempts (that
-    failed), transaction, output, steps, error, user, host, undoes, undone_by, pruned_by, workflow.
+    won where somebody had changed what a run left), pruned (what it gave up: runs, bytes), remainder (what is not as
+    before, after a rollback that was not exact), findings, attempts (that failed), transaction, output, steps, error,
+    user, host, undoes, undone_by, pruned_by, workflow.
 
     Raises:
         NotFoundError: there is no such run.
@@ -56,6 +57,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         "requirements": _requirements(by_kind, run),
         "change_set": {key: value for key, value in change_set.items() if key != "changes"},
         "pruned": _pruned(by_kind),
+        "remainder": _last(by_kind, RecordKind.REMAINDER),
         "broken": _last(by_kind, RecordKind.BROKEN),
         "drift": _last(by_kind, RecordKind.DRIFT),
         "decisions": decisions,

@@ -204,7 +204,8 @@ def _integrations(typed: _Typed, invocation: Invocation) -> Iterable[Candidate]:
 def _verbs(_: _Typed, invocation: Invocation) -> Iterable[Candidate]:
     from workflow_agent.cli.sources import catalogue_of  # noqa: PLC0415  # late: yaml, 16 ms
 
-    return [(name, "") for name in catalogue_of(invocation.settings()).names()]
+    # A logical rollback is listed as a rollback.
+    return [(name, "") for name in catalogue_of(invocation.settings()).names() if not name.startswith("rollback-")]
 
 
 def _runs(typed: _Typed, invocation: Invocation) -> Iterable[Candidate]:

@@ -100,6 +100,10 @@ def rollback(
             rich_help_panel="Conflicts",
         ),
     ] = False,
+    logical: Annotated[
+        bool,
+        typer.Option("--logical", help="Not exactly: by uninstall, packages.", rich_help_panel="How"),
+    ] = False,
     consent: Consent,
     events: Events = False,
 ) -> Outcome:
@@ -110,6 +114,9 @@ def rollback(
             where="--theirs" if theirs else "--force",
             hint="take the later runs back first, then this one with `--theirs` or `--force`",
         )
+    if logical:
+        others = [to is not None, cascade, theirs, force]
+        return _logically(ctx.obj, "" if any(others) else run, place, consent, events=events, keep_data=keep_data)
     if to is not None:
         from workflow_agent.cli.going_back import go_back  # noqa: PLC0415  # late: few rollbacks need it
 
@@ -179,6 +186,21 @@ def _decided(
     return found, *ask_about_conflicts(invocation, found, conflicts)
 
 
+def _logically(
+    invocation: Invocation, run: str, place: Place, consent: Consent, *, events: bool, keep_data: bool
+) -> Outcome:
+    from workflow_agent.cli.going_logically import taken_back_logically  # noqa: PLC0415  # late: few ask for it
+
+    if not run:
+        raise UsageError(
+            "a logical rollback is of one run, by its id, and goes with no other way",
+            where="--logical",
+            hint="name the run, and leave the other options out",
+        )
+    found, where = _run_and_place(invocation, run, place)
+    return taken_back_logically(invocation, found, where, consent, events=events, keep_data=keep_data)
+
+
 def _run_and_place(invocation: Invocation, run: str, place: Place) -> tuple[str, Place]:
     """Find a run, and where it was when no target was typed."""
     from workflow_agent.cli.past import find_run  # noqa: PLC0415  # late
@@ -199,6 +221,7 @@ def register(app: typer.Typer) -> None:
             "rollback r-01KA --cascade --plan",
             "rollback r-01KA --theirs /etc/nginx/nginx.conf",
             "rollback --to r-01KA --plan",
+            "rollback r-01KA --logical --plan",
         ],
     }
     for function, lines in examples.items():

@@ -98,7 +98,10 @@ def show(ctx: typer.Context, run: RunId) -> Outcome:
     """Show one run: steps, checks, errors, and how to take it back."""
 
     async def found(app: App) -> tuple[dict[str, Any], list[str]]:
+        from workflow_agent.app.tiers import tier_of  # noqa: PLC0415  # late: as the others
+
         report = await _report(app, run)
+        report["rollback"] = await tier_of(app, report)
         return report, app.orphans([report])
 
     report, orphans = ask(ctx.obj, found)

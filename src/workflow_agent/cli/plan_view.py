@@ -267,6 +267,9 @@ def _effects(effects: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str
 
 
 def _tier(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
+    if plan.get("reach"):
+        text = f"{safe(plan['reach'])}: not bit for bit ({safe(plan.get('reach_reason'))})"
+        yield _label("this is", style.paint(text, "yellow"), style)
     tier = plan.get("tier")
     if tier:
         lasting = sum(1 for effect in plan.get("effects") or () if effect.get("kind") == "irreversible")

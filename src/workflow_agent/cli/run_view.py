@@ -26,6 +26,7 @@ _HISTORY = (
     Column("user", "by", rank=4),
 )
 _TAIL = 10
+_REMAINDER = 20
 #: Below this many columns the verb of a run is worth more than the rest of its id.
 _NARROW = 80
 #: `r-` and the ten characters of a ULID that are its milliseconds.
@@ -62,6 +63,7 @@ def ending_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from decision_lines(run.get("decisions") or (), style)
     yield from _own_lines(run, style)
     yield from _pruned_lines(run)
+    yield from _remainder_lines(run, style)
     yield f"  run       {safe(run['run_id'])}"
     if run.get("rollback_command"):
         yield f"  undo      {style.paint(safe(run['rollback_command']), 'bold')}"
@@ -80,6 +82,26 @@ def _own_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
         for one in run.get("left") or ():
             text = f"`{safe(one['command'])}`: {safe(one['reason'])}"
             yield f"  not done  {style.paint(text, 'yellow')}"
+
+
+def _remainder_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
+    """Write what is not as it was before, after a rollback that was not exact."""
+    remainder = run.get("remainder")
+    if remainder is None:
+        return
+    items = remainder["items"]
+    if not remainder["compared"]:
+        yield f"  differs   {style.paint('not known: nobody knows any more what was there before', 'yellow')}"
+    if not items:
+        yield from () if not remainder["compared"] else ("  differs   nothing but times",)
+        return
+    yield f"  differs   {counted(len(items), 'path is', 'paths are')} not as before the run"
+    shown = items if style.verbose else items[:_REMAINDER]
+    for item in shown:
+        aspects = f" ({', '.join(safe(one) for one in item['aspects'])})" if item["aspects"] else ""
+        yield f"    {safe(item['state']).ljust(8)} {safe(item['path'])}{aspects}"
+    if len(items) > len(shown):
+        yield f"    and {len(items) - len(shown):,} more; `workflow-agent show {safe(run['run_id'])} -v` lists all"
 
 
 def _pruned_lines(run: Mapping[str, Any]) -> Iterator[str]:
@@ -178,6 +200,7 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from decision_lines(run.get("decisions") or (), style)
     yield from _own_lines(run, style)
     yield from _pruned_lines(run)
+    yield from _remainder_lines(run, style)
     for finding in run.get("findings") or ():
         yield f"  finding   {_finding(finding)}"
     for attempt in run.get("attempts") or ():
@@ -187,8 +210,18 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     if isinstance(output, dict) and output.get("tail") and (run.get("error") or style.verbose):
         yield "  output"
         yield from (f"    | {safe(line)}" for line in output["tail"][-_TAIL:])
-    if run.get("rollback_command"):
-        yield f"  undo      {style.paint(safe(run['rollback_command']), 'bold')}"
+    yield from _undo_lines(run, style)
+
+
+def _undo_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
+    """Write how the run can be taken back now: how well, why, and by which command."""
+    rollback = run.get("rollback")
+    command = rollback["command"] if rollback else run.get("rollback_command")
+    if rollback:
+        text = f"{safe(rollback['tier'])}: {safe(rollback['reason'])}"
+        yield f"  undo      {style.paint(text, 'green' if rollback['tier'] == 'exact' else 'yellow')}"
+    if command:
+        yield f"  {'' if rollback else 'undo':9} {style.paint(safe(command), 'bold')}"
 
 
 def _attempt(attempt: Mapping[str, Any]) -> str:

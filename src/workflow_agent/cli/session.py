@@ -48,7 +48,20 @@ class Ended:
 
 #: Steps whose output a plan is shown from; those of requirements have names before them.
 _WANTED = frozenset(
-    {"lookup", "current", "absent", "take", "build", "validate", "prepare", "requested", "locate", "preview", "choose"}
+    {
+        "lookup",
+        "current",
+        "absent",
+        "take",
+        "build",
+        "validate",
+        "prepare",
+        "requested",
+        "locate",
+        "preview",
+        "choose",
+        "inverse",
+    }
 )
 
 

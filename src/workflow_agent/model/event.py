@@ -52,6 +52,7 @@ class RecordKind(StrEnum):
     DRIFT = "drift"  # {"integration", "items", "compared", "reason"}: where a target is not as it was left
     DECISION = "decision"  # {"path", "decision", "group", "records", "aside"}: which side of a conflict won
     PRUNED = "pruned"  # {"transaction", "target", "bytes"}: its before-images were given up by this run
+    REMAINDER = "remainder"  # {"items", "compared"}: what is not as before after a rollback that was not exact
     UNDONE = "undone"  # {"run": run id}: that run is rolled back by this one
     REDONE = "redone"  # {"run": run id}: that rolled-back run is in force again
 

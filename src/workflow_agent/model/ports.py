@@ -347,6 +347,14 @@ class Target(Protocol):
         """
         ...
 
+    async def compare(self, transaction: str) -> list[Mapping[str, Any]]:
+        """List where the target is not as a transaction found it, whatever became of that since.
+
+        Gives ``{path, state: left | missing | differs, aspects, expected, observed}``; inodes and times are not
+        compared. Raises NotFoundError.
+        """
+        ...
+
     async def kept_transactions(self) -> list[str]:
         """List the transactions whose before-images the target holds; raises PermissionDeniedError."""
         ...

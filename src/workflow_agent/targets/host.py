@@ -28,6 +28,7 @@ from workflow_agent.targets.committing import Committer
 from workflow_agent.targets.entries import walk_file_system
 from workflow_agent.targets.facts import read_facts
 from workflow_agent.targets.finishing import blocking, complete
+from workflow_agent.targets.image_keeping import ImageKeeping
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.mounts import MountUse, plan_mounts, read_mounts
 from workflow_agent.targets.package_locks import PackageLocks
@@ -63,7 +64,7 @@ _LIBRARIES, _LIBRARIES_SEEN = b"/etc/ld.so.cache", b"/var/cache/ldconfig/aux-cac
 _CACHE_S = 60.0
 
 
-class HostTarget:
+class HostTarget(ImageKeeping):
     """A system that is changed by transactions; implements the port ``Target``.
 
     Args:
@@ -178,11 +179,6 @@ class HostTarget:
         except BaseException:
             lock.release(run_id)
             raise
-
-    async def interrupted(self) -> list[str]:
-        """List the transactions whose commit or rollback was begun and is not over."""
-        self._require_root()
-        return [plan.id for plan in await self._blocking(self._committer.interrupted)]
 
     async def release(self, run_id: str) -> None:
         """Give the target and the package locks back."""
@@ -744,21 +740,6 @@ class HostTarget:
         found: list[Mapping[str, Any]] = []
         found += await self._blocking(self._committer.drift, transaction, tuple(earlier), folders)
         return found
-
-    async def kept_transactions(self) -> list[str]:
-        """List the transactions whose before-images the target holds; raises PermissionDeniedError."""
-        from workflow_agent.targets.pruning import kept_ids  # noqa: PLC0415  # late: few commands ask
-
-        self._require_root()
-        return await self._blocking(kept_ids, self._folders)
-
-    async def prune(self, transactions: Sequence[str], *, plan_only: bool = False) -> list[Mapping[str, Any]]:
-        """Give up the before-images of transactions; gives what each takes on disk (see the port)."""
-        from workflow_agent.targets.pruning import prune_transactions  # noqa: PLC0415  # late: few commands ask
-
-        self._require_root()
-        act = partial(prune_transactions, self._root, self._folders, transactions, plan_only=plan_only)
-        return list(await complete(self._blocking(act)))
 
     async def close(self) -> None:
         """End the probe program and give every lock back."""

@@ -359,6 +359,18 @@ class FakeTarget:
             if not any(path == folder or path.startswith(f"{folder}/") for folder in data)
         ]
 
+    async def compare(self, transaction: str) -> list[Mapping[str, Any]]:
+        """List the files that are not as the transaction found them."""
+        found: list[Mapping[str, Any]] = []
+        for path, content in self._find(transaction).before.items():
+            live = self.world.files.get(path)
+            if live != content:
+                state = "left" if content is None else "missing" if live is None else "differs"
+                sides = {"expected": content and {"kind": "file"}, "observed": live and {"kind": "file"}}
+                aspects = ["content"] if state == "differs" else []
+                found.append({"path": path, "state": state, "aspects": aspects, **sides})
+        return found
+
     async def kept_transactions(self) -> list[str]:
         """List the transactions that the target holds and that are not pruned."""
         return sorted(name for name, one in self.world.transactions.items() if one.state != "pruned")

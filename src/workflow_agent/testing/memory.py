@@ -115,9 +115,11 @@ class EventChain:
             records=tuple(Record(name, value) for name, value in records),
         )
 
-    def created(self, *, inputs: Mapping[str, Any] | None = None, **meta: Any) -> Event:  # Any: JSON values
-        """Make RunCreated of a workflow named `install`; `meta` as it says (action, integration, target ...)."""
-        data = {"workflow": "install", "workflow_hash": "0" * 64, "inputs": dict(inputs or {}), "meta": meta}
+    def created(
+        self, *, inputs: Mapping[str, Any] | None = None, workflow: str = "install", **meta: Any
+    ) -> Event:  # Any: JSON values
+        """Make RunCreated of a workflow; `meta` as it says (action, integration, target ...)."""
+        data = {"workflow": workflow, "workflow_hash": "0" * 64, "inputs": dict(inputs or {}), "meta": meta}
         return self.event(EventType.RUN_CREATED, data=data)
 
     def finished(

@@ -19,6 +19,7 @@ from workflow_agent.cli.parameters import read_parameters, seconds
 from workflow_agent.model.errors import ParameterError, UsageError, WorkflowAgentError
 from workflow_agent.model.event import Event, EventType, Record, RecordKind
 from workflow_agent.store import SqliteStore
+from workflow_agent.targets.host import HostTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,8 +184,16 @@ def test_looking_makes_nothing_on_disk(cli: Callable[..., Any], state: Path) -> 
     assert not state.exists()
 
 
-def test_show_and_diff_take_the_beginning_of_an_id(cli: Callable[..., Any], past: Path) -> None:
+def test_show_and_diff_take_the_beginning_of_an_id(
+    cli: Callable[..., Any], past: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     del past
+
+    async def held(_: HostTarget, transactions: list[str], *, plan_only: bool) -> list[dict[str, Any]]:
+        assert plan_only
+        return [{"transaction": name, "was": "committed"} for name in transactions]
+
+    monkeypatch.setattr(HostTarget, "prune", held)
     assert "workflow-agent rollback" in cli("show", RUN.lower()[:12]).out
     shown = cli("show", RUN, "--json").json["data"]
     assert shown["changes"]["created"] == 1

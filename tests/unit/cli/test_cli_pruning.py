@@ -77,3 +77,36 @@ def test_the_noun_alone_still_lists(cli: Callable[..., Any], written: Callable[.
     (run_id,) = written(("install", "nginx", "host", "succeeded"))
     assert run_id in cli("history").out
     assert [item["run_id"] for item in cli("history", "--limit", "1", "--json").json["data"]["items"]] == [run_id]
+
+
+def test_what_differs_after_a_logical_rollback_is_listed_and_never_kept_quiet() -> None:
+    run: dict[str, Any] = {
+        "run_id": "r-2",
+        "status": "succeeded",
+        "action": "rollback",
+        "target": "host",
+        "undoes": "r-1",
+    }
+    item = {"path": "/etc/a\x1b", "state": "differs", "aspects": ["content"], "expected": None, "observed": None}
+    left: dict[str, Any] = {"path": "/b", "state": "left", "aspects": [], "expected": None, "observed": None}
+    for write in (ending_lines, run_lines):
+        text = "\n".join(write({**run, "remainder": {"items": [item, left], "compared": True}}, Style()))
+        assert "differs   2 paths are not as before the run" in text
+        assert "    differs  /etc/a\\x1b (content)\n    left     /b" in text
+    unknown = "\n".join(run_lines({**run, "remainder": {"items": [], "compared": False}}, Style()))
+    assert "not known" in unknown
+    assert "nothing but times" not in unknown
+    same = "\n".join(run_lines({**run, "remainder": {"items": [], "compared": True}}, Style()))
+    assert "differs   nothing but times" in same
+    many = {**run, "remainder": {"items": [left] * 30, "compared": True}}
+    assert "and 10 more" in "\n".join(run_lines(many, Style()))
+    assert "more" not in "\n".join(run_lines(many, Style(verbose=True)))
+
+
+def test_the_tier_that_holds_now_is_shown_with_its_reason() -> None:
+    run: dict[str, Any] = {"run_id": "r-1", "status": "succeeded", "action": "install", "target": "host"}
+    logical = {"tier": "logical", "reason": "pruned", "command": "workflow-agent rollback r-1 --logical"}
+    lines = list(run_lines({**run, "rollback": logical}, Style()))
+    assert lines[-2:] == ["  undo      logical: pruned", "            workflow-agent rollback r-1 --logical"]
+    nobody = {"tier": "needs-attention", "reason": "a script", "command": None}
+    assert list(run_lines({**run, "rollback": nobody}, Style()))[-1] == "  undo      needs-attention: a script"
