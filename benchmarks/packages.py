@@ -26,7 +26,7 @@ from workflow_agent.testing.lab import LabHost, diff, grown_logs
 from workflow_agent.testing.lab.image import LabKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 __all__ = ["PACKAGES", "World", "differences", "look", "main", "more_processes"]
 
@@ -86,8 +86,10 @@ def look(host: LabHost) -> World:
     return World(files=host.digest(), processes=tuple(sorted(processes)), units=units)
 
 
-def differences(host: LabHost, before: World, after: World) -> list[str]:
-    grown = _LOGS & set(grown_logs(host.root, before.files, after.files))  # type: ignore[arg-type]  # records
+def differences(host: LabHost, before: World, after: World, logs: Collection[str] = _LOGS) -> list[str]:
+    """List what differs, but for `logs` (all where none are named) that only got longer and systemd's own folders."""
+    grown = set(grown_logs(host.root, before.files, after.files))  # type: ignore[arg-type]  # records
+    grown = {path for path in grown if path in logs} if logs else grown
     lines = diff(before.files, after.files)  # type: ignore[arg-type]  # records
     return [line for line in lines if line.split(": ")[1] not in grown and not _RESTLESS.match(line)]
 

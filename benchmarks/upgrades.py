@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks._report import Figure, machine, remark, show
-from benchmarks.packages import differences, look, more_processes
+from benchmarks.packages import World, differences, look, more_processes
 from workflow_agent.testing.lab import LabHost
 from workflow_agent.testing.lab.image import LabKind
 
@@ -32,16 +33,27 @@ _PROGRAM = str(Path(sys.executable).with_name("workflow-agent"))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Service:
-    """A package with its unit, a configuration file that a person edits (lines with ``#`` are comments), its data."""
+    """A package with its unit, a configuration file that a person edits (lines with ``#`` are comments), its data.
+
+    `living` are paths to which the service itself writes when it stops and starts. Where the package's own scripts stop
+    a service that has data (`stopped`), a capture refuses them until somebody stopped it first, as its hint says.
+    """
 
     unit: str
     configuration: str
     data: str
+    living: str = "$"
+    stopped: bool = False
 
 
 SERVICES = {
     "nginx": _Service(unit="nginx", configuration="/etc/nginx/nginx.conf", data="/var/www/html/mine"),
-    "redis-server": _Service(unit="redis-server", configuration="/etc/redis/redis.conf", data="/var/lib/redis/mine"),
+    "redis-server": _Service(
+        unit="redis-server",
+        configuration="/etc/redis/redis.conf",
+        data="/var/lib/redis/mine",
+        living=r"/var/lib/redis(/dump\.rdb)?: ",
+    ),
     "memcached": _Service(unit="memcached", configuration="/etc/memcached.conf", data="/var/lib/mine"),
     "haproxy": _Service(unit="haproxy", configuration="/etc/haproxy/haproxy.cfg", data="/var/lib/haproxy/mine"),
     "rsyslog": _Service(unit="rsyslog", configuration="/etc/rsyslog.conf", data="/var/spool/rsyslog/mine"),
@@ -51,8 +63,11 @@ SERVICES = {
         unit="postgresql@15-main",
         configuration="/etc/postgresql/15/main/postgresql.conf",
         data="/var/lib/postgresql/mine",
+        living=r"/var/lib/postgresql/15/main(/|: )",
+        stopped=True,
     ),
 }
+_FAILED = 1
 _QUIET = "export DEBIAN_FRONTEND=noninteractive\n"
 _INSTALL = _QUIET + "apt-get install -y -qq --no-install-recommends {name}\n"
 #: Configuration that a person edited stays, as dpkg does it without a terminal.
@@ -99,7 +114,11 @@ def _fetch_older(host: LabHost, name: str) -> str:
         raise SystemExit(f"the package sources of this machine have one version of {name} only: {newest[name]}")
     same = [package for package, version in newest.items() if version == newest[name]]
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["apt-get", "download", "-q", *(f"{one}={older}" for one in same)], cwd=folder, check=True)
+        subprocess.run(
+            ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", *(f"{one}={older}" for one in same)],
+            cwd=folder,
+            check=True,
+        )
         for path in Path(folder).iterdir():
             shutil.copy(path, host.root / "srv/packages")
     pins = "\n".join(f"Package: {one}\nPin: version {older}\nPin-Priority: 1001\n" for one in same)
@@ -113,7 +132,12 @@ def _running(host: LabHost, unit: str) -> str:
     return _shell(host, f"pid=$(systemctl show -P MainPID {unit}); sha256sum < /proc/$pid/exe")
 
 
-def _command(host: LabHost, folder: str, *words: str) -> tuple[int, float]:
+def _differences(host: LabHost, service: _Service, before: World) -> list[str]:
+    lines = differences(host, before, look(host), logs=())
+    return [line for line in lines if not re.match(service.living, line.partition(": ")[2])]
+
+
+def _command(host: LabHost, folder: str, *words: str, wanted: int = 0) -> tuple[int, float]:
     environment = os.environ | {
         "WORKFLOW_AGENT_PATHS__STATE": f"{folder}/state",
         "WORKFLOW_AGENT_TARGETS__HOST_PID": str(host.pid),
@@ -126,8 +150,8 @@ def _command(host: LabHost, folder: str, *words: str) -> tuple[int, float]:
         stdin=subprocess.DEVNULL,
         check=False,
     )
-    if done.returncode not in {0, 1}:
-        remark(done.stderr.decode()[-2000:])
+    if done.returncode != wanted:
+        remark(f"{' '.join(words)} ended with {done.returncode}\n{done.stderr.decode()[-2000:]}")
     return done.returncode, time.perf_counter() - started
 
 
@@ -140,19 +164,24 @@ def _measure(name: str) -> _Row:
         older = _fetch_older(host, name)
         _shell(host, _INSTALL.format(name=name) + f"systemctl restart {service.unit}")
         _shell(host, f"printf '\\n# mine\\n' >> {service.configuration}; echo mine > {service.data}")
-        program, before = _running(host, service.unit), look(host)
+        program = _running(host, service.unit)
+        if service.stopped:
+            _shell(host, f"systemctl stop {service.unit}")
+        before = look(host)
         upgrade = _UPGRADE.format(name=name, unit=service.unit)
         script, failing = Path(folder, "upgrade.sh"), Path(folder, "failing.sh")
         script.write_text(upgrade, encoding="utf-8")
         failing.write_text(upgrade + "echo 'the probe failed'; exit 1\n", encoding="utf-8")
-        refused, _ = _command(host, folder, "apply", str(failing))
-        untouched = not differences(host, before, look(host)) and _running(host, service.unit) == program
+        refused, _ = _command(host, folder, "apply", str(failing), wanted=_FAILED)
+        untouched = not _differences(host, service, before)
         code, upgrade_s = _command(host, folder, "apply", str(script))
         newer = _shell(host, f"dpkg-query -W -f '${{Version}}' {name}")
         upgraded = code == 0 and newer != older and _running(host, service.unit) != program
         code, rollback_s = _command(host, folder, "rollback")
-        after = look(host)
-        left = differences(host, before, after)
+        left = _differences(host, service, before)
+        processes = more_processes(before.processes, look(host).processes)
+        if service.stopped:
+            _shell(host, f"systemctl start {service.unit}")
         return _Row(
             package=name,
             older=older,
@@ -162,8 +191,8 @@ def _measure(name: str) -> _Row:
             rollback_s=round(rollback_s, 1),
             back=code == 0 and _running(host, service.unit) == program,
             paths_left=len(left),
-            processes_left=more_processes(before.processes, after.processes),
-            refused=refused != 0 and untouched,
+            processes_left=processes,
+            refused=refused == _FAILED and untouched,
             left=tuple(left[:10]),
         )
 
