@@ -36,14 +36,14 @@ class _Service:
     """A package with its unit, a configuration file that a person edits (lines with ``#`` are comments), its data.
 
     `living` are paths to which the service itself writes when it stops and starts. Where the package's own scripts stop
-    a service that has data (`stopped`), a capture refuses them until somebody stopped it first, as its hint says.
+    what has data (`stopped`), a capture refuses them until somebody stopped it first, as its hint says.
     """
 
     unit: str
     configuration: str
     data: str
     living: str = "$"
-    stopped: bool = False
+    stopped: str = ""
 
 
 SERVICES = {
@@ -64,7 +64,7 @@ SERVICES = {
         configuration="/etc/postgresql/15/main/postgresql.conf",
         data="/var/lib/postgresql/mine",
         living=r"/var/lib/postgresql/15/main(/|: )",
-        stopped=True,
+        stopped="postgresql",
     ),
 }
 _FAILED = 1
@@ -78,6 +78,11 @@ apt-get install -y -qq --no-install-recommends -o Dpkg::Options::=--force-confol
 systemctl restart {unit}
 """
 )
+#: A process that was made a moment ago is still systemd's.
+_DIGEST = """for i in $(seq 50); do
+    exe=/proc/$(systemctl show -P MainPID {unit})/exe
+    case $(readlink $exe) in */systemd*) sleep 0.1 ;; *) break ;; esac
+done; sha256sum < $exe"""
 _INDEX = """cd /srv/packages; for deb in *.deb; do dpkg-deb --field "$deb"
 digest=$(sha256sum "$deb" | cut -d' ' -f1)
 printf 'Filename: ./%s\\nSize: %s\\nSHA256: %s\\n\\n' "$deb" "$(stat -c %s "$deb")" "$digest"
@@ -129,7 +134,7 @@ def _fetch_older(host: LabHost, name: str) -> str:
 
 def _running(host: LabHost, unit: str) -> str:
     """Give the digest of the program that a unit runs, read from the process itself."""
-    return _shell(host, f"pid=$(systemctl show -P MainPID {unit}); sha256sum < /proc/$pid/exe")
+    return _shell(host, _DIGEST.format(unit=unit))
 
 
 def _differences(host: LabHost, service: _Service, before: World) -> list[str]:
@@ -166,7 +171,7 @@ def _measure(name: str) -> _Row:
         _shell(host, f"printf '\\n# mine\\n' >> {service.configuration}; echo mine > {service.data}")
         program = _running(host, service.unit)
         if service.stopped:
-            _shell(host, f"systemctl stop {service.unit}")
+            _shell(host, f"systemctl stop {service.stopped}")
         before = look(host)
         upgrade = _UPGRADE.format(name=name, unit=service.unit)
         script, failing = Path(folder, "upgrade.sh"), Path(folder, "failing.sh")
@@ -181,7 +186,7 @@ def _measure(name: str) -> _Row:
         left = _differences(host, service, before)
         processes = more_processes(before.processes, look(host).processes)
         if service.stopped:
-            _shell(host, f"systemctl start {service.unit}")
+            _shell(host, f"systemctl start {service.stopped}")
         return _Row(
             package=name,
             older=older,

@@ -10,6 +10,8 @@ from workflow_agent.model.errors import ServiceFailedError
 from workflow_agent.model.system import InitKind, Service
 from workflow_agent.targets.env_file import parse_env_file
 from workflow_agent.targets.live import run_live
+from workflow_agent.targets.live_services import LiveServices
+from workflow_agent.targets.paths import open_root
 from workflow_agent.targets.service_processes import executable_of, processes_of
 from workflow_agent.targets.service_state import ServiceKind, StopNeed
 from workflow_agent.targets.services import ServiceControl
@@ -84,6 +86,26 @@ async def test_states_of_many_come_in_one_look(lab_systemd: LabHost, control: Se
         ("absent", False, None, None),
         ("systemd", True, None, False),
     ]
+
+
+async def test_a_service_that_was_woken_while_its_files_changed_is_started_from_those_that_are_back(
+    lab_systemd: LabHost, control: ServiceControl
+) -> None:
+    """A socket starts its service again whenever somebody writes to it, also between a stop and the exchange."""
+    unit(lab_systemd, f"{DAEMON} 1000")
+    await control.start(daemon(), units_changed=True)
+    services = LiveServices(lab_systemd.pid, InitKind.SYSTEMD)
+    record = {"before": await services.record([daemon()])}
+    await services.stop(record)
+    (woken,) = (await control.start(daemon())).main_pids
+
+    with open_root(lab_systemd.pid) as root_fd:
+        await services.restore(record, root_fd)
+
+    (now,) = (await control.state(["daemon"]))["daemon"].main_pids
+    assert now != woken
+    assert daemons(lab_systemd) == [now]
+    await control.stop("daemon")
 
 
 async def test_new_and_changed_units_are_read_before_the_start(lab_systemd: LabHost, control: ServiceControl) -> None:

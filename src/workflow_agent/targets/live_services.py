@@ -190,7 +190,10 @@ class LiveServices:
         restored: list[Mapping[str, Any]] = []
         for name, entry in before.items():
             if entry["state"]["active"]:
-                await self._control.start(_service(entry["service"]), units_changed=True)
+                service = _service(entry["service"])
+                outcome = await self._control.start(service, units_changed=True)
+                if outcome.was_active:  # its socket woke it since it was stopped: perhaps from files that are gone now
+                    await self._control.restart(service)
                 restored.append({"service": name, "action": "started again"})
         for path in sorted(record.get("created_directories", ()), reverse=True):
             _remove_if_empty(root_fd, os.fsencode(path))
