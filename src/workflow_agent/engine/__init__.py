@@ -1,7 +1,8 @@
 """Runs workflows: a pure state machine, and the driver that feeds it.
 
-commands (what the machine wants) · plan (order of steps) · proceeding and machine (decide, fold) · inputs ·
-reply · live, asking and driver (everything that waits)
+commands (what the machine wants) · plan, units (positions, identities) · persistent, tables, scratch (state) · names,
+proceeding and machine (decide, fold) · unmet · inputs, reply, outcomes, merging · live, timing, asking, children and
+driver (everything that waits)
 """
 
 from __future__ import annotations
@@ -14,17 +15,20 @@ if TYPE_CHECKING:
     from workflow_agent.engine.inputs import checked_inputs
     from workflow_agent.engine.machine import decide, fold, replay
     from workflow_agent.engine.plan import Plan, plan_of
+    from workflow_agent.engine.unmet import Unmet, why
 
-__all__ = ["Driver", "Plan", "checked_inputs", "decide", "fold", "plan_of", "replay"]
+__all__ = ["Driver", "Plan", "Unmet", "checked_inputs", "decide", "fold", "plan_of", "replay", "why"]
 
 _HOMES = {
     "Driver": "driver",
     "Plan": "plan",
+    "Unmet": "unmet",
     "checked_inputs": "inputs",
     "decide": "machine",
     "fold": "machine",
     "plan_of": "plan",
     "replay": "machine",
+    "why": "unmet",
 }
 
 

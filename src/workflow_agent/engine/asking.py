@@ -85,7 +85,7 @@ class Asker:
         limit = run.limit_s(step)
         if step.uses == CHILD:
             flight.child = self._children.run_id(run, command.step)
-            work = self._children.answer(run, flight, command.inputs)
+            work = self._ask_child(run, flight, command.inputs)
         else:
             work = self._ask(run, flight, self._message(run, flight, command.inputs, limit))
         run.flights[command.step] = flight
@@ -112,6 +112,10 @@ class Asker:
             deadline=None if limit is None else now + limit + self._grace_s + 1.0,
             headers={"idempotency-key": idempotency_key(run.run_id, flight.unit)},
         )
+
+    async def _ask_child(self, run: LiveRun, flight: Flight, inputs: Mapping[str, Any]) -> Answer:
+        await self._hint(run, flight)
+        return await self._children.answer(run, flight, inputs)
 
     async def _ask(self, run: LiveRun, flight: Flight, message: Message) -> Answer:
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.engine import Driver, fold
 
-__all__ = ["House", "TickingClock", "hung"]
+__all__ = ["House", "TickingClock", "hung", "until"]
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -87,3 +87,9 @@ def hung(started: asyncio.Event) -> Callable[[Message], Awaitable[None]]:
         await asyncio.Event().wait()
 
     return act
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let others run until something holds."""
+    while not holds():  # noqa: ASYNC110  # what is looked at tells nobody
+        await asyncio.sleep(0)
