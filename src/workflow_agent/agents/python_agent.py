@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.agents.flow_log import FlowLog
+from workflow_agent.agents.loop_watch import LoopWatch
 from workflow_agent.agents.masking import masked
 from workflow_agent.agents.python_calls import call
 from workflow_agent.agents.serving import Answer, Question, Verb
@@ -90,6 +91,7 @@ class PythonAgent:
         self._vault = vault
         self._flows = flows
         self._deployer = deployer
+        self._watch = LoopWatch()
 
     def verbs(self) -> Mapping[str, Verb]:
         """Call."""
@@ -103,7 +105,8 @@ class PythonAgent:
         services = _Services(log, self._flows, self._deployer, message)
         context = self._context(request, message, services)
         try:
-            value = await self._value(request, message, context)
+            with self._watch.watching(lambda sentence: log.log("warning", sentence)):
+                value = await self._value(request, message, context)
             changes = {} if request.guard else context.state.changes()
         except WorkflowAgentError as error:
             error.details["_records"] = [*error.details.get("_records", []), *log.records()]

@@ -39,6 +39,8 @@ __all__ = ["App", "current_user", "open_app"]
 
 #: The target of a workflow that names none.
 _TARGET = "host"
+#: Action of runs of people's own workflows (``flow_run``), which go on where they stood.
+_OWN = "run"
 _RUN_ID = re.compile(r"r-[0-9A-HJKMNP-TV-Z]{26}")
 
 
@@ -255,6 +257,22 @@ class App:
         return settled
 
     async def resume(self, run_id: str) -> dict[str, Any]:
+        """Drive a run on whose process died: one of a person's own workflow to its end, any other is taken back.
+
+        Returns:
+            The run, as :func:`report_run` gives it, whatever became of it.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: it has an end, its process lives, or the target cannot be taken now.
+            StoreError: the journal cannot be used.
+        """
+        if (await self.history.run(run_id))["action"] != _OWN:
+            return await self.take_back(run_id)
+        await (await self.flows()).resume(run_id)
+        return await self.report(run_id)
+
+    async def take_back(self, run_id: str) -> dict[str, Any]:
         """End a run whose process died: what it had begun is taken back, or found to be done.
 
         Returns:
@@ -266,6 +284,9 @@ class App:
             StoreError: the journal cannot be used.
         """
         run = await self.history.run(run_id)
+        if run["action"] == _OWN:
+            await (await self.flows()).end(run_id, "the process that drove the run ended")
+            return await self.report(run_id)
         warning = await (await self._settler()).settle_run(run_id, run["workflow"], run["target"] or _TARGET)
         self.warnings += [warning] if warning else []
         return await self.report(run_id)

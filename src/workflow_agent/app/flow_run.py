@@ -11,6 +11,7 @@ from workflow_agent.authoring.flow_lowering import INPUT, INSTANCE, is_open
 from workflow_agent.authoring.sdk.compiling import compile_workflow, instance_input, instance_to_run
 from workflow_agent.authoring.sdk.values import as_json
 from workflow_agent.engine import checked_inputs
+from workflow_agent.engine.driver import run_id_of_key
 from workflow_agent.model.errors import ConflictError, ValidationError
 from workflow_agent.model.identity import content_hash, new_run_id
 from workflow_agent.model.records import dataclass
@@ -75,7 +76,7 @@ def prepared(
     if INSTANCE in definition.inputs:
         inputs[INSTANCE] = instance_input(instance)
     if run_id is None:
-        run_id = new_run_id() if idempotency_key is None else _keyed_id(definition.name, idempotency_key)
+        run_id = new_run_id() if idempotency_key is None else run_id_of_key(definition.name, idempotency_key)
     kept = {"action": ACTION, "host": socket.gethostname(), "user": current_user(), "tags": dict(tags or {}), **meta}
     if idempotency_key is not None:
         kept["idempotency_key"] = idempotency_key
@@ -96,13 +97,6 @@ def _secret(name: str, value: str | Secret) -> Secret:
         return Secret(value)
     except (ValueError, TypeError) as error:
         raise ValidationError(f"the secret `{name[:60]}` {error}", where="secrets") from None
-
-
-def _keyed_id(workflow: str, key: str) -> str:
-    """Give the id of the run with a key, so that no index is needed to find it."""
-    text = f"{workflow}\0{key}"
-    # The first of the 26 characters holds 3 bits of the 128.
-    return f"r-0{_characters(text, _TIME + _RANDOM - 1)}"
 
 
 def child_id(parent: str, step: str, definition: Workflow, given: Any, number: int) -> str:  # Any: a JSON value

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import asynccontextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.app.application import open_app
@@ -17,8 +18,12 @@ from workflow_agent.app.flow_run import FlowRun, check_same, child_id, prepared
 from workflow_agent.app.settings import load_settings
 from workflow_agent.authoring.sdk.compiling import compile_workflow
 from workflow_agent.authoring.sdk.live import LiveFlow
+from workflow_agent.authoring.sdk.loading import load_module
 from workflow_agent.authoring.sdk.values import as_json
+from workflow_agent.engine import replay
+from workflow_agent.engine.proceeding import is_cancellable
 from workflow_agent.model.errors import ConflictError, NotFoundError
+from workflow_agent.model.event import Event, EventType
 from workflow_agent.model.status import TERMINAL_RUN
 from workflow_agent.security.secret import Secret
 
@@ -49,6 +54,7 @@ class Flows(FlowRecords):
     def __init__(self, parts: Container, store: SqliteStore, ownership: RunOwnership) -> None:
         super().__init__(store, ownership)
         self._driver = parts.driver()
+        self._clock = parts.clock()
         self._vault = parts.vault()
         self._live = parts.live_flows()
         self._live.children = self
@@ -108,6 +114,10 @@ class Flows(FlowRecords):
         """
         definition, events = await self.known(run_id)
         created = events[0].data
+        source = created["meta"].get("source")
+        if source and source.endswith(".py"):
+            # What the run's functions are called only means something once their file is loaded.
+            load_module(Path(source))
         run = FlowRun(
             run_id=run_id,
             definition=definition,
@@ -117,6 +127,26 @@ class Flows(FlowRecords):
             meta=created["meta"],
         )
         return await self.run(run)
+
+    async def end(self, run_id: str, reason: str) -> RunState:
+        """Cancel a run whose process died: what it does after a cancel and at the end in every case, it does now.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: another process drives it, or it has ended.
+        """
+        definition, events = await self.known(run_id)
+        state, _ = replay(definition, events)
+        if state.status in TERMINAL_RUN:
+            raise ConflictError("the run has ended", run_id=run_id)
+        with self._ownership.held(run_id):
+            if is_cancellable(state):
+                head, data = events[-1].seq, {"reason": reason}
+                asked = Event(
+                    run_id=run_id, seq=head + 1, type=EventType.CANCEL_REQUESTED, at=self._clock.now(), data=data
+                )
+                await self.journal.append(run_id, head, [asked])
+        return await self.resume(run_id)
 
     async def cancel(self, run_id: str, reason: str) -> bool:
         """Ask a run to stop; False when it is past that. One of another process is asked by a signal.
@@ -134,6 +164,27 @@ class Flows(FlowRecords):
         owner.interrupt()
         return True
 
+    async def signal(self, run_id: str, name: str, data: Any = None) -> None:
+        """Tell a run of this process that something happened; see ``Driver.signal``."""
+        self._require_here(run_id)
+        await self._driver.signal(run_id, name, data)
+
+    async def pause(self, run_id: str, reason: str) -> None:
+        """Let nothing new start in a run of this process; see ``Driver.pause``."""
+        self._require_here(run_id)
+        await self._driver.pause(run_id, reason)
+
+    async def unpause(self, run_id: str) -> None:
+        """Let a paused run of this process go on; see ``Driver.unpause``."""
+        self._require_here(run_id)
+        await self._driver.unpause(run_id)
+
+    def _require_here(self, run_id: str) -> None:
+        """Refuse to write to the journal of a run that another process drives."""
+        if run_id not in self._live.runs and self.is_driven(run_id):
+            hint = "say it in the process that drives it"
+            raise ConflictError("another process drives the run", run_id=run_id, hint=hint)
+
     # -- children ----------------------------------------------------------------------------------------------------
 
     async def run_child(
@@ -147,7 +198,7 @@ class Flows(FlowRecords):
         definition = compile_workflow(workflow)
         run_id = child_id(parent, step, definition, as_json(dict(given), what="the input"), number)
         secrets = {name: Secret(self._vault.reveal(parent, name)) for name in self._vault.names(parent)}
-        run = prepared(workflow, given, run_id=run_id, secrets=secrets, parent=parent, parent_step=step)
+        run = prepared(workflow, given, run_id=run_id, secrets=secrets, parent={"run_id": parent, "step": step})
         driving = asyncio.ensure_future(self.run(run))
         if not wait:
             from workflow_agent.client import WorkflowExecution  # noqa: PLC0415  # late: few ask for it

@@ -58,7 +58,9 @@ def _changing(
     return asyncio.run(acted())
 
 
-async def _resume(app: App, invocation: Invocation, run: Mapping[str, Any]) -> dict[str, Any]:
+async def _resume(
+    app: App, invocation: Invocation, run: Mapping[str, Any], *, take_back: bool = False
+) -> dict[str, Any]:
     run_id = run["run_id"]
     if run["status"] in TERMINAL_RUN:
         raise _ended(run)
@@ -72,7 +74,7 @@ async def _resume(app: App, invocation: Invocation, run: Mapping[str, Any]) -> d
             run_id=run_id,
         )
     invocation.say(f"run {run_id} was left by a process that died; ending it")
-    return await app.resume(run_id)
+    return await (app.take_back(run_id) if take_back else app.resume(run_id))
 
 
 async def _cancel(app: App, invocation: Invocation, run: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,7 +83,7 @@ async def _cancel(app: App, invocation: Invocation, run: Mapping[str, Any]) -> d
         raise _ended(run)
     owner = app.owner(run_id)
     if owner is None:
-        return await _resume(app, invocation, run)
+        return await _resume(app, invocation, run, take_back=True)
     invocation.say(f"asked process {owner.pid} to stop; what was done is taken back")
     owner.interrupt()
     report = await _wait(app, invocation, run_id)
@@ -107,7 +109,7 @@ async def _wait(app: App, invocation: Invocation, run_id: str) -> dict[str, Any]
                 if run["status"] in TERMINAL_RUN:
                     return await app.report(run_id)
                 if owner is None:
-                    return await _resume(app, invocation, run)
+                    return await _resume(app, invocation, run, take_back=True)
                 await asyncio.sleep(_POLL_S)
     except TimeoutError as error:
         raise StepTimeoutError(

@@ -79,6 +79,25 @@ class WorkflowExecution:
         async with self._use() as engine:
             return await engine.cancel(self.id, reason)
 
+    async def signal(self, name: str, data: Any = None) -> None:
+        """Tell it that something happened: a step that waits for the name, now or later, gets the JSON value.
+
+        Raises:
+            ConflictError: it has ended, or another process drives it.
+        """
+        async with self._use() as engine:
+            await engine.signal(self.id, name, data)
+
+    async def pause(self, reason: str = "paused by request") -> None:
+        """Let nothing new start; what is in flight goes on. Raises ConflictError as :meth:`signal`."""
+        async with self._use() as engine:
+            await engine.pause(self.id, reason)
+
+    async def unpause(self) -> None:
+        """Let it go on; raises ConflictError when it is not paused."""
+        async with self._use() as engine:
+            await engine.unpause(self.id)
+
     async def stream_events(self) -> AsyncIterator[WorkflowEvent]:
         """Give its events, from the first to the last, as they happen."""
         async with self._use() as engine:

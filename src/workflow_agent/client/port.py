@@ -102,3 +102,15 @@ class FlowEngine(FlowRecords, Protocol):
     async def cancel(self, run_id: str, reason: str) -> bool:
         """Ask a run to stop; False when it is past that."""
         ...
+
+    async def signal(self, run_id: str, name: str, data: Any = None) -> None:
+        """Tell a run of this process that something happened."""
+        ...
+
+    async def pause(self, run_id: str, reason: str) -> None:
+        """Let nothing new start in a run of this process."""
+        ...
+
+    async def unpause(self, run_id: str) -> None:
+        """Let a paused run of this process go on."""
+        ...

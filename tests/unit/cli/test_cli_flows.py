@@ -155,3 +155,64 @@ def test_a_file_compiles_to_the_definition_that_is_run(command: Command) -> None
         assert "valid" in command("validate", name)
     (command.folder / "bad.yaml").write_text("name: w\nsteps: [{name: a, comand: x}]", encoding="utf-8")
     command("validate", "bad.yaml", code=2)
+
+
+PATIENT = """
+import os, time
+from pathlib import Path
+from workflow_agent import step, workflow
+
+HERE = Path(__file__).parent
+
+@workflow(name="patient")
+class Patient:
+    @step
+    def first(self) -> int:
+        (HERE / "ledger").open("a").write("first\\n")
+        return 20
+
+    @step(depends_on=["first"])
+    def second(self, first_result: int) -> int:
+        (HERE / "ledger").open("a").write("second\\n")
+        if (HERE / "ledger").read_text().count("second") == 1:
+            (HERE / "begun").touch()
+            time.sleep(600)
+        return first_result + 1
+
+    @step(always_run=True)
+    def last(self) -> None:
+        (HERE / "ledger").open("a").write("last\\n")
+"""
+
+
+@pytest.fixture
+def killed(command: Command) -> str:
+    """A run whose process was killed in its second step."""
+    (command.folder / "patient.py").write_text(PATIENT, encoding="utf-8")
+    places = {f"WORKFLOW_AGENT_PATHS__{name.upper()}": str(command.folder / name) for name in ("state", "config")}
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "workflow_agent", "run", "patient.py"],
+        cwd=command.folder, env={**os.environ, **places}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not (command.folder / "begun").exists():
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    return str(command("history", "--json")["data"]["items"][0]["run_id"])
+
+
+def test_a_run_whose_process_died_goes_on_where_it_stood(command: Command, killed: str) -> None:
+    command("status", killed)
+    assert f"workflow-agent resume {killed}" in command.talk
+
+    data = command("resume", killed, "--json")["data"]
+
+    assert data["status"] == "succeeded"
+    assert (command.folder / "ledger").read_text(encoding="utf-8").split() == ["first", "second", "second", "last"]
+
+
+def test_a_run_whose_process_died_can_be_cancelled_too(command: Command, killed: str) -> None:
+    data = command("cancel", killed, "--json")["data"]
+
+    assert data["status"] in {"cancelled", "failed"}
+    assert (command.folder / "ledger").read_text(encoding="utf-8").split() == ["first", "second", "last"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from workflow_agent import Context, ErrorHandler, RetryPolicy, WorkflowClient, step, workflow
-from workflow_agent.model.errors import StepFailedError, ValidationError
+from workflow_agent import Context, ErrorHandler, RetryPolicy, Step, Workflow, WorkflowClient, step, workflow
+from workflow_agent.model.errors import ConflictError, StepFailedError, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -87,3 +88,46 @@ async def test_state_that_is_not_json_fails_the_step(
 
     with pytest.raises(error):
         await execution.get_result()
+
+
+async def test_a_run_waits_for_a_signal_and_can_be_paused(client: WorkflowClient) -> None:
+    waiting = Step("wait").uses("wait.signal", name="go")
+    after = Step("after").python(shown).depends("wait")
+    execution = await client.run_workflow(Workflow("signalled", steps=[waiting, after]), "async")
+
+    await execution.pause("a look first")
+    await execution.signal("go", {"answer": 42})
+    assert not (await execution.get_status()).value.startswith("succ")
+    await execution.unpause()
+
+    assert 42 in await execution.get_result()
+    kinds = [event.type async for event in execution.stream_events()]
+    assert [kind for kind in kinds if kind in {"workflow_paused", "signal_received", "workflow_resumed"}] == [
+        "workflow_paused", "signal_received", "workflow_resumed",
+    ]  # fmt: skip
+    with pytest.raises(ConflictError):
+        await execution.signal("go")
+
+
+def shown(wait_result: Any) -> list[Any]:
+    found = wait_result.get("data", wait_result)
+    return [found["answer"]] if isinstance(found, dict) and "answer" in found else [wait_result]
+
+
+async def test_a_step_that_blocks_the_loop_is_named_in_the_log(client: WorkflowClient) -> None:
+    @workflow(name="rude")
+    class Rude:
+        @step
+        async def blocks(self) -> None:
+            time.sleep(1.6)  # noqa: ASYNC251  # what it is about
+
+        @step(depends_on=["blocks"])
+        def waits_in_a_thread(self) -> None:
+            time.sleep(0.01)
+
+    execution = await client.run_workflow(Rude())
+
+    assert await execution.get_result() is None
+    (line,) = client.get_logs(execution.id)
+    assert "warning blocks: the event loop has not run for 1." in line
+    assert f"it stands at {__file__}:" in line

@@ -452,8 +452,7 @@ async def test_a_child_has_its_own_run_and_is_asked_once(client: WorkflowClient)
         runs = await engine.history.runs(action="run")
         child = next(run for run in runs if run["workflow"] == "two-steps")
         (created, *_) = await engine.journal.events(child["run_id"])
-    assert created.data["meta"]["parent"] == execution.id
-    assert created.data["meta"]["parent_step"] == "run_it"
+    assert created.data["meta"]["parent"] == {"run_id": execution.id, "step": "run_it"}
 
 
 async def test_a_child_may_be_waited_for_later(client: WorkflowClient) -> None:
