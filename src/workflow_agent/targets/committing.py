@@ -270,7 +270,9 @@ class Committer:
         Later transactions that stand on the times of our folders stand on what we found from now on. They are told
         first: a crash in between leaves the time of such a folder to them.
         """
-        from workflow_agent.targets.deciding import make_folders, with_places  # noqa: PLC0415  # late: rollbacks only
+        # late: rollbacks only
+        from workflow_agent.targets.deciding import make_folders, with_places  # noqa: PLC0415
+        from workflow_agent.targets.settling_links import settle_links  # noqa: PLC0415
 
         plan = looked.plan
         with LiveTree(self._root_fd) as tree:
@@ -282,7 +284,7 @@ class Committer:
                 if operations != other.operations:
                     self._folders.move(other, other.state, operations=operations)
             plan, merged = rebase(tree, replace(plan, operations=left))
-            return with_places(plan), merged
+            return with_places(settle_links(tree, plan)), merged
 
     def _others(self, transaction: str) -> Iterable[Transaction]:
         for name in self._folders.ids():

@@ -12,9 +12,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from workflow_agent.targets.alternative_links import link_target
 from workflow_agent.targets.live_tree import LiveTree, staged_path
 from workflow_agent.targets.merging import FILE_LIMIT, Image, is_as_found, is_left, read_file, write_image
 from workflow_agent.targets.operations import Operation, OperationKind
+from workflow_agent.targets.settling_links import write_link
 from workflow_agent.targets.shared_records import RecordConflictError, without_records
 
 if TYPE_CHECKING:
@@ -79,6 +81,8 @@ class _Handover:
         if ours is None or operation.kind is not OperationKind.EXCHANGE or before is None:
             return operation
         place = staged_path(operation, other.id)
+        if stat.S_ISLNK(before.mode):
+            return self._link_without(other, operation, before, ours)
         content = self._found_without(place, before, ours)
         if content is None:
             return operation
@@ -90,6 +94,18 @@ class _Handover:
         self.note(operation.path, before, entry)
         if image.like is ours.before:  # a copy of it: who left that has left this
             self.note(operation.path, image.like, entry)
+        return replace(operation, staged=staged, before=entry)
+
+    def _link_without(self, other: Transaction, operation: Operation, before: Entry, ours: Operation) -> Operation:
+        """Give a later operation on a link that ours had made what ours had found there."""
+        if ours.after is None or not before.same_state(ours.after, moved=True):
+            return operation
+        if ours.before is None:
+            return replace(operation, kind=OperationKind.CREATE, before=None, staged=operation.staged + b".gone")
+        target = link_target(self._tree, staged_path(ours, self._gone.id))
+        if target is None:
+            return operation
+        staged, entry = write_link(self._tree, other.id, operation.point, target, mtime=ours.before.mtime)
         return replace(operation, staged=staged, before=entry)
 
     def _found_without(self, place: bytes, before: Entry, ours: Operation) -> bytes | None:

@@ -14,6 +14,7 @@ _PATTERNS = (
     rb"/var/lib/dpkg/(status|available|diversions|statoverride)(-old)?",
     rb"/var/lib/dpkg/triggers/.*",
     rb"/var/lib/dpkg/alternatives/.*",
+    rb"/etc/alternatives/.*",
     rb"/var/lib/apt/extended_states",
     rb"/var/cache/debconf/.*",
     rb"/var/lib/ucf/.*",

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from workflow_agent.model.errors import RollbackIncompleteError
 from workflow_agent.model.records import dataclass
 from workflow_agent.model.system import escape_path
+from workflow_agent.targets import alternative_records
+from workflow_agent.targets.alternative_links import derived_links, settled
 from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import LiveTree, staged_path, transaction_folder
 from workflow_agent.targets.operations import Operation, OperationKind
@@ -81,20 +83,27 @@ def look_at_shared(tree: LiveTree, transaction: str, operations: Iterable[Operat
     left: list[Operation] = []
     merged: dict[bytes, bytes] = {}
     conflicts: list[dict[str, object]] = []
+    operations = list(operations)
+    links = derived_links(tree, operations)
     for operation in operations:
-        if not _is_others(tree, transaction, operation):
+        if operation.path in links and operation.kind in _BROUGHT and not _is_as_left(tree, operation):
+            left.append(operation)
+        elif not _is_others(tree, transaction, operation):
             own.append(operation)
         elif is_left(operation):
             left.append(operation)
         else:
             try:
-                merged[operation.path] = without_records(
-                    operation.path, read_file(tree, operation.path), operation.records
-                )
+                content = without_records(operation.path, read_file(tree, operation.path), operation.records)
+                merged[operation.path] = settled(tree, operation.path, content)
             except RecordConflictError as error:
                 found = difference(operation, operation.after, tree.read(operation.path))
                 conflicts.append(found | {"changes": error.names, "records": error.records})
     return Standing(own=tuple(own), merged=merged, left=tuple(left), conflicts=tuple(conflicts))
+
+
+def _is_as_left(tree: LiveTree, operation: Operation) -> bool:
+    return operation.after is not None and operation.after.same_state(tree.read(operation.path))
 
 
 def _is_others(tree: LiveTree, transaction: str, operation: Operation) -> bool:
@@ -153,6 +162,9 @@ def _rebased(tree: LiveTree, transaction: str, operation: Operation, content: by
     assert live is not None  # it was read a moment ago, and the locks are held
     if is_as_found(tree, staged_path(operation, transaction), operation, content):
         return replace(operation, after=live)  # the before-image is what comes back, whoever wrote in between
+    if not content and alternative_records.holds_records(operation.path):  # the last choice of a group takes it along
+        gone = operation.staged + b".gone"
+        return replace(operation, kind=OperationKind.CREATE, staged=gone, before=None, after=live)
     image = Image(content=content, like=live, xattrs=tree.xattrs(operation.path))
     staged, before = write_image(tree, transaction, operation.point, image)
     return replace(operation, kind=OperationKind.EXCHANGE, staged=staged, before=before, after=live)

@@ -15,11 +15,12 @@ from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from workflow_agent.model.records import dataclass
-from workflow_agent.targets import account_records
+from workflow_agent.targets import account_records, alternative_records
 from workflow_agent.targets.account_records import RecordConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import ModuleType
 
 __all__ = [
     "STATES",
@@ -70,12 +71,17 @@ class _Format:
 
 def holds_records(path: bytes) -> bool:
     """Say whether a file holds records of many owners that can be merged."""
-    return account_records.holds_records(path) or _format(path) is not None
+    return _own_module(path) is not None or _format(path) is not None
 
 
 def is_left_to_others(path: bytes) -> bool:
     """Say whether a file is a copy or a cache: where others wrote it since, it stays as they left it."""
     return account_records.is_copy_of_records(path) or re.fullmatch(_LEFT, path, re.DOTALL) is not None
+
+
+def _own_module(path: bytes) -> ModuleType | None:
+    """Give the module of files that are no plain list of records."""
+    return next((one for one in (account_records, alternative_records) if one.holds_records(path)), None)
 
 
 def _format(path: bytes) -> _Format | None:
@@ -91,9 +97,11 @@ def changed_records(path: bytes, before: bytes, after: bytes) -> dict[str, tuple
     Returns:
         Name of each record that differs, with its text before and after (None: it is not there).
     """
+    if own := _own_module(path):
+        return dict(own.changed_records(before, after))
     form = _format(path)
     if form is None:
-        return account_records.changed_records(before, after) if account_records.holds_records(path) else {}
+        return {}
     old, new = form.split(_text(before)), form.split(_text(after))
     return {
         name: (old.get(name), new.get(name))
@@ -104,10 +112,10 @@ def changed_records(path: bytes, before: bytes, after: bytes) -> dict[str, tuple
 
 def record_texts(path: bytes, content: bytes) -> dict[str, str]:
     """Give the texts of a file's records by name; empty for a file that holds none."""
+    if own := _own_module(path):
+        return dict(own.record_texts(content))
     form = _format(path)
-    if form is None:
-        return account_records.record_texts(content) if account_records.holds_records(path) else {}
-    return form.split(_text(content))
+    return {} if form is None else form.split(_text(content))
 
 
 def same_records(path: bytes, one: bytes, other: bytes) -> bool:
@@ -126,6 +134,8 @@ def without_records(path: bytes, live: bytes, records: Records) -> bytes:
     Raises:
         RecordConflictError: some of these very records are others now; says which, and how.
     """
+    if alternative_records.holds_records(path):
+        return alternative_records.without_records(live, records)
     form = _format(path)
     if form is None:
         try:
