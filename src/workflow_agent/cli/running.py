@@ -9,6 +9,7 @@ from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.style import safe
 from workflow_agent.model.errors import ChangesPendingError, InterruptedRunError, UnreachableError, UsageError
 from workflow_agent.model.records import dataclass
+from workflow_agent.model.system import EDITED_NOTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -304,6 +305,10 @@ def _remarks(ended: Ended) -> Iterator[str]:
     lookup = ended.outputs.get("lookup") or {}
     if (ended.outputs.get("absent") or {}).get("adopted"):
         yield f"`{lookup['integration']}` was not installed by workflow-agent: only this uninstall can be rolled back"
+    for step, output in ended.outputs.items():
+        is_done = step.endswith("prepare") and (ended.report or {}).get("changed")  # else its plan says it
+        notes = ((output or {}).get("change_set") or {}).get("notes") or () if is_done else ()
+        yield from (str(note) for note in notes if str(note).startswith(EDITED_NOTE))
     for step, output in ended.outputs.items():
         if step.endswith("current") and (output or {}).get("adopted"):
             name = ended.outputs[f"{step.removesuffix('current')}lookup"]["integration"]

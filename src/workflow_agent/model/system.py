@@ -10,6 +10,7 @@ from typing import Any
 from workflow_agent.model.records import dataclass
 
 __all__ = [
+    "EDITED_NOTE",
     "Change",
     "ChangeAction",
     "ChangeSet",
@@ -32,6 +33,10 @@ __all__ = [
     "escape_path",
     "unescape_path",
 ]
+
+
+#: How a note of a change set begins that tells of an edit which it would write over.
+EDITED_NOTE = "edited since:"
 
 
 def escape_path(raw: bytes) -> str:

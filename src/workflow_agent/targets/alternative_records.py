@@ -9,7 +9,6 @@ and link of each slave, an empty line; then of each choice its path, its priorit
 
 from __future__ import annotations
 
-import re
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,7 @@ __all__ = [
     "written",
 ]
 
-_FILES = re.compile(rb"/var/lib/dpkg/alternatives/[^/]+")
+_FILES = b"/var/lib/dpkg/alternatives/"
 #: Where links lead to the choices.
 FOLDER = "/etc/alternatives"
 _AUTO, _MANUAL = "auto", "manual"
@@ -50,7 +49,7 @@ class Alternatives:
 
 def holds_records(path: bytes) -> bool:
     """Say whether a file is that of a group of alternatives."""
-    return _FILES.fullmatch(path) is not None
+    return path.startswith(_FILES) and b"/" not in path[len(_FILES) :]
 
 
 def parse(content: bytes) -> Alternatives | None:

@@ -260,6 +260,7 @@ class HostTarget(ImageKeeping):
         # late: 20 ms, which a run that finds everything unchanged does not pay
         from workflow_agent.targets.capture import capture_script  # noqa: PLC0415
         from workflow_agent.targets.change_report import ChangeReporter  # noqa: PLC0415
+        from workflow_agent.targets.overwritten_edits import overwritten_edits  # noqa: PLC0415
         from workflow_agent.targets.plan import make_plan  # noqa: PLC0415
 
         points = _captured(mounts)
@@ -289,7 +290,8 @@ class HostTarget(ImageKeeping):
             plan = await self._blocking(planned)
             await self._blocking(self._take_in, plan, transaction, baselines, secrets.values())
             change_set = await self._blocking(reporter.report, plan, result.requested, result.outside)
-            change_set = replace(change_set, notes=change_set.notes + self._notes())
+            edits = await self._blocking(overwritten_edits, self._root, self._folders, plan.operations)
+            change_set = replace(change_set, notes=change_set.notes + edits + self._notes())
             await (await self._services()).refuse_stopped_units(change_set, stops)
             await self._blocking(self._folders.drop_work, transaction, points)
             await self._blocking(

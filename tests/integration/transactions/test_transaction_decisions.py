@@ -182,6 +182,27 @@ async def test_a_forced_configuration_file_is_found_aside(trial: Trial, later: T
     assert trial.shell(f"test ! -e {folder}; cat {result['decided'][0]['aside']}") == "a=2\n"
 
 
+@pytest.mark.parametrize("script", ["echo a=3 > main.conf", "rm main.conf", "rm -r ../{0}; mkdir ../{0}"])
+async def test_an_edit_that_a_later_run_would_write_over_is_told_before(
+    trial: Trial, later: Trial, place: str, script: str
+) -> None:
+    name = f"wc-{place.rpartition('-')[2]}"
+    await trial.apply(f"mkdir /etc/{name}; cd /etc/{name}; echo a=1 > main.conf; echo b=1 > other.conf")
+    trial.shell(f"echo a=2 > /etc/{name}/main.conf; touch /etc/{name}/other.conf")
+    await trial.target.release(trial.run_id)
+    await later.begin()
+
+    transaction, change_set = await later.capture(f"cd /etc/{name}; {script.format(name)}")
+
+    what = "writes over it" if script.startswith("echo") else "removes it"
+    told = f"edited since: /etc/{name}/main.conf, which run {trial.run_id} wrote: this {what}, and a rollback"
+    assert [note for note in change_set.notes if note.startswith("edited since:")] == [f"{told} brings the edit back"]
+    await later.target.commit(transaction)
+    await later.target.rollback(transaction)
+    assert trial.shell(f"cat /etc/{name}/main.conf") == "a=2\n"
+    trial.shell(f"rm -r /etc/{name}")
+
+
 async def test_a_later_run_is_not_forced_but_what_it_left_can_be_kept(trial: Trial, later: Trial, place: str) -> None:
     first = await trial.apply(f"echo 1 > {place}/f; echo 1 > {place}/g")
     await trial.target.release(trial.run_id)
