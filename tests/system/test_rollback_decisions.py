@@ -92,6 +92,8 @@ def test_each_path_is_decided_and_history_knows_it(edited: _Edited) -> None:
     shown = edited.machine.cli("show", done["run_id"]).out
     assert f"what was there: {aside}" in shown
 
+    refused = edited.machine.cli("rollback", done["run_id"], "--force", "--yes")
+    assert (refused.code, "was a rollback" in refused.err) == (2, True), str(refused)
     back = edited.machine.json("rollback", done["run_id"], "--yes").data
     assert back["status"] == "succeeded"
     assert edited.shell("cat /etc/wa-app/app.conf /etc/wa-common.conf") == "port=8080\nlevel=2\n"

@@ -70,9 +70,9 @@ def decision_lines(decisions: Sequence[Mapping[str, Any]], style: Style, *, plan
         what = safe(one["path"]) + (f" ({safe(one['group'])})" if one.get("group") else "")
         aside = safe(one["aside"]) if one.get("aside") else None
         if one["decision"] == "theirs":
-            yield f"  {'stays' if planned else 'stayed':<9} {what}, as somebody else left it"
+            yield f"  {'stays     ' if planned else 'stayed   '} {what}, as somebody else left it"
         elif planned:
             text = f"{what} becomes as before; what is there now is kept aside"
-            yield f"  {'forced':<9} {style.paint(text, 'yellow')}"
+            yield f"  {'forced':<10} {style.paint(text, 'yellow')}"
         else:
             yield f"  {'forced':<9} {what} is as before" + (f"; what was there: {aside}" if aside else "")

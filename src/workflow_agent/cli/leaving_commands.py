@@ -164,12 +164,12 @@ def _decided(
     invocation: Invocation, run: str, place: Place, consent: Consent, theirs: list[str], *, force: bool
 ) -> tuple[str, list[str], list[str]]:
     """Check what was decided about conflicts, or ask a person who is there; gives the run, and which paths win."""
-    if theirs:
+    if theirs and not run:
+        raise UsageError("a path is kept in the rollback of a run", where="--theirs", hint="name the run: RUN")
+    if run and (theirs or force):
         from workflow_agent.app.disputes import require_known  # noqa: PLC0415  # late: few ask for it
         from workflow_agent.cli.past import ask  # noqa: PLC0415  # late
 
-        if not run:
-            raise UsageError("a path is kept in the rollback of a run", where="--theirs", hint="name the run: RUN")
         ask(invocation, lambda app: require_known(app.history, run, theirs))
     if theirs or force or consent.yes or consent.plan_only:
         return run, theirs, []

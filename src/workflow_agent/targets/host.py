@@ -260,7 +260,6 @@ class HostTarget(ImageKeeping):
         # late: 20 ms, which a run that finds everything unchanged does not pay
         from workflow_agent.targets.capture import capture_script  # noqa: PLC0415
         from workflow_agent.targets.change_report import ChangeReporter  # noqa: PLC0415
-        from workflow_agent.targets.overwritten_edits import overwritten_edits  # noqa: PLC0415
         from workflow_agent.targets.plan import make_plan  # noqa: PLC0415
 
         points = _captured(mounts)
@@ -288,9 +287,8 @@ class HostTarget(ImageKeeping):
             kept = [os.fsencode(path) for path in keep]
             planned = partial(make_plan, self._root, transaction, baselines, stand_ins, kept, staged_fd=store_fd)
             plan = await self._blocking(planned)
-            await self._blocking(self._take_in, plan, transaction, baselines, secrets.values())
+            edits = await self._blocking(self._take_in, plan, transaction, baselines, secrets.values())
             change_set = await self._blocking(reporter.report, plan, result.requested, result.outside)
-            edits = await self._blocking(overwritten_edits, self._root, self._folders, plan.operations)
             change_set = replace(change_set, notes=change_set.notes + edits + self._notes())
             await (await self._services()).refuse_stopped_units(change_set, stops)
             await self._blocking(self._folders.drop_work, transaction, points)
@@ -323,12 +321,15 @@ class HostTarget(ImageKeeping):
 
     def _take_in(
         self, plan: Plan, transaction: str, baselines: Mapping[bytes, Baseline], secrets: Collection[str]
-    ) -> None:
-        """Have everything staged on the target, and note what it holds: drift is told from that."""
-        from workflow_agent.targets.noted_contents import note_contents  # noqa: PLC0415  # late: with the capture only
+    ) -> tuple[str, ...]:
+        """Have everything staged on the target, note what it holds: drift is told from that; gives notes for people."""
+        # late: with the capture only
+        from workflow_agent.targets.noted_contents import note_contents  # noqa: PLC0415
+        from workflow_agent.targets.overwritten_edits import overwritten_edits  # noqa: PLC0415
 
         self._bring_in(plan, transaction, baselines)
         note_contents(self._root, transaction, plan.operations, secrets)
+        return overwritten_edits(self._root, self._folders, plan.operations)
 
     async def rehearse(
         self,

@@ -140,6 +140,24 @@ async def test_both_sides_are_told_with_when_it_changed(trial: Trial, place: str
     assert one["changed_ns"] > one["expected"]["mtime_ns"]
 
 
+async def test_what_cannot_be_forced_says_why_and_can_be_kept(trial: Trial, place: str) -> None:
+    transaction = await trial.apply(f"cd {place}; chmod 700 d; echo new > f; echo new > g")
+    trial.shell(f"cd {place}; rm -r d; rm g; mkdir g; mount -t tmpfs none g; echo more >> f")
+    try:
+        with pytest.raises(PathConflictError) as caught:
+            await trial.target.rollback(transaction, choice=_FORCE)
+        assert {one["path"].rpartition("/")[2]: one["impossible"] for one in _conflicts(caught.value)} == {
+            "d": "a folder of which only entries were changed is gone or another one: make it anew by hand",
+            "g": "it is on another file system and cannot be kept aside",
+        }
+        assert trial.shell(f"cat {place}/f") == "new\nmore\n"
+        choice = ConflictChoice(theirs=(f"{place}/d", f"{place}/g"), force=True)
+        await trial.target.rollback(transaction, choice=choice)
+    finally:
+        trial.shell(f"umount {place}/g")
+    assert trial.shell(f"cd {place}; cat f; ls") == "old\nf\ng\nl\n"
+
+
 async def test_an_edited_configuration_file_in_a_folder_that_came_is_asked_about(
     trial: Trial, later: Trial, place: str
 ) -> None:

@@ -55,7 +55,7 @@ def test_a_decision_names_the_side_that_won_and_where_the_other_one_is() -> None
         "  forced    /b (account files) is as before; what was there: /.workflow-agent/tx/t/upper/b",
     ]
     assert list(decision_lines([stays, forced], Style(), planned=True)) == [
-        "  stays     /a, as somebody else left it",
-        "  forced    /b (account files) becomes as before; what is there now is kept aside",
+        "  stays      /a, as somebody else left it",
+        "  forced     /b (account files) becomes as before; what is there now is kept aside",
     ]
     assert list(decision_lines([{**forced, "aside": None, "group": None}], Style())) == ["  forced    /b is as before"]
