@@ -279,6 +279,21 @@ async def test_volumes_are_named_and_a_script_cannot_write_there(docker_containe
     assert "Read-only file system" in str(refused.value.cause)
 
 
+@pytest.mark.parametrize("script", ["echo n > /etc/made; chattr +i /etc/made", "mkdir /etc/made; chattr +a /etc/made"])
+async def test_flags_that_a_container_cannot_get_exactly_are_refused_by_name(
+    docker_container: Containers, script: str
+) -> None:
+    trial = Trial(docker_container())
+    await trial.begin()
+    before = trial.look("/etc")
+    with pytest.raises((CaptureError, ScriptFailedError)) as refused:
+        await trial.capture(script)
+    assert (refused.type, refused.value.where) == (CaptureError, "/etc/made")
+    assert diff(before, trial.look("/etc")) == []
+    assert trial.leftovers() == []
+    await trial.end()
+
+
 async def test_an_image_without_the_script_s_interpreter_is_told(docker_container: Containers) -> None:
     container = docker_container("plain")
     container.run(["rm", "/bin/bash"])

@@ -30,8 +30,9 @@ _STAGE = "/.workflow-agent/stage"
 _READ_ONLY = linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY
 _NO_DEVICES = linux.MS_NOSUID | linux.MS_NODEV
 #: Docker's default set, against which Debian's maintainer scripts are known to work: chown, dac_override, fowner,
-#: fsetid, kill, setgid, setuid, setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap.
-_CAPABILITIES = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31})
+#: fsetid, kill, setgid, setuid, setpcap, net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap. And
+#: linux_immutable: an overlay keeps such flags beside its entries, so that none reaches a disk before a commit.
+_CAPABILITIES = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 13, 18, 27, 29, 31})
 _DEVICES = (
     ("null", 1, 3),
     ("zero", 1, 5),

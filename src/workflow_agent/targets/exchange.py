@@ -9,11 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import CommitError, PathConflictError, RollbackIncompleteError
 from workflow_agent.model.failpoint import failpoint
 from workflow_agent.model.system import escape_path
+from workflow_agent.targets.flags import clear_flags, set_flags_after, set_flags_before
 from workflow_agent.targets.linux import RENAME_EXCHANGE, RENAME_NOREPLACE, open_beneath, rename
 from workflow_agent.targets.live_tree import LiveTree, staged_path
 from workflow_agent.targets.obstacles import Obstacles, conflict_error
@@ -58,20 +61,24 @@ class Exchanger(Obstacles):
             CommitError: the kernel refused; everything is back.
             RollbackIncompleteError: and not everything could be taken back.
         """
-        for operation in operations:
-            try:
+        operation = None
+        try:
+            clear_flags(self._tree, operations)
+            for operation in operations:
                 failpoint("transaction.commit.operation")
                 self._forward(operation)
-            except (OSError, PathConflictError) as error:
-                self.undo(operations)  # all: folders' times are set last
-                if isinstance(error, PathConflictError):
-                    raise
-                raise CommitError(
-                    "an entry could not be put in place",
-                    where=escape_path(operation.path),
-                    cause=str(error),
-                    state="everything was taken back",
-                ) from error
+            self._tree.forget()
+            set_flags_after(self._tree, operations)
+        except (OSError, PathConflictError) as error:
+            self.undo(operations)  # all: folders' times and flags are set last
+            if isinstance(error, PathConflictError):
+                raise
+            raise CommitError(
+                "an entry could not be put in place",
+                where=escape_path(operation.path) if operation is not None else None,
+                cause=str(error),
+                state="everything was taken back",
+            ) from error
 
     def _forward(self, operation: Operation) -> None:
         match operation.kind:
@@ -171,6 +178,8 @@ class Exchanger(Obstacles):
         """
         left: list[dict[str, object]] = []
         self._tree.forget()
+        with suppress(OSError):  # what it was needed for says why
+            clear_flags(self._tree, operations)
         folders = [operation for operation in operations if operation.kind is OperationKind.ATTRIBUTES]
         entries = [operation for operation in reversed(operations) if operation.kind is not OperationKind.ATTRIBUTES]
         # Renames below a folder change its times: folders come last, deepest first, as they are listed.
@@ -185,6 +194,11 @@ class Exchanger(Obstacles):
                 continue
             if cause is not None:
                 left.append({"path": escape_path(operation.path), "cause": cause, "again": False})
+        self._tree.forget()
+        try:
+            set_flags_before(self._tree, operations)
+        except OSError as error:
+            left.append({"path": escape_path(os.fsencode(error.filename or b"")), "cause": str(error), "again": True})
         if left:
             raise RollbackIncompleteError(
                 f"{len(left)} entries could not be taken back",
@@ -249,6 +263,8 @@ class Exchanger(Obstacles):
             if operation.kind in {OperationKind.ATTRIBUTES, OperationKind.APPEND}:
                 result.append(operation)
                 continue
+            if operation.content_flags:
+                operation = self._with_content(operation)  # noqa: PLW2901
             before, after = operation.before, operation.after
             live = self._tree.read(operation.path)
             if before is None and after is not None and after.same_state(live, moved=True):
@@ -259,6 +275,14 @@ class Exchanger(Obstacles):
                 before = live  # from now on the twin is what is there
             result.append(operation.with_sides(_moved(before, found), _moved(after, found)))
         return result
+
+    def _with_content(self, operation: Operation) -> Operation:
+        """Read the ctimes of flagged content again: setting flags changes them."""
+        content = dict(operation.content)
+        for relative in operation.content_flags:
+            live = self._tree.read(operation.path + b"/" + relative)
+            content[relative] = _moved(content[relative], (live,)) or content[relative]
+        return replace(operation, content=content)
 
     def _set_attributes(self, operation: Operation, *, forward: bool) -> None:
         wanted = operation.after if forward else operation.before

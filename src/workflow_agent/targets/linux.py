@@ -42,6 +42,7 @@ __all__ = [
     "open_beneath",
     "pivot_root",
     "rename",
+    "set_file_flags",
     "set_hostname",
     "syncfs",
     "umount",
@@ -72,6 +73,7 @@ _PR_CAPBSET_DROP = 24
 _SIGKILL = 9
 _AT_SYMLINK_FOLLOW = 0x400
 _FS_IOC_GETFLAGS = 0x80086601
+_FS_IOC_SETFLAGS = 0x40086602
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 #: struct file_handle: length (u32, below 256), type (s32), the handle.
 _HANDLE_BYTES = 128
@@ -277,3 +279,11 @@ def file_flags(descriptor: int) -> int:
     except OSError:
         return 0
     return int(struct.unpack("l", buffer)[0])
+
+
+def set_file_flags(descriptor: int, flags: int, mask: int) -> None:
+    """Set those of a file's flags that are in `mask` to `flags`; does nothing where they are so already."""
+    now = file_flags(descriptor)
+    wanted = (now & ~mask) | flags
+    if wanted != now:
+        fcntl.ioctl(descriptor, _FS_IOC_SETFLAGS, struct.pack("l", wanted))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import CommitError, PathConflictError
 from workflow_agent.model.system import escape_path
-from workflow_agent.targets.linux import file_flags, open_beneath
+from workflow_agent.targets.flags import held_flags
+from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import LiveTree, staged_path
 from workflow_agent.targets.operations import Operation, OperationKind
 from workflow_agent.targets.sides import Sides, is_same
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Obstacles", "conflict_error"]
 
-_IMMUTABLE = 0x10
-_APPEND_ONLY = 0x20
 _SHOWN = 20
 _MOVES = frozenset({OperationKind.EXCHANGE, OperationKind.REMOVE, OperationKind.REMOVE_FOLDER})
 _F_SETSIG = 10  # fcntl(2)
@@ -82,6 +81,8 @@ class Obstacles(Sides):
     def _refuse_unmovable(self, operations: Iterable[Operation]) -> None:
         swaps = _active_swaps()
         looked_at: set[bytes] = set()
+        operations = list(operations)
+        known = {operation.path: operation.before_flags for operation in operations}
         for operation in operations:
             moves = operation.kind in _MOVES
             mounted = [point for point in self._mount_points if moves and _at_or_below(point, operation.path)]
@@ -93,31 +94,28 @@ class Obstacles(Sides):
                     hint="leave this path alone in the script, or unmount it first",
                 )
             for path in {operation.path, operation.path.rpartition(b"/")[0] or b"/"} - looked_at:
-                self._refuse_flags(path)
+                self._refuse_flags(path, known.get(path, 0))
                 looked_at.add(path)
             if operation.path in swaps:
                 raise CommitError(
                     "an entry is active swap space", where=escape_path(operation.path), state="nothing was changed"
                 )
 
-    def _refuse_flags(self, path: bytes) -> None:
-        if self._flags(path) & (_IMMUTABLE | _APPEND_ONLY):
-            raise CommitError(
-                "an entry is immutable or append-only",
-                where=escape_path(path),
-                state="nothing was changed",
-                hint=f"clear the flag with `chattr -ia {escape_path(path)}`, then run again",
-            )
-
-    def _flags(self, path: bytes) -> int:
-        entry = self._tree.read(path)
-        if entry is None or not (entry.is_dir or stat.S_ISREG(entry.mode)):
-            return 0  # others carry none, and opening a device can do things
-        descriptor = open_beneath(self._tree.root_fd, path.strip(b"/"), os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            return file_flags(descriptor)
-        finally:
-            os.close(descriptor)
+    def _refuse_flags(self, path: bytes, known: int) -> None:
+        """Refuse flags that nobody knew of when the script ran: the others are cleared, and set afterwards."""
+        now = held_flags(self._tree.root_fd, path, self._tree.read(path))
+        if now == known:
+            return
+        clear = f"clear the flag with `chattr -ia {escape_path(path)}`, or have the script do it; then run again"
+        raise CommitError(
+            "an entry is immutable or append-only"
+            if now & ~known
+            else "an entry is not immutable or append-only any more",
+            where=escape_path(path),
+            cause="it was not when the script ran" if now & ~known else "it was when the script ran",
+            state="nothing was changed",
+            hint=clear if now & ~known else "run the command again: the script is captured anew",
+        )
 
     def _writers(self, operation: Operation) -> list[dict[str, object]]:
         """Find who writes to a file that would go aside, also below a folder that would."""

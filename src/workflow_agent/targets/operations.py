@@ -42,7 +42,7 @@ class Operation:
     staged file are the delta. `subtree` holds the baseline of everything below a live folder that is exchanged
     or removed, by path relative to it; `content` everything below a folder that takes its place. For files that
     many owners share, both sides were `compared`, and `records` holds the records that the script changed, by name:
-    before and after.
+    before and after. The flags are those of both sides, and of the content, that stand against changes (see ``flags``).
     """
 
     kind: OperationKind
@@ -59,6 +59,9 @@ class Operation:
     content: Mapping[bytes, Entry] = field(default_factory=dict)
     records: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
     compared: bool = False
+    before_flags: int = 0
+    after_flags: int = 0
+    content_flags: Mapping[bytes, int] = field(default_factory=dict)
 
     def with_sides(self, before: Entry | None, after: Entry | None) -> Operation:
         """Give the operation with other states of both sides; :func:`dataclasses.replace` takes three times as long."""
@@ -77,6 +80,9 @@ class Operation:
             content=self.content,
             records=self.records,
             compared=self.compared,
+            before_flags=self.before_flags,
+            after_flags=self.after_flags,
+            content_flags=self.content_flags,
         )
 
 
@@ -124,6 +130,10 @@ def _decode_records(data: Mapping[str, list[str | None]]) -> dict[str, tuple[str
     return {name: (pair[0], pair[1]) for name, pair in data.items()}
 
 
+def _decode_flags(data: Mapping[str, int]) -> dict[bytes, int]:
+    return {_raw(path): flags for path, flags in data.items()}
+
+
 _KINDS = {kind.value: kind for kind in OperationKind}
 #: What may be missing in a plan file, and how it is read.
 _DECODED: dict[str, Callable[[Any], Any]] = {
@@ -135,6 +145,9 @@ _DECODED: dict[str, Callable[[Any], Any]] = {
     "content": _decode_tree,
     "records": _decode_records,
     "compared": bool,
+    "before_flags": int,
+    "after_flags": int,
+    "content_flags": _decode_flags,
 }
 
 
@@ -160,6 +173,11 @@ def encode_operation(operation: Operation) -> str:
         parts.append(f'"content": {_encode_tree(operation.content)}')
     if operation.records or operation.compared:
         parts.append(f'"records": {json.dumps(operation.records)}, "compared": {json.dumps(operation.compared)}')
+    if operation.before_flags or operation.after_flags:
+        parts.append(f'"before_flags": {operation.before_flags}, "after_flags": {operation.after_flags}')
+    if operation.content_flags:
+        flags = ", ".join(f"{_text(path)}: {value}" for path, value in operation.content_flags.items())
+        parts.append(f'"content_flags": {{{flags}}}')
     return "{" + ", ".join(parts) + "}"
 
 

@@ -22,6 +22,7 @@ from workflow_agent.targets.content import (
     strip_overlay_attributes,
 )
 from workflow_agent.targets.entries import STATE_FOLDER, Baseline, Entry, describe, read_entry, read_xattrs
+from workflow_agent.targets.flags import held_flags, with_flags
 from workflow_agent.targets.layers import can_move
 from workflow_agent.targets.linked_names import LinkedNames
 from workflow_agent.targets.linux import open_beneath
@@ -140,6 +141,7 @@ class _FileSystemPlanner:
 
     def run(self, stand_ins: Collection[bytes]) -> None:
         self._survey = survey_upper(self._staged_fd, self._folder, skip=STATE_FOLDER, stand_ins=stand_ins)
+        self._refuse_flags()
         self._survey.origins |= self._broken_links()
         self._walk_merged(b"")
         self._plan_other_names()
@@ -230,8 +232,23 @@ class _FileSystemPlanner:
     # -- operations --------------------------------------------------------------------------------------------
 
     def _add(self, operation: Operation) -> bool:
+        if self._staged_fd == self._root_fd:  # elsewhere they are refused, see `_refuse_flags`
+            operation = with_flags(operation, self._survey.flags, self._root_fd)
         self._plan.operations.append(operation)
         return True
+
+    def _flags_differ(self, path: bytes, before: Entry, after: Entry) -> bool:
+        return held_flags(self._root_fd, path, before) != self._survey.flags.get(after.ino, 0)
+
+    def _refuse_flags(self) -> None:
+        """Refuse flags where what is staged is copied into place: a copy cannot carry them before it is there."""
+        if self._survey.flagged and self._staged_fd != self._root_fd:
+            raise CaptureError(
+                "the script leaves an entry immutable or append-only, which cannot be brought to a container exactly",
+                where=escape_path(self._absolute(self._survey.flagged[0])),
+                state="nothing was changed",
+                hint="leave `chattr` out of the script",
+            )
 
     def _note(
         self, path: bytes, action: ChangeAction, before: Entry | None, after: Entry | None, *aspects: str
@@ -337,6 +354,8 @@ class _FileSystemPlanner:
         aspects = differing_aspects(self._root_fd, path, before, staged, after, staged_fd=self._staged_fd)
         if not self._same_links(path, before, after.ino):
             aspects.add("links")
+        if self._flags_differ(path, before, after):
+            aspects.add("flags")
         if not aspects:
             return False
         if path.startswith(_LOGS) and aspects <= {"content", "mtime"} and before.nlink == 1:
@@ -444,6 +463,8 @@ class _FileSystemPlanner:
             live = self._still_at(old, before)
             staged = self._folder + b"/" + source
             aspects = differing_aspects(self._root_fd, live, before, staged, after, staged_fd=self._staged_fd)
+            if self._flags_differ(live, before, after):
+                aspects.add("flags")
             if not aspects and self._group(inode) <= old:
                 continue
             if self._staged_fd == self._root_fd:  # images of containers hold names that nobody can see
@@ -503,6 +524,7 @@ class _FileSystemPlanner:
                 ("mode", before.mode != after.mode),
                 ("owner", (before.uid, before.gid) != (after.uid, after.gid)),
                 ("xattr", old != new),
+                ("flags", self._flags_differ(path, before, after)),
             )
             if differs
         }

@@ -9,13 +9,13 @@ takes the target next. Blocking.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import NotFoundError, PrunedError, TransactionError
 from workflow_agent.model.failpoint import failpoint
+from workflow_agent.targets.flags import remove_tree
 from workflow_agent.targets.live_tree import transaction_folder
 from workflow_agent.targets.transaction import TransactionState, opened
 
@@ -115,7 +115,7 @@ def drop_images(root_fd: int, plan: Transaction) -> None:
                     with suppress(FileNotFoundError):
                         os.stat(name, dir_fd=folder_fd)
                         failpoint("transaction.prune.folder")
-                        shutil.rmtree(name, dir_fd=folder_fd)
+                        remove_tree(name, folder_fd)
 
 
 def _taken(root_fd: int, plan: Transaction) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent.model.errors import NotFoundError, TransactionError
 from workflow_agent.model.failpoint import failpoint
 from workflow_agent.model.records import dataclass
+from workflow_agent.targets.flags import remove_tree
 from workflow_agent.targets.linux import open_beneath, syncfs
 from workflow_agent.targets.live_tree import transaction_folder
 from workflow_agent.targets.operations import Operation, decode_operation, encode_operation
@@ -294,7 +295,7 @@ class TransactionFolders:
         for point in sorted(set(points) | {b"/"}, reverse=True):
             with suppress(FileNotFoundError):
                 with opened(self._root_fd, point.rstrip(b"/") + b"/.workflow-agent/tx") as folder_fd:
-                    shutil.rmtree(transaction, dir_fd=folder_fd)
+                    remove_tree(transaction, folder_fd)
 
 
 class opened:  # noqa: N801  # reads as a verb in a with statement

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import CaptureError
 from workflow_agent.model.system import escape_path
+from workflow_agent.targets.flags import overlay_flags
 from workflow_agent.targets.linux import open_beneath
 
 if TYPE_CHECKING:
@@ -29,13 +30,16 @@ class UpperSurvey:
 
     `names` maps an inode of the staged tree to its names, `sources` to one place of it below the transaction's
     folder, `origins` to the handle of the file that it was copied from. Where `covering` names an entry, nothing of
-    the target shows at it or below it.
+    the target shows at it or below it. `flags` maps an inode to those flags of it that stand against changes;
+    `flagged` lists the entries that have any.
     """
 
     names: dict[int, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     sources: dict[int, bytes] = field(default_factory=dict)
     origins: dict[int, bytes] = field(default_factory=dict)
     covering: set[bytes] = field(default_factory=set)
+    flags: dict[int, int] = field(default_factory=dict)
+    flagged: list[bytes] = field(default_factory=list)
 
     def shows_target(self, relative: bytes) -> bool:
         """Whether the script saw the target's own entry at this path when it ended."""
@@ -91,7 +95,10 @@ def _look_at_index(survey: UpperSurvey, root_fd: int, folder: bytes) -> None:
 
 def _note_origin(survey: UpperSurvey, folder_fd: int, name: bytes, inode: int) -> None:
     place = f"/proc/self/fd/{folder_fd}/{os.fsdecode(name)}"
-    if _ORIGIN in os.listxattr(place, follow_symlinks=False):
+    marks = os.listxattr(place, follow_symlinks=False)
+    if flags := overlay_flags(place, marks):
+        survey.flags[inode] = flags
+    if _ORIGIN in marks:
         survey.origins[inode] = os.getxattr(place, _ORIGIN, follow_symlinks=False)[_ORIGIN_HEADER:]
 
 
@@ -100,8 +107,12 @@ def _look(survey: UpperSurvey, folder_fd: int, name: bytes, relative: bytes, sta
     status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
     if stat.S_ISDIR(status.st_mode):
         place = f"/proc/self/fd/{folder_fd}/{os.fsdecode(name)}"
-        if _OPAQUE in os.listxattr(place, follow_symlinks=False):
+        marks = os.listxattr(place, follow_symlinks=False)
+        if _OPAQUE in marks:
             survey.covering.add(relative)
+        if flags := overlay_flags(place, marks):
+            survey.flags[status.st_ino] = flags
+            survey.flagged.append(relative)
         return True
     survey.covering.add(relative)
     if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
@@ -109,6 +120,8 @@ def _look(survey: UpperSurvey, folder_fd: int, name: bytes, relative: bytes, sta
     survey.names[status.st_ino].append(relative)
     survey.sources.setdefault(status.st_ino, b"upper/" + relative)
     _note_origin(survey, folder_fd, name, status.st_ino)
+    if status.st_ino in survey.flags:
+        survey.flagged.append(relative)
     if stat.S_ISREG(status.st_mode) and any(status.st_size == len(text) for text in stand_ins):
         _refuse_stand_in(folder_fd, name, relative, stand_ins)
     return False

@@ -410,3 +410,16 @@ async def test_a_folder_that_somebody_changed_before_the_commit_gets_that_time_b
     assert trial.look(place)["/d/e"].mtime_ns == before["/d/e"].mtime_ns, "its entries are the same"
     await trial.target.rollback(transaction)
     assert diff(before, trial.look(place)) == []
+
+
+async def test_a_pruned_run_still_stands_on_the_folder_of_an_earlier_one(trial: Trial, place: str) -> None:
+    first = await trial.apply(f"mkdir {place}/made; echo 1 > {place}/made/1")
+    second = await trial.apply(f"echo 2 > {place}/made/2")
+    await trial.target.prune([second])
+    committed = trial.look(place)
+
+    with pytest.raises(PathConflictError) as caught:
+        await trial.target.rollback(first)
+
+    assert _paths(caught.value) == [f"{place}/made/2"], "it is a run's, not data that goes with the folder"
+    assert diff(committed, trial.look(place)) == []

@@ -32,12 +32,16 @@ _operations = st.builds(
     length=_numbers,
     subtree=st.dictionaries(_names, _entries, max_size=3),
     content=st.dictionaries(_names, _entries, max_size=3),
+    before_flags=st.sampled_from([0, 0x10, 0x20, 0x30]),
+    after_flags=st.sampled_from([0, 0x10, 0x20, 0x30]),
+    content_flags=st.dictionaries(_names, st.sampled_from([0x10, 0x20, 0x30]), max_size=3),
 )
 
 
 @given(_operations)
 def test_an_operation_survives_the_plan_file(operation: Operation) -> None:
     assert decode_operation(json.loads(encode_operation(operation))) == operation
+    assert operation.with_sides(operation.before, operation.after) == operation
 
 
 def _entry(**changes: object) -> Entry:
