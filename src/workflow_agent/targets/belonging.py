@@ -19,7 +19,7 @@ from workflow_agent.model.system import escape_path
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-__all__ = ["CLUSTER_MARKS", "DATABASE_KINDS", "Group", "GroupKind", "group_of", "groups_of", "sqlite_names"]
+__all__ = ["CLUSTER_MARKS", "DATABASE_KINDS", "Group", "GroupKind", "group_of", "groups_of", "sqlite_base"]
 
 
 class GroupKind(StrEnum):
@@ -48,6 +48,7 @@ class Group(NamedTuple):
 DATABASE_KINDS = frozenset({GroupKind.SQLITE, GroupKind.POSTGRESQL, GroupKind.MARIADB})
 #: A folder that holds a file of this name is a database cluster, with everything below it.
 CLUSTER_MARKS = {b"PG_VERSION": GroupKind.POSTGRESQL, b"ibdata1": GroupKind.MARIADB}
+_NAMED_BELOW = (b"/etc/", b"/var/lib/dpkg/info/")
 _SQLITE_ENDS = (b"-wal", b"-shm", b"-journal")
 #: Pattern to kind; what its group `name` matches tells the group.
 _BY_NAME = (
@@ -66,13 +67,15 @@ def group_of(
         clusters: Folders that are known to be database clusters, with their kinds.
         bases: Files that are known to be SQLite databases because a journal of theirs was seen.
     """
-    for pattern, number, kind in _BY_NAME:
+    for pattern, number, kind in _BY_NAME if path.startswith(_NAMED_BELOW) else ():
         if match := pattern.fullmatch(path):
             return Group(kind, match[number])
     for folder, kind in sorted(clusters):  # a cluster's own tables have the mark as well: the outermost counts
         if path == folder or path.startswith(folder + b"/"):
             return Group(kind, folder)
-    base = next((one for one in (path, _base(path)) if one in bases), None)
+    if not bases:
+        return None
+    base = next((one for one in (path, sqlite_base(path)) if one in bases), None)
     return None if base is None else Group(GroupKind.SQLITE, base)
 
 
@@ -84,15 +87,13 @@ def groups_of(paths: Iterable[bytes]) -> dict[bytes, Group]:
         (folder, CLUSTER_MARKS[name]) for folder, _, name in (path.rpartition(b"/") for path in every)
         if name in CLUSTER_MARKS
     }  # fmt: skip
-    bases = {base for path in every if (base := _base(path)) is not None and base in known}
+    bases = {base for path in every if (base := sqlite_base(path)) is not None and base in known}
     found = ((path, group_of(path, clusters, bases)) for path in every)
     return {path: group for path, group in found if group is not None}
 
 
-def sqlite_names(base: bytes) -> tuple[bytes, ...]:
-    """Give the names of the files that SQLite keeps beside a database."""
-    return tuple(base + end for end in _SQLITE_ENDS)
-
-
-def _base(path: bytes) -> bytes | None:
-    return next((path.removesuffix(end) for end in _SQLITE_ENDS if path.endswith(end) and path != end), None)
+def sqlite_base(path: bytes) -> bytes | None:
+    """Give the database to which a file belongs if it is a journal of SQLite's; None for other names."""
+    if not path.endswith(_SQLITE_ENDS):
+        return None
+    return path.rpartition(b"-")[0] or None

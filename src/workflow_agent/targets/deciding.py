@@ -350,6 +350,8 @@ def make_folders(tree: LiveTree, plan: Transaction, folders: Sequence[tuple[byte
 
 def with_places(plan: Transaction) -> Transaction:
     """Note with decisions where that is kept which gave way."""
+    if not plan.decided:
+        return plan
     places = {
         escape_path(operation.path): escape_path(staged_path(operation, plan.id))
         for operation in plan.operations

@@ -11,7 +11,7 @@ from workflow_agent.model.choice import NOTHING_CHOSEN, ConflictChoice
 from workflow_agent.model.errors import PathConflictError
 from workflow_agent.model.records import dataclass
 from workflow_agent.model.system import escape_path, unescape_path
-from workflow_agent.targets.belonging import CLUSTER_MARKS, Group, GroupKind, groups_of, sqlite_names
+from workflow_agent.targets.belonging import CLUSTER_MARKS, Group, GroupKind, groups_of, sqlite_base
 from workflow_agent.targets.deciding import Conflict, decide
 from workflow_agent.targets.entries import describe
 from workflow_agent.targets.later_runs import later_runs
@@ -216,15 +216,29 @@ def _groups_of_conflict(path: bytes, told: Mapping[str, Any], groups: Mapping[by
 
 def groups_in(tree: LiveTree, plan: Transaction) -> dict[bytes, Group]:
     """Sort what a transaction changed into groups, with the files beside its databases that it does not know."""
-    paths = list(touched(plan.operations))
-    beside: list[bytes] = []
+    files: dict[bytes, Operation] = {}
     for operation in plan.operations:
-        if operation.kind not in _FILES or operation.path.startswith(_PROGRAMS):
-            continue
-        names = [name for name in sqlite_names(operation.path) if tree.read(name) is not None]
-        if names and is_sqlite(tree, operation, plan.id):
-            beside += names
+        if operation.kind in _FILES and not operation.path.startswith(_PROGRAMS):
+            files[operation.path] = operation
+    beside: list[bytes] = []
+    for folder in {path.rpartition(b"/")[0] for path in files}:
+        for base, names in _journals_in(tree, folder).items():
+            if base in files and is_sqlite(tree, files[base], plan.id):
+                beside += names
+    paths = touched(plan.operations)
     return groups_of([*paths, *beside, *_marks_above(tree, plan.operations)])
+
+
+def _journals_in(tree: LiveTree, folder: bytes) -> dict[bytes, list[bytes]]:
+    """Find files in a folder whose names are those of SQLite's journals, by the database that they would belong to."""
+    found: dict[bytes, list[bytes]] = {}
+    with suppress(OSError):  # it is gone
+        for text in os.listdir(tree.folder(folder)):
+            path = folder + b"/" + os.fsencode(text)
+            base = sqlite_base(path)
+            if base is not None:
+                found.setdefault(base, []).append(path)
+    return found
 
 
 def _marks_above(tree: LiveTree, operations: Iterable[Operation]) -> Iterator[bytes]:

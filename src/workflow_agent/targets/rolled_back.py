@@ -101,7 +101,11 @@ def refuse_held_databases(root_fd: int, plan: Transaction) -> None:
             if operation.kind in _FILES and operation.path not in groups and not operation.path.startswith(_NO_DATA)
         }
         is_open = _open_files() if files or alone else {}
-        for path in (*files, *alone):
+        inodes = {inode for _, inode in is_open}
+        for path in (
+            *files,
+            *(path for path, one in alone.items() if one.after is not None and one.after.ino in inodes),
+        ):
             entry = tree.read(path)
             holders = [] if entry is None or entry.is_dir else is_open.get((entry.dev, entry.ino), [])
             if holders and (path in files or is_sqlite(tree, alone[path], plan.id)):
