@@ -254,7 +254,7 @@ def _facts(run: Mapping[str, Any], style: Style) -> Iterator[str]:
         yield f"  script    {safe(' '.join(words))}, sha256 {safe(script['hash'])}"
     if run.get("changed") and not run.get("undoes") and not run.get("pruned"):
         yield f"  changed   {change_summary(run['changes'])}"
-    if run.get("tier"):
+    if run.get("tier") and not run.get("rollback"):  # which says what holds now
         yield f"  tier      {safe(run['tier'])}"
     if run.get("undoes"):
         yield f"  undoes    {safe(run['undoes'])}"

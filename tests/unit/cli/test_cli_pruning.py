@@ -110,3 +110,5 @@ def test_the_tier_that_holds_now_is_shown_with_its_reason() -> None:
     assert lines[-2:] == ["  undo      logical: pruned", "            workflow-agent rollback r-1 --logical"]
     nobody = {"tier": "needs-attention", "reason": "a script", "command": None}
     assert list(run_lines({**run, "rollback": nobody}, Style()))[-1] == "  undo      needs-attention: a script"
+    assert "  tier      exact" in list(run_lines({**run, "tier": "exact"}, Style()))
+    assert "exact" not in "\n".join(run_lines({**run, "tier": "exact", "rollback": nobody}, Style())), "it was, then"
