@@ -46,6 +46,8 @@ GRACE_S = 10.0
 #: Seconds for which a subscriber with a full queue may hold a run up, for each event.
 TELL_S = 5.0
 _SOURCE = "engine"
+#: Seconds after which a run that was not there yet is looked for again.
+_BEGIN_S = 0.01
 
 
 class Asker:
@@ -129,10 +131,9 @@ class Asker:
             logger.exception("the request on %s broke", message.subject)
             return InternalError(f"the request on {message.subject} broke", cause=repr(error))
 
-    def _outcome(self, run: LiveRun, flight: Flight) -> Draft | None:
-        """Draft what an answer says; None when the unit was settled in another way meanwhile."""
-        if not _settle(run, flight):
-            return None
+    def _outcome(self, run: LiveRun, flight: Flight) -> Draft:
+        """Draft what an answer says."""
+        _settle(run, flight)
         failpoint("engine.after-reply")
         answer = _answer_of(flight)
         try:
@@ -159,7 +160,7 @@ class Asker:
             # It may have ended with the record that asks for this.
             is_open = run.cell(command.step).status is StepStatus.RUNNING
             return self._not_asked(run, command) if is_open else None
-        if not flight.is_stopping and not (flight.task is not None and flight.task.done()):
+        if not flight.is_stopping and not _is_done(flight):
             flight.is_stopping = True
             self._spawn(run, self._end(run, flight, None))
         return None
@@ -172,7 +173,7 @@ class Asker:
         return failed(run, Flight(command.step, step, command.attempt), error, status)
 
     def _overdue(self, run: LiveRun, flight: Flight) -> None:
-        if run.flights.get(flight.unit) is flight and not flight.is_stopping and not _is_done(flight):
+        if not flight.is_stopping and not _is_done(flight):
             flight.is_stopping = True
             error = StepTimeoutError(f"`{flight.unit}` took longer than {flight.step.timeout_s or 0:g} s")
             error.run_id = run.run_id
@@ -212,8 +213,9 @@ class Asker:
 
     def _lost(
         self, run: LiveRun, flight: Flight, error: WorkflowAgentError, status: StepStatus = StepStatus.UNKNOWN
-    ) -> Draft | None:
-        return failed(run, flight, error, status) if _settle(run, flight) else None
+    ) -> Draft:
+        _settle(run, flight)
+        return failed(run, flight, error, status)
 
     async def _has_stopped(self, run: LiveRun, flight: Flight) -> bool:
         """Tell the agents to stop a unit; say whether it was answered within the grace time.
@@ -224,7 +226,9 @@ class Asker:
         task = flight.task
         assert task is not None
         if flight.child is not None:
-            await self._children.cancel(flight.child, run.cancel_reason or f"`{flight.unit}` of {run.run_id} stops")
+            reason = run.cancel_reason or f"`{flight.unit}` of {run.run_id} stops"
+            while not task.done() and not await self._children.cancel(flight.child, reason):
+                await asyncio.wait({task}, timeout=_BEGIN_S)  # it is about to begin
             await asyncio.wait({task})
             return True
         await self._publish("ctl.cancel", {"run_id": run.run_id, "step_id": flight.unit}, run.run_id, flight.unit)
@@ -263,14 +267,11 @@ def _is_done(flight: Flight) -> bool:
     return flight.task is not None and flight.task.done()
 
 
-def _settle(run: LiveRun, flight: Flight) -> bool:
-    """Take a flight off the run's list; False when it is not on it any more."""
-    if run.flights.get(flight.unit) is not flight:
-        return False
+def _settle(run: LiveRun, flight: Flight) -> None:
+    """Take a flight off the run's list; each arrives once."""
     del run.flights[flight.unit]
     if flight.timer is not None:
         flight.timer.cancel()
-    return True
 
 
 def _answer_of(flight: Flight) -> Answer:

@@ -77,12 +77,13 @@ class Children:
             return {"run_id": state.run_id, "status": state.status.value, "output": state.output}
         return _problem(state)
 
-    async def cancel(self, run_id: str, reason: str) -> None:
-        """Cancel the run; one that has ended, or did not begin, needs none."""
+    async def cancel(self, run_id: str, reason: str) -> bool:
+        """Cancel the run; False when it has ended, or did not begin."""
         try:
             await self._runner.cancel(run_id, reason)
         except NotFoundError:
-            return
+            return False
+        return True
 
     def _workflow(self, inputs: Mapping[str, Any]) -> Workflow:
         name = inputs.get("workflow")

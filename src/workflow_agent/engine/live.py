@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from dataclasses import field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from workflow_agent.engine.commands import (
     Command,
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     Answer: TypeAlias = Mapping[str, Any] | WorkflowAgentError
     #: Drafts the record of something that happened, as the run stands when it is its turn; None when it is no news.
     Arrival: TypeAlias = Callable[[], "Draft | None"]
+
+_T = TypeVar("_T")
 
 __all__ = ["CLOSE_S", "Draft", "Flight", "LiveRun", "draft_of"]
 
@@ -136,9 +138,6 @@ class Flight:
         self.is_stopping = False
         #: The run that carries the unit out, when that is another workflow.
         self.child: str | None = None
-
-    def __repr__(self) -> str:
-        return f"<Flight {self.unit}, attempt {self.attempt}>"
 
 
 class LiveRun:
@@ -239,8 +238,7 @@ class LiveRun:
     def _say(self, draft: Draft, told: asyncio.Future[None]) -> Draft | None:
         problem = refusal(self.draft, draft.type)
         if problem is not None:
-            if not told.done():
-                told.set_exception(ConflictError(problem, run_id=self.run_id))
+            _refuse(told, self.run_id, problem)
             return None
         self._said.append(told)
         return draft
@@ -280,16 +278,14 @@ class LiveRun:
         """Tell those who said something that it is on disk; those who wait in `cancel`, once it has no effect."""
         said, self._said = self._said, []
         for future in said:
-            if not future.done():
-                future.set_result(None)
+            _resolve(future, None)
         if self._cancels and self.state is not None and not is_cancellable(self.state):
             self._answer(was_cancelled=self.state.cancel_reason is not None)
 
     def _answer(self, *, was_cancelled: bool) -> None:
         waiting, self._cancels = self._cancels, []
         for future in waiting:
-            if not future.done():
-                future.set_result(was_cancelled)
+            _resolve(future, was_cancelled)
 
     async def close(self) -> None:
         """Give up what is in flight, and those who wait; nothing of the run lives on in this process."""
@@ -308,11 +304,16 @@ class LiveRun:
         for arrival in self._arrivals:
             # Who said something and was not heard is told so.
             if isinstance(arrival, partial) and arrival.func == self._say:
-                _refuse(arrival.args[1], self.run_id)
+                _refuse(arrival.args[1], self.run_id, "the run has ended")
         for future in self._said:
-            _refuse(future, self.run_id)
+            _refuse(future, self.run_id, "the run stopped before that was on disk")
 
 
-def _refuse(told: asyncio.Future[None], run_id: str) -> None:
-    if not told.done():
-        told.set_exception(ConflictError("the run has ended", run_id=run_id))
+def _resolve(future: asyncio.Future[_T], value: _T) -> None:
+    if not future.done():  # whoever waits may have given up
+        future.set_result(value)
+
+
+def _refuse(future: asyncio.Future[None], run_id: str, problem: str) -> None:
+    if not future.done():
+        future.set_exception(ConflictError(problem, run_id=run_id))

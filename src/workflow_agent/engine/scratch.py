@@ -260,11 +260,7 @@ class Scratch:
     def enter_back(self) -> None:
         """Begin to go back: what ended well is undone, the last first; then the steps of `on_failure`."""
         self.group = Group.BACK
-        self.queue = ()
-        failed = self.get("failed_step")
-        if failed is not None and self.plan.steps[failed].always:
-            return
-        undo = sorted((position for position in self._to_undo()), key=lambda each: -self.cell(each).end)
+        undo = sorted(self._to_undo(), key=lambda each: -self.cell(each).end)
         index = self.plan.index
         back = [index[self.plan.order[position] + UNDO] for position in undo]
         for position in back:

@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from workflow_agent.engine import Driver, fold, timing, why
+from workflow_agent.engine import Driver, driver, fold, timing, why
 from workflow_agent.engine.driver import run_id_of_key
 from workflow_agent.engine.persistent import copied_cells
 from workflow_agent.model.errors import ConflictError, NotFoundError, ScriptFailedError, ValidationError
 from workflow_agent.model.event import Event, EventType
 from workflow_agent.model.status import RunStatus, StepStatus
 from workflow_agent.model.workflow import Backoff, EffectPolicy, InputSpec, Step, Workflow
+from workflow_agent.testing import MemoryJournal
 
 if TYPE_CHECKING:
-    from tests.unit.engine.driver_house import House, until
+    from collections.abc import Sequence
+
+    from tests.unit.engine.driver_house import House, TickingClock, hung, until
 
     from workflow_agent.model.message import Message
 else:
-    from driver_house import until
+    from driver_house import TickingClock, hung, until
 
 ITEMS = {"items": InputSpec(type="array", required=True)}
 
@@ -529,6 +532,196 @@ async def test_a_key_takes_up_the_run_that_a_crash_left(house: House) -> None:
     await house.driver.signal(run_id, "w", 1)
 
     assert (await again).output == {"value": 1}
+
+
+# -- moments -------------------------------------------------------------------------------------------------------
+
+
+class SlowJournal(MemoryJournal):
+    """Takes its time, as a disk does; others arrive meanwhile."""
+
+    async def append(self, run_id: str, expected_head: int, events: Sequence[Event]) -> int:
+        await asyncio.sleep(0.002)
+        return await super().append(run_id, expected_head, events)
+
+
+async def test_what_arrives_while_a_record_is_written_shares_the_next_one(house: House) -> None:
+    async def act(message: Message) -> None:
+        await asyncio.sleep(0.001 * int(str(message.step_id)[1:]))
+
+    await house.agent("x.go", act)
+    house.journal = SlowJournal()
+    house.with_grace(1.0)
+
+    state = await house.run(flow(*(Step(id=f"s{n}", uses="x.go") for n in range(8))))
+
+    assert state.status is RunStatus.SUCCEEDED
+
+
+async def test_timers_that_nobody_needs_any_more_are_no_news(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(_: Message) -> None:
+        raise ScriptFailedError
+
+    monkeypatch.setattr(timing, "LOOK_S", 0.005)
+    await house.agent("x.broken", broken)
+    house.clock = TickingClock(0.0)
+    house.clock.now = lambda: 5.0  # type: ignore[method-assign]  # a clock that stands
+    house.with_grace(1.0)
+    workflow = flow(
+        Step(id="w", uses="wait.signal", timeout_s=0.01),
+        Step(id="b", uses="x.broken", retry=Backoff(attempts=2, initial_s=0.02)),
+        Step(id="t", uses="wait.timer", always=True, with_={"seconds": 0.05}),
+    )
+    run_id, task = await begun(house, workflow, "RetryScheduled", "b")
+
+    await house.driver.signal(run_id, "nobody")
+    await house.driver.signal(run_id, "w", {})
+    await house.driver.cancel(run_id)
+
+    state = await task
+    assert [state.steps[name].status for name in "wbt"] == ["succeeded", "cancelled", "succeeded"]
+
+
+async def test_a_signal_that_nobody_waits_for_does_not_end_another_wait(house: House) -> None:
+    run_id, task = await begun(house, flow(Step(id="w", uses="wait.signal")), "StepStarted", "w")
+
+    await house.driver.signal(run_id, "other")
+    await house.driver.signal(run_id, "w", 1)
+
+    assert (await task).output == {"value": 1}
+
+
+async def test_a_late_success_of_a_step_that_may_fail_is_a_success(house: House) -> None:
+    async def late(_: Message) -> dict[str, Any]:
+        await asyncio.sleep(0.03)
+        return {"late": True}
+
+    await house.agent("x.late", late)
+
+    state = await house.run(flow(Step(id="a", uses="x.late", timeout_s=0.01, on_error="continue")))
+
+    assert (state.status, state.output) == (RunStatus.SUCCEEDED, {"late": True})
+
+
+async def test_a_step_that_is_being_stopped_is_not_stopped_again_when_its_time_is_over(house: House) -> None:
+    async def late(_: Message) -> None:
+        await asyncio.sleep(0.04)
+
+    await house.agent("x.late", late)
+    run_id, task = await begun(house, flow(Step(id="a", uses="x.late", timeout_s=0.02)), "StepStarted", "a")
+
+    assert await house.driver.cancel(run_id)
+
+    assert ((await task).status, len(house.stopped)) == (RunStatus.CANCELLED, 1)
+
+
+async def test_who_gives_up_waiting_is_not_told(house: House) -> None:
+    house.journal = SlowJournal()
+    house.with_grace(1.0)
+    run_id, task = await begun(house, flow(Step(id="w", uses="wait.signal")), "StepStarted", "w")
+    callers = [
+        asyncio.create_task(house.driver.signal(run_id, "other")),
+        asyncio.create_task(house.driver.unpause(run_id)),
+        asyncio.create_task(house.driver.cancel(run_id)),
+    ]
+    await asyncio.sleep(0)
+    for caller in callers:
+        caller.cancel()
+
+    assert (await task).status is RunStatus.CANCELLED
+    assert all(caller.cancelled() for caller in callers)
+
+
+class HeldJournal(MemoryJournal):
+    """Holds what is appended once it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_held = False
+        self.reached = asyncio.Event()
+
+    async def append(self, run_id: str, expected_head: int, events: Sequence[Event]) -> int:
+        if self.is_held:
+            self.reached.set()
+            await asyncio.Event().wait()
+        return await super().append(run_id, expected_head, events)
+
+
+async def test_who_speaks_to_a_run_that_stops_is_told_so(house: House) -> None:
+    house.journal = journal = HeldJournal()
+    house.with_grace(1.0)
+    run_id, task = await begun(house, flow(Step(id="w", uses="wait.signal")), "StepStarted", "w")
+    journal.is_held = True
+    first = asyncio.create_task(house.driver.signal(run_id, "one"))
+    await journal.reached.wait()
+    second = asyncio.create_task(house.driver.signal(run_id, "two"))
+    await asyncio.sleep(0)
+    task.cancel()
+
+    for said, problem in ((first, "before that was on disk"), (second, "has ended")):
+        with pytest.raises(ConflictError, match=problem):
+            await said
+
+
+async def test_an_abandoned_run_leaves_no_timer(house: House) -> None:
+    started = asyncio.Event()
+    await house.agent("x.hung", hung(started))
+    task = asyncio.create_task(house.driver.start(flow(Step(id="a", uses="x.hung", timeout_s=0.01)), {}))
+    await started.wait()
+
+    task.cancel()
+    await asyncio.wait({task})
+    await asyncio.sleep(0.02)
+
+    assert house.stopped == []
+
+
+async def test_signals_that_nobody_takes_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    workflow = flow(Step(id="w", uses="wait.signal"))
+    run_id, task = await begun(house, workflow, "StepStarted", "w")
+    task.cancel()
+    await asyncio.wait({task})
+    monkeypatch.setattr(driver, "SIGNALS", 0)
+
+    with pytest.raises(ConflictError, match="too many signals"):
+        await house.driver.signal(run_id, "w")
+
+
+async def test_what_was_about_to_start_does_not_when_what_was_in_flight_is_lost(house: House) -> None:
+    workflow = flow(*(Step(id=name, uses="x.go", effect=EffectPolicy.TRANSACTIONAL) for name in "ab"))
+    data = {"workflow": "w", "workflow_hash": workflow.hash, "inputs": {}, "meta": {}, "machine": 2}
+    cut = [
+        Event(run_id="r-1", seq=1, type=EventType.RUN_CREATED, at=1.0, data=data),
+        Event(run_id="r-1", seq=2, type=EventType.RUN_STARTED, at=2.0),
+        Event(run_id="r-1", seq=3, type=EventType.STEP_STARTED, at=2.0, step="a", data={"with": {}}),
+    ]
+    await house.journal.append("r-1", 0, cut)
+
+    state = await house.driver.resume(workflow, "r-1")
+
+    assert (state.steps["a"].status, state.steps["b"].status) == (StepStatus.UNKNOWN, StepStatus.SKIPPED)
+    assert house.asked == []
+
+
+async def test_a_cancel_finds_a_child_that_is_about_to_begin(house: House) -> None:
+    child = flow(Step(id="w", uses="wait.signal"), name="child")
+    house.journal = SlowJournal()
+    house.driver = Driver(house.bus, house.journal, house.clock, workflows=Shelf(child))
+    reading = house.journal.events
+    asked = asyncio.Event()
+
+    async def slowly(run_id: str, *, after: int = 0) -> list[Event]:
+        asked.set()
+        await asyncio.sleep(0.03)
+        return await reading(run_id, after=after)
+
+    house.journal.events = slowly  # type: ignore[method-assign]  # a slow disk
+    run_id = "r-01ARZ3NDEKTSV4RRFFQ69G5FAV"
+    task = asyncio.create_task(house.driver.start(parent(), {}, run_id=run_id))
+    await asked.wait()
+
+    assert await house.driver.cancel(run_id)
+    assert (await task).status is RunStatus.CANCELLED
 
 
 # -- journals from before ------------------------------------------------------------------------------------------

@@ -12,7 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_agent.engine import decide, plan_of, why
+from workflow_agent.engine.commands import FailStep
+from workflow_agent.engine.machine import refusal
+from workflow_agent.engine.names import names_of
 from workflow_agent.engine.persistent import PersistentArray, PersistentMap
+from workflow_agent.engine.scratch import Scratch
 from workflow_agent.engine.units import idempotency_key, item_of, parse_unit, round_of
 from workflow_agent.model.errors import JournalConflictError, NotFoundError, ValidationError
 from workflow_agent.model.event import Event, EventType, RunState
@@ -59,6 +63,16 @@ def test_a_map_is_a_dictionary_whose_versions_stay(changes: list[tuple[str, int 
         found["none of these"]
 
 
+def test_a_map_that_was_full_is_empty_again() -> None:
+    found: PersistentMap[int] = PersistentMap()
+    for number in range(300):
+        found = found.put(f"k{number}", number)
+    for number in range(300):
+        found = found.without(f"k{number}")
+
+    assert (dict(found), len(found)) == ({}, 0)
+
+
 def test_keys_of_one_code_stand_together() -> None:
     # These two have the same CRC-32.
     found: PersistentMap[int] = PersistentMap[int]().put("plumless", 1).put("buckeroo", 2)
@@ -87,15 +101,39 @@ def test_a_step_waits_for_what_its_expressions_read() -> None:
     assert [list(each) for each in plan.followers] == [[1], [], []], "only what is written before it"
 
 
+def test_an_expression_that_cannot_be_read_is_met_when_its_step_is_considered() -> None:
+    workflow = flow(go("a", with_={"k": "${{ 1 < }}"}))
+
+    _, commands = decide(workflow, story(workflow, upto=1), event(2, E.RUN_STARTED))
+
+    assert isinstance(commands[0], FailStep)
+
+
+def test_states_are_counted_and_are_no_numbers() -> None:
+    workflow = flow(go("m", each="inputs.l"), go("b"))
+    state = story(workflow)
+
+    assert len(state.steps) == 2
+    number: object = 5
+    assert state.steps["m"].items != number
+    assert "'b': StepState" in repr(state.steps)
+    names = names_of(Scratch(plan_of(workflow), state, 3, 1.0), 0)
+    assert (len(names["steps"]), list(names["steps"])) == (2, ["m", "b"])
+
+
 # -- why -----------------------------------------------------------------------------------------------------------
 
 
-def story(workflow: Workflow, *told: tuple[EventType, str | None, dict[str, Any]]) -> RunState:
+def event(number: int, kind: EventType, step: str | None = None, data: dict[str, Any] | None = None) -> Event:
+    return Event(run_id="r", seq=number, type=kind, at=1.0, step=step, data=data or {})
+
+
+def story(workflow: Workflow, *told: tuple[EventType, str | None, dict[str, Any]], upto: int | None = None) -> RunState:
     """Tell a run, with what follows of itself left to the teller."""
     state: RunState | None = None
     first = [(E.RUN_CREATED, None, {"inputs": {"l": [1, 2, 3]}, "machine": 2}), (E.RUN_STARTED, None, {})]
-    for number, (kind, step, data) in enumerate([*first, *told], start=1):
-        state, _ = decide(workflow, state, Event(run_id="r", seq=number, type=kind, at=1.0, step=step, data=data))
+    for number, (kind, step, data) in enumerate([*first, *told][:upto], start=1):
+        state, _ = decide(workflow, state, event(number, kind, step, data))
     assert state is not None
     return state
 
@@ -185,15 +223,44 @@ def test_why_tells_of_the_end() -> None:
         (E.ITEMS_SUCCEEDED, "m", {"items": [[2, {}]]}),
         (E.STEP_SUCCEEDED, "m", {}),
         (E.STEP_SUCCEEDED, "l#2", {}),
+        (E.STEP_SUCCEEDED, "r", {}),
         (E.RUN_RESUMED, None, {}),
         (E.RUN_FINISHED, None, {"status": "succeeded"}),
     ],
 )
 def test_what_was_not_decided_cannot_be_recorded(kind: EventType, step: str | None, data: dict[str, Any]) -> None:
-    workflow = flow(go("a"), go("b", needs=("a",)), go("m", each="inputs.l", max_workers=1), go("l", until="true"))
+    workflow = flow(
+        go("a"),
+        go("b", needs=("a",)),
+        go("m", each="inputs.l", max_workers=1),
+        go("l", until="true"),
+        on_failure=(go("r"),),
+    )
 
     with pytest.raises(JournalConflictError):
         story(workflow, (kind, step, data))
+
+
+def test_nobody_can_speak_to_a_run_that_has_not_begun() -> None:
+    assert refusal(None, E.SIGNAL_RECEIVED) == "the run has not begun"
+
+
+def test_trouble_gives_up_items_that_wait_for_another_attempt_and_keeps_a_fan_out_that_ended() -> None:
+    workflow = flow(go("done", each="[]"), go("m", each="inputs.l", max_workers=1, retry=Backoff(attempts=2)), go("b"))
+    error = {"code": "step-failed.script", "message": "no", "details": {}}
+
+    state = story(
+        workflow,
+        (E.STEP_SUCCEEDED, "done", {"status": "succeeded"}),
+        (E.STEP_FAILED, "m[0]", {"error": error}),
+        (E.RETRY_SCHEDULED, "m[0]", {"due_at": 9.0}),
+        (E.CANCEL_REQUESTED, None, {"reason": "x"}),
+        (E.STEP_FAILED, "m", {"error": error, "status": "cancelled"}),
+    )
+
+    assert state.steps["m"].status == "cancelled"
+    assert [item.status for item in state.steps["m"].items or ()] == ["cancelled", "pending", "pending"]
+    assert state.steps["done"].status == "succeeded"
 
 
 def test_a_run_cannot_be_paused_twice_or_at_its_end() -> None:
