@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
+    from workflow_agent.app.application import App
     from workflow_agent.model.event import Event, RunState
     from workflow_agent.model.ports import History, Journal
     from workflow_agent.model.workflow import Workflow
     from workflow_agent.store import SqliteStore
 
-__all__ = ["FlowRecords", "open_flow_records"]
+__all__ = ["FlowRecords", "open_flow_records", "records_of"]
 
 
 class FlowRecords:
@@ -93,6 +94,11 @@ class FlowRecords:
         return result_of(definition, state)
 
 
+def records_of(app: App) -> FlowRecords:
+    """Give what is known of runs, of an application that is open."""
+    return FlowRecords(app.store, RunOwnership(app.store.artifacts_dir))
+
+
 @asynccontextmanager
 async def open_flow_records(overrides: Mapping[str, object] | None = None) -> AsyncIterator[FlowRecords]:
     """Open what is known of runs; nothing is created on disk.
@@ -104,4 +110,4 @@ async def open_flow_records(overrides: Mapping[str, object] | None = None) -> As
         StoreError: the database cannot be opened.
     """
     async with open_app(load_settings(None, overrides or {}, os.environ), read_only=True) as app:
-        yield FlowRecords(app.store, RunOwnership(app.store.artifacts_dir))
+        yield records_of(app)

@@ -148,6 +148,39 @@ def status(ctx: typer.Context, run: RunId) -> Outcome:
     return Outcome(data={key: known[key] for key in keys}, lines=lines, warnings=warnings)
 
 
+def why(
+    ctx: typer.Context,
+    run: RunId,
+    step: Annotated[
+        str, typer.Argument(metavar="[STEP]", help="One step; all that have not ended when left out.")
+    ] = "",
+) -> Outcome:
+    """Say why a step is not running: what it waits for."""
+    from workflow_agent.app.flow_records import records_of  # noqa: PLC0415  # late: the application
+    from workflow_agent.cli.past import ask  # noqa: PLC0415  # late
+    from workflow_agent.engine import why as unmet_of  # noqa: PLC0415  # late: as the application
+
+    async def found(app: App) -> tuple[dict[str, Any], bool]:
+        records = records_of(app)
+        run_id = await app.history.resolve(run)
+        state = await records.state(run_id)
+        items = [each.to_dict() for each in unmet_of(await records.definition(run_id), state, step or None)]
+        return {"run_id": run_id, "status": state.status.value, "items": items}, bool(
+            app.orphans([await app.history.run(run_id)])
+        )
+
+    known, is_orphaned = ask(ctx.obj, found)
+
+    def lines(style: Style) -> Iterator[str]:
+        for item in known["items"]:
+            yield f"{style.paint(safe(item['step']), 'bold')}  {safe(item['message'])}"
+        if not known["items"]:
+            yield f"run {known['run_id']} has ended: {known['status']}"
+
+    warnings = (f"no process drives it: `workflow-agent resume {known['run_id']}`",) if is_orphaned else ()
+    return Outcome(data=known, lines=lines, warnings=warnings)
+
+
 def workflows_compile(ctx: typer.Context, file: WorkflowFile, config: _Config = None) -> Outcome:
     """Print the definition that a file compiles to, and its hash."""
     from workflow_agent.authoring import dump_workflow  # noqa: PLC0415  # late: yaml, 16 ms
@@ -170,3 +203,4 @@ def register(app: typer.Typer) -> None:
     ]
     declare(app, "run", panel=_PANEL, examples=examples)(run)
     declare(app, "status", panel=_PANEL, examples=["status r-01KA", "status r-01KA --json"])(status)
+    declare(app, "why", panel=_PANEL, examples=["why r-01KA", "why r-01KA report --json"])(why)

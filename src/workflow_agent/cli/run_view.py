@@ -42,8 +42,10 @@ def run_subject(run: Mapping[str, Any]) -> str:
 
 
 def _about(run: Mapping[str, Any]) -> Any:  # Any: whatever history gives
-    """Name the integration of a run, or the script of a person's own."""
+    """Name the integration of a run, or the script or the workflow of a person's own."""
     inputs = run.get("inputs") or {}
+    if run.get("action") == "run":
+        return run.get("workflow")
     return run.get("integration") or (run.get("script") or {}).get("name") or inputs.get("name")
 
 

@@ -204,11 +204,17 @@ def killed(command: Command) -> str:
 def test_a_run_whose_process_died_goes_on_where_it_stood(command: Command, killed: str) -> None:
     command("status", killed)
     assert f"workflow-agent resume {killed}" in command.talk
+    said = command("why", killed, "--json")
+    assert [item["step"] for item in said["data"]["items"]] == ["second", "last"]
+    assert said["warnings"]
+    assert "has ended as succeeded" in command("why", killed, "first")
+    command("why", killed, "thrid", code=5)
 
     data = command("resume", killed, "--json")["data"]
 
     assert data["status"] == "succeeded"
     assert (command.folder / "ledger").read_text(encoding="utf-8").split() == ["first", "second", "second", "last"]
+    assert command("why", killed) == f"run {killed} has ended: succeeded\n"
 
 
 def test_a_run_whose_process_died_can_be_cancelled_too(command: Command, killed: str) -> None:

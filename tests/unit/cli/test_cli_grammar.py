@@ -49,6 +49,7 @@ TREE = {
     "verify",
     "run",
     "status",
+    "why",
     "workflows compile",
     "workflows list",
     "workflows show",
