@@ -15,7 +15,6 @@ import errno
 import fcntl
 import ipaddress
 import os
-import platform
 import socket
 import stat
 import struct
@@ -70,7 +69,7 @@ class KernelRequests:
     """Watches the process that makes it, and all that it starts from then on."""
 
     def __init__(self) -> None:
-        self._machine = platform.machine()
+        self._machine = os.uname().machine
         self._names = {number: name for name, numbers in _CALLS.get(self._machine, {}).items() for number in numbers}
         self._seen: dict[tuple[str, str], int] = {}
         self._descriptor = self._install()

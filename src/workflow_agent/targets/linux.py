@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-import platform
 import struct
 import sys
 import threading
@@ -155,7 +154,7 @@ def unshare(flags: int) -> None:
 
 def pivot_root(new_root: str, put_old: str) -> None:
     """Change the root of the mount namespace; see pivot_root(2)."""
-    number = _SYS_PIVOT_ROOT[platform.machine()]
+    number = _SYS_PIVOT_ROOT[os.uname().machine]
     _check(_libc.syscall(number, os.fsencode(new_root), os.fsencode(put_old)), new_root)
 
 

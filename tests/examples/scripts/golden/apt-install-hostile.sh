@@ -38,14 +38,14 @@ done
 if [[ $refresh == true ]]; then
   printf 'Refreshing the package lists\n'
   apt-get -q update -o APT::Update::Error-Mode=any -o Acquire::Retries=3
+  # Without it, each was found just now.
+  for name in "${names[@]}"; do
+    if [[ -z $(apt-cache policy "$name") ]]; then
+      printf 'error: no such package: %s\n' "$name" >&2
+      exit 3
+    fi
+  done
 fi
-
-for name in "${names[@]}"; do
-  if [[ -z $(apt-cache policy "$name") ]]; then
-    printf 'error: no such package: %s\n' "$name" >&2
-    exit 3
-  fi
-done
 
 printf 'Installing %s\n' "${wanted[*]}"
 apt-get -q install --yes \
