@@ -6,9 +6,10 @@ import asyncio
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import WorkflowAgentError
+from workflow_agent.model.event import RecordKind
 from workflow_agent.model.message import PRIORITY_LOW, Message
 
 if TYPE_CHECKING:
@@ -18,11 +19,8 @@ if TYPE_CHECKING:
     from workflow_agent.model.ports import Bus, Clock
     from workflow_agent.security.masker import Masker
 
-__all__ = ["LOG", "METRIC", "FlowLog"]
+__all__ = ["FlowLog"]
 
-#: Kinds of records.
-LOG: Final = "log"
-METRIC: Final = "metric"
 #: Messages of one attempt that the journal keeps; the file has all of them.
 _MOST_KEPT = 1000
 #: Seconds that watchers have to take what is left.
@@ -57,7 +55,9 @@ class FlowLog:
             text = self._masker.mask(text)
         now = self._clock.now()
         step = str(self._message.step_id)
-        self._keep(LOG, {"at": now, "step": step, "level": level, "message": text, "attempt": self._message.attempt})
+        self._keep(
+            RecordKind.LOG, {"at": now, "step": step, "level": level, "message": text, "attempt": self._message.attempt}
+        )
         stamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         lines = [f"{stamp} {level:<7} {step}: {line}" for line in text.splitlines() or [""]]
         # Without the file there is still the journal: a full disk is no reason to fail a step.
@@ -68,15 +68,15 @@ class FlowLog:
     def metric(self, name: str, value: float, tags: Mapping[str, str]) -> None:
         """Take one value."""
         data = {"at": self._clock.now(), "step": self._message.step_id, "name": name, "value": value}
-        self._keep(METRIC, data | {"tags": dict(tags)})
+        self._keep(RecordKind.METRIC, data | {"tags": dict(tags)})
 
     def records(self) -> list[dict[str, Any]]:
         """Give the records for the journal."""
         return list(self._records)
 
-    def _keep(self, kind: str, data: dict[str, Any]) -> None:
+    def _keep(self, kind: RecordKind, data: dict[str, Any]) -> None:
         if len(self._records) < _MOST_KEPT:
-            self._records.append({"kind": kind, "data": data})
+            self._records.append({"kind": kind.value, "data": data})
 
     def _tell(self, lines: list[str]) -> None:
         task = asyncio.ensure_future(self._publish(lines))

@@ -55,6 +55,8 @@ class RecordKind(StrEnum):
     REMAINDER = "remainder"  # {"items", "compared"}: what is not as before after a rollback that was not exact
     UNDONE = "undone"  # {"run": run id}: that run is rolled back by this one
     REDONE = "redone"  # {"run": run id}: that rolled-back run is in force again
+    LOG = "log"  # {"at", "step", "level", "message", "attempt"}: what a step of a person's own workflow said
+    METRIC = "metric"  # {"at", "step", "name", "value", "tags"}: what such a step measured
 
 
 @dataclass(frozen=True, slots=True)
