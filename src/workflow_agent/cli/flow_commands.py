@@ -72,10 +72,13 @@ def run(
     """Run a workflow from a file to its end; its result is printed as JSON."""
     from workflow_agent.authoring.sdk.loading import load_file  # noqa: PLC0415  # late: the Python front end
     from workflow_agent.cli.flow_session import FlowRequest, carry_out_flow  # noqa: PLC0415  # late: the application
+    from workflow_agent.cli.prints import prints_as_talk  # noqa: PLC0415  # late
     from workflow_agent.cli.secret_input import given_secrets  # noqa: PLC0415  # late
 
+    with prints_as_talk():
+        workflow = load_file(file, _config(config))
     request = FlowRequest(
-        workflow=load_file(file, _config(config)),
+        workflow=workflow,
         given=_inputs(given or ()),
         secrets=given_secrets(ctx.obj, secret or [], ()),
         key=key,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from workflow_agent.app import open_app
 from workflow_agent.app.flow_run import prepared
 from workflow_agent.app.run_report import report_run
 from workflow_agent.app.watching import RunWatcher
 from workflow_agent.cli.envelope import json_line
+from workflow_agent.cli.prints import prints_as_talk
 from workflow_agent.cli.progress import choose_progress
 from workflow_agent.cli.session import Stopper
 from workflow_agent.model.errors import InterruptedRunError, WorkflowAgentError
@@ -80,18 +81,19 @@ async def _carried_out(invocation: Invocation, request: FlowRequest, run: FlowRu
     try:
         async with open_app(invocation.settings()) as app:
             flows = await app.flows()
-            task = asyncio.ensure_future(_watched(flows, request, run, progress))
-            with Stopper(app, invocation, run.run_id, task, progress).watching():
-                return await _ended(flows, run, task)
+            with prints_as_talk(progress) as answers:
+                task = asyncio.ensure_future(_watched(flows, request, run, progress, answers))
+                with Stopper(app, invocation, run.run_id, task, progress).watching():
+                    return await _ended(flows, run, task)
     finally:
         progress.close()
 
 
-async def _watched(flows: Flows, request: FlowRequest, run: FlowRun, progress: Progress) -> RunState:
+async def _watched(flows: Flows, request: FlowRequest, run: FlowRun, progress: Progress, answers: TextIO) -> RunState:
     def on_event(event: Mapping[str, Any], status: str) -> None:
         if request.events:
-            sys.stdout.write(json_line(event) + "\n")
-            sys.stdout.flush()
+            answers.write(json_line(event) + "\n")
+            answers.flush()
         progress.event(event, status)
 
     async with RunWatcher(flows.bus, run.definition, run.run_id, on_event, progress.output):

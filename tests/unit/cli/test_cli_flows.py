@@ -222,3 +222,21 @@ def test_a_run_whose_process_died_can_be_cancelled_too(command: Command, killed:
 
     assert data["status"] in {"cancelled", "failed"}
     assert (command.folder / "ledger").read_text(encoding="utf-8").split() == ["first", "second", "last"]
+
+
+def test_what_a_workflow_prints_is_talk_and_its_result_alone_is_the_answer(command: Command) -> None:
+    text = """
+from workflow_agent import workflow
+
+print("loaded")
+
+@workflow(name="loud")
+def loud() -> int:
+    print("in a step")
+    print("without an end", end="")
+    return 1
+"""
+    (command.folder / "loud.py").write_text(text, encoding="utf-8")
+
+    assert command("run", "loud.py", "--json")["data"]["result"] == 1
+    assert ["loaded\n" in command.talk, "in a step\n" in command.talk, "without an end\n" in command.talk] == [True] * 3
