@@ -30,6 +30,9 @@ _INPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _RUN_PARTS = ("id", "workflow")
 _FAILURE_PARTS = ("step", "error")
 _STEP_PARTS = ("output", "status")
+#: Keys of a step that are expressions; what is in `with` may hold some.
+_EXPRESSIONS = ("when", "each", "until")
+_WAIT = "wait."
 
 
 def soundness(workflow: Workflow) -> list[Problem]:
@@ -48,7 +51,7 @@ class _Check:
     def problems(self) -> list[Problem]:
         found = [*self._inputs(), *self._ids()]
         if not found:
-            found = [*self._needs()]
+            found = [*self._needs(), *self._repeats()]
         if not found:
             found = [*self._cycles()]
         return found or [*self._expressions()]
@@ -83,6 +86,19 @@ class _Check:
                 elif self._group(need) != self._group(name):
                     yield Problem(way, f"a step of {self._group(name)} cannot need one of {self._group(need)}")
 
+    def _repeats(self) -> Iterator[Problem]:
+        """A step is a fan-out, a loop or a wait: where it says two of them, one would be ignored."""
+        for name, step in self._steps.items():
+            place = self._places[name]
+            keys = [key for key in ("each", "until") if getattr(step, key) is not None]
+            if len(keys) > 1:
+                hint = "let each item run a workflow that loops (`uses: workflow.run`)"
+                yield Problem((*place, "until"), "a step runs once per item or until something holds, not both", hint)
+            if keys and step.uses.startswith(_WAIT):
+                yield Problem((*place, keys[0]), f"a step that waits (`{step.uses[:64]}`) has no `{keys[0]}`")
+            if step.max_iterations is not None and step.until is None:
+                yield Problem((*place, "max_iterations"), "only a step with `until` has iterations")
+
     def _group(self, name: str) -> str:
         if self._places[name][0] == "on_failure":
             return "on_failure"
@@ -113,12 +129,14 @@ class _Check:
 
     def _references(self, step: Step) -> Iterator[tuple[Way, Iterable[str] | Problem]]:
         place = self._places[step.id]
-        when, with_ = (*place, "when"), (*place, "with")
-        try:
-            if step.when is not None:
-                yield when, parse(step.when).references
-        except ExpressionError as error:
-            yield when, _wrong(when, error)
+        with_ = (*place, "with")
+        for key in _EXPRESSIONS:
+            text = getattr(step, key)
+            try:
+                if text is not None:
+                    yield (*place, key), parse(text).references
+            except ExpressionError as error:
+                yield (*place, key), _wrong((*place, key), error)
         try:
             for way, expression in expressions_in(step.with_):
                 yield (*with_, *way), expression.references
@@ -128,7 +146,7 @@ class _Check:
 
     def _reference(self, way: Way, parts: list[str], step: Step, earlier: set[str]) -> Iterator[Problem]:
         root, rest = parts[0], parts[1:]
-        if root in _open_names(step):
+        if root in _open_names(step, str(way[2])):
             return
         late = step.always or self._places[step.id][0] == "on_failure"
         known = {
@@ -153,14 +171,15 @@ class _Check:
             hint = did_you_mean(parts[0], _STEP_PARTS)
             yield Problem(way, f"a step has no `{parts[0][:64]}`", hint)
         elif name == step.id:
-            yield Problem(way, f"`{name}` cannot read its own result")
+            hint = "`previous` is the output of the iteration before" if way[2] == "until" else None
+            yield Problem(way, f"`{name}` cannot read its own result", hint)
         elif name not in earlier:
             yield Problem(way, f"`{name}` runs after `{step.id}`", f"say `needs: [{name}]`, or move it up")
 
 
-def _open_names(step: Step) -> tuple[str, ...]:
+def _open_names(step: Step, key: str) -> tuple[str, ...]:
     """List the names of which nothing is known before a run: what steps keep, and the place in a fan-out or loop."""
-    names = ("state", *(("item", "index", "total") if step.each is not None else ()))
+    names = ("state", *(("item", "index", "total") if step.each is not None and key != "each" else ()))
     return (*names, "iteration", "previous") if step.until is not None else names
 
 

@@ -239,6 +239,48 @@ HEAD = "name: w\nversion: '1'\ninputs: {port: {type: integer}}\nsteps:\n"
             None,
         ),
         (
+            "  - {id: a, uses: x.y, until: steps.a.output.ok}\n",
+            "w.yaml:5:31",
+            "`a` cannot read its own result",
+            "`previous` is the output of the iteration before",
+        ),
+        (
+            "  - {id: a, uses: x.y, each: inputs.item}\n",
+            "w.yaml:5:30",
+            "there is no `inputs.item`",
+            "known are `port`",
+        ),
+        (
+            "  - {id: a, uses: x.y, each: item.parts}\n",
+            "w.yaml:5:30",
+            "there is nothing called `item` here",
+            "known are `inputs`, `run`, `steps`",
+        ),
+        (
+            "  - {id: a, uses: x.y, each: 'inputs.'}\n",
+            "w.yaml:5:30",
+            "expected a name, found the end (column 8)",
+            None,
+        ),
+        (
+            "  - {id: a, uses: x.y, each: inputs, until: previous.ok}\n",
+            "w.yaml:5:45",
+            "a step runs once per item or until something holds, not both",
+            "let each item run a workflow that loops (`uses: workflow.run`)",
+        ),
+        (
+            "  - {id: a, uses: wait.signal, each: inputs}\n",
+            "w.yaml:5:38",
+            "a step that waits (`wait.signal`) has no `each`",
+            None,
+        ),
+        (
+            "  - {id: a, uses: x.y, max_iterations: 3}\n",
+            "w.yaml:5:40",
+            "only a step with `until` has iterations",
+            None,
+        ),
+        (
             "  - {id: a, uses: x.y, with: {k: '${{ steps.b.output }}'}}\n  - {id: b, uses: x.y}\n",
             "w.yaml:5:34",
             "`b` runs after `a`",
