@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FlowEnded", "FlowRequest", "carry_out_flow"]
 
+_PROMISE = "steps that say how are undone"
 _NO_PROGRESS = "WORKFLOW_AGENT_NO_PROGRESS"
 
 
@@ -83,7 +84,7 @@ async def _carried_out(invocation: Invocation, request: FlowRequest, run: FlowRu
             flows = await app.flows()
             with prints_as_talk(progress) as answers:
                 task = asyncio.ensure_future(_watched(flows, request, run, progress, answers))
-                with Stopper(app, invocation, run.run_id, task, progress).watching():
+                with Stopper(app, invocation, run.run_id, task, progress, promise=_PROMISE).watching():
                     return await _ended(flows, run, task)
     finally:
         progress.close()

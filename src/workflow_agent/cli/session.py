@@ -156,16 +156,27 @@ async def _report(app: App, run_id: str) -> dict[str, Any] | None:
 
 
 class Stopper:
-    """The first signal asks the run to stop and take back what it did; the second leaves at once."""
+    """The first signal asks the run to stop and take back what it did; the second leaves at once.
+
+    `promise` is what a person is told of the former.
+    """
 
     def __init__(
-        self, app: App, invocation: Invocation, run_id: str, task: asyncio.Future[Any], progress: Progress
+        self,
+        app: App,
+        invocation: Invocation,
+        run_id: str,
+        task: asyncio.Future[Any],
+        progress: Progress,
+        *,
+        promise: str = "what was done is taken back",
     ) -> None:
         self._app = app
         self._invocation = invocation
         self._run_id = run_id
         self._task = task
         self._progress = progress
+        self._promise = promise
         self._stopping: asyncio.Task[None] | None = None
 
     @contextmanager
@@ -191,7 +202,7 @@ class Stopper:
     async def _stop(self, number: signal.Signals) -> None:
         self._progress.pause()
         self._invocation.say()
-        self._invocation.say(f"{number.name}: stopping; what was done is taken back. Once more leaves at once.")
+        self._invocation.say(f"{number.name}: stopping; {self._promise}. Once more leaves at once.")
         self._progress.resume()
         if not await self._app.cancel(self._run_id, f"interrupted by {number.name}"):
             if await _report(self._app, self._run_id) is None:

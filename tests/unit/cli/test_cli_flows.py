@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -240,3 +241,32 @@ def loud() -> int:
 
     assert command("run", "loud.py", "--json")["data"]["result"] == 1
     assert ["loaded\n" in command.talk, "in a step\n" in command.talk, "without an end\n" in command.talk] == [True] * 3
+
+
+SLOW = """
+import asyncio
+from pathlib import Path
+from workflow_agent import workflow
+
+@workflow(name="slow")
+async def slow() -> None:
+    (Path(__file__).parent / "begun").touch()
+    await asyncio.sleep(60)
+"""
+
+
+def test_an_interrupt_stops_a_run_and_promises_no_more_than_it_does(command: Command) -> None:
+    (command.folder / "slow.py").write_text(SLOW, encoding="utf-8")
+    places = {f"WORKFLOW_AGENT_PATHS__{name.upper()}": str(command.folder / name) for name in ("state", "config")}
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "workflow_agent", "run", "slow.py"],
+        cwd=command.folder, env={**os.environ, **places}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (command.folder / "begun").exists():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, talk = process.communicate()
+
+    assert process.returncode == 130
+    assert "SIGINT: stopping; steps that say how are undone." in talk
+    assert command("history", "--json")["data"]["items"][0]["status"] == "cancelled"
