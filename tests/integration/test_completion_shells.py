@@ -99,7 +99,7 @@ _COMPLETED = [
     ("workflow-agent install nginx --param server_t", "--param server_tokens="),
     ("workflow-agent install nginx --param=server_t", "--param=server_tokens="),
     ("workflow-agent history --status fai", "--status failed "),
-    ("workflow-agent workflows show rollb", "workflows show rollback "),
+    ("workflow-agent workflows show uninst", "workflows show uninstall "),
     ("workflow-agent plan --target doc", "--target docker:"),
     ("workflow-agent validate ./a-f", "validate ./a-file.yaml"),
 ]

@@ -55,9 +55,9 @@ def mount(*options: str) -> None:
     ("point", "status", "state"),
     [
         ("store.before-insert:1", None, "nothing was changed"),
-        ("store.before-insert:6", "failed", "has no end, nothing was changed"),
-        ("store.commit:7", "rolled-back", "what it had begun is still there"),
-        ("store.after-commit:8", "rolled-back", "what it had begun is still there"),
+        ("store.before-insert:5", "failed", "has no end, nothing was changed"),
+        ("store.commit:6", "rolled-back", "what it had begun is still there"),
+        ("store.after-commit:7", "rolled-back", "what it had begun is still there"),
     ],
 )
 def test_a_journal_that_cannot_be_written_ends_the_command_and_resume_ends_the_run(
