@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUN = "r-1"
+#: Whoever starts the tests in the background has it ignored, and so would every process of theirs.
 HOLD = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 from pathlib import Path
 from workflow_agent.app.ownership import RunOwnership
 folder = Path(sys.argv[1])
