@@ -35,6 +35,8 @@ __all__ = ["Transaction", "TransactionFolders", "TransactionState", "clone_folde
 
 _FORMAT = 1
 _RESERVE_BYTES = 4 << 20
+#: Operations of plan files that are kept in memory, about 1.5 kB each.
+_MOST_KNOWN = 50_000
 _FOLDERS = (b"upper", b"work", b"removed", b"links")
 
 
@@ -77,8 +79,8 @@ class TransactionFolders:
     def __init__(self, root_fd: int) -> None:
         self._root_fd = root_fd
         self._watched: dict[bytes, int] = {}
-        #: The plan file that was read or written last, and which file that was: one with ten thousand paths takes long.
-        self._last: tuple[_Version, Transaction] | None = None
+        #: Plan files that were read or written, and which file each was: one with ten thousand paths takes long.
+        self._known: dict[str, tuple[_Version, Transaction]] = {}
 
     def close(self) -> None:
         """Close what is kept open."""
@@ -179,11 +181,11 @@ class TransactionFolders:
         operations = ",\n".join(map(encode_operation, transaction.operations))
         rebased = ",\n".join(map(encode_operation, transaction.rebased))
         content = f'{head[:-1]}, "operations": [{operations}], "rebased": [{rebased}]}}'.encode()
-        self._last = None
+        self._known.pop(transaction.id, None)
         with opened(self._root_fd, transaction_folder(b"/", transaction.id)) as folder_fd:
             try:
                 self._write_plan(folder_fd, content)
-                self._last = _version(os.stat(b"plan.json", dir_fd=folder_fd)), _as_read(transaction, head)
+                self._remember(_version(os.stat(b"plan.json", dir_fd=folder_fd)), _as_read(transaction, head))
             except OSError as error:
                 with suppress(FileNotFoundError):
                     os.unlink(b"plan.json.new", dir_fd=folder_fd)
@@ -215,8 +217,9 @@ class TransactionFolders:
                 descriptor = os.open(b"plan.json", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder_fd)
                 with os.fdopen(descriptor, "rb") as stream:
                     version = _version(os.fstat(descriptor))
-                    if self._last is not None and self._last[0] == version:
-                        return self._last[1]
+                    known = self._known.get(transaction)
+                    if known is not None and known[0] == version:
+                        return known[1]
                     data = json.loads(stream.read())
         except FileNotFoundError as error:
             raise NotFoundError(
@@ -241,8 +244,15 @@ class TransactionFolders:
             rebased=tuple(decode_operation(operation) for operation in data.get("rebased", ())),
             decided=tuple(data.get("decided", ())),
         )
-        self._last = version, found
+        self._remember(version, found)
         return found
+
+    def _remember(self, version: _Version, transaction: Transaction) -> None:
+        """Keep what was read or written; what was kept for longest goes when there are too many operations."""
+        self._known.pop(transaction.id, None)
+        self._known[transaction.id] = version, transaction
+        while len(self._known) > 1 and sum(len(one.operations) for _, one in self._known.values()) > _MOST_KNOWN:
+            self._known.pop(next(iter(self._known)))
 
     def forget_plan(self, transaction: str) -> None:
         """Remove a plan file: what lies beside it is nobody's from now on, see `Committer.settle`."""

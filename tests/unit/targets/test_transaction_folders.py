@@ -100,3 +100,18 @@ def test_a_plan_file_of_an_earlier_version_is_read(folders: TransactionFolders, 
     path = tmp_path / ".workflow-agent/tx/r-1.1/plan.json"
     path.write_text(json.dumps(plan | {"operations": [operation]}), encoding="utf-8")
     assert folders.read("r-1.1") == _transaction(state=TransactionState.COMMITTED)
+
+
+def test_no_more_operations_are_kept_in_memory_than_there_is_room_for(
+    folders: TransactionFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_agent.targets.transaction._MOST_KNOWN", 2)
+    for number in range(2, 5):
+        folders.create(f"r-{number}.1", b"/")
+        folders.write(_transaction(id=f"r-{number}.1", run_id=f"r-{number}"))
+    first = folders.read("r-4.1")
+    assert folders.read("r-4.1") is first  # kept
+    assert folders.read("r-2.1") is not folders.read("r-3.1")
+    folders.read("r-2.1")
+    assert folders.read("r-4.1") is not first  # read again
+    assert folders.read("r-4.1") == first
