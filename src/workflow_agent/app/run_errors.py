@@ -28,6 +28,9 @@ _BEFORE_COMMIT = frozenset({RunStatus.QUEUED, RunStatus.PLANNING, RunStatus.AWAI
 _NOTHING = "nothing was changed"
 _IN_PLACE = "changes of the run are in place"
 _TAKEN_BACK = "everything that the run changed was taken back"
+#: What steps of a person's own workflow do is not captured: nobody knows what became of it but their `undo`.
+_OWN = "run"
+_STEPS_STAY = "what its steps did stays, but for what their `undo` took back"
 
 
 def error_of_run(state: RunState) -> WorkflowAgentError:
@@ -57,7 +60,7 @@ def error_of_run(state: RunState) -> WorkflowAgentError:
             f"the run failed and was taken back: {cause.message}",
             where=cause.where or state.failed_step,
             cause=cause.cause,
-            state=_TAKEN_BACK,
+            state=_state_after(state),
             hint=f"`workflow-agent show {state.run_id}` has the evidence",
             run_id=state.run_id,
             details=dict(state.error or {}),
@@ -89,6 +92,8 @@ async def without_end(error: StoreError, history: History, run_id: str, target: 
 
 
 def _state_after(state: RunState) -> str:
+    if state.meta.get("action") == _OWN:
+        return _STEPS_STAY
     if state.status is RunStatus.ROLLED_BACK:
         return _TAKEN_BACK
     return _IN_PLACE if state.changed else _NOTHING

@@ -56,7 +56,7 @@ def ending_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield f"{style.status(status)}  {run_subject(run)}{f' in {took}' if took else ''}"
     if status == "succeeded" and run.get("undoes"):
         yield f"  undid     {safe(run['undoes'])}"
-    elif status == "succeeded" and run.get("action") not in {"plan", "verify", "prune"}:
+    elif status == "succeeded" and run.get("action") not in {"plan", "verify", "prune", "run"}:
         yield f"  changed   {change_summary(run['changes']) if run.get('changed') else _nothing(run)}"
     yield from _requirement_lines(run.get("requirements") or (), style)
     yield from _broken_lines(run, style)

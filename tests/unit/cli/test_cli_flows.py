@@ -211,9 +211,9 @@ def test_a_run_whose_process_died_goes_on_where_it_stood(command: Command, kille
     assert "has ended as succeeded" in command("why", killed, "first")
     command("why", killed, "thrid", code=5)
 
-    data = command("resume", killed, "--json")["data"]
+    assert "changed" not in command("resume", killed)
 
-    assert data["status"] == "succeeded"
+    assert command("show", killed, "--json")["data"]["status"] == "succeeded"
     assert (command.folder / "ledger").read_text(encoding="utf-8").split() == ["first", "second", "second", "last"]
     assert command("why", killed) == f"run {killed} has ended: succeeded\n"
 
@@ -269,4 +269,5 @@ def test_an_interrupt_stops_a_run_and_promises_no_more_than_it_does(command: Com
 
     assert process.returncode == 130
     assert "SIGINT: stopping; steps that say how are undone." in talk
+    assert "state: what its steps did stays, but for what their `undo` took back" in talk
     assert command("history", "--json")["data"]["items"][0]["status"] == "cancelled"
