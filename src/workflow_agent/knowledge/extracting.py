@@ -1,0 +1,269 @@
+"""From a page to what it says: one walk over its elements, in reading order. Pure, deterministic, no model."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from workflow_agent.knowledge.blocks import classify
+from workflow_agent.knowledge.command_facts import command_facts, commands_of
+from workflow_agent.knowledge.command_lines import KNOWN, Line, first_program, program_of, session, split_chain
+from workflow_agent.knowledge.configuration_facts import configuration_facts, is_metric_name, table_facts, unit_facts
+from workflow_agent.knowledge.facts import BlockKind, Command, Extraction, Fact, FactKind, Flag, FlagKind, provenance_of
+from workflow_agent.knowledge.html_pages import parse_html
+from workflow_agent.knowledge.markdown_pages import looks_like_html, parse_markdown
+from workflow_agent.knowledge.page import ElementKind
+from workflow_agent.knowledge.place import Place
+from workflow_agent.knowledge.placeholders import placeholders_in, replaced_words
+from workflow_agent.knowledge.platforms import platforms_of, platforms_said
+from workflow_agent.knowledge.prose_facts import prose_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from workflow_agent.knowledge.facts import Platform, Provenance
+    from workflow_agent.knowledge.page import Element, Page
+
+__all__ = ["extract", "parse_page", "read_page"]
+
+_COMMAND_LINK: Final = re.compile(r"(?i)\b(commands?|instructions?|install\w*|follow|download\w*|run)\b")
+_LINK_TARGET: Final = re.compile(r"(?i)install|download|setup|package|repositor|getting|guide|instruction")
+_FOREGROUND: Final = re.compile(
+    r"(?i)\b(foreground|does not return|never returns|keeps? running|press(ing)? ctrl|ctrl[+-]c|by hand|"
+    r"another terminal)\b"
+)
+_PROMQL: Final = re.compile(r"\b([a-z][a-z0-9]*(?:_[a-z0-9]+)+)(?=\s*[{\[]|\s*$|\))")
+_LABEL: Final = 60
+
+
+def read_page(text: str, address: str, media_type: str = "") -> Extraction:
+    """Read a page and give all that it says.
+
+    Args:
+        text: HTML or Markdown.
+        address: Where it is from; every fact names it.
+        media_type: As the server said; guessed from the text and the address when omitted.
+    """
+    return extract(parse_page(text, address, media_type))
+
+
+def parse_page(text: str, address: str, media_type: str = "") -> Page:
+    """Parse HTML or Markdown, whichever it is."""
+    html = media_type in {"text/html", "application/xhtml+xml"}
+    if (
+        not html
+        and not media_type.endswith("markdown")
+        and not re.search(r"\.(md|mdx|markdown)$", address.partition("?")[0])
+    ):
+        html = looks_like_html(text)
+    return parse_html(text, address) if html else parse_markdown(text, address)
+
+
+def extract(page: Page) -> Extraction:
+    """Give all that a page says: facts, commands, and what a person must look at."""
+    walk = _Walk(page)
+    for number in range(len(page.elements)):
+        walk.visit(number)
+    return Extraction(
+        address=page.address,
+        title=page.title,
+        sha256=page.sha256,
+        facts=tuple(_merged(walk.facts)),
+        commands=tuple(walk.commands),
+        flags=tuple({(flag.kind, flag.text): flag for flag in reversed(walk.flags)}.values())[::-1],
+    )
+
+
+@dataclass(slots=True)
+class _Walk:
+    page: Page
+    facts: list[Fact] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
+    flags: list[Flag] = field(default_factory=list)
+    programs: set[str] = field(default_factory=set)
+    replaced: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.programs = _programs(self.page)
+        for element in self.page.elements:
+            self.replaced |= replaced_words(element.text)
+
+    def visit(self, number: int) -> None:
+        element = self.page.elements[number]
+        place = self._place(number)
+        if element.kind is ElementKind.CODE:
+            self._code(place, number)
+        elif element.kind is ElementKind.TABLE:
+            self.facts += table_facts(place)
+            self._inline(place)
+        elif element.kind is ElementKind.TEXT:
+            self.facts += prose_facts(place, self._inline(place))
+            self._links(place)
+
+    def _place(self, number: int) -> Place:
+        elements = self.page.elements
+        element = elements[number]
+        before = _neighbour(elements, number, -1)
+        words = [before[-_LABEL:]] if before.rstrip().endswith(":") or len(before) < _LABEL else []
+        platforms = platforms_of(element, words) or platforms_of(element)
+        return Place(
+            address=self.page.address,
+            element=element,
+            before=before,
+            after=_neighbour(elements, number, 1),
+            platforms=platforms,
+        )
+
+    def _code(self, place: Place, number: int) -> None:
+        previous = self.page.elements[number - 1] if number else None
+        after_command = (
+            previous is not None and previous.kind is ElementKind.CODE and previous.sections == place.element.sections
+        )
+        kind = classify(place.element, place.before, self.programs, after_command=after_command)
+        text = place.element.text
+        if kind is BlockKind.COMMAND:
+            lines = session(text)
+            self._commands(place, lines)
+            text = "\n".join(f"{line.text}\n{line.body}" for line in lines if line.is_command)
+        elif kind is BlockKind.CONFIGURATION:
+            self.facts += configuration_facts(place)
+        elif kind is BlockKind.UNIT:
+            self.facts += unit_facts(place)
+        elif kind is BlockKind.QUERY:
+            self._query(place)
+        if kind is not BlockKind.OUTPUT:
+            self._placeholders(place, text, kind)
+
+    def _commands(self, place: Place, lines: list[Line]) -> None:
+        for command in commands_of(place, lines):
+            self.commands.append(command)
+            self.facts += command_facts(place, command)
+            if command.body:
+                body = replace(place.element, text=command.body, language="")
+                self.facts += configuration_facts(replace(place, element=body))
+            if _is_foreground(place, command.text):
+                self._flag(FlagKind.FOREGROUND, command.text, place)
+
+    def _inline(self, place: Place) -> set[str]:
+        """Read the pieces of code of a paragraph that are commands; gives them."""
+        found: set[str] = set()
+        for code in place.element.codes:
+            self._placeholders(place, code, None)
+            if not _is_inline_command(code, self.programs):
+                continue
+            found.add(code)
+            alone = replace(place, before="", platforms=_said_before(place, code) or place.platforms)
+            for text in split_chain(code):
+                if text.split()[0] in KNOWN and place.element.kind is ElementKind.TEXT:
+                    self.commands.append(
+                        Command(text=text, platforms=alone.platforms, provenance=_provenance(place, 0.7, code))
+                    )
+                    self.facts += [
+                        fact
+                        for fact in command_facts(alone, Command(text=text, provenance=_provenance(place, 0.7, code)))
+                        if fact.kind is not FactKind.VERIFICATION
+                    ]
+                if _FOREGROUND.search(place.element.text):
+                    self._flag(FlagKind.FOREGROUND, text, place)
+        return found
+
+    def _query(self, place: Place) -> None:
+        if place.element.language in {"promql", "logql"}:
+            for name in _PROMQL.findall(place.element.text):
+                if is_metric_name(name):
+                    self.facts.append(place.fact(FactKind.METRIC, name, 0.7))
+
+    def _placeholders(self, place: Place, text: str, kind: BlockKind | None) -> None:
+        marks = place.element.marks if place.element.kind is ElementKind.CODE else ()
+        for found in dict.fromkeys(placeholders_in(text, kind, marks)):
+            self._flag(FlagKind.PLACEHOLDER, found, place)
+        for word in sorted(self.replaced):
+            if kind is not None and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text):
+                self._flag(FlagKind.PLACEHOLDER, word, place)
+
+    def _links(self, place: Place) -> None:
+        if not _COMMAND_LINK.search(place.element.text):
+            return
+        for link in place.element.links:
+            if link.address.startswith("http") and (
+                _LINK_TARGET.search(link.address) or _LINK_TARGET.search(link.text)
+            ):
+                self._flag(FlagKind.LINK, link.address, place)
+
+    def _flag(self, kind: FlagKind, text: str, place: Place) -> None:
+        self.flags.append(Flag(kind=kind, text=text, provenance=_provenance(place, 0.9, text)))
+
+
+def _provenance(place: Place, confidence: float, quote: str) -> Provenance:
+    return provenance_of(place.address, place.element, confidence, quote)
+
+
+def _neighbour(elements: tuple[Element, ...], number: int, step: int) -> str:
+    """Give the paragraph right before or after an element of the same section; blocks between end the search."""
+    at = number + step
+    if not 0 <= at < len(elements) or elements[at].kind is not ElementKind.TEXT:
+        return ""
+    return elements[at].text if elements[at].sections == elements[number].sections else ""
+
+
+def _programs(page: Page) -> set[str]:
+    """Name what the lines of a block may begin with: what this page installs, starts, and calls by name."""
+    found: set[str] = set()
+    for element in page.elements:
+        if element.kind is ElementKind.CODE:
+            for line in session(element.text) if element.language or "install" in element.text else ():
+                words = [word for word in line.text.split() if not word.startswith("-")]
+                if line.is_command and program_of(line.text) in KNOWN:
+                    found |= {
+                        word.removesuffix(".service") for word in words[2:] if re.fullmatch(r"[a-z][\w.-]+", word)
+                    }
+                elif line.is_command and element.language in {"bash", "sh", "shell", "console"}:
+                    found.add(first_program(line.text))
+        elif element.kind is ElementKind.HEADING:
+            found |= {word for word in element.text.split() if re.fullmatch(r"[a-z][\w]*_exporter", word)}
+    found |= {f"{name}d" for name in found if re.fullmatch(r"[a-z]+", name)}
+    return {name for name in found if name}
+
+
+def _is_inline_command(code: str, programs: set[str]) -> bool:
+    words = code.split()
+    if len(words) < 2 or not re.match(r"[\w./]", words[0]):  # noqa: PLR2004
+        return False
+    return words[0] in KNOWN or words[0] in programs
+
+
+def _said_before(place: Place, code: str) -> tuple[Platform, ...]:
+    return platforms_said(place.element.text.partition(code)[0][-_LABEL:])
+
+
+def _is_foreground(place: Place, text: str) -> bool:
+    program = program_of(text)
+    if program in {"docker", "podman"}:
+        return bool(re.search(r"\brun\b", text)) and not re.search(r"\s(-\w*d\w*|--detach|--rm)(\s|$)", text)
+    if program in KNOWN or re.search(r"&\s*$", text):
+        return False
+    if "--foreground" in text or _FOREGROUND.search(place.before) or _FOREGROUND.search(place.after):
+        return True
+    return (
+        program.startswith("./")
+        or bool(re.search(r"_exporter$", program))
+        or bool(re.search(r"d$", program) and re.search(r"\s--?config", text))
+    )
+
+
+def _merged(facts: Iterable[Fact]) -> Iterator[Fact]:
+    """Give each statement once: the surest, with all platforms; the default of a table goes before a sample's."""
+    by_key: dict[tuple[FactKind, str, str], Fact] = {}
+    for fact in facts:
+        key = (fact.kind, fact.value, fact.details.get("manager", ""))
+        known = by_key.get(key)
+        if known is None:
+            by_key[key] = fact
+            continue
+        better, other = (fact, known) if fact.provenance.confidence > known.provenance.confidence else (known, fact)
+        platforms = (
+            tuple(dict.fromkeys((*known.platforms, *fact.platforms))) if known.platforms and fact.platforms else ()
+        )
+        by_key[key] = replace(better, platforms=platforms, details={**other.details, **better.details})
+    yield from by_key.values()

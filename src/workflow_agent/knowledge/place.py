@@ -1,0 +1,80 @@
+"""A piece of a page with what stands around it: what readers of facts are given."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from workflow_agent.knowledge.facts import Fact, FactKind, provenance_of
+
+if TYPE_CHECKING:
+    from workflow_agent.knowledge.facts import Platform
+    from workflow_agent.knowledge.page import Element
+
+__all__ = ["PATH", "Place", "paths_in"]
+
+_REMOVING: Final = re.compile(
+    r"(?i)\b(remov(e|es|al|ing)|un-?install\w*|purg(e|ing)|clean(ing)? ?up|delet(e|ing) (it|the))\b"
+)
+_CHECKING: Final = re.compile(
+    r"(?i)\b(verif(y|ies|ication|ying)|check(s|ing|ed)?|test(s|ing)?|health|is it running|does it work|"
+    r"look whether|see whether|"
+    r"see what it does|whether it (works|is)|ask (it|for)|confirm|make sure|status|smoke)\b"
+)
+#: An absolute path below the folders that programs use, or below a person's own.
+PATH: Final = re.compile(
+    r"(?<![\w:/.\-}*$])((?:~/\.|/(?:etc|var|opt|srv|run|lib|root|home|usr/(?:local|share|lib|libexec)|mnt|"
+    r"data/)(?:/|(?=[\s:,;'\"`)]|$)))[^\s'\"`,;:()<>|&{}\[\]*?$]*)"
+)
+_NO_FILES: Final = re.compile(
+    r"^(/usr/s?bin|/home/[^/]+/?$|/(var|etc|opt|srv|run|usr|lib|root|home|data)/?$)|/nologin$|/(ba|da|z)?sh$"
+)
+
+
+def paths_in(text: str) -> list[str]:
+    """List the paths of a product's files that a text names."""
+    found = (path.rstrip("/.") for path in PATH.findall(text))
+    return list(dict.fromkeys(path for path in found if path and not _NO_FILES.search(path) and "..." not in path))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """An element, the words right before and after it, and the families that it is about."""
+
+    address: str
+    element: Element
+    before: str = ""
+    after: str = ""
+    platforms: tuple[Platform, ...] = ()
+
+    @property
+    def is_removal(self) -> bool:
+        """Whether it tells how to get rid of the thing."""
+        section = self.element.sections[-1] if self.element.sections else ""
+        return bool(_REMOVING.search(section) or _REMOVING.search(self.before))
+
+    @property
+    def is_check(self) -> bool:
+        """Whether it tells how to see that the thing works."""
+        section = self.element.sections[-1] if self.element.sections else ""
+        return bool(_CHECKING.search(section) or _CHECKING.search(self.before))
+
+    def fact(
+        self,
+        kind: FactKind,
+        value: str,
+        confidence: float,
+        *,
+        quote: str = "",
+        platforms: tuple[Platform, ...] | None = None,
+        **details: str,
+    ) -> Fact:
+        """Make a fact that stands here."""
+        return Fact(
+            kind=kind,
+            value=value,
+            platforms=self.platforms if platforms is None else platforms,
+            details={key: text for key, text in details.items() if text},
+            provenance=provenance_of(self.address, self.element, confidence, quote),
+        )
