@@ -94,10 +94,8 @@ def test_an_address_of_the_internet_is_allowed(text: str) -> None:
 @pytest.mark.parametrize("address", HOSTILE)
 async def test_every_spelling_of_this_machine_is_refused(address: str) -> None:
     """The system's own resolver reads them, as it would for any program."""
-    with pytest.raises((PermissionDeniedError, ValidationError, UnreachableError)) as caught:
+    with pytest.raises((PermissionDeniedError, ValidationError)):
         await fetch_page(address)
-
-    assert caught.value.code != "unreachable" or "resolved" in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -34,10 +34,10 @@ async def served(handler: Handler) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-def page(body: str = "<h1>Page</h1>", **more: str) -> Handler:
+def page(body: str = "<h1>Page</h1>") -> Handler:
     async def answer(request: web.Request) -> web.Response:
         del request
-        return web.Response(text=body, content_type="text/html", **more)
+        return web.Response(text=body, content_type="text/html")
 
     return answer
 

@@ -1,4 +1,4 @@
-"""What is read out of pages that a person has read, too. How the pages are labelled: tests/corpus/knowledge/README.md."""
+"""What is read out of pages that a person has read, too. How they are labelled: tests/corpus/knowledge/README.md."""
 
 from __future__ import annotations
 
@@ -94,8 +94,9 @@ def test_links_that_hold_the_command_are_flagged(path: Path) -> None:
 def test_every_statement_says_where_it_is_from(path: Path) -> None:
     extraction = read(path)
 
-    for item in (*extraction.facts, *extraction.commands, *extraction.flags):
-        where = item.provenance
+    told_from = [fact.provenance for fact in extraction.facts]
+    told_from += [command.provenance for command in extraction.commands]
+    for where in (*told_from, *(flag.provenance for flag in extraction.flags)):
         assert where.address == extraction.address
         assert where.selector
         assert where.quote
