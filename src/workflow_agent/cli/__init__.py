@@ -12,6 +12,7 @@ Layout, lowest first::
     definition_commands · system_commands · shell_commands
     completion_scripts · completion    what a shell asks at each TAB
     tree · entry                  all commands together; the border of the process
+    help_pages                    what `--help` prints, written beforehand
 
 ``--help`` must stay under 150 ms: modules import nothing heavy at the top, bodies of commands do.
 """
@@ -56,9 +57,16 @@ def _run_beside_program(given: list[str]) -> int:
     with suppress(OSError):  # who needs it then tries again, and says why it cannot be
         prepare_spare()
     try:
+        _load_injector()
         return _run(given)
     finally:
         drop_spare()
+
+
+def _load_injector() -> None:
+    from workflow_agent.app.lone_injector import load_injector_alone  # noqa: PLC0415  # late: these need it
+
+    load_injector_alone()
 
 
 def _run(given: list[str]) -> int:
@@ -71,6 +79,15 @@ def _run(given: list[str]) -> int:
         from workflow_agent.cli.completion import complete  # noqa: PLC0415  # late: a shell asks, at each TAB
 
         return complete(given[1:])
+    if "--help" in given and (page := _written_page(given)) is not None:
+        return page
     from workflow_agent.cli.entry import run_command_line  # noqa: PLC0415  # late: typer, 60 ms
 
     return run_command_line(given)
+
+
+def _written_page(given: list[str]) -> int | None:
+    from workflow_agent.cli.help_pages import page_for, print_page  # noqa: PLC0415  # late: few ask for help
+
+    page = page_for(given)
+    return None if page is None or sys.stdout is None else print_page(page)

@@ -266,8 +266,9 @@ _STANDARD = frozenset(sys.stdlib_module_names) | {"sitecustomize", "usercustomiz
     ("arguments", "allowed"),
     [
         (["--version"], {"workflow_agent"}),
-        (["--help"], {"workflow_agent", "typer", "annotated_doc", "shellingham"}),
-        (["install", "--help"], {"workflow_agent", "typer", "annotated_doc", "shellingham"}),
+        (["--help"], {"workflow_agent"}),
+        (["install", "--help"], {"workflow_agent"}),
+        (["install", "--json", "--help"], {"workflow_agent", "typer", "annotated_doc", "shellingham"}),
     ],
 )
 def test_help_loads_nothing_heavy(arguments: list[str], allowed: set[str]) -> None:
