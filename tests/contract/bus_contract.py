@@ -126,6 +126,16 @@ class BusContract:
 
     # -- publish ---------------------------------------------------------------------------------------------
 
+    async def test_a_subject_with_a_subscriber_is_heard(self, bus: Bus) -> None:
+        async def hear(_: Message) -> None:
+            """Take it."""
+
+        subscription = await bus.subscribe("heard.*", hear)
+        assert bus.is_heard("heard.here")
+        await subscription.close()
+        with pytest.raises(UsageError):
+            bus.is_heard("heard.*")
+
     async def test_a_subscriber_gets_the_message_that_was_published(self, bus: Bus) -> None:
         inbox = Inbox()
         await bus.subscribe("run.r-1.event", inbox)

@@ -92,7 +92,7 @@ class ShellAgent:
     async def _run(self, request: ShellRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         run_id = str(message.run_id)
         path = self._artifacts(run_id) / "output.log"
-        log = FlowLog(self._bus, path, message, self._clock, self._vault.masker(run_id))
+        log = FlowLog(self._bus, lambda: path, message, self._clock, self._vault.masker(run_id))
         process = await _started(request, message)
         kept, size = bytearray(), 0
         assert process.stdout is not None

@@ -13,7 +13,7 @@ from workflow_agent.model.event import RecordKind
 from workflow_agent.model.message import PRIORITY_LOW, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from workflow_agent.model.ports import Bus, Clock
@@ -32,13 +32,15 @@ class FlowLog:
 
     Args:
         bus: Tells watchers.
-        path: The run's log file.
+        path: Gives the run's log file, when there is something to write.
         message: The request.
         clock: Times of messages.
         masker: Hides secrets; None when the run has none.
     """
 
-    def __init__(self, bus: Bus, path: Path, message: Message, clock: Clock, masker: Masker | None) -> None:
+    def __init__(
+        self, bus: Bus, path: Callable[[], Path], message: Message, clock: Clock, masker: Masker | None
+    ) -> None:
         self._bus = bus
         self._path = path
         self._message = message
@@ -61,7 +63,11 @@ class FlowLog:
         stamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         lines = [f"{stamp} {level:<7} {step}: {line}" for line in text.splitlines() or [""]]
         # Without the file there is still the journal: a full disk is no reason to fail a step.
-        with self._lock, suppress(OSError), self._path.open("a", encoding="utf-8", errors="replace") as stream:
+        with (
+            self._lock,
+            suppress(OSError, WorkflowAgentError),
+            self._path().open("a", encoding="utf-8", errors="replace") as stream,
+        ):
             stream.writelines(f"{line}\n" for line in lines)
         self._loop.call_soon_threadsafe(self._tell, lines)
 

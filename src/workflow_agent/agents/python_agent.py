@@ -100,7 +100,11 @@ class PythonAgent:
     async def _call(self, request: CallRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         run_id = str(message.run_id)
         log = FlowLog(
-            self._bus, self._artifacts(run_id) / "output.log", message, self._clock, self._vault.masker(run_id)
+            self._bus,
+            lambda: self._artifacts(run_id) / "output.log",
+            message,
+            self._clock,
+            self._vault.masker(run_id),
         )
         services = _Services(log, self._flows, self._deployer, message)
         context = self._context(request, message, services)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.agents.step_threads import StepThreads
 from workflow_agent.model.errors import InterruptedRunError, StepFailedError, WorkflowAgentError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["call"]
 
 _FRAMES = 12
+_threads = StepThreads()
 
 
 async def call(function: Callable[..., Any], named: dict[str, Any], *, name: str) -> Any:  # Any: what it returns
@@ -47,7 +48,7 @@ async def call(function: Callable[..., Any], named: dict[str, Any], *, name: str
 
 
 async def _in_thread(function: Callable[..., Any], named: dict[str, Any], name: str) -> Any:
-    """Call in a daemon thread: a pool would wait, at the end of the process, for a function that never returns."""
+    """Call in a thread that the process does not wait for at its end."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
     context = contextvars.copy_context()
@@ -69,7 +70,7 @@ async def _in_thread(function: Callable[..., Any], named: dict[str, Any], name: 
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, result, problem)
 
-    threading.Thread(target=work, name=f"step {name}", daemon=True).start()
+    _threads.run(work, f"step {name}")
     return await done
 
 

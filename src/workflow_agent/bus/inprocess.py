@@ -87,6 +87,11 @@ class InProcessBus:
         if full is not None:
             await self._wait_for_room(message, full)
 
+    def is_heard(self, subject: str) -> bool:
+        """Say whether anybody subscribed to a subject; raises UsageError where it is not valid."""
+        route = self._routes.get(subject)
+        return bool(self._resolve(subject) if route is None else route)
+
     async def subscribe(
         self,
         pattern: str,

@@ -30,7 +30,7 @@ from workflow_agent.model.status import StepStatus
 from workflow_agent.model.workflow import EffectPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from workflow_agent.engine.children import Children
     from workflow_agent.engine.commands import CancelStep, RequestStep
@@ -91,14 +91,17 @@ class Asker:
         else:
             work = self._ask(run, flight, self._message(run, flight, command.inputs, limit))
         run.flights[command.step] = flight
-        flight.task = asyncio.create_task(work)
-        flight.task.add_done_callback(partial(self._landed, run, flight))
+        flight.task = asyncio.create_task(self._fly(run, flight, work))
         if step.timeout_s is not None:
             flight.timer = asyncio.get_running_loop().call_later(step.timeout_s, self._overdue, run, flight)
 
-    def _landed(self, run: LiveRun, flight: Flight, _task: asyncio.Task[Answer]) -> None:
-        if not flight.is_stopping:
-            run.arrive(partial(self._outcome, run, flight))
+    async def _fly(self, run: LiveRun, flight: Flight, work: Coroutine[Any, Any, Answer]) -> None:
+        """Wait for the answer and let it arrive at once: a callback of the task would be another turn of the loop."""
+        try:
+            flight.answer = await work
+        finally:
+            if not flight.is_stopping:
+                run.arrive(partial(self._outcome, run, flight))
 
     def _message(self, run: LiveRun, flight: Flight, inputs: Mapping[str, Any], limit: float | None) -> Message:
         now = asyncio.get_running_loop().time()
@@ -243,22 +246,24 @@ class Asker:
 
     async def tell(self, event: Event) -> None:
         """Publish a record that is on disk."""
-        await self._publish(f"run.{event.run_id}.event", event.to_dict(), event.run_id, event.step)
+        subject = f"run.{event.run_id}.event"
+        if self._bus.is_heard(subject):
+            await self._publish(subject, event.to_dict(), event.run_id, event.step)
 
     async def _hint(self, run: LiveRun, flight: Flight) -> None:
         step, index, _ = parse_unit(flight.unit)
-        if index:
+        if index or not self._bus.is_heard(f"run.{run.run_id}.event"):
             return  # one hint for a fan-out
         data = {"hint": True}
         draft = Draft(type=EventType.STEP_STARTED, step=step, attempt=flight.attempt, data=data)
         await self.tell(draft.event(run.run_id, 0, self._clock.now()))
 
     async def _publish(self, subject: str, data: Mapping[str, Any], run_id: str, step: str | None) -> None:
-        message = Message(subject, data, type="event", source=_SOURCE, run_id=run_id, step_id=step)
+        deadline = asyncio.get_running_loop().time() + TELL_S
+        message = Message(subject, data, type="event", source=_SOURCE, run_id=run_id, step_id=step, deadline=deadline)
         try:
-            async with asyncio.timeout(TELL_S):
-                await self._bus.publish(message)
-        except (WorkflowAgentError, TimeoutError) as error:
+            await self._bus.publish(message)
+        except WorkflowAgentError as error:
             # The journal is the truth and the bus may lose anything: nobody's deafness may stop a run.
             logger.warning("nobody was told on %s: %r", subject, error)
 
@@ -275,6 +280,4 @@ def _settle(run: LiveRun, flight: Flight) -> None:
 
 
 def _answer_of(flight: Flight) -> Answer:
-    task = flight.task
-    assert task is not None
-    return UnreachableError("the bus dropped the request") if task.cancelled() else task.result()
+    return UnreachableError("the bus dropped the request") if flight.answer is None else flight.answer

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent.engine.asking import GRACE_S, Asker
 from workflow_agent.engine.children import Children, WorkflowSource
 from workflow_agent.engine.commands import CancelStep, Command, RequestStep, StartStep, WaitUntil
+from workflow_agent.engine.definitions import definition_of
 from workflow_agent.engine.inputs import as_json, checked_inputs
 from workflow_agent.engine.live import Draft, LiveRun, draft_of
 from workflow_agent.engine.machine import SIGNALS, decide, replay
@@ -30,7 +31,7 @@ from workflow_agent.engine.merging import merged
 from workflow_agent.engine.outcomes import lost
 from workflow_agent.engine.timing import Timing
 from workflow_agent.model.errors import ConflictError, NotFoundError, ValidationError
-from workflow_agent.model.event import Event, EventType, Record, RecordKind
+from workflow_agent.model.event import Event, EventType
 from workflow_agent.model.identity import new_run_id, ulid
 from workflow_agent.model.status import TERMINAL_RUN
 
@@ -125,16 +126,16 @@ class Driver:
         return await self._create(workflow, values, kept, run_id or new_run_id())
 
     async def _create(self, workflow: Workflow, inputs: Any, meta: Any, run_id: str) -> RunState:
-        run = LiveRun(workflow, run_id)
+        definition = definition_of(workflow)
+        run = LiveRun(definition.workflow, run_id)
         created = {
             "workflow": workflow.name,
-            "workflow_hash": workflow.hash,
+            "workflow_hash": definition.hash,
             "inputs": inputs,
             "meta": meta,
             "machine": MACHINE,
         }
-        definition = Record(RecordKind.DEFINITION, {"hash": workflow.hash, "definition": workflow.to_dict()})
-        return await self._own(run, [Draft(type=EventType.RUN_CREATED, data=created, records=(definition,))])
+        return await self._own(run, [Draft(type=EventType.RUN_CREATED, data=created, records=(definition.record,))])
 
     async def _again(self, workflow: Workflow, run_id: str, inputs: Mapping[str, Any]) -> RunState | None:
         """Give the end of the run that was started with a key before, if there is one."""
@@ -175,9 +176,11 @@ class Driver:
         events = await self._journal.events(run_id)
         if not events:
             raise NotFoundError(f"there is no run `{run_id}`", run_id=run_id)
-        if events[0].data.get("workflow_hash") != workflow.hash:
+        definition = definition_of(workflow)
+        if events[0].data.get("workflow_hash") != definition.hash:
             message = f"the run was created with another definition of `{workflow.name}`"
             raise ConflictError(message, run_id=run_id)
+        workflow = definition.workflow
         state, commands = replay(workflow, events)
         # The wall clock may have been set back since another process wrote that.
         spent = 0.0 if state.started_at is None else max(self._clock.now() - state.started_at, 0.0)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.workflow import Workflow
 
+#: Entries of an object, or a list, that are copied one by one; a quarter of it in what is inside.
+_SMALL = 256
+
 __all__ = ["as_json", "checked_inputs"]
 
 
@@ -24,9 +27,33 @@ def as_json(value: Any) -> Any:  # Any: JSON out
         ValueError: it is not JSON (NaN, a set, an object, a cycle).
     """
     try:
+        return _copied(value)
+    except _UnusualError:
+        pass
+    try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, RecursionError) as error:
         raise ValueError(str(error)) from error
+
+
+class _UnusualError(Exception):
+    """Something that only the encoder can judge; never leaves this module."""
+
+
+def _copied(value: Any, room: int = _SMALL) -> Any:
+    """Copy what is small and plainly JSON; for the rest, text and back is quicker, or tells what is wrong with it."""
+    kind = type(value)
+    if kind is str or value is None or kind is bool or kind is int:
+        return value
+    if kind is float and value - value == 0.0:
+        return value
+    if kind is dict and len(value) < room:
+        if any(type(key) is not str for key in value):
+            raise _UnusualError
+        return {key: _copied(each, room >> 2) for key, each in value.items()}
+    if kind is list and len(value) < room:
+        return [_copied(each, room >> 2) for each in value]
+    raise _UnusualError
 
 
 def checked_inputs(workflow: Workflow, inputs: Mapping[str, Any]) -> dict[str, Any]:

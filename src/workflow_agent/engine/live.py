@@ -127,13 +127,15 @@ def _started(command: StartStep, now: float) -> Draft:
 class Flight:
     """A unit that was asked for: its request, and the timer that ends it."""
 
-    __slots__ = ("attempt", "child", "is_stopping", "step", "task", "timer", "unit")
+    __slots__ = ("answer", "attempt", "child", "is_stopping", "step", "task", "timer", "unit")
 
     def __init__(self, unit: str, step: Step, attempt: int) -> None:
         self.unit = unit
         self.step = step
         self.attempt = attempt
-        self.task: asyncio.Task[Answer] | None = None
+        self.task: asyncio.Task[None] | None = None
+        #: What came of it; None while it is in flight, and where nothing came.
+        self.answer: Answer | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.is_stopping = False
         #: The run that carries the unit out, when that is another workflow.

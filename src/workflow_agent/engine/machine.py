@@ -21,7 +21,6 @@ same time share one record.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from workflow_agent.engine.commands import (
@@ -54,6 +53,7 @@ from workflow_agent.engine.tables import Fan
 from workflow_agent.engine.units import UNDO, item_of
 from workflow_agent.model.errors import InterruptedRunError, JournalConflictError
 from workflow_agent.model.event import Event, EventType, RunState, StepState
+from workflow_agent.model.records import replace
 from workflow_agent.model.status import TERMINAL_RUN, RunStatus, StepStatus
 
 if TYPE_CHECKING:

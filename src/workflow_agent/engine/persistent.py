@@ -57,9 +57,10 @@ class PersistentArray(Sequence[T], Generic[T]):
         """Give an entry, or a list of some."""
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(self._size))]
-        if not -self._size <= index < self._size:
-            raise IndexError(index)
-        index %= self._size
+        if not 0 <= index < self._size:
+            if not -self._size <= index < 0:
+                raise IndexError(index)
+            index += self._size
         node = self._root
         for level in range(self._depth, 0, -1):
             node = node[index >> level * _BITS & _MASK]
@@ -85,9 +86,10 @@ class PersistentArray(Sequence[T], Generic[T]):
 
 def _with(node: tuple[Any, ...], depth: int, index: int, value: Any) -> tuple[Any, ...]:
     slot = index >> depth * _BITS & _MASK
-    child = _with(node[slot], depth - 1, index, value) if depth else value
     _copied[0] += len(node)
-    return (*node[:slot], child, *node[slot + 1 :])
+    cells = list(node)
+    cells[slot] = _with(node[slot], depth - 1, index, value) if depth else value
+    return tuple(cells)
 
 
 def _leaves(node: tuple[Any, ...], depth: int) -> Iterator[Any]:

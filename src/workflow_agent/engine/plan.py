@@ -92,7 +92,7 @@ def plan_of(workflow: Workflow) -> Plan:
     return _plan_of(_Same(workflow))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def _plan_of(key: _Same) -> Plan:
     workflow = key.workflow
     steps = _steps_by_id(workflow)

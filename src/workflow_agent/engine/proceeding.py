@@ -8,7 +8,6 @@ run goes strictly step by step, as journals from before fan-outs were written.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.engine.commands import (
@@ -40,6 +39,7 @@ from workflow_agent.model.errors import (
 )
 from workflow_agent.model.event import RunState, StepState
 from workflow_agent.model.expression import parse
+from workflow_agent.model.records import replace
 from workflow_agent.model.status import TERMINAL_STEP, RunStatus, StepStatus
 from workflow_agent.model.workflow import EffectPolicy
 

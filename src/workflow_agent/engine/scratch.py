@@ -9,7 +9,7 @@ Two sets of positions are bits of an integer. `idle`: steps of the group that di
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,7 @@ from workflow_agent.engine.plan import WAITS
 from workflow_agent.engine.tables import Fan, StepTable
 from workflow_agent.engine.units import UNDO, parse_unit
 from workflow_agent.model.event import RunState, StepState
-from workflow_agent.model.records import dataclass
+from workflow_agent.model.records import dataclass, replace
 from workflow_agent.model.status import TERMINAL_STEP, RunStatus, StepStatus
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ from workflow_agent.model.identity import canonical_json
 from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import TypeAlias
 
     #: The way to a part of a JSON value: keys and indexes.
@@ -47,6 +47,8 @@ __all__ = ["Expression", "expressions_in", "interpolate", "parse", "references_o
 
 _OPEN = "${{"
 _CLOSE = "}}"
+#: Characters of a text whose parts are remembered.
+_KEPT_LENGTH = 2048
 #: Floats below this are whole numbers exactly, so they are written without a fraction.
 _EXACT = 2.0**53
 
@@ -285,9 +287,10 @@ def _check_depth(way: Way) -> None:
         raise ExpressionError(f"the value is nested deeper than {MAX_DEPTH}")
 
 
-def _split_at(text: str, way: Way) -> list[str | Expression]:
+def _split_at(text: str, way: Way) -> Sequence[str | Expression]:
     try:
-        return _split(text)
+        # The texts of a workflow are met again in each of its runs; what is not one of those is not worth keeping.
+        return _split_again(text) if len(text) <= _KEPT_LENGTH else _split(text)
     except ExpressionError as error:
         raise _placed(error, way) from error
 
@@ -297,6 +300,11 @@ def _placed(error: ExpressionError, way: Way) -> ExpressionError:
     where = ", ".join(part for part in (path, error.where) if part) or None
     details = error.details | {"path": list(way)}
     return ExpressionError(error.message, where=where, cause=error.cause, hint=error.hint, details=details)
+
+
+@lru_cache(maxsize=4096)
+def _split_again(text: str) -> tuple[str | Expression, ...]:
+    return tuple(_split(text))
 
 
 def _split(text: str) -> list[str | Expression]:

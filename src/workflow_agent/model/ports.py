@@ -81,6 +81,10 @@ class Bus(Protocol):
         """Return when the message is in every matching subscriber's queue; blocks on a full one."""
         ...
 
+    def is_heard(self, subject: str) -> bool:
+        """Say whether anybody subscribed to a subject: what nobody hears need not be said. True where unknown."""
+        ...
+
     async def subscribe(
         self,
         pattern: str,

@@ -75,10 +75,14 @@ def _plain(value: object) -> dict[Any, Any]:  # Any: keys are checked by the enc
     raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
+# One for all: `json.dumps` with options of its own makes an encoder for each call, which costs more than the encoding.
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=_plain)
+
+
 def dump_json(value: Any) -> str:  # Any: a JSON value
     """Write a JSON value as ASCII text, keys in their order; raises ValidationError for anything else."""
     try:
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=_plain)
+        return _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as problem:
         raise ValidationError("what a step gave cannot be stored as JSON", cause=str(problem)) from problem
 
@@ -88,7 +92,10 @@ def column(value: Any) -> str | int | float | None:  # Any: a JSON value
 
     In text, what is no valid Unicode, and NUL, becomes a backslash escape; the JSON columns keep the exact text.
     """
-    if value is None or isinstance(value, float):
+    kind = type(value)
+    if value is None or kind is float or (kind is str and value.isascii() and "\0" not in value):
+        return value  # type: ignore[no-any-return]  # what nearly all are
+    if isinstance(value, float):
         return value
     if isinstance(value, int) and -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
         return int(value)
@@ -149,8 +156,15 @@ def is_small(events: Sequence[Event]) -> bool:
 
 def _spend(value: object, budget: int) -> int:
     # An upper bound of the JSON's length: no character takes more than twelve (a surrogate pair).
-    budget -= 32 if not isinstance(value, str) else 12 * len(value) + 4
+    kind = type(value)
+    if kind is str:
+        return budget - 12 * len(value) - 4  # type: ignore[arg-type]  # a text, as its type says
+    budget -= 32
+    if value is None or kind is bool or kind is int or kind is float:
+        return budget
     children: Any = ()
+    if isinstance(value, str):
+        return budget - 12 * len(value) - 4
     if isinstance(value, Mapping):
         children = [part for item in value.items() for part in item] if len(value) < budget else None
     elif isinstance(value, list | tuple):

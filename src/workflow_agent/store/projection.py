@@ -17,16 +17,16 @@ from workflow_agent.model.status import RunStatus, StepStatus
 from workflow_agent.model.system import ChangeAction
 
 if TYPE_CHECKING:
-    from workflow_agent.store.statements import Statements
+    from workflow_agent.store.statements import Executes, Statements
 
 __all__ = ["project_event", "project_record", "store_definition"]
 
 #: Takes the statements, the event, the record's row id and the record's data.
 _RecordRule: TypeAlias = Callable[["Statements", Event, int, Mapping[str, Any]], None]
-_EventRule: TypeAlias = Callable[["Statements", Event], None]
+_EventRule: TypeAlias = Callable[["Executes", Event], None]
 
 
-def project_event(db: Statements, event: Event) -> None:
+def project_event(db: Executes, event: Event) -> None:
     """Bring `runs` and `steps` up to an event; raises InternalError when its data lacks a part."""
     rule = _EVENT_RULES.get(event.type)
     if rule is not None:
@@ -62,7 +62,7 @@ def _flag(value: object) -> int | None:
 # -- events ------------------------------------------------------------------------------------------------------
 
 
-def _run_created(db: Statements, event: Event) -> None:
+def _run_created(db: Executes, event: Event) -> None:
     data = event.data
     workflow = data.get("workflow", "")
     meta = data.get("meta") or {}
@@ -81,7 +81,7 @@ def _run_created(db: Statements, event: Event) -> None:
     )
 
 
-def store_definition(db: Statements, data: Mapping[str, Any]) -> None:
+def store_definition(db: Executes, data: Mapping[str, Any]) -> None:
     """Keep a definition under its hash; raises InternalError when a part is lacking."""
 
     def store(data: Mapping[str, Any]) -> None:
@@ -90,11 +90,11 @@ def store_definition(db: Statements, data: Mapping[str, Any]) -> None:
     _apply(store, RecordKind.DEFINITION, data)
 
 
-def _run_started(db: Statements, event: Event) -> None:
+def _run_started(db: Executes, event: Event) -> None:
     db.execute("start_run", {"run_id": event.run_id, "phase": event.data.get("phase"), "at": event.at})
 
 
-def _run_finished(db: Statements, event: Event) -> None:
+def _run_finished(db: Executes, event: Event) -> None:
     status = str(event.data["status"])
     values = {"status": status, "error": event.data.get("error"), "changed": _flag(event.data.get("changed"))}
     db.execute("finish_run", values | {"run_id": event.run_id, "at": event.at})
@@ -103,42 +103,42 @@ def _run_finished(db: Statements, event: Event) -> None:
         _settle(db, event.run_id)
 
 
-def _put_step(db: Statements, event: Event, status: str, **values: Any) -> None:  # Any: columns
+def _put_step(db: Executes, event: Event, status: str, **values: Any) -> None:  # Any: columns
     empty = {"started_at": None, "finished_at": None, "error": None, "reason": None}
     key = {"run_id": event.run_id, "step": event.step, "seq": event.seq, "attempt": event.attempt}
     db.execute("put_step", empty | key | {"status": status} | values)
 
 
-def _step_started(db: Statements, event: Event) -> None:
+def _step_started(db: Executes, event: Event) -> None:
     db.execute("set_phase", {"run_id": event.run_id, "phase": event.data.get("phase") or RunStatus.RUNNING})
     _put_step(db, event, event.data.get("status") or StepStatus.RUNNING, started_at=event.at)
 
 
-def _step_succeeded(db: Statements, event: Event) -> None:
+def _step_succeeded(db: Executes, event: Event) -> None:
     status = event.data.get("status") or StepStatus.SUCCEEDED
     _put_step(db, event, status, started_at=event.data.get("started_at"), finished_at=event.at)
 
 
-def _step_failed(db: Statements, event: Event) -> None:
+def _step_failed(db: Executes, event: Event) -> None:
     status = event.data.get("status") or StepStatus.FAILED
     started_at = event.data.get("started_at")
     _put_step(db, event, status, started_at=started_at, finished_at=event.at, error=event.data.get("error"))
 
 
-def _step_skipped(db: Statements, event: Event) -> None:
+def _step_skipped(db: Executes, event: Event) -> None:
     status = event.data.get("status") or StepStatus.SKIPPED
     _put_step(db, event, status, finished_at=event.at, reason=event.data.get("reason"))
 
 
-def _paused(db: Statements, event: Event) -> None:
+def _paused(db: Executes, event: Event) -> None:
     db.execute("set_phase", {"run_id": event.run_id, "phase": RunStatus.PAUSED})
 
 
-def _resumed(db: Statements, event: Event) -> None:
+def _resumed(db: Executes, event: Event) -> None:
     db.execute("set_phase", {"run_id": event.run_id, "phase": RunStatus.RUNNING})
 
 
-def _retry_scheduled(db: Statements, event: Event) -> None:
+def _retry_scheduled(db: Executes, event: Event) -> None:
     _put_step(db, event, StepStatus.WAITING, reason=event.data.get("reason"))
 
 
@@ -247,7 +247,7 @@ def _redone(db: Statements, event: Event, _record_id: int, data: Mapping[str, An
     _settle(db, data["run"])
 
 
-def _settle(db: Statements, run_id: str) -> None:
+def _settle(db: Executes, run_id: str) -> None:
     # Which generation is live follows from all runs of an integration, so it is computed, never stepped.
     db.execute("settle_generations", {"run": run_id})
 

@@ -23,6 +23,7 @@ from workflow_agent.store.filelock import FileLock
 from workflow_agent.store.projection import project_event, project_record, store_definition
 from workflow_agent.store.schema import load_migrations, migrate
 from workflow_agent.store.statements import Statements
+from workflow_agent.store.together import Gathered, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +37,8 @@ __all__ = ["Append", "Limits", "Outcome", "WriteSession"]
 Outcome: TypeAlias = int | WorkflowAgentError
 
 _log = logging.getLogger(__name__)
+#: Runs whose place is remembered.
+_HEADS_KEPT: Final = 100_000
 _SETTINGS: Final = (
     "wait_for_others",
     "use_log",
@@ -90,6 +93,11 @@ class WriteSession:
         self._wal = path.with_name(path.name + "-wal")
         self._checkpoint_at = limits.checkpoint_bytes
         self._alarmed = False
+        #: Where runs stood after their last append here.
+        self._heads: dict[str, int] = {}
+        #: Hashes of definitions that are stored.
+        self._definitions: set[str] = set()
+        self._gathered = Gathered(self._definitions)
         with translated(path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = FileLock(path.with_name(path.name + ".lock"))
@@ -140,7 +148,7 @@ class WriteSession:
         try:
             failpoint("store.lock-taken")
             self._db.execute("begin")
-            outcomes = [self._isolated(append) for append in appends]
+            outcomes = self._stored(appends)
             failpoint("store.before-commit")
         except foreign() as problem:
             self._roll_back()
@@ -156,7 +164,62 @@ class WriteSession:
             self.broken = problem
             return [outcome_unknown(problem, self.path) for _ in appends]
         self.dirty = True
+        self._remember(appends, outcomes)
         return outcomes
+
+    def _stored(self, appends: Sequence[Append]) -> list[Outcome]:
+        """Put a batch's rows in: together where that can be done and nothing stands against it, else one by one."""
+        plain = [append for append in appends if is_plain(append.events) and self._may_follow(append)]
+        if len({append.run_id for append in appends}) != len(appends):
+            plain = []  # two of one run have an order
+        self._gathered = Gathered(self._definitions)
+        if plain and not self._together(plain):
+            plain = []
+            self._gathered = Gathered(self._definitions)
+            if self._db.connection.in_transaction:
+                self._db.execute("rollback")
+            self._db.execute("begin")
+        done = {id(append) for append in plain}
+        return [
+            append.expected_head + len(append.events) if id(append) in done else self._isolated(append)
+            for append in appends
+        ]
+
+    def _together(self, appends: Sequence[Append]) -> bool:
+        try:
+            for append in appends:
+                self._before_rows()
+                self._gathered.add(append.events)
+            self._gathered.store(self._db)
+        except (WorkflowAgentError, sqlite3.Error):
+            # One of them is in the way; which one, and why, is found out one by one.
+            return False
+        return True
+
+    def _may_follow(self, append: Append) -> bool:
+        """Say whether a run stands where an append wants it.
+
+        Records are never removed, so where a run stood last its next record cannot be the wrong one: if somebody else
+        wrote it, the row is there and the statement fails.
+        """
+        known = self._heads.get(append.run_id)
+        if known is None:
+            known = 0 if append.expected_head == 0 else self._db.number("head", {"run_id": append.run_id})
+        return known == append.expected_head
+
+    def _remember(self, appends: Sequence[Append], outcomes: Sequence[Outcome]) -> None:
+        self._gathered.stored()
+        if len(self._heads) > _HEADS_KEPT:
+            self._heads.clear()
+        for append, outcome in zip(appends, outcomes, strict=True):
+            if isinstance(outcome, int):
+                self._heads[append.run_id] = outcome
+            else:
+                self._heads.pop(append.run_id, None)
+
+    @staticmethod
+    def _before_rows() -> None:
+        failpoint("store.before-insert")
 
     def _isolated(self, append: Append) -> Outcome:
         self._db.execute("save_item")
@@ -180,7 +243,7 @@ class WriteSession:
 
     def _store(self, append: Append) -> int:
         check_head(append.run_id, append.expected_head, self._db.number("head", {"run_id": append.run_id}))
-        failpoint("store.before-insert")
+        self._before_rows()
         for encoded in append.events:
             self._store_event(encoded)
         return append.expected_head + len(append.events)

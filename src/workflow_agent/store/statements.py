@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from workflow_agent.store.encoding import column
 from workflow_agent.store.schema import load_queries
@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Statements", "columns_of"]
+__all__ = ["Executes", "Statements", "columns_of"]
+
+
+class Executes(Protocol):
+    """Takes statements that give no rows, now or for later."""
+
+    def execute(self, name: str, values: Mapping[str, Any] | None = None) -> int:
+        """Take a statement by name, with its values; gives the row id of an INSERT that was run."""
+        ...
 
 
 class Statements:
@@ -32,6 +40,13 @@ class Statements:
     def execute_many(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run a statement once for each row."""
         self.connection.executemany(self._queries[name], (columns_of(row) for row in rows))
+
+    def execute_rows(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Run a statement once for each row of values that are as columns take them."""
+        if len(rows) == 1:
+            self.connection.execute(self._queries[name], rows[0])
+        else:
+            self.connection.executemany(self._queries[name], rows)
 
     def rows(self, name: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a query and read all its rows, each by column name."""

@@ -46,7 +46,8 @@ class Writer:
     def __init__(self, path: Path, limits: Limits) -> None:
         self.path = path
         self._limits = limits
-        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Entry] | None] = queue.SimpleQueue()
+        self._gathering: dict[asyncio.AbstractEventLoop, list[_Entry]] = {}
         self._gate = threading.Lock()  # orders "put" against "nothing is taken any more"
         self._refusal: WorkflowAgentError | None = closed(path)
         self._stopping = False
@@ -87,8 +88,25 @@ class Writer:
         with self._gate:
             if self._refusal is not None:
                 raise closed(self.path, self._refusal.__cause__)
-            self._queue.put(entry)
+            self._gather(entry)
         return await entry.waiter
+
+    def _gather(self, entry: _Entry) -> None:
+        """Hand over together what one turn of the event loop appends: one wake-up of the thread, one transaction."""
+        gathered = self._gathering.setdefault(entry.loop, [])
+        gathered.append(entry)
+        if len(gathered) == 1:
+            entry.loop.call_soon(self._hand_over, entry.loop)
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._gate:
+            entries = self._gathering.pop(loop, None)
+            if entries and self._refusal is None:
+                self._queue.put(entries)
+                return
+            problem = self._refusal and self._refusal.__cause__
+        # Only an error ends the writer with something in here: whoever closes it hands over first.
+        _settle((entry, closed(self.path, problem)) for entry in entries or ())
 
     async def close(self) -> None:
         """Store what was appended, close the database and end the thread; a second call waits for the first.
@@ -102,6 +120,9 @@ class Writer:
             if not self._stopping:
                 self._stopping = True
                 self._refusal = self._refusal or closed(self.path)
+                for entries in self._gathering.values():
+                    self._queue.put(entries)
+                self._gathering.clear()
                 self._queue.put(None)
         await asyncio.wrap_future(self._ended)
         self._thread.join()
@@ -144,12 +165,12 @@ class Writer:
         """Wait for entries and give all that are ready; none after an idle time; False when it is time to end."""
         batch: list[_Entry] = []
         try:
-            entry = self._queue.get(timeout=self._limits.idle_s if session.dirty else None)
-            while entry is not None:
-                batch.append(entry)
+            entries = self._queue.get(timeout=self._limits.idle_s if session.dirty else None)
+            while entries is not None:
+                batch += entries
                 if len(batch) >= self._limits.batch:
                     return batch, True
-                entry = self._queue.get_nowait()
+                entries = self._queue.get_nowait()
         except queue.Empty:
             return batch, True
         return batch, False
@@ -170,9 +191,7 @@ class Writer:
         rest: list[_Entry] = []
         with suppress(queue.Empty):
             while True:
-                entry = self._queue.get_nowait()
-                if entry is not None:
-                    rest.append(entry)
+                rest += self._queue.get_nowait() or ()
         _settle((entry, closed(self.path, problem)) for entry in rest)
 
 

@@ -332,6 +332,9 @@ async def test_a_bus_that_cannot_tell_does_not_stop_a_run(
 class BrokenBus:
     """A carrier with a defect: it raises what the port does not promise."""
 
+    def is_heard(self, _subject: str) -> bool:
+        return True
+
     async def publish(self, _message: Message) -> None:
         """Take everything."""
 

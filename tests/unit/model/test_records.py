@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from workflow_agent.model.records import dataclass
+from workflow_agent.model.records import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,3 +187,24 @@ class _SetLater:
 
 def test_a_field_that_nobody_gives_and_that_has_no_default_is_left_to_the_class() -> None:
     assert _SetLater(name="abc").length == 3
+
+
+def test_a_copy_differs_where_it_is_told_to_and_shares_the_rest() -> None:
+    first = _Record(name="a", tags=["x"], note="n")
+
+    second = replace(first, name="b", count=3)
+
+    assert (second.name, second.count, second.note) == ("b", 3, "n")
+    assert second.tags is first.tags
+    assert type(second) is _Record
+    assert first == _Record(name="a", tags=["x"])
+    with pytest.raises(FrozenInstanceError):
+        second.name = "c"  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        replace(first, unknown=1)  # type: ignore[call-arg]
+
+
+def test_a_copy_is_checked_where_the_class_checks() -> None:
+    assert replace(_Checked(1), low=2) == _Checked(2)
+    with pytest.raises(ValueError, match="low is above high"):
+        replace(_Checked(1), low=10)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,14 +102,20 @@ def place_of(target: Any) -> str:  # Any: a function or a class
 
 def wanted(function: Callable[..., Any], *, is_method: bool) -> dict[str, inspect.Parameter]:
     """List the parameters that can be given by name, `self` and the context left out."""
-    parameters = list(inspect.signature(function).parameters.values())[1 if is_method else 0 :]
+    parameters = _parameters(function)[1 if is_method else 0 :]
     return {item.name: item for item in parameters if item.kind in _BY_NAME and not _is_context(item)}
 
 
 def takes_context(function: Callable[..., Any], *, is_method: bool) -> str | None:
     """Give the name of the parameter that takes the context; None when there is none."""
-    parameters = list(inspect.signature(function).parameters.values())[1 if is_method else 0 :]
+    parameters = _parameters(function)[1 if is_method else 0 :]
     return next((item.name for item in parameters if _is_context(item)), None)
+
+
+@lru_cache(maxsize=512)
+def _parameters(function: Callable[..., Any]) -> tuple[inspect.Parameter, ...]:
+    """Read a signature once: it takes as long as all else that a call of a small step takes."""
+    return tuple(inspect.signature(function).parameters.values())
 
 
 def _is_context(parameter: inspect.Parameter) -> bool:

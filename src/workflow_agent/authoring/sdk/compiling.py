@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 from workflow_agent.authoring.flow_lowering import lowered
 from workflow_agent.authoring.sdk import callables
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from workflow_agent.authoring.flow import Flow, FlowStep
 
 __all__ = ["compile_workflow", "instance_input", "instance_of", "instance_to_run"]
+
+
+#: What a class or function was last compiled to, and from what: most are run again as they are.
+_known: WeakKeyDictionary[Any, tuple[Flow, Workflow]] = WeakKeyDictionary()
 
 
 @runtime_checkable
@@ -41,7 +46,11 @@ def compile_workflow(target: Any) -> Workflow:
     flow = target.flow() if isinstance(target, _GivesFlow) else flow_of(target)
     for step in (*flow.steps, *flow.on_failure):
         _check_parameters(step)
-    return lowered(flow)
+    owner = target if inspect.isclass(target) or inspect.isfunction(target) else type(target)
+    known = _known.get(owner)
+    if known is None or known[0] != flow:
+        known = _known[owner] = (flow, lowered(flow))
+    return known[1]
 
 
 def _check_parameters(step: FlowStep) -> None:

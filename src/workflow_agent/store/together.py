@@ -1,0 +1,100 @@
+"""Rows of many appends, gathered by statement: a batch becomes a handful of statements, whatever its size.
+
+Each statement that Python runs costs a switch to the database and back, during which another thread may take the
+interpreter; so a hundred appends of one record each are not four hundred statements but four, each with all rows.
+
+The order of statements is fixed, not that of the appends. That is right where every append is of another run and holds
+only the records named here; everything else is stored one append after the other, as ``session`` says.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from workflow_agent.model.event import EventType, RecordKind
+from workflow_agent.model.status import RunStatus
+from workflow_agent.store.projection import project_event, store_definition
+from workflow_agent.store.statements import columns_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from workflow_agent.model.event import Event
+    from workflow_agent.store.encoding import EncodedEvent
+    from workflow_agent.store.statements import Statements
+
+__all__ = ["Gathered", "is_plain"]
+
+#: What the records below are stored by, in the order in which rows refer to each other and the last word wins.
+_ORDER: Final = (
+    "insert_definition", "insert_run", "insert_event", "start_run", "set_phase", "put_step", "finish_run",
+    "give_up_waits",
+)  # fmt: skip
+_PLAIN: Final = frozenset(
+    {
+        EventType.RUN_CREATED, EventType.RUN_STARTED, EventType.STEP_STARTED, EventType.STEP_SUCCEEDED,
+        EventType.STEP_FAILED, EventType.STEP_SKIPPED, EventType.RETRY_SCHEDULED, EventType.ITEMS_SUCCEEDED,
+        EventType.SIGNAL_RECEIVED, EventType.RUN_FINISHED,
+    }
+)  # fmt: skip
+
+
+def is_plain(events: Sequence[EncodedEvent]) -> bool:
+    """Say whether an append holds nothing but what can be stored together with others."""
+    return all(
+        encoded.event.type in _PLAIN
+        and (not encoded.records or all(item.record.kind == RecordKind.DEFINITION for item in encoded.records))
+        and not _takes_back(encoded.event)
+        for encoded in events
+    )
+
+
+def _takes_back(event: Event) -> bool:
+    return event.type is EventType.RUN_FINISHED and event.data.get("status") == RunStatus.ROLLED_BACK
+
+
+class Gathered:
+    """Rows by statement. Takes what :class:`~.statements.Statements` takes, and runs it later.
+
+    Args:
+        known: Hashes of definitions that are stored already; those that are gathered are added by :meth:`store`.
+    """
+
+    def __init__(self, known: set[str]) -> None:
+        self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _ORDER}
+        self._known = known
+        self._new: set[str] = set()
+
+    def add(self, events: Iterable[EncodedEvent]) -> None:
+        """Take the rows of an append; raises InternalError where a record is not of the shape that history stores."""
+        put = self._rows["insert_event"].append
+        for encoded in events:
+            event, row = encoded.event, encoded.row
+            project_event(self, event)
+            step = event.step
+            put(
+                {
+                    "run_id": event.run_id, "seq": event.seq, "type": event.type.value, "attempt": event.attempt,
+                    "step": step if step is None else columns_of({"step": step})["step"], "at": event.at,
+                    "data": row.data, "blobs": row.blobs,
+                }
+            )  # fmt: skip
+            for item in encoded.records:
+                if item.record.data.get("hash") not in self._known:
+                    store_definition(self, item.record.data)
+                    self._new.add(item.record.data["hash"])
+
+    def execute(self, name: str, values: Mapping[str, Any] | None = None) -> int:
+        """Take one row of a statement; raises KeyError for a statement that has no place in the order."""
+        self._rows[name].append(columns_of(values or {}))
+        return 0
+
+    def store(self, db: Statements) -> None:
+        """Run the statements, each with all its rows; raises sqlite3.Error as the driver does."""
+        for name in _ORDER:
+            if rows := self._rows[name]:
+                db.execute_rows(name, rows)
+
+    def stored(self) -> None:
+        """Remember what need not be stored again; to be called when all is on disk."""
+        self._known |= self._new
