@@ -114,6 +114,7 @@ class Container(containers.DeclarativeContainer):
         store=providers.Callable(lambda settings: settings.paths.state / "containers", settings),
         quota=providers.Callable(_quota, settings),
         package_lock_wait_s=settings.provided.timeouts.package_lock_s,
+        private=providers.Callable(lambda settings: (settings.paths.state, settings.paths.runtime), settings),
     )
 
     knowledge = providers.Singleton(_late("knowledge:KnowledgeAgent"), registry, targets, history)

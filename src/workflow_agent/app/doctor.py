@@ -91,7 +91,9 @@ async def _python(_: App) -> _Seen:
 async def _user(_: App) -> _Seen:
     if os.geteuid() == 0:
         return _Seen("root")
-    fix = "to change this system run the command as root, for example with `sudo`"
+    fix = (
+        "what lies in your home folder can be changed; for the rest of the system run the command as root, with `sudo`"
+    )
     return _Seen(f"user {os.geteuid()}, not root", _Status.WARN, fix)
 
 
@@ -225,7 +227,8 @@ async def _capture(app: App) -> _Seen:
     except PermissionDeniedError as error:
         return _Seen("not tried: only root may", _Status.WARN, error.hint)
     if reason is None:
-        return _Seen("overlay mounts work: changes can be taken back exactly")
+        where = "" if os.geteuid() == 0 else " in your home folder, in a user namespace"
+        return _Seen(f"overlay mounts work{where}: changes can be taken back exactly")
     observed = f"tier {Tier.LOGICAL.value}: {reason}"
     return _Seen(observed, _Status.FAIL, "without it no script can be run as a transaction here")
 

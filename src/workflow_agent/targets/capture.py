@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENVIRONMENT",
+    "CaptureHome",
     "CaptureResult",
     "OutputLines",
     "capture_output",
@@ -69,6 +70,15 @@ class CaptureResult:
     requested: str
     tail: tuple[str, ...]
     outside: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureHome:
+    """The home folder of a person without root, what in it scripts do not see, and what they see of an environment."""
+
+    point: str
+    hidden: tuple[str, ...]
+    environment: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -116,12 +126,14 @@ async def capture_script(
     on_output: Callable[[str], None],
     quota: CaptureQuota,
     store_fd: int | None = None,
+    home: CaptureHome | None = None,
 ) -> CaptureResult:
     """Run a script in a capture; the staged trees lie in the transaction's folders afterwards.
 
     On return, on any error and on cancellation no process of the script is alive. Call it from the main thread:
     the parent-death signal is tied to the thread that starts the program. With `store_fd`, a folder of this machine,
-    they lie below that instead: nothing can be staged on the overlay of a container.
+    they lie below that instead: nothing can be staged on the overlay of a container. With `home`, a person without
+    root runs it: their home folder is the one mount, and nothing else can be written.
 
     Raises:
         ScriptFailedError: the script ended with an error (details: exit_code, tail).
@@ -132,7 +144,7 @@ async def capture_script(
         "target_pid": target_pid,
         "transaction": transaction,
         "store_fd": store_fd,
-        "mounts": _mount_specs(mounts, transaction, stored=store_fd is not None),
+        "mounts": _mount_specs(mounts, transaction, stored=store_fd is not None, is_home=home is not None),
         "shims": list(shims),
         "script": script.text,
         "script_path": script_path(script),
@@ -147,7 +159,7 @@ async def capture_script(
             for item in script.files
         ],
         "removes": list(script.removes),
-    }
+    } | _of_home(home)
     lines = OutputLines(on_output)
     points = [mount.point for mount, use in mounts if use is MountUse.OVERLAY]
     async with _Program(spec) as program:
@@ -227,7 +239,7 @@ def _judge(report: dict[str, Any], lines: OutputLines, script: Script) -> Captur
             "the script's effects could not be captured",
             cause=report["message"],
             state="nothing was changed",
-            hint="`workflow-agent doctor` says what this system lacks",
+            hint=report.get("hint") or "`workflow-agent doctor` says what this system lacks",
         )
     if "exit_code" not in report:
         raise CaptureError(
@@ -283,8 +295,19 @@ def out_of_time(timeout_s: float, lines: OutputLines) -> StepTimeoutError:
     )
 
 
+def _of_home(home: CaptureHome | None) -> dict[str, Any]:
+    """Give what is different in a spec when a person without root runs the script."""
+    if home is None:
+        return {}
+    return {
+        "home": {"point": home.point, "hidden": list(home.hidden), "uid": os.geteuid(), "gid": os.getegid()},
+        "folder": home.point,
+        "environment": {**ENVIRONMENT, **home.environment},
+    }
+
+
 def _mount_specs(
-    mounts: Sequence[tuple[Mount, MountUse]], transaction: str, *, stored: bool = False
+    mounts: Sequence[tuple[Mount, MountUse]], transaction: str, *, stored: bool = False, is_home: bool = False
 ) -> list[dict[str, object]]:
     specs: list[dict[str, object]] = []
     for mount, use in mounts:
@@ -297,8 +320,8 @@ def _mount_specs(
                 "overlay": use is MountUse.OVERLAY,
                 "upper": folder + "/upper",
                 "work": folder + "/work",
-                # Needs file handles, which the overlay of a container does not give.
-                "index": "off" if stored else "on",
+                # Needs file handles, which the overlay of a container does not give, and nobody without root gets.
+                "index": "off" if stored or is_home else "on",
             }
         )
     return specs
@@ -401,18 +424,20 @@ async def _watch_quota(root_fd: int, points: list[bytes], quota: CaptureQuota, p
                 return
 
 
-async def overlay_reason(target_pid: int, transaction: str, mounts: Sequence[tuple[Mount, MountUse]]) -> str | None:
+async def overlay_reason(
+    target_pid: int, transaction: str, mounts: Sequence[tuple[Mount, MountUse]], home: CaptureHome | None = None
+) -> str | None:
     """Try to set a capture up over the target's file systems; gives why it cannot be, None when it can."""
     spec: dict[str, object] = {
         "try_only": True,
         "target_pid": target_pid,
         "transaction": transaction,
         "store_fd": None,
-        "mounts": _mount_specs(mounts, transaction),
+        "mounts": _mount_specs(mounts, transaction, is_home=home is not None),
         "shims": [],
         "script": "",
         "files": [],
-    }
+    } | _of_home(home)
     lines = OutputLines(lambda _: None)
     async with _Program(spec) as program:
         report = await program.run(lines)

@@ -19,7 +19,7 @@ import stat
 import sys
 from typing import Any
 
-from workflow_agent.targets import linux
+from workflow_agent.targets import linux, user_layers
 from workflow_agent.targets.kernel_requests import KernelRequests
 from workflow_agent.targets.left_behind import memory_entries, processes_left
 from workflow_agent.targets.mounts import unescape
@@ -42,11 +42,12 @@ _DEVICES = (
     ("tty", 5, 0),
 )
 _MOST_NAMES = 100
+_MOST_SHOWN = 5
 _HIDDEN_PROC = ("kcore", "sysrq-trigger", "kmsg", "keys", "timer_list")
 
 #: What a spec holds: report_fd, engine_pid, target_pid, store_fd, mounts [{point, overlay, upper, work, index}], shims
 #: [{path, text}], script, script_path, interpreter, options, arguments, traced, secrets {path: value}, files [{path,
-#: content, mode, owner}], removes [path], environment.
+#: content, mode, owner}], removes [path], environment, folder, home {point, hidden, uid, gid} of a person without root.
 Spec = dict[str, Any]  # Any: JSON
 
 _FAILED = "/run/workflow-agent/failed"
@@ -63,6 +64,14 @@ _own_proc = -1
 
 class _StageError(Exception):
     """Carries which step of the preparation failed, for the report."""
+
+    hint: str | None = None
+
+
+class _OutsideError(_StageError):
+    """Carries what a person without root may change, and no capture of theirs can hold."""
+
+    hint = "without root only what lies in the home folder is captured: leave these paths alone, or run it as root"
 
 
 def _overlay_escape(path: str) -> str:
@@ -103,7 +112,7 @@ def _copy_folder_attributes(source: str, target: str) -> None:
     os.chown(target, status.st_uid, status.st_gid)
     os.chmod(target, stat.S_IMODE(status.st_mode))
     for name in os.listxattr(source):
-        if not name.startswith("trusted.overlay."):
+        if not name.startswith(linux.OVERLAY_MARKS):
             _copy_attribute(source, target, name)
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
@@ -163,19 +172,40 @@ def _mount_layers(spec: Spec, store: int) -> str:
     return root
 
 
+def _mount_home(spec: Spec) -> str:
+    """Mount what a person without root gets; gives the new root."""
+    mount = spec["mounts"][0]
+    stage = mount["point"] + _STAGE
+    parts = (mount["point"], mount["upper"], mount["work"])
+    options = user_layers.home_overlay_options(*map(_overlay_escape, parts))
+    root = user_layers.mount_home(stage, spec["home"], options)
+    _read_back(f"{stage}/home", index=mount["index"])
+    for number, shim in enumerate(spec["shims"]):
+        if os.path.exists(root + shim["path"]):
+            place = f"{stage}/shim.{number}"
+            with open(place, "w", encoding="utf-8") as stream:
+                stream.write(shim["text"])
+            os.chmod(place, 0o755)
+            linux.mount(place, root + shim["path"], None, linux.MS_BIND)
+    return root
+
+
 def _private_tmpfs(target: str, options: str, flags: int = _NO_DEVICES) -> None:
     linux.mount("workflow-agent", target, "tmpfs", flags, options)
 
 
-def _make_devices(folder: str) -> None:
+def _make_devices(folder: str, *, by_root: bool) -> None:
     _private_tmpfs(folder, "mode=0755,size=64k", linux.MS_NOSUID)
     mask = os.umask(0)
-    for name, major, minor in _DEVICES:
+    for name, major, minor in _DEVICES if by_root else ():
         os.mknod(f"{folder}/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
     os.umask(mask)
+    if not by_root:
+        user_layers.make_user_devices(folder)
     for name in ("pts", "shm"):
         os.mkdir(f"{folder}/{name}")
-    linux.mount("devpts", f"{folder}/pts", "devpts", linux.MS_NOSUID, "newinstance,ptmxmode=0666,mode=0620,gid=5")
+    terminals = "newinstance,ptmxmode=0666,mode=0620" + (",gid=5" if by_root else "")
+    linux.mount("devpts", f"{folder}/pts", "devpts", linux.MS_NOSUID, terminals)
     _private_tmpfs(f"{folder}/shm", "mode=1777")
     for name, link in (
         ("ptmx", "pts/ptmx"),
@@ -188,24 +218,28 @@ def _make_devices(folder: str) -> None:
     linux.mount("none", folder, None, linux.MS_BIND | linux.MS_REMOUNT | linux.MS_RDONLY | linux.MS_NOSUID)
 
 
-def _mount_system(root: str) -> None:
-    """Give the capture its own /proc, /sys, /dev, /run and /tmp (rule 3). Runs inside the PID namespace."""
+def _mount_system(root: str, *, by_root: bool) -> None:
+    """Give the capture its own /proc, /sys, /dev, /run and /tmp (rule 3). Runs inside the PID namespace.
+
+    Not `by_root`, /sys is read-only, and /run and /tmp are private, since everything was bound.
+    """
     linux.mount("proc", f"{root}/proc", "proc", _NO_DEVICES | linux.MS_NOEXEC)
     linux.mount(f"{root}/proc/sys", f"{root}/proc/sys", None, linux.MS_BIND)
     linux.mount("none", f"{root}/proc/sys", None, _READ_ONLY | _NO_DEVICES | linux.MS_NOEXEC)
     for name in _HIDDEN_PROC:
         if os.path.exists(f"{root}/proc/{name}"):
             linux.mount("/dev/null", f"{root}/proc/{name}", None, linux.MS_BIND)
-    if os.path.isdir(f"{root}/sys"):
+    if by_root and os.path.isdir(f"{root}/sys"):
         linux.mount("/sys", f"{root}/sys", None, linux.MS_BIND)
         linux.mount("none", f"{root}/sys", None, _READ_ONLY | _NO_DEVICES | linux.MS_NOEXEC)
-    _make_devices(f"{root}/dev")
+    _make_devices(f"{root}/dev", by_root=by_root)
     resolver = _read_resolver(root)
-    _private_tmpfs(f"{root}/run", "mode=0755")
+    if by_root:
+        _private_tmpfs(f"{root}/run", "mode=0755")
     os.makedirs(f"{root}/run/workflow-agent/real")
     os.mkdir(f"{root}/run/lock", 0o1777)
     os.chmod(f"{root}/run/lock", 0o1777)
-    if os.path.isdir(f"{root}/tmp"):
+    if by_root and os.path.isdir(f"{root}/tmp"):
         _private_tmpfs(f"{root}/tmp", "mode=1777")
     _restore_resolver(root, resolver)
 
@@ -271,6 +305,7 @@ def _become_script(spec: Spec) -> None:
         for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         os.umask(0o022)
+        os.chdir(spec.get("folder", "/"))
         linux.capability_bounding_set_drop(_CAPABILITIES)
         os.closerange(3, 4096)
         os.execve(spec["interpreter"], command, environment)
@@ -387,7 +422,7 @@ def _process_one(spec: Spec, root: str, report: int) -> None:
     """Be process 1 of the capture: mount, pivot, run, clear, write the declared files, report."""
     linux.die_with_parent()
     linux.unshare(linux.CLONE_NEWNS)  # so that the parent's own view can unmount and prove that nobody is left
-    _mount_system(root)
+    _mount_system(root, by_root=not spec.get("home"))
     _hide_state(root, [mount["point"] for mount in spec["mounts"] if mount["overlay"]])
     _bind_real_programs(root, spec)
     _enter_root(root)
@@ -430,8 +465,12 @@ def _run(spec: Spec, report: int) -> None:
     # An overlay cannot be staged on an overlay: the tree of a container is staged on this machine (rule 27).
     store = linux.clone_mount(spec["store_fd"]) if spec["store_fd"] is not None else -1
     linux.join_namespaces(spec["target_pid"], skip=frozenset({"pid"}))
+    home = spec.get("home")
+    if home:
+        user_layers.enter_user_namespace(home["uid"], home["gid"])
+        linux.die_with_parent()  # other credentials may have ended that
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS)
-    root = _mount_layers(spec, store)
+    root = _mount_home(spec) if home else _mount_layers(spec, store)
     child = os.fork()
     if child == 0:
         code = 1
@@ -447,13 +486,17 @@ def _run(spec: Spec, report: int) -> None:
     _, status = os.waitpid(child, 0)
     if status != 0 and os.WIFSIGNALED(status):
         raise _StageError(f"the capture was ended by signal {os.WTERMSIG(status)}")
-    if status == 0:
+    if home and (written := user_layers.written_outside(spec["mounts"][0]["point"] + _STAGE)):
+        shown = ", ".join(written[:_MOST_SHOWN]) + (" and others" if len(written) > _MOST_SHOWN else "")
+        raise _OutsideError(f"the script changed what lies outside the home folder: {shown}")
+    if status == 0 and not home:  # a folder that has no index is in nobody's use when process 1 is gone
         _prove_nobody_left(spec, root)
 
 
 def _write_error(report: int, error: BaseException) -> None:
     number = error.errno if isinstance(error, OSError) else None
-    os.write(report, json.dumps({"stage": "error", "message": str(error), "errno": number}).encode() + b"\n")
+    told = {"stage": "error", "message": str(error), "errno": number, "hint": getattr(error, "hint", None)}
+    os.write(report, json.dumps(told).encode() + b"\n")
 
 
 def main() -> None:

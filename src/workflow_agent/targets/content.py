@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from workflow_agent.targets.entries import read_xattrs
-from workflow_agent.targets.linux import open_beneath
+from workflow_agent.targets.linux import OVERLAY_MARKS, open_beneath
 
 if TYPE_CHECKING:
     from workflow_agent.targets.entries import Entry
@@ -130,7 +130,7 @@ def appended_length(
 def overlay_marks(folder_fd: int, name: bytes) -> set[str]:
     """List the overlay's own attributes of a staged entry."""
     path = f"/proc/self/fd/{folder_fd}/{os.fsdecode(name)}"
-    return {key for key in os.listxattr(path, follow_symlinks=False) if key.startswith("trusted.overlay.")}
+    return {key for key in os.listxattr(path, follow_symlinks=False) if key.startswith(OVERLAY_MARKS)}
 
 
 def strip_overlay_attributes(folder_fd: int, name: bytes, *, is_dir: bool) -> None:

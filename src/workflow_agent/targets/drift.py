@@ -107,7 +107,7 @@ def find_drift(
 
 def _left_by(tree: LiveTree, plan: Transaction) -> Iterator[tuple[bytes, _Expected]]:
     """Give what a transaction left at each path; what it put in place first."""
-    noted = read_noted(tree.root_fd, plan.id)
+    noted = read_noted(tree.root_fd, plan.id, plan.base)
     for operation in plan.operations:
         if operation.kind in _BROUGHT:
             for path, entry, inner in _entries(operation):

@@ -10,9 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from workflow_agent.targets.linux import file_handle, open_beneath
+from workflow_agent.targets.linux import OVERLAY_MARKS, file_handle, open_beneath
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 __all__ = [
     "Baseline",
@@ -33,6 +36,9 @@ _KINDS = {
     stat.S_IFBLK: "block",
     stat.S_IFCHR: "char",
 }
+
+#: Gone meanwhile, or closed to a person without root.
+_PASSED_BY = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES})
 
 #: Our own folder on each captured file system: outside every capture, baseline and digest.
 STATE_FOLDER = b".workflow-agent"
@@ -122,10 +128,11 @@ def read_entry(folder_fd: int, name: bytes) -> Entry | None:
     return _entry(status, file_handle(folder_fd, name))
 
 
-def walk_file_system(root_fd: int, point: bytes) -> Baseline:
+def walk_file_system(root_fd: int, point: bytes, hidden: Container[bytes] = ()) -> Baseline:
     """Record every entry of the file system mounted at `point`, without crossing into others.
 
-    `root_fd` is the target's root. Folders that vanish meanwhile are left out. Blocking: run it in a thread.
+    `root_fd` is the target's root. Folders that vanish meanwhile are left out, and so is what lies in a folder that
+    may not be read, or in one of those `hidden` from scripts. Blocking: run it in a thread.
     """
     baseline: Baseline = {}
     pending = [point]
@@ -136,7 +143,7 @@ def walk_file_system(root_fd: int, point: bytes) -> Baseline:
             # Opened one at a time: a folder can have more subfolders than there are descriptors.
             folder_fd = open_beneath(root_fd, folder.lstrip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
-            if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+            if error.errno in _PASSED_BY:
                 continue
             raise
         try:
@@ -144,7 +151,8 @@ def walk_file_system(root_fd: int, point: bytes) -> Baseline:
                 status = os.fstat(folder_fd)
                 device = status.st_dev
                 baseline[point] = _entry(status, file_handle(folder_fd, b"."))
-            pending += _walk_folder(folder_fd, folder.rstrip(b"/"), device, baseline)
+            found = _walk_folder(folder_fd, folder.rstrip(b"/"), device, baseline)
+            pending += [inner for inner in found if inner not in hidden]
         finally:
             os.close(folder_fd)
     return baseline
@@ -158,7 +166,7 @@ def _walk_folder(folder_fd: int, folder: bytes, device: int, baseline: Baseline)
             continue
         try:
             status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             continue
         if status.st_dev != device:
             continue
@@ -177,7 +185,7 @@ def read_xattrs(path: str) -> dict[str, bytes]:
     """
     result = {}
     for name in os.listxattr(path, follow_symlinks=False):
-        if not name.startswith("trusted.overlay."):
+        if not name.startswith(OVERLAY_MARKS):
             result[name] = os.getxattr(path, name, follow_symlinks=False)
     return result
 

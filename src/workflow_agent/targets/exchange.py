@@ -17,7 +17,7 @@ from workflow_agent.model.errors import CommitError, PathConflictError, Rollback
 from workflow_agent.model.failpoint import failpoint
 from workflow_agent.model.system import escape_path
 from workflow_agent.targets.flags import clear_flags, set_flags_after, set_flags_before
-from workflow_agent.targets.linux import RENAME_EXCHANGE, RENAME_NOREPLACE, open_beneath, rename
+from workflow_agent.targets.linux import OVERLAY_MARKS, RENAME_EXCHANGE, RENAME_NOREPLACE, open_beneath, rename
 from workflow_agent.targets.live_tree import LiveTree, staged_path
 from workflow_agent.targets.obstacles import Obstacles, conflict_error
 from workflow_agent.targets.operations import Operation, OperationKind
@@ -295,7 +295,7 @@ class Exchanger(Obstacles):
         if now.st_mode != wanted.mode:
             os.fchmod(descriptor, stat.S_IMODE(wanted.mode))
         for name in os.listxattr(descriptor):
-            if name not in xattrs and not name.startswith("trusted.overlay."):
+            if name not in xattrs and not name.startswith(OVERLAY_MARKS):
                 os.removexattr(descriptor, name)
         for name, value in xattrs.items():
             os.setxattr(descriptor, name, value)

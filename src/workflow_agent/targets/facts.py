@@ -37,6 +37,7 @@ async def read_facts(
     *,
     prober: Prober | None = None,
     try_overlay: Callable[[], Awaitable[str | None]] | None = None,
+    needs_root: bool = True,
 ) -> TargetFacts:
     """Read the facts of the target in which process `pid` lives (0: this machine as we see it).
 
@@ -45,6 +46,7 @@ async def read_facts(
         pid: A process of the target, for example its init.
         prober: Asked for the host name, which belongs to a namespace; one is made and closed when omitted.
         try_overlay: Mounts an overlay on the target's root and takes it away; gives why that fails, or None.
+        needs_root: Whether nothing can be captured without root.
 
     Raises:
         UnreachableError: The target cannot be entered.
@@ -52,7 +54,7 @@ async def read_facts(
     """
     hostname = await _hostname(pid, prober)
     is_root = os.geteuid() == 0
-    if not is_root:
+    if needs_root and not is_root:
         reason: str | None = "not root: nothing can be captured"
     else:
         reason = await try_overlay() if try_overlay else _NOT_TRIED

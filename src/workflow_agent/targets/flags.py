@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from workflow_agent.targets.linux import file_flags, open_beneath, set_file_flags
+from workflow_agent.targets.linux import OVERLAY_MARKS, file_flags, open_beneath, set_file_flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,7 +40,7 @@ __all__ = [
 _IMMUTABLE, _APPEND_ONLY = 0x10, 0x20
 HELD = _IMMUTABLE | _APPEND_ONLY
 #: Where an overlay keeps them. Source: fs/overlayfs/util.c, ovl_get_protattr.
-_ATTRIBUTE = "trusted.overlay.protattr"
+_ATTRIBUTE = OVERLAY_MARKS + "protattr"
 _LETTERS = {ord("i"): _IMMUTABLE, ord("a"): _APPEND_ONLY}
 
 
@@ -131,8 +131,23 @@ def remove_tree(name: str | bytes, folder_fd: int) -> None:
     try:
         shutil.rmtree(text, dir_fd=folder_fd)
     except PermissionError:
-        _clear_below(text, folder_fd)
+        if os.geteuid() == 0:
+            _clear_below(text, folder_fd)
+        else:
+            _open_below(text, folder_fd)
         shutil.rmtree(text, dir_fd=folder_fd)
+
+
+def _open_below(name: str, folder_fd: int) -> None:
+    """Let their owner into folders that do not let him in: an overlay makes some, a script may."""
+    os.chmod(name, stat.S_IRWXU, dir_fd=folder_fd)  # of a folder: links are not asked for
+    inner_fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
+    try:
+        for inner in os.listdir(inner_fd):
+            if stat.S_ISDIR(os.stat(inner, dir_fd=inner_fd, follow_symlinks=False).st_mode):
+                _open_below(inner, inner_fd)
+    finally:
+        os.close(inner_fd)
 
 
 def _clear_below(name: str, folder_fd: int) -> None:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.choice import ConflictChoice
     from workflow_agent.model.ports import OutputSink
     from workflow_agent.model.system import ChangeSet, Check, CheckResult, Effect, Script, Service, TargetFacts
+    from workflow_agent.targets.capture import CaptureHome
     from workflow_agent.targets.entries import Baseline, Entry
     from workflow_agent.targets.live_effects import LiveEffects
     from workflow_agent.targets.live_services import LiveServices
@@ -104,9 +105,9 @@ class HostTarget(ImageKeeping):
                     hint="check the setting `targets.host_pid`" if self._pid else None,
                 ) from error
             self._opened = (
-                TransactionFolders(self._root),
-                TargetLock(self._root, self.name),
-                PackageLocks(self._root),
+                TransactionFolders(self._root, self._base),
+                TargetLock(self._root, self.name, self._base),
+                self._package_locks(),
             )
         return self._opened
 
@@ -144,9 +145,10 @@ class HostTarget(ImageKeeping):
         self._open()
 
         async def unsupported() -> str | None:
-            return static_reason(self._mounts())
+            return self._static_reason(self._mounts())
 
-        self._facts = await read_facts(self.name, self._pid, prober=self._prober, try_overlay=unsupported)
+        read = partial(read_facts, self.name, self._pid, prober=self._prober, try_overlay=unsupported)
+        self._facts = await read(needs_root=self._home() is None)
         return self._facts
 
     async def try_capture(self) -> str | None:
@@ -156,13 +158,13 @@ class HostTarget(ImageKeeping):
         self._require_root()
         transaction = f"try-{os.getpid()}"
         mounts = self._mounts()
-        if reason := static_reason(mounts):
+        if reason := self._static_reason(mounts):
             return reason
         points = _captured(mounts)
         try:
             for point in points:
                 await self._blocking(self._folders.create, transaction, point)
-            return await overlay_reason(self._pid, transaction, mounts)
+            return await overlay_reason(self._pid, transaction, mounts, self._home())
         finally:
             await self._blocking(self._folders.remove, transaction, points)
 
@@ -172,7 +174,7 @@ class HostTarget(ImageKeeping):
         folders, lock, _ = self._open()
         if lock.holder == run_id:
             return
-        await self._blocking(folders.ensure_state_folder, b"/")
+        await self._blocking(folders.ensure_state_folder, self._base)
         await lock.acquire(run_id, wait_s=wait_s)
         try:
             await complete(self._settle(run_id))
@@ -217,7 +219,7 @@ class HostTarget(ImageKeeping):
         """Run the script in a capture; gives the transaction's id and what it would change (see the port)."""
         self._require_root()
         mounts = self._mounts()
-        if reason := static_reason(mounts):
+        if reason := self._static_reason(mounts):
             raise CaptureError(
                 f"nothing can be captured here: the tier is {Tier.LOGICAL.value}, in which no script is run",
                 cause=reason,
@@ -263,7 +265,7 @@ class HostTarget(ImageKeeping):
         from workflow_agent.targets.plan import make_plan  # noqa: PLC0415
 
         points = _captured(mounts)
-        baselines = {point: await self._blocking(walk_file_system, self._root, point) for point in points}
+        baselines = {point: await self._blocking(self._walk, point) for point in points}
         reporter = ChangeReporter(self._root, transaction)
         shims = await self._blocking(reporter.shims)
         await self._make_folders(transaction, points)
@@ -282,11 +284,11 @@ class HostTarget(ImageKeeping):
                 on_output=on_output,
                 quota=self._quota,
                 store_fd=store_fd,
+                home=self._home(),
             )
             stand_ins = {shim["text"].encode() for shim in shims}
-            kept = [os.fsencode(path) for path in keep]
-            planned = partial(make_plan, self._root, transaction, baselines, stand_ins, kept, staged_fd=store_fd)
-            plan = await self._blocking(planned)
+            left_alone = baselines, stand_ins, [os.fsencode(path) for path in keep]
+            plan = await self._blocking(partial(make_plan, self._root, transaction, *left_alone, staged_fd=store_fd))
             edits = await self._blocking(self._take_in, plan, transaction, baselines, secrets.values())
             change_set = await self._blocking(reporter.report, plan, result.requested, result.outside)
             change_set = replace(change_set, notes=change_set.notes + edits + self._notes())
@@ -328,7 +330,7 @@ class HostTarget(ImageKeeping):
         from workflow_agent.targets.overwritten_edits import overwritten_edits  # noqa: PLC0415
 
         self._bring_in(plan, transaction, baselines)
-        note_contents(self._root, transaction, plan.operations, secrets)
+        note_contents(self._root, transaction, plan.operations, secrets, base=self._base)
         return overwritten_edits(self._root, self._folders, plan.operations)
 
     async def rehearse(
@@ -378,6 +380,24 @@ class HostTarget(ImageKeeping):
     def is_held(self) -> bool:
         """Whether a run holds it."""
         return self._opened is not None and self._opened[1].holder is not None
+
+    #: Where plan files and the lock are: the outermost of the file systems that take part.
+    _base = b"/"
+
+    def _home(self) -> CaptureHome | None:
+        """Give the home folder to which a capture is confined, for people without root."""
+        return None
+
+    def _package_locks(self) -> PackageLocks:
+        return PackageLocks(self._root)
+
+    def _static_reason(self, mounts: list[tuple[Mount, MountUse]]) -> str | None:
+        """Say what can be seen to stand against a capture."""
+        return static_reason(mounts)
+
+    def _walk(self, point: bytes) -> Baseline:
+        """Record what a file system holds."""
+        return walk_file_system(self._root, point)
 
     def _open_store(self, transaction: str) -> int | None:
         """Open the folder in which effects are staged when that cannot be on the target."""

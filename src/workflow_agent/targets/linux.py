@@ -18,6 +18,7 @@ __all__ = [
     "CLONE_NEWNET",
     "CLONE_NEWNS",
     "CLONE_NEWPID",
+    "CLONE_NEWUSER",
     "CLONE_NEWUTS",
     "MNT_DETACH",
     "MS_BIND",
@@ -28,6 +29,7 @@ __all__ = [
     "MS_RDONLY",
     "MS_REC",
     "MS_REMOUNT",
+    "OVERLAY_MARKS",
     "RENAME_EXCHANGE",
     "RENAME_NOREPLACE",
     "attach_mount",
@@ -37,6 +39,7 @@ __all__ = [
     "file_flags",
     "file_handle",
     "join_namespaces",
+    "make_read_only",
     "mount",
     "open_beneath",
     "pivot_root",
@@ -51,6 +54,7 @@ __all__ = [
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
@@ -67,6 +71,9 @@ MNT_DETACH = 2
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
 
+#: Where an overlay keeps its marks: in attributes that only root sees, those of others in attributes of their own.
+OVERLAY_MARKS = "trusted.overlay." if os.geteuid() == 0 else "user.overlay."
+
 _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
 _SIGKILL = 9
@@ -81,6 +88,9 @@ _HANDLE_LENGTH_AT = 0 if sys.byteorder == "little" else 3
 _SYS_OPENAT2 = 437
 _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
+_SYS_MOUNT_SETATTR = 442
+_AT_RECURSIVE = 0x8000
+_MOUNT_ATTR_RDONLY = 1
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _AT_EMPTY_PATH = 0x1000
@@ -145,6 +155,13 @@ def attach_mount(mount_fd: int, target: str) -> None:
     """Attach what :func:`clone_mount` gave, perhaps in another mount namespace; see move_mount(2)."""
     result = _libc.syscall(_SYS_MOVE_MOUNT, mount_fd, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
     _check(result, target)
+
+
+def make_read_only(target: str) -> None:
+    """Make a mount and everything mounted below it read-only; see mount_setattr(2), Linux >= 5.12."""
+    attributes = struct.pack("QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+    number, place = _SYS_MOUNT_SETATTR, os.fsencode(target)
+    _check(_libc.syscall(number, _AT_FDCWD, place, _AT_RECURSIVE, attributes, len(attributes)), target)
 
 
 def unshare(flags: int) -> None:

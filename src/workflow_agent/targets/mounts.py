@@ -8,7 +8,16 @@ from enum import StrEnum
 
 from workflow_agent.model.records import dataclass
 
-__all__ = ["Mount", "MountUse", "may_mount", "parse_mountinfo", "plan_mounts", "read_mounts", "unescape"]
+__all__ = [
+    "CAPTURED_KINDS",
+    "Mount",
+    "MountUse",
+    "may_mount",
+    "parse_mountinfo",
+    "plan_mounts",
+    "read_mounts",
+    "unescape",
+]
 
 #: File systems on which capture, exchange and rollback were tried. Others are bound read-only.
 CAPTURED_KINDS = frozenset({"ext2", "ext3", "ext4"})

@@ -52,7 +52,12 @@ class Noted:
 
 
 def note_contents(
-    root_fd: int, transaction: str, operations: Iterable[Operation], secrets: Collection[str] = ()
+    root_fd: int,
+    transaction: str,
+    operations: Iterable[Operation],
+    secrets: Collection[str] = (),
+    *,
+    base: bytes = b"/",
 ) -> None:
     """Write down what the staged entries of a transaction hold.
 
@@ -61,6 +66,7 @@ def note_contents(
         transaction: Its id; everything is staged on the target.
         operations: Its plan.
         secrets: Values that the script was given: a text in which one stands is not kept.
+        base: Where plan files are.
     """
     entries: dict[str, Any] = {}  # Any: JSON
     read = kept = 0
@@ -82,7 +88,7 @@ def note_contents(
             known["xattrs"] = {name: base64.b64encode(value).decode() for name, value in xattrs.items()}
             entries[os.fsdecode(path)] = known
     content = json.dumps({"format": _FORMAT, "entries": entries}).encode()
-    folder_fd = open_beneath(root_fd, transaction_folder(b"/", transaction).strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
+    folder_fd = open_beneath(root_fd, transaction_folder(base, transaction).strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with os.fdopen(os.open(_NAME, flags, 0o600, dir_fd=folder_fd), "wb") as stream:
@@ -91,10 +97,10 @@ def note_contents(
         os.close(folder_fd)
 
 
-def read_noted(root_fd: int, transaction: str) -> dict[bytes, Noted]:
+def read_noted(root_fd: int, transaction: str, base: bytes = b"/") -> dict[bytes, Noted]:
     """Read what is known of the paths of a transaction; nothing where that was lost or never written."""
     try:
-        place = transaction_folder(b"/", transaction) + b"/" + _NAME
+        place = transaction_folder(base, transaction) + b"/" + _NAME
         with os.fdopen(open_beneath(root_fd, place.strip(b"/"), os.O_RDONLY), "rb") as stream:
             data = json.loads(stream.read())
         if data["format"] != _FORMAT:

@@ -47,7 +47,7 @@ def overwritten_edits(root_fd: int, folders: TransactionFolders, operations: Ite
         with suppress(NotFoundError, TransactionError):
             transaction = folders.read(name)
             if transaction.is_in_force:
-                noted = read_noted(root_fd, name)
+                noted = read_noted(root_fd, name, folders.base)
                 left |= {
                     path: (transaction.run_id, known.digest)
                     for path in ended

@@ -25,7 +25,7 @@ from workflow_agent.targets.entries import STATE_FOLDER, Baseline, Entry, descri
 from workflow_agent.targets.flags import held_flags, with_flags
 from workflow_agent.targets.layers import can_move
 from workflow_agent.targets.linked_names import LinkedNames
-from workflow_agent.targets.linux import open_beneath
+from workflow_agent.targets.linux import OVERLAY_MARKS, open_beneath
 from workflow_agent.targets.live_tree import transaction_folder
 from workflow_agent.targets.operations import Operation, OperationKind
 from workflow_agent.targets.paths import read_in_root
@@ -410,13 +410,16 @@ class _FileSystemPlanner:
         """Find files that the script changed through one of their names, where the overlay gives no origin (rule 9).
 
         Of files in the lower layers of a container the other names keep what they have, as always there. Those of its
-        own layer would change: they do where only owner, mode or attributes did; else nobody can say what was meant.
+        own layer, and those in a home folder, would change: they do where only owner, mode or attributes did; else
+        nobody can say what was meant.
         """
         found: dict[int, bytes] = {}
-        for inode, names in self._survey.names.items() if self._staged_fd != self._root_fd else ():
+        for inode, names in self._survey.names.items() if not self._survey.has_index else ():
             path = self._absolute(names[0])
             before = self._baseline.get(path)
-            if before is None or before.nlink == 1 or not can_move(before) or inode in self._survey.origins:
+            if before is None or before.is_dir or before.nlink == 1 or inode in self._survey.origins:
+                continue
+            if self._staged_fd != self._root_fd and not can_move(before):
                 continue
             others = [name for name in self._links.names(before.key) if self._survey.shows_target(self._relative(name))]
             staged = self._folder + b"/upper/" + names[0]
@@ -596,7 +599,7 @@ def dropped_reason(path: bytes) -> str | None:
 
 
 def _refuse_special(path: bytes, marks: set[str], staged: Entry) -> None:
-    for mark in ("trusted.overlay.redirect", "trusted.overlay.metacopy"):
+    for mark in (OVERLAY_MARKS + "redirect", OVERLAY_MARKS + "metacopy"):
         if mark in marks:
             raise CaptureError(
                 "the kernel captured a rename or a metadata change by reference, which cannot be committed exactly",

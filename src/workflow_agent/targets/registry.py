@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import NotFoundError
 from workflow_agent.targets.host import HostTarget
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from workflow_agent.model.ports import Target
@@ -49,10 +51,20 @@ class Targets:
         store: Folder on a disk of this machine for what is staged for containers.
         quota: How much a script may stage.
         package_lock_wait_s: How long to wait for somebody else's package manager.
+        private: Folders of our own that scripts of people without root do not see.
     """
 
-    def __init__(self, *, host_pid: int, store: Path, quota: CaptureQuota, package_lock_wait_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        host_pid: int,
+        store: Path,
+        quota: CaptureQuota,
+        package_lock_wait_s: float,
+        private: Sequence[Path] = (),
+    ) -> None:
         self._host_pid = host_pid
+        self._private = private
         self._store = store
         self._quota = quota
         self._package_lock_wait_s = package_lock_wait_s
@@ -78,6 +90,10 @@ class Targets:
         return self._opened[name]
 
     def _host(self) -> HostTarget:
+        if "host" not in self._opened and self._host_pid == 0 and os.geteuid() != 0:
+            from workflow_agent.targets.home import HomeTarget  # noqa: PLC0415  # late: without root only
+
+            self._opened["host"] = HomeTarget("host", state=self._private, quota=self._quota)
         if "host" not in self._opened:
             self._opened["host"] = HostTarget(
                 "host", pid=self._host_pid, quota=self._quota, package_lock_wait_s=self._package_lock_wait_s

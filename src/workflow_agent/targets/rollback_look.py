@@ -112,7 +112,7 @@ class _Look:
 
     def _noted_at(self, path: bytes) -> Noted:
         if self._noted is None:
-            self._noted = read_noted(self._tree.root_fd, self._plan.id)
+            self._noted = read_noted(self._tree.root_fd, self._plan.id, self._plan.base)
         return self._noted.get(path, _NOTHING_NOTED)
 
     def conflicts(

@@ -17,10 +17,11 @@ _POLL_S = 0.1
 
 
 class TargetLock:
-    """The lock file ``/.workflow-agent/lock`` of one target; its folder exists already."""
+    """The lock file ``.workflow-agent/lock`` of one target, where its plan files are; its folder exists already."""
 
-    def __init__(self, root_fd: int, target: str) -> None:
+    def __init__(self, root_fd: int, target: str, base: bytes = b"/") -> None:
         self._root_fd = root_fd
+        self._folder = (base.rstrip(b"/") + b"/.workflow-agent").strip(b"/")
         self._target = target
         self._descriptor: int | None = None
         self.holder: str | None = None
@@ -63,7 +64,7 @@ class TargetLock:
             self._descriptor = self.holder = None
 
     def _open(self) -> int:
-        folder_fd = open_beneath(self._root_fd, b".workflow-agent", os.O_RDONLY | os.O_DIRECTORY)
+        folder_fd = open_beneath(self._root_fd, self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             return os.open(b"lock", flags, 0o600, dir_fd=folder_fd)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 from contextlib import suppress
 from dataclasses import field, replace
 from enum import StrEnum
@@ -68,16 +67,27 @@ class Transaction:
     decided: tuple[Mapping[str, Any], ...] = ()  # what a person decided about conflicts, see `deciding`
 
     @property
+    def base(self) -> bytes:
+        """Where its plan file is: on the outermost file system that took part."""
+        return self.points[0] if self.points else b"/"
+
+    @property
     def is_in_force(self) -> bool:
         """Whether what it brought is on the target."""
         return self.state in {TransactionState.COMMITTED, TransactionState.PRUNED}
 
 
 class TransactionFolders:
-    """Makes, reads, writes and removes transactions below one target's root. Blocking."""
+    """Makes, reads, writes and removes transactions below one target's root. Blocking.
 
-    def __init__(self, root_fd: int) -> None:
+    Args:
+        root_fd: The target's root.
+        base: Where plan files are: the root, for people without root their home folder.
+    """
+
+    def __init__(self, root_fd: int, base: bytes = b"/") -> None:
         self._root_fd = root_fd
+        self.base = base
         self._watched: dict[bytes, int] = {}
         #: Plan files that were read or written, and which file each was: one with ten thousand paths takes long.
         self._known: dict[str, tuple[_Version, Transaction]] = {}
@@ -182,7 +192,7 @@ class TransactionFolders:
         rebased = ",\n".join(map(encode_operation, transaction.rebased))
         content = f'{head[:-1]}, "operations": [{operations}], "rebased": [{rebased}]}}'.encode()
         self._known.pop(transaction.id, None)
-        with opened(self._root_fd, transaction_folder(b"/", transaction.id)) as folder_fd:
+        with opened(self._root_fd, transaction_folder(self.base, transaction.id)) as folder_fd:
             try:
                 self._write_plan(folder_fd, content)
                 self._remember(_version(os.stat(b"plan.json", dir_fd=folder_fd)), _as_read(transaction, head))
@@ -203,7 +213,7 @@ class TransactionFolders:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            self.release_reserve((b"/",))
+            self.release_reserve((self.base,))
             _write_synced(folder_fd, b"plan.json", content)
 
     def move(self, transaction: Transaction, state: TransactionState, **changes: Any) -> Transaction:  # Any: fields
@@ -213,7 +223,7 @@ class TransactionFolders:
     def read(self, transaction: str) -> Transaction:
         """Read a plan file; raises NotFoundError, TransactionError for one that cannot be understood."""
         try:
-            with opened(self._root_fd, transaction_folder(b"/", transaction)) as folder_fd:
+            with opened(self._root_fd, transaction_folder(self.base, transaction)) as folder_fd:
                 descriptor = os.open(b"plan.json", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder_fd)
                 with os.fdopen(descriptor, "rb") as stream:
                     version = _version(os.fstat(descriptor))
@@ -256,14 +266,14 @@ class TransactionFolders:
 
     def forget_plan(self, transaction: str) -> None:
         """Remove a plan file: what lies beside it is nobody's from now on, see `Committer.settle`."""
-        with opened(self._root_fd, transaction_folder(b"/", transaction)) as folder_fd:
+        with opened(self._root_fd, transaction_folder(self.base, transaction)) as folder_fd:
             os.unlink(b"plan.json", dir_fd=folder_fd)
             os.fsync(folder_fd)
 
     def ids(self) -> list[str]:
         """List the transactions whose folders exist, oldest first."""
         try:
-            with opened(self._root_fd, b"/.workflow-agent/tx") as folder_fd:
+            with opened(self._root_fd, self.base.rstrip(b"/") + b"/.workflow-agent/tx") as folder_fd:
                 return sorted(os.listdir(folder_fd))
         except FileNotFoundError:
             return []
@@ -298,11 +308,11 @@ class TransactionFolders:
         """Remove the overlay's work folders: their index holds one more name of each copied-up file."""
         for point in points:
             with opened(self._root_fd, transaction_folder(point, transaction)) as folder_fd:
-                shutil.rmtree("work", dir_fd=folder_fd, ignore_errors=False)
+                remove_tree("work", folder_fd)
 
-    def remove(self, transaction: str, points: tuple[bytes, ...] = (b"/",)) -> None:
+    def remove(self, transaction: str, points: tuple[bytes, ...] = ()) -> None:
         """Remove a transaction's folders, the plan file's last; what is gone already is no error."""
-        for point in sorted(set(points) | {b"/"}, reverse=True):
+        for point in sorted({*points, self.base}, reverse=True):
             with suppress(FileNotFoundError):
                 with opened(self._root_fd, point.rstrip(b"/") + b"/.workflow-agent/tx") as folder_fd:
                     remove_tree(transaction, folder_fd)

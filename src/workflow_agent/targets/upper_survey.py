@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from workflow_agent.model.errors import CaptureError
 from workflow_agent.model.system import escape_path
 from workflow_agent.targets.flags import overlay_flags
-from workflow_agent.targets.linux import open_beneath
+from workflow_agent.targets.linux import OVERLAY_MARKS, open_beneath
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 __all__ = ["UpperSurvey", "survey_upper"]
 
-_ORIGIN = "trusted.overlay.origin"
-_OPAQUE = "trusted.overlay.opaque"
+_ORIGIN = OVERLAY_MARKS + "origin"
+_OPAQUE = OVERLAY_MARKS + "opaque"
 #: What stands before the file handle in the attribute. Source: struct ovl_fb in fs/overlayfs/overlayfs.h.
 _ORIGIN_HEADER = 21
 
@@ -31,7 +31,7 @@ class UpperSurvey:
     `names` maps an inode of the staged tree to its names, `sources` to one place of it below the transaction's
     folder, `origins` to the handle of the file that it was copied from. Where `covering` names an entry, nothing of
     the target shows at it or below it. `flags` maps an inode to those flags of it that stand against changes;
-    `flagged` lists the entries that have any.
+    `flagged` lists the entries that have any. Without `has_index` the overlay lets names of one file come apart.
     """
 
     names: dict[int, list[bytes]] = field(default_factory=lambda: defaultdict(list))
@@ -40,6 +40,7 @@ class UpperSurvey:
     covering: set[bytes] = field(default_factory=set)
     flags: dict[int, int] = field(default_factory=dict)
     flagged: list[bytes] = field(default_factory=list)
+    has_index: bool = False
 
     def shows_target(self, relative: bytes) -> bool:
         """Whether the script saw the target's own entry at this path when it ended."""
@@ -82,6 +83,7 @@ def _look_at_index(survey: UpperSurvey, root_fd: int, folder: bytes) -> None:
         index_fd = open_beneath(root_fd, (folder + b"/work/index").strip(b"/"), os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
         return
+    survey.has_index = True
     try:
         for name in map(os.fsencode, os.listdir(index_fd)):
             status = os.stat(name, dir_fd=index_fd, follow_symlinks=False)
