@@ -57,6 +57,17 @@ class JournalContract:
         assert await journal.events("r-1", after=2) == [plain]
         assert await journal.events("r-1", after=3) == []
 
+    async def test_events_of_several_runs_are_read_at_once(self, journal: Journal) -> None:
+        chains = [EventChain(f"r-{number}") for number in range(3)]
+        for chain in chains:
+            first = [chain.created(), *(chain.event(EventType.RUN_STARTED, data={"n": n}) for n in range(700))]
+            await journal.append(chain.run_id, 0, first)
+
+        found = await journal.events_of(["r-2", "r-none", "r-0", "r-2"])
+
+        assert found == {run_id: await journal.events(run_id) for run_id in ("r-0", "r-2")}
+        assert await journal.events_of([]) == {}
+
     async def test_runs_do_not_see_each_other(self, journal: Journal) -> None:
         first, second = EventChain("r-1").created(), EventChain("r-2").created()
 

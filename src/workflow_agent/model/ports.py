@@ -130,6 +130,10 @@ class Journal(Protocol):
         """Read a run's events in order, without their records; an unknown run gives an empty list."""
         ...
 
+    async def events_of(self, run_ids: Sequence[str]) -> dict[str, list[Event]]:
+        """Read the events of several runs at once, as :meth:`events` does; unknown runs are left out."""
+        ...
+
     async def definition(self, workflow_hash: str) -> Mapping[str, Any] | None:
         """Give the canonical form of the definition that runs with this `workflow_hash` were created with, if kept.
 

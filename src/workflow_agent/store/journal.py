@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,28 @@ class SqliteJournal:
                 if len(rows) < PAGE:
                     return events
                 after = events[-1].seq
+
+    async def events_of(self, run_ids: Sequence[str]) -> dict[str, list[Event]]:
+        """Read the events of several runs at once, as :meth:`events` does; unknown runs are left out.
+
+        Raises:
+            StoreError: the database or a blob cannot be read.
+        """
+        found: dict[str, list[Event]] = {}
+        wanted = sorted(set(run_ids))
+        run_id, after = "", 0
+        async with self._reader.view() as view:
+            while wanted:
+                query = {"run_ids": wanted, "run_id": run_id, "after": after, "limit": PAGE}
+                rows = await view.rows("select_events_of", **query)
+                data = await view.objects(rows)
+                for row, item in zip(rows, data, strict=True):
+                    run_id, after = row["run_id"], row["seq"]
+                    found.setdefault(run_id, []).append(_event(run_id, row, item))
+                if len(rows) < PAGE:
+                    break
+                wanted = wanted[bisect_left(wanted, run_id) :]
+        return found
 
     async def definition(self, workflow_hash: str) -> dict[str, Any] | None:
         """Give the canonical form of the definition with this hash, with which a run was created; None if unknown.

@@ -59,6 +59,10 @@ class MemoryJournal:
         stored = self._runs.get(run_id, [])[after:]
         return [replace(event, data=_copy(event.data), records=()) for event in stored]
 
+    async def events_of(self, run_ids: Sequence[str]) -> dict[str, list[Event]]:
+        """Read the events of several runs at once; unknown runs are left out."""
+        return {run_id: await self.events(run_id) for run_id in sorted(set(run_ids)) if run_id in self._runs}
+
     async def definition(self, workflow_hash: str) -> dict[str, Any] | None:
         """Give the canonical form of the definition that runs with this hash were created with, if it was kept."""
         for run in self._runs.values():

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from workflow_agent.engine import fold
-from workflow_agent.model.errors import ScriptFailedError
+from workflow_agent.engine import Driver, fold
+from workflow_agent.model.errors import NotFoundError, ScriptFailedError
 from workflow_agent.model.event import EventType
 from workflow_agent.model.failpoint import VARIABLE
-from workflow_agent.model.status import TERMINAL_RUN, TERMINAL_STEP, StepStatus
+from workflow_agent.model.status import TERMINAL_RUN, TERMINAL_STEP, RunStatus, StepStatus
 from workflow_agent.model.workflow import Backoff, EffectPolicy, Step, Workflow
 from workflow_agent.store import SqliteStore
 from workflow_agent.testing import MemoryJournal
@@ -207,3 +209,27 @@ def test_kill_9_around_an_effect_never_repeats_what_must_not_repeat(
         assert (status, steps[in_flight]) == ("failed", "unknown")
     else:
         assert (status, steps) == ("succeeded", ["succeeded"] * 4)
+
+
+async def test_many_runs_are_taken_up_at_once(house: House) -> None:
+    """Their journals are read together; one that is not there fails alone, with the rest driven to their ends."""
+    await house.agent("x.go", lambda _: {"n": 1})
+    workflow = Workflow(
+        name="w", version="1", steps=(Step(id="a", uses="x.go"), Step(id="b", uses="x.go", needs=("a",)))
+    )
+    whole = await house.run(workflow)
+    events = await house.journal.events(whole.run_id)
+    left = MemoryJournal()
+    names = [f"r-{number}" for number in range(1200)]
+    for name in names:
+        await left.append(name, 0, [replace(event, run_id=name) for event in events[:3]])
+    house.asked.clear()
+
+    driver = Driver(house.bus, left, house.clock)
+    driving = await driver.resume_all(dict.fromkeys([*names, "r-none"], workflow))
+
+    with pytest.raises(NotFoundError):
+        await driving.pop("r-none")
+    ends = await asyncio.gather(*driving.values())
+    assert {end.status for end in ends} == {RunStatus.SUCCEEDED}
+    assert sorted(str(message.run_id) for message in house.asked) == sorted(names), "each does what was left of it"

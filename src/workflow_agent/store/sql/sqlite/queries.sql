@@ -251,6 +251,12 @@ SELECT data FROM definitions WHERE hash = :hash;
 SELECT seq, type, step, attempt, at, data, blobs FROM events
 WHERE run_id = :run_id AND seq > :after ORDER BY seq LIMIT :limit;
 
+-- name: select_events_of
+-- A page of the events of the runs in a JSON list of run ids, after an event of one of them, run by run.
+SELECT run_id, seq, type, step, attempt, at, data, blobs FROM events
+WHERE run_id IN (SELECT value FROM json_each(:run_ids)) AND (run_id, seq) > (:run_id, :after)
+ORDER BY run_id, seq LIMIT :limit;
+
 -- name: select_records
 -- A page of a run's records in the order in which they were written.
 SELECT record_id, kind, data, blobs FROM records
