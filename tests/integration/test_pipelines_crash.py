@@ -49,6 +49,9 @@ class DyingJournal:
     async def events(self, run_id: str, *, after: int = 0) -> list[Event]:
         return await self._inner.events(run_id, after=after)
 
+    async def events_of(self, run_ids: Sequence[str]) -> dict[str, list[Event]]:
+        return await self._inner.events_of(run_ids)
+
     async def definition(self, workflow_hash: str) -> Mapping[str, Any] | None:
         return await self._inner.definition(workflow_hash)
 

@@ -20,7 +20,12 @@ from workflow_agent.model.event import Event, EventType
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tests.unit.engine.test_engine_sweep import CHILD, FLOWS, Stepwise, World
+
     from workflow_agent.model.workflow import Workflow
+
+else:
+    from test_engine_sweep import CHILD, FLOWS, Stepwise, World
 
 FOLDER = Path(__file__).parents[2] / "examples" / "journals"
 _RUN = "r-01ARZ3NDEKTSV4RRFFQ69G5FAV"
@@ -33,9 +38,7 @@ def told(workflow: Workflow, events: Sequence[Event]) -> list[list[str]]:
     lines = []
     for length in range(1, len(events) + 1):
         _, commands = replay(workflow, events[:length])
-        lines.append(
-            [" ".join(filter(None, (type(each).__name__, getattr(each, "step", None)))) for each in commands]
-        )
+        lines.append([" ".join(filter(None, (type(each).__name__, getattr(each, "step", None)))) for each in commands])
     return lines
 
 
@@ -65,8 +68,6 @@ def kept(definition: Mapping[str, Any], events: Sequence[Event]) -> dict[str, An
 
 
 async def _record() -> dict[str, Any]:
-    from test_engine_sweep import CHILD, FLOWS, Stepwise, World  # noqa: PLC0415  # late: for a release only
-
     found: dict[str, Any] = {}
     for name, workflow in FLOWS.items():
         journal = Stepwise()
