@@ -14,7 +14,6 @@ from workflow_agent.model.errors import CaptureError, ScriptFailedError, StepTim
 from workflow_agent.model.system import ChangeAction, FileWrite, Tier
 from workflow_agent.targets.clone import left_behind, sweep
 from workflow_agent.targets.engine import Engine
-from workflow_agent.targets.host import HostTarget
 from workflow_agent.targets.quota import CaptureQuota
 from workflow_agent.testing.lab import LabContainer, diff
 from workflow_agent.testing.lab.engine import docker
@@ -206,10 +205,3 @@ async def test_what_a_killed_process_left_ends_and_is_swept_by_the_next(containe
     target = open_target(container)
     await target.acquire("r-1")
     await target.close()
-
-
-async def test_a_machine_cannot_be_cloned() -> None:
-    with pytest.raises(CaptureError, match="cannot be cloned") as refused:
-        await HostTarget().rehearse(shell_script("true"), timeout_s=5, on_output=lambda _: None)
-
-    assert refused.value.state == "nothing was changed"

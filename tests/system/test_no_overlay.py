@@ -104,6 +104,21 @@ def test_without_the_facility_nothing_is_begun(
     assert run["status"] == "failed"
 
 
+@pytest.mark.parametrize("prefix", ["seccomp"], indirect=True)
+@pytest.mark.usefixtures("engine", "rehearsals_alone")
+def test_a_rehearsal_in_a_copy_remains(machine: Machine, prefix: tuple[str, ...]) -> None:
+    before = machine.world()
+
+    shown = machine.json("plan", "prometheus-node-exporter", "--isolation", "container", prefix=prefix)
+
+    assert shown.code == 0, str(shown)
+    change_set = shown.data["plan"]["change_set"]
+    assert change_set["tier"] == "approximate"
+    assert [package["name"] for package in change_set["packages"]] == ["prometheus-node-exporter"]
+    assert any("a copy of the host" in note for note in change_set["notes"])
+    machine.assert_as(before)
+
+
 @contextmanager
 def other_root(machine: Machine, mount: str) -> Iterator[int]:
     """Give a process whose root is a file system that the shell text mounts at $2, with parts of the host in it."""

@@ -23,7 +23,7 @@ from workflow_agent.model.data import plain
 from workflow_agent.model.errors import UsageError
 from workflow_agent.security.vault import Vault
 from workflow_agent.store.remembered import RememberedResults
-from workflow_agent.targets.quota import CaptureQuota
+from workflow_agent.targets.quota import CaptureQuota, CopyScope
 from workflow_agent.targets.registry import Targets
 
 if TYPE_CHECKING:
@@ -81,6 +81,14 @@ def _quota(settings: Settings) -> CaptureQuota:
     return CaptureQuota(max_bytes=settings.limits.capture_bytes, max_entries=settings.limits.capture_entries)
 
 
+def _copy_scope(settings: Settings) -> CopyScope:
+    return CopyScope(
+        max_bytes=settings.limits.clone_bytes,
+        without=tuple(str(path) for path in settings.targets.clone_without),
+        hidden=(str(settings.paths.state), str(settings.paths.config)),
+    )
+
+
 def _bounds(settings: Settings) -> Bounds:
     from workflow_agent.agents.recovery_rules import Bounds  # noqa: PLC0415  # late: with the executor
 
@@ -115,6 +123,7 @@ class Container(containers.DeclarativeContainer):
         quota=providers.Callable(_quota, settings),
         package_lock_wait_s=settings.provided.timeouts.package_lock_s,
         private=providers.Callable(lambda settings: (settings.paths.state, settings.paths.runtime), settings),
+        copy_scope=providers.Callable(_copy_scope, settings),
     )
 
     knowledge = providers.Singleton(_late("knowledge:KnowledgeAgent"), registry, targets, history)

@@ -63,9 +63,10 @@ class Paths(Data, strict=True):
 
 
 class Targets(Data, strict=True):
-    """What the names of targets stand for."""
+    """What the names of targets stand for, and what a copy of a host lacks."""
 
     host_pid: Annotated[int, Within(ge=0)]
+    clone_without: list[AbsolutePath]
 
 
 class Folders(Data, strict=True):
@@ -96,6 +97,7 @@ class Limits(Data, strict=True):
     capture_bytes: Annotated[int, Within(gt=0)]
     capture_entries: Annotated[int, Within(gt=0)]
     output_bytes: Annotated[int, Within(gt=0)]
+    clone_bytes: Annotated[int, Within(gt=0)]
 
 
 class Timeouts(Data, strict=True):

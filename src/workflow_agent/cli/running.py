@@ -85,7 +85,7 @@ def requested(
     settings = invocation.settings()
     timeout = scripting.timeout if scripting is not None else None
     if scripting is not None:
-        check_isolation(scripting.isolation, place.target or ("host",), planned=workflow == "plan")
+        check_isolation(scripting.isolation, planned=workflow == "plan")
         more |= {"isolation": scripting.isolation} if workflow == "plan" else {}
         more["allow"] = scripting.allow or []
     found = tuple(integration_input(settings, name) for name in names)
@@ -135,16 +135,13 @@ def _wanted_target(name: str) -> str:
         return name
 
 
-def check_isolation(kind: str, targets: Sequence[str] = (), *, planned: bool = False) -> None:
+def check_isolation(kind: str, *, planned: bool = False) -> None:
     """Raise UsageError for a kind of isolation that there is not, or not for this."""
     where = "--isolation"
     if kind == _REHEARSAL:
         if not planned:
             hint = "rehearse it first: `workflow-agent plan NAME --isolation container`"
             raise UsageError("what ran in a clone of the target cannot be brought to it", where=where, hint=hint)
-        if others := [name for name in targets if not name.startswith("docker:")]:
-            hint = "use `auto` there, or rehearse on `--target docker:NAME`"
-            raise UsageError(f"`{others[0]}` cannot be cloned: only containers can", where=where, hint=hint)
     elif kind not in _ISOLATIONS:
         what = (
             f"isolation `{kind}` does not exist yet" if kind == "declared" else f"there is no isolation `{kind[:40]}`"

@@ -1,4 +1,4 @@
-"""Clones of a container for a rehearsal: made from an image of it, walled in, and gone afterwards. Blocking.
+"""Clones for a rehearsal: made from an image of a container or a host, walled in, and gone afterwards. Blocking.
 
 Everything goes through the engine, so that neither root nor overlay mounts of our own are needed; what is changed
 there, through its client library. What is made carries a label with the process that made it: what a dead one left is
@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import secrets
 import socket
 import tarfile
 from contextlib import suppress
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
+    from workflow_agent.targets.clone_sources import CloneImage, CloneSource
     from workflow_agent.targets.engine import Engine
 
 __all__ = ["CLONE_LIMITS", "Clone", "CloneFile", "CloneLimits", "left_behind", "sweep"]
 
 _LABEL: Final = "workflow-agent.rehearsal"
-_REPOSITORY: Final = "workflow-agent-rehearsal"
 _CONTAINER: Final = "container"
 _IMAGE: Final = "image"
 #: Those without which Debian's packages do not install: chown and friends, accounts of packages, file capabilities.
@@ -108,33 +109,25 @@ class CloneFile:
 
 
 class Clone:
-    """An image of a container, and two containers of it: one to compare with, and one in which a script runs.
+    """An image of something, and two containers of it: one to compare with, and one in which a script runs.
 
     Args:
         engine: Makes them.
-        container: Id of the container that is cloned.
+        source: What is cloned.
     """
 
-    def __init__(self, engine: Engine, container: str) -> None:
+    def __init__(self, engine: Engine, source: CloneSource) -> None:
         self._engine = engine
         self._client: APIClient = engine.client()
-        self._source = container
-        self._image = ""
+        self._source = source
+        self._image: CloneImage | None = None
         self._containers: list[str] = []
         self._running = ""
-        self._labels: dict[str, str] = {}
-        self._hostname = ""
 
     def make(self) -> None:
-        """Make the image; the container goes on meanwhile. Raises UnreachableError."""
-        found = self._engine.get(f"/containers/{self._source}/json")
-        # An image has the labels of its container, which mean something to other programs: none is handed on.
-        self._labels = dict.fromkeys(found["Config"]["Labels"] or {}, "") | {_LABEL: _owner()}
-        self._hostname = found["Config"]["Hostname"]
-        tag = f"{os.getpid()}-{self._source[:12]}"
-        with self._engine.told(self._source):
-            made = self._client.commit(self._source, _REPOSITORY, tag, pause=False, conf={"Labels": self._labels})
-        self._image = str(made["Id"])
+        """Make the image; the original goes on meanwhile. Raises UnreachableError, CaptureError."""
+        tag = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._image = self._source.image(self._engine, self._client, {_LABEL: _owner()}, tag)
 
     def listing(self) -> Listing:
         """List what the image holds, or once a script ran what is there since."""
@@ -154,7 +147,7 @@ class Clone:
                 "Cmd": ["-c", _LOADER, "rehearsal", interpreter],
                 "User": "0:0",
                 "WorkingDir": "/",
-                "Hostname": self._hostname,
+                "Hostname": self._made.hostname,
                 "Env": [f"{name}={value}" for name, value in ENVIRONMENT.items()],
                 "Healthcheck": {"Test": ["NONE"]},
                 "OpenStdin": True,
@@ -211,13 +204,18 @@ class Clone:
         """Remove containers, their volumes and the image; what is gone already is no error."""
         for container in self._containers:
             _forget(self._engine, self._client, _CONTAINER, container)
-        if self._image:
-            _forget(self._engine, self._client, _IMAGE, self._image)
+        if self._image is not None:
+            _forget(self._engine, self._client, _IMAGE, self._image.id)
         self._client.close()
 
+    @property
+    def _made(self) -> CloneImage:
+        assert self._image is not None  # `make` comes first
+        return self._image
+
     def _create(self, options: Mapping[str, Any]) -> str:
-        body = {"Image": self._image, "Labels": self._labels, **options}
-        with self._engine.told(self._source):
+        body = {"Image": self._made.id, "Labels": dict(self._made.labels), **options}
+        with self._engine.told(self._source.name):
             made = str(self._client.create_container_from_config(body)["Id"])
         self._containers.append(made)
         return made

@@ -140,14 +140,15 @@ class ContainerTarget(HostTarget):
         network: bool = False,
     ) -> ChangeSet:
         """Run the script in a clone; see the port. Nothing is written to the container, not even a lock."""
-        from workflow_agent.targets.rehearsal import rehearse  # noqa: PLC0415  # late: few ask for it
+        from workflow_agent.targets.clone_sources import ContainerSource  # noqa: PLC0415  # late: few ask for it
+        from workflow_agent.targets.rehearsal import rehearse  # noqa: PLC0415  # late
 
         self._require_root()
         self._open()
         self._require_interpreter(script.interpreter)
         return await rehearse(
             self._engine,
-            self._container,
+            ContainerSource(self._container),
             script,
             timeout_s=timeout_s,
             on_output=on_output,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from workflow_agent.targets.capture import CaptureHome
     from workflow_agent.targets.entries import Baseline
     from workflow_agent.targets.mounts import Mount, MountUse
-    from workflow_agent.targets.quota import CaptureQuota
+    from workflow_agent.targets.quota import CaptureQuota, CopyScope
 
 __all__ = ["HomeTarget", "home_folder"]
 
@@ -63,10 +63,18 @@ class HomeTarget(HostTarget):
         name: As people call it (``host``).
         state: Folders of our own that scripts do not see, as the one with the database.
         quota: How much a script may stage.
+        copy_scope: What of the machine is copied for a rehearsal.
     """
 
-    def __init__(self, name: str = "host", *, state: Sequence[Path] = (), quota: CaptureQuota | None = None) -> None:
-        super().__init__(name, quota=quota)
+    def __init__(
+        self,
+        name: str = "host",
+        *,
+        state: Sequence[Path] = (),
+        quota: CaptureQuota | None = None,
+        copy_scope: CopyScope | None = None,
+    ) -> None:
+        super().__init__(name, quota=quota, copy_scope=copy_scope)
         self._folder = home_folder() or "/nonexistent"
         self._base = os.fsencode(self._folder)
         paths = [os.path.realpath(path) for path in state]

@@ -35,7 +35,7 @@ from workflow_agent.targets.package_locks import PackageLocks
 from workflow_agent.targets.paths import root_folder, stat_in_root
 from workflow_agent.targets.probes import Prober
 from workflow_agent.targets.pruning import refuse_pruned
-from workflow_agent.targets.quota import CaptureQuota
+from workflow_agent.targets.quota import CaptureQuota, CopyScope
 from workflow_agent.targets.runtime_folders import brought_settings
 from workflow_agent.targets.target_lock import TargetLock
 from workflow_agent.targets.transaction import Transaction, TransactionFolders, TransactionState
@@ -73,6 +73,7 @@ class HostTarget(ImageKeeping):
         pid: A process that lives in it; 0 is this machine as we see it.
         quota: How much a script may stage.
         package_lock_wait_s: How long to wait for apt, dpkg or useradd of somebody else.
+        copy_scope: What of it is copied for a rehearsal.
     """
 
     def __init__(
@@ -82,11 +83,13 @@ class HostTarget(ImageKeeping):
         pid: int = 0,
         quota: CaptureQuota | None = None,
         package_lock_wait_s: float = _PACKAGE_LOCK_WAIT_S,
+        copy_scope: CopyScope | None = None,
     ) -> None:
         self.name = name
         self._pid = pid
         self._quota = quota or CaptureQuota()
         self._lock_wait_s = package_lock_wait_s
+        self._copy_scope = copy_scope or CopyScope()
         self._root = -1
         self._opened: tuple[TransactionFolders, TargetLock, PackageLocks] | None = None
         self._prober = Prober(pid)
@@ -136,6 +139,7 @@ class HostTarget(ImageKeeping):
                 "changing this system needs root",
                 cause="effects are captured with overlay mounts, which only root may make",
                 state="nothing was changed",
+                hint="run it as root, or rehearse it in a copy: `workflow-agent plan NAME --isolation container`",
             )
 
     # -- facts and locks ---------------------------------------------------------------------------------------------
@@ -343,13 +347,26 @@ class HostTarget(ImageKeeping):
         secrets: Mapping[str, str] | None = None,
         network: bool = False,
     ) -> ChangeSet:
-        """Refuse: what is cloned for a rehearsal is a container (see the port)."""
-        del script, timeout_s, on_output, keep, secrets, network
-        raise CaptureError(
-            f"`{self.name}` cannot be cloned for a rehearsal",
-            cause="only containers can be: of a whole machine nobody could say what a clone leaves out",
-            state="nothing was changed",
-            hint="leave `--isolation container` out, or rehearse on `--target docker:NAME`",
+        """Run the script in a clone made of a copy of this host's files; see the port."""
+        # late: few ask for it
+        from workflow_agent.targets.engine import Engine  # noqa: PLC0415
+        from workflow_agent.targets.host_copy import HostCopy  # noqa: PLC0415
+        from workflow_agent.targets.rehearsal import rehearse  # noqa: PLC0415
+
+        engine = Engine()
+        await blocking(engine.version)  # that none answers is known before anything is read
+        self._open()
+        self._require_interpreter(script.interpreter)
+        return await rehearse(
+            engine,
+            HostCopy(self.name, pid=self._pid, scope=self._copy_scope),
+            script,
+            timeout_s=timeout_s,
+            on_output=on_output,
+            keep=keep,
+            secrets=secrets or {},
+            network=network,
+            quota=self._quota,
         )
 
     def _require_interpreter(self, path: str) -> None:

@@ -1,10 +1,10 @@
-"""How much a script may stage before it is stopped."""
+"""How much a script may stage before it is stopped, and how much of a host is copied for a rehearsal."""
 
 from __future__ import annotations
 
 from workflow_agent.model.records import dataclass
 
-__all__ = ["CaptureQuota"]
+__all__ = ["CaptureQuota", "CopyScope"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,3 +17,15 @@ class CaptureQuota:
     max_bytes: int = 8 << 30
     max_entries: int = 1_000_000
     keep_free_bytes: int = 256 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyScope:
+    """What of a host is copied for a rehearsal: at most so many bytes, and not what is in these paths.
+
+    A plan tells of those in `without`; those in `hidden` are ours.
+    """
+
+    max_bytes: int = 4 << 30
+    without: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()

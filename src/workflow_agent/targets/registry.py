@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.ports import Target
     from workflow_agent.targets.container import ContainerTarget
-    from workflow_agent.targets.quota import CaptureQuota
+    from workflow_agent.targets.quota import CaptureQuota, CopyScope
 
 __all__ = ["Targets", "full_target_name"]
 
@@ -52,6 +52,7 @@ class Targets:
         quota: How much a script may stage.
         package_lock_wait_s: How long to wait for somebody else's package manager.
         private: Folders of our own that scripts of people without root do not see.
+        copy_scope: What of the host is copied for a rehearsal.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class Targets:
         quota: CaptureQuota,
         package_lock_wait_s: float,
         private: Sequence[Path] = (),
+        copy_scope: CopyScope | None = None,
     ) -> None:
         self._host_pid = host_pid
         self._private = private
         self._store = store
         self._quota = quota
         self._package_lock_wait_s = package_lock_wait_s
+        self._copy_scope = copy_scope
         self._opened: dict[str, HostTarget] = {}
         self._gone: list[HostTarget] = []
 
@@ -93,10 +96,16 @@ class Targets:
         if "host" not in self._opened and self._host_pid == 0 and os.geteuid() != 0:
             from workflow_agent.targets.home import HomeTarget  # noqa: PLC0415  # late: without root only
 
-            self._opened["host"] = HomeTarget("host", state=self._private, quota=self._quota)
+            self._opened["host"] = HomeTarget(
+                "host", state=self._private, quota=self._quota, copy_scope=self._copy_scope
+            )
         if "host" not in self._opened:
             self._opened["host"] = HostTarget(
-                "host", pid=self._host_pid, quota=self._quota, package_lock_wait_s=self._package_lock_wait_s
+                "host",
+                pid=self._host_pid,
+                quota=self._quota,
+                package_lock_wait_s=self._package_lock_wait_s,
+                copy_scope=self._copy_scope,
             )
         return self._opened["host"]
 

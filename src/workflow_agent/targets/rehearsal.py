@@ -1,4 +1,4 @@
-"""A rehearsal: a script runs in a clone of a container, and what it did there is told. Nothing of the target changes.
+"""A rehearsal: a script runs in a clone of the target, and what it did there is told. Nothing of the target changes.
 
 For machines on which effects cannot be captured, and for scripts that nobody trusts: the clone has no network unless
 the integration declares it, limits, and hardly a capability. What it shows is approximate: the clone has no volumes,
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from workflow_agent.model.system import ChangeSet, Script
-    from workflow_agent.targets.engine import Container, Engine
+    from workflow_agent.targets.clone_sources import CloneSource
+    from workflow_agent.targets.engine import Engine
     from workflow_agent.targets.quota import CaptureQuota
 
 __all__ = ["rehearse"]
@@ -35,11 +36,12 @@ _LONGEST_PIECE = 1 << 20
 _MOST_REQUESTED = 1 << 20
 #: Present in every rehearsal, whether or not the target has it: it forbids starts while packages are configured.
 _ALWAYS = "policy-rc.d"
+_NO_NETWORK = "the script had no network: the integration declares none"
 
 
 async def rehearse(
     engine: Engine,
-    container: Container,
+    source: CloneSource,
     script: Script,
     *,
     timeout_s: float,
@@ -52,8 +54,8 @@ async def rehearse(
     """Run a script in a clone; nothing of the clone is left on return, on any error and on cancellation.
 
     Args:
-        engine: Has the container, and makes the clone.
-        container: What is cloned.
+        engine: Makes the clone.
+        source: What is cloned.
         script: What runs; its declared files are written after it.
         timeout_s: How long it may take.
         on_output: Gets its lines.
@@ -69,7 +71,7 @@ async def rehearse(
         UnreachableError: The engine refused.
     """
     given = _input(script, secrets)
-    clone = Clone(engine, container.id)
+    clone = Clone(engine, source)
     try:
         await blocking(sweep, engine)
         await blocking(clone.make)
@@ -89,17 +91,8 @@ async def rehearse(
         requested=requested[:_MOST_REQUESTED].decode("utf-8", "replace"),
         stand_ins=stand_ins,
         keep=keep,
-        notes=_notes(container, network=network),
+        notes=[*source.notes(), *([] if network else [_NO_NETWORK])],
     )
-
-
-def _notes(container: Container, *, network: bool) -> list[str]:
-    notes = ["rehearsed in a clone of the container: an installation runs the script anew, and can differ"]
-    if container.mounts:
-        notes.append(f"volumes are not in the clone: {', '.join(container.mounts)}")
-    if not network:
-        notes.append("the script had no network: the integration declares none")
-    return notes
 
 
 # -- what is put in, and what is read ----------------------------------------------------------------------------------

@@ -212,7 +212,6 @@ def test_what_is_missing_is_found_by_the_command_that_is_named(cli: Callable[...
         ("install nginx --check --yes", "`--check` belongs to a plan"),
         ("install nginx --isolation declared --yes", "does not exist yet"),
         ("install nginx --isolation container --yes", "cannot be brought to it"),
-        ("plan nginx --isolation container", "only containers can"),
         ("install nginx --isolation magic --yes", "there is no isolation"),
         ("install nginx --timeout soon --yes", "is no time"),
         ("install nginx --timeout 0 --yes", "more than nothing"),
