@@ -147,9 +147,9 @@ class ContainerTarget(HostTarget):
         self._open()
         self._require_interpreter(script.interpreter)
         return await rehearse(
-            self._engine,
             ContainerSource(self._container),
             script,
+            engine=self._engine,
             timeout_s=timeout_s,
             on_output=on_output,
             keep=keep,

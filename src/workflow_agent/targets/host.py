@@ -348,26 +348,14 @@ class HostTarget(ImageKeeping):
         network: bool = False,
     ) -> ChangeSet:
         """Run the script in a clone made of a copy of this host's files; see the port."""
-        # late: few ask for it
-        from workflow_agent.targets.engine import Engine  # noqa: PLC0415
-        from workflow_agent.targets.host_copy import HostCopy  # noqa: PLC0415
-        from workflow_agent.targets.rehearsal import rehearse  # noqa: PLC0415
+        from workflow_agent.targets.host_copy import HostCopy  # noqa: PLC0415  # late: few ask for it
+        from workflow_agent.targets.rehearsal import rehearse  # noqa: PLC0415  # late
 
-        engine = Engine()
-        await blocking(engine.version)  # that none answers is known before anything is read
         self._open()
         self._require_interpreter(script.interpreter)
-        return await rehearse(
-            engine,
-            HostCopy(self.name, pid=self._pid, scope=self._copy_scope),
-            script,
-            timeout_s=timeout_s,
-            on_output=on_output,
-            keep=keep,
-            secrets=secrets or {},
-            network=network,
-            quota=self._quota,
-        )
+        copy = HostCopy(self.name, pid=self._pid, scope=self._copy_scope)
+        run: dict[str, Any] = {"timeout_s": timeout_s, "on_output": on_output, "quota": self._quota}
+        return await rehearse(copy, script, keep=keep, secrets=secrets or {}, network=network, **run)
 
     def _require_interpreter(self, path: str) -> None:
         try:

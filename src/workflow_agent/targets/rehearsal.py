@@ -16,6 +16,7 @@ from workflow_agent.security.delivery import secret_path
 from workflow_agent.targets.capture import OutputLines, out_of_time, require_success
 from workflow_agent.targets.clone import CLONE_LIMITS, Clone, CloneFile, sweep
 from workflow_agent.targets.clone_listing import CLONE_FOLDER, Listing, change_set
+from workflow_agent.targets.engine import Engine
 from workflow_agent.targets.finishing import blocking
 from workflow_agent.targets.shims import SHIM_PATHS, shim_texts
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.system import ChangeSet, Script
     from workflow_agent.targets.clone_sources import CloneSource
-    from workflow_agent.targets.engine import Engine
     from workflow_agent.targets.quota import CaptureQuota
 
 __all__ = ["rehearse"]
@@ -40,10 +40,10 @@ _NO_NETWORK = "the script had no network: the integration declares none"
 
 
 async def rehearse(
-    engine: Engine,
     source: CloneSource,
     script: Script,
     *,
+    engine: Engine | None = None,
     timeout_s: float,
     on_output: Callable[[str], None],
     keep: Sequence[str],
@@ -54,9 +54,9 @@ async def rehearse(
     """Run a script in a clone; nothing of the clone is left on return, on any error and on cancellation.
 
     Args:
-        engine: Makes the clone.
         source: What is cloned.
         script: What runs; its declared files are written after it.
+        engine: Makes the clone; the usual one when omitted.
         timeout_s: How long it may take.
         on_output: Gets its lines.
         keep: Paths that are left out, with everything below them.
@@ -71,6 +71,9 @@ async def rehearse(
         UnreachableError: The engine refused.
     """
     given = _input(script, secrets)
+    if engine is None:
+        engine = Engine()
+        await blocking(engine.version)  # that none answers is known before anything is read
     clone = Clone(engine, source)
     try:
         await blocking(sweep, engine)
