@@ -27,7 +27,6 @@ from workflow_agent.integrations.fields import (
 
 __all__ = [
     "CHECK_KINDS",
-    "COMMON_CHECK_KEYS",
     "CheckDeclaration",
     "CheckSpec",
     "CommandCheck",
@@ -174,8 +173,6 @@ CHECK_KINDS: dict[str, type[CheckDeclaration]] = {
     "tcp": TcpCheck,
     "command": CommandCheck,
 }
-#: Keys that are not part of a check's `spec`.
-COMMON_CHECK_KEYS = frozenset({"id", "kind", "description", "when", "timeout"})
 
 
 @cache

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.integrations.base import Context, Installation, IntegrationBase, Removal
+from workflow_agent.integrations.kinds import SCHEMA
 from workflow_agent.integrations.loading import MANIFEST_FILE
-from workflow_agent.integrations.manifest import SCHEMA
 from workflow_agent.model.errors import ManifestError
 from workflow_agent.model.identity import content_hash
 from workflow_agent.model.records import dataclass

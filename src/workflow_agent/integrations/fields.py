@@ -7,7 +7,7 @@ validation context); a bound text is data, whatever it looks like.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -25,12 +25,18 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from workflow_agent.integrations.kinds import (
+    expression_problem,
+    path_problem,
+    printable_problem,
+    value_kind,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
     "BOUND",
-    "EXPRESSION_MARK",
     "AbsolutePath",
     "DynamicBool",
     "DynamicExitCode",
@@ -46,8 +52,6 @@ __all__ = [
     "Version",
 ]
 
-#: What begins an expression inside a text.
-EXPRESSION_MARK: Final = "${{"
 #: Validation context of the second pass: expressions are replaced, nothing is read as one any more.
 BOUND: Final[Mapping[str, bool]] = {"bound": True}
 
@@ -64,31 +68,24 @@ def _is_bound(info: ValidationInfo) -> bool:
     return bool(info.context and info.context.get("bound"))
 
 
-def _kind_of(value: Any) -> str:  # Any: what YAML gives
-    return "expression" if isinstance(value, str) and EXPRESSION_MARK in value else "value"
+def _refuse(problem: tuple[str, str] | None) -> None:
+    if problem is not None:
+        code, sentence = problem
+        raise PydanticCustomError(code, sentence)
 
 
 def _expression(text: str, info: ValidationInfo) -> str:
-    if _is_bound(info):
-        raise PydanticCustomError("bound_text", "the expression gave a text where another type is needed")
-    if not (text.startswith(EXPRESSION_MARK) and text.endswith("}}")):
-        raise PydanticCustomError("partial_expression", "should be a value or one whole ${{ expression }}")
+    _refuse(expression_problem(text, bound=_is_bound(info)))
     return text
 
 
 def _absolute(text: str, info: ValidationInfo) -> str:
-    if not _is_bound(info) and text.startswith(EXPRESSION_MARK):
-        return text
-    if not text.startswith("/"):
-        raise PydanticCustomError("relative_path", "should be an absolute path")
-    if ".." in text.split("/"):
-        raise PydanticCustomError("parent_path", "should not contain '..'")
+    _refuse(path_problem(text, bound=_is_bound(info)))
     return text
 
 
-def _printable(text: str) -> str:
-    if any(ord(char) < ord(" ") for char in text):
-        raise PydanticCustomError("control_character", "should not contain control characters")
+def _printable(text: str, info: ValidationInfo) -> str:
+    _refuse(printable_problem(text, bound=_is_bound(info)))
     return text
 
 
@@ -117,23 +114,23 @@ _ExitCode: TypeAlias = Annotated[StrictInt, Field(ge=0, le=255)]
 
 DynamicBool: TypeAlias = Annotated[
     Annotated[StrictBool, Tag("value")] | _Expression,
-    Discriminator(_kind_of),
+    Discriminator(value_kind),
 ]
 DynamicStatus: TypeAlias = Annotated[
     Annotated[_Status, Tag("value")] | _Expression,
-    Discriminator(_kind_of),
+    Discriminator(value_kind),
 ]
 DynamicExitCode: TypeAlias = Annotated[
     Annotated[_ExitCode, Tag("value")] | _Expression,
-    Discriminator(_kind_of),
+    Discriminator(value_kind),
 ]
 DynamicNumber: TypeAlias = Annotated[
     Annotated[StrictInt | StrictFloat, Tag("value")] | _Expression,
-    Discriminator(_kind_of),
+    Discriminator(value_kind),
 ]
 DynamicPort: TypeAlias = Annotated[
     Annotated[_Port, Tag("value")] | _Expression,
-    Discriminator(_kind_of),
+    Discriminator(value_kind),
 ]
 #: A JSON scalar; a text may contain expressions anywhere.
 DynamicScalar: TypeAlias = StrictBool | StrictInt | StrictFloat | Text | None

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from workflow_agent.integrations.kinds import ActionName, FileFormat, ParameterType
 from workflow_agent.integrations.loading import (
     manifest_error,
     name_problems,
     parse_manifest,
     read_document,
 )
-from workflow_agent.integrations.manifest import ActionName, FileFormat, ParameterType
 from workflow_agent.integrations.problems import Problem
 from workflow_agent.integrations.readme_page import readme
 from workflow_agent.integrations.soundness import expression_texts, references_in

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError as PydanticError
-
 from workflow_agent.authoring.yaml_source import load_yaml, read_text
 from workflow_agent.integrations.folder_files import MANIFEST_FILE, file_hashes
-from workflow_agent.integrations.manifest import Manifest
 from workflow_agent.integrations.problems import Problem, key_text
-from workflow_agent.integrations.schema_problems import problems_of
 from workflow_agent.integrations.secret_places import secret_places
 from workflow_agent.integrations.soundness import soundness
 from workflow_agent.model.errors import ManifestError, NotFoundError, ValidationError
@@ -25,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from workflow_agent.authoring.yaml_source import YamlDocument
+    from workflow_agent.integrations.manifest import Manifest
 
 __all__ = [
     "MANIFEST_FILE",
@@ -63,6 +60,11 @@ def read_document(folder: Path) -> YamlDocument:
 
 def parse_manifest(data: Any) -> tuple[Manifest | None, list[Problem]]:  # Any: what YAML gives
     """Validate a manifest's data; gives the manifest when the models accept it, and every problem found."""
+    from pydantic import ValidationError as PydanticError  # noqa: PLC0415  # late: 200 ms, with the models
+
+    from workflow_agent.integrations.manifest import Manifest  # noqa: PLC0415
+    from workflow_agent.integrations.schema_problems import problems_of  # noqa: PLC0415
+
     try:
         manifest = Manifest.model_validate(data)
     except PydanticError as error:

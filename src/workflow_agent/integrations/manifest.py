@@ -6,9 +6,8 @@ Schema's descriptions.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import (
     Discriminator,
@@ -25,6 +24,16 @@ from pydantic import (
 
 from workflow_agent.integrations.checks import CheckSpec  # noqa: TC001 - pydantic reads it
 from workflow_agent.integrations.fields import AbsolutePath, DynamicBool, Identifier, Part, Seconds, Slug, Text, Version
+from workflow_agent.integrations.kinds import (
+    SCHEMA,
+    ActionName,
+    EffectKind,
+    FileFormat,
+    ParameterType,
+    StatePolicy,
+    UpgradePolicy,
+    argument_kind,
+)
 from workflow_agent.model.system import InitKind
 
 __all__ = [
@@ -52,9 +61,6 @@ __all__ = [
     "UpgradePolicy",
 ]
 
-#: The schema version that this release reads.
-SCHEMA = "workflow-agent/integration/1"
-
 _Octal: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^[0-7]{3,4}$")]
 _Owner: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}:[a-z_][a-z0-9_-]{0,31}$")]
 _TemplateName: TypeAlias = Annotated[
@@ -64,72 +70,6 @@ _TemplateName: TypeAlias = Annotated[
 ]
 _Listen: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^(tcp|udp)/([0-9]{1,5}|\$\{\{.+\}\})$")]
 _Url: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^https?://\S+$", max_length=2048)]
-
-
-class ParameterType(StrEnum):
-    """Types of parameters; ``binding`` says what each accepts."""
-
-    STRING = "string"
-    INTEGER = "integer"
-    NUMBER = "number"
-    BOOLEAN = "boolean"
-    PORT = "port"
-    PATH = "path"
-    DURATION = "duration"
-    LIST = "list"
-    ENUM = "enum"
-    URL = "url"
-    HOST = "host"
-    ADDRESS = "address"
-
-
-class FileFormat(StrEnum):
-    """Formats of typed writers; ``text`` is written as it stands, ``nginx`` comes from a template."""
-
-    JSON = "json"
-    YAML = "yaml"
-    TOML = "toml"
-    INI = "ini"
-    ENV = "env"
-    SYSTEMD = "systemd"
-    CRON = "cron"
-    REDIS = "redis"
-    POSTGRESQL = "postgresql"
-    NGINX = "nginx"
-    TEXT = "text"
-
-
-class ActionName(StrEnum):
-    """Actions that a manifest may define."""
-
-    INSTALL = "install"
-    UPGRADE = "upgrade"
-    CONFIGURE = "configure"
-    UNINSTALL = "uninstall"
-
-
-class StatePolicy(StrEnum):
-    """What becomes of data that the service made when the integration goes."""
-
-    KEEP = "keep"
-    SNAPSHOT = "snapshot"
-    DROP = "drop"
-
-
-class EffectKind(StrEnum):
-    """How an effect outside the captured files is taken back."""
-
-    COMPENSATED = "compensated"
-    DECLARED = "declared"
-    IRREVERSIBLE = "irreversible"
-
-
-class UpgradePolicy(StrEnum):
-    """What a newer manifest or package version means for an installation."""
-
-    IN_PLACE = "in-place"
-    REINSTALL = "reinstall"
-    REFUSE = "refuse"
 
 
 class Platform(Part):
@@ -174,13 +114,9 @@ class Item(Part):
     each: Text | None = Field(default=None, description="An expression that gives a list.")
 
 
-def _argument_kind(value: Any) -> str:  # Any: what YAML gives
-    return "text" if isinstance(value, str) else "item"
-
-
 Argument: TypeAlias = Annotated[
     Annotated[Text, Tag("text")] | Annotated[Item, Tag("item")],
-    Discriminator(_argument_kind),
+    Discriminator(argument_kind),
 ]
 
 

@@ -196,11 +196,17 @@ class Registry:
         known = self._memory.recall(key)
         if known is None:
             if self._loaded is None or self._loaded[0] != before:
-                self._loaded = (before, self.find(name))
+                self._loaded = (before, self.load(name, place))
             known = derive(self._loaded[1])
             if _hash_of(place) == before:  # nobody wrote in it meanwhile
                 self._memory.keep(key, known)
         return known
+
+    def load(self, name: str, place: Path | None) -> Manifest:
+        """Load an integration: without the models where it lies in a folder and fits, else as :meth:`find` does."""
+        from workflow_agent.integrations.fitting import fitting_manifest  # noqa: PLC0415  # late: yaml, 16 ms
+
+        return (None if place is None else fitting_manifest(place)) or self.find(name)
 
     def _place(self, name: str) -> Path | None:
         """Give the folder whose files say all about an integration; None where code has a say, or there is none."""

@@ -10,12 +10,8 @@ import dataclasses
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError as PydanticError
-
-from workflow_agent.integrations.checks import COMMON_CHECK_KEYS, check_adapter
-from workflow_agent.integrations.fields import BOUND
-from workflow_agent.integrations.manifest import ActionName, Item
-from workflow_agent.integrations.schema_problems import problems_of
+from workflow_agent.integrations.fitting import bound_check
+from workflow_agent.integrations.kinds import COMMON_CHECK_KEYS, ActionName
 from workflow_agent.model.errors import ExpressionError, ManifestError, NotFoundError, UnsupportedPlatformError
 from workflow_agent.model.expression import interpolate, parse, text_of
 from workflow_agent.model.nearest import did_you_mean
@@ -31,6 +27,7 @@ if TYPE_CHECKING:
     from workflow_agent.integrations.manifest import (
         Argument,
         FileDeclaration,
+        Item,
         Manifest,
         Platform,
         ServiceDeclaration,
@@ -164,7 +161,7 @@ def _arguments(declared: Iterable[Argument], names: Mapping[str, Any]) -> list[s
     """Resolve an argument vector; a whole ``${{ list }}`` is spliced in."""
     result: list[str] = []
     for argument in declared:
-        if isinstance(argument, Item):
+        if not isinstance(argument, str):
             result.extend(_item(argument, names))
             continue
         value = interpolate(argument, names)
@@ -253,17 +250,27 @@ def _check(declared: CheckSpec, names: Mapping[str, Any], where: str) -> Check:
     """Interpolate a check and validate it once more: an expression may have given the wrong type."""
     data = declared.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"when"})
     data = interpolate(data, names)
+    bound = bound_check(data) or _judged(data, declared.id, where)
+    spec = bound.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(COMMON_CHECK_KEYS))
+    return Check(id=bound.id, kind=bound.kind, spec=spec, description=bound.description, timeout_s=bound.timeout)
+
+
+def _judged(data: Any, name: str, where: str) -> CheckSpec:
+    from pydantic import ValidationError as PydanticError  # noqa: PLC0415  # late: 200 ms, with the models
+
+    from workflow_agent.integrations.checks import check_adapter  # noqa: PLC0415
+    from workflow_agent.integrations.fields import BOUND  # noqa: PLC0415
+    from workflow_agent.integrations.schema_problems import problems_of  # noqa: PLC0415
+
     try:
-        bound = check_adapter().validate_python(data, context=dict(BOUND))
+        return check_adapter().validate_python(data, context=dict(BOUND))
     except PydanticError as error:
         problems = problems_of(error, {"checks": [data]}, prefix=("checks", 0))
         raise ManifestError(
-            f"`{declared.id}` became invalid: `{problems[0].path[-1]}` {problems[0].message}",
+            f"`{name}` became invalid: `{problems[0].path[-1]}` {problems[0].message}",
             where=where,
             hint="the expression gives another type than the key needs",
         ) from error
-    spec = bound.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=set(COMMON_CHECK_KEYS))
-    return Check(id=bound.id, kind=bound.kind, spec=spec, description=bound.description, timeout_s=bound.timeout)
 
 
 def _checks(declared: Iterable[CheckSpec], names: Mapping[str, Any], where: str) -> tuple[Check, ...]:

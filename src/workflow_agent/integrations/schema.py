@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from workflow_agent.integrations.manifest import SCHEMA, Manifest
+from workflow_agent.integrations.kinds import SCHEMA
+from workflow_agent.integrations.manifest import Manifest
 
 __all__ = ["SCHEMA_FILE", "manifest_schema", "schema_text"]
 

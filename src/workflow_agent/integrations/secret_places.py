@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from workflow_agent.integrations.manifest import FileFormat
+from workflow_agent.integrations.kinds import FileFormat
 from workflow_agent.integrations.problems import KeyPath, Problem
 from workflow_agent.integrations.soundness import expression_texts, references_in
 from workflow_agent.model.errors import ExpressionError

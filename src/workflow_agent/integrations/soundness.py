@@ -9,8 +9,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from workflow_agent.integrations.fields import EXPRESSION_MARK
-from workflow_agent.integrations.manifest import ActionName, EffectKind, FileFormat, ParameterType
+from workflow_agent.integrations.kinds import EXPRESSION_MARK, ActionName, EffectKind, FileFormat, ParameterType
 from workflow_agent.integrations.problems import KeyPath, Problem
 from workflow_agent.integrations.values import parse_value
 from workflow_agent.model.errors import ExpressionError

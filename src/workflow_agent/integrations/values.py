@@ -13,11 +13,13 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from workflow_agent.integrations.manifest import Parameter, ParameterType
+from workflow_agent.integrations.kinds import ParameterType
 from workflow_agent.security.marks import unmarkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from workflow_agent.integrations.manifest import Parameter
 
 __all__ = ["MAX_BYTES", "duration_seconds", "parse_value"]
 

@@ -27,9 +27,9 @@ class Counted(Registry):
         super().__init__([tmp_path / "integrations"], memory=memory)
         self.read = 0
 
-    def find(self, name: str) -> Manifest:
+    def load(self, name: str, place: Path | None) -> Manifest:
         self.read += 1
-        return super().find(name)
+        return super().load(name, place)
 
 
 @pytest.fixture
