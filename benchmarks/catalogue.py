@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -27,31 +26,25 @@ from typing import TYPE_CHECKING
 
 from benchmarks._report import installed, remark
 from workflow_agent.integrations import Registry, builtin_folder
-from workflow_agent.testing.lab import LabContainer, LabHost, diff, grown_logs
+from workflow_agent.testing.bench.targets import BenchTarget, TargetKind
+from workflow_agent.testing.bench.worlds import Left
 from workflow_agent.testing.lab.engine import engine_obstacle
 from workflow_agent.testing.lab.image import CATALOGUE_PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from workflow_agent.testing.lab import FileRecord
+    from workflow_agent.testing.bench.worlds import World
 
 __all__ = ["main"]
 
-_PROGRAM = str(Path(sys.executable).with_name("workflow-agent"))
 #: Kinds of targets, as the page calls them.
 _KINDS = {"plain": "ext4, init scripts", "systemd": "ext4, systemd", "docker-plain": "container"}
-#: Nothing takes lines out of a log: both leave these longer, and neither is counted.
-_LOGS = frozenset(
-    {"/var/log/apt/history.log", "/var/log/apt/term.log", "/var/log/dpkg.log", "/var/log/alternatives.log"}
-)
 #: What a required server, which runs on, writes meanwhile.
 _ITS_OWN = {
-    "postgresql": ("/var/lib/postgresql/", "/var/log/postgresql/"),
-    "redis-server": ("/var/lib/redis/", "/var/log/redis/"),
+    "postgresql": ("/var/lib/postgresql", "/var/log/postgresql"),
+    "redis-server": ("/var/lib/redis", "/var/log/redis"),
 }
-#: systemd makes and removes the private folders of services there.
-_RESTLESS = "changed: /var/tmp: mtime_ns "
 _APT = "export DEBIAN_FRONTEND=noninteractive; cd /; apt-get -y -qq"
 _PAGE = """# Catalogue
 
@@ -84,127 +77,66 @@ That each of them works, says so when it does not, changes nothing when it is th
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _World:
-    files: dict[str, FileRecord]
-    users: frozenset[str]
-    packages: frozenset[str]
-    processes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Left:
-    """Counts of what differs from before."""
-
-    added: int
-    changed: int
-    users: int
-    packages: int
-    processes: int
-
-    def __str__(self) -> str:
-        if not any(asdict(self).values()):
-            return "nothing"
-        words = [f"{self.added:,} + {self.changed:,} paths"] if self.added or self.changed else []
-        for count, word in ((self.users, "user"), (self.packages, "package"), (self.processes, "process")):
-            if count:
-                plural = "" if count == 1 else "es" if word.endswith("s") else "s"
-                words.append(f"{count} {word}{plural}")
-        return ", ".join(words)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
     integration: str
     kind: str
-    changed: _Left
-    ours: _Left
-    uninstalled: _Left
-    purge: _Left
+    changed: Left
+    ours: Left
+    uninstalled: Left
+    purge: Left
     package: str
 
 
-def _host(kind: str) -> LabHost:
-    made = LabContainer if kind.startswith("docker-") else LabHost
-    return made(kind.removeprefix("docker-"), packages=CATALOGUE_PACKAGES)
+def _target(kind: str, folder: str) -> BenchTarget:
+    return BenchTarget(TargetKind(kind), packages=CATALOGUE_PACKAGES, folder=Path(folder))
 
 
-def _look(host: LabHost) -> _World:
-    passwd = (host.root / "etc/passwd").read_text(encoding="utf-8").splitlines()
-    listing = host.run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n"]).stdout.splitlines()
-    return _World(
-        files=host.digest(),
-        users=frozenset(line.partition(":")[0] for line in passwd),
-        packages=frozenset(line.split()[0] for line in listing if line.endswith(" installed")),
-        processes=tuple(sorted(one.program for one in host.processes() if "python" not in one.program)),
-    )
+def _run(target: BenchTarget, *words: str) -> None:
+    reply = target.command(*words, "--yes")
+    if reply.code != 0:
+        raise SystemExit(reply.sentence)
 
 
-def _left(host: LabHost, before: _World, requires: Iterable[str] = ()) -> _Left:
-    after = _look(host)
-    own = tuple(folder for server in requires for folder in _ITS_OWN[server])
-    grown = _LOGS & set(grown_logs(host.root, before.files, after.files))
-    lines = diff(before.files, after.files)
-    lines = [line for line in lines if line.split(": ")[1] not in grown and not line.startswith(_RESTLESS)]
-    lines = [line for line in lines if not f"{line.split(': ')[1]}/".startswith(own or ("//",))]
-    added = sum(line.startswith("created: ") for line in lines)
-    more = list(after.processes)
-    for program in before.processes:
-        if program in more:
-            more.remove(program)
-    return _Left(
-        added=added,
-        changed=len(lines) - added,
-        users=len(after.users - before.users),
-        packages=len(after.packages - before.packages),
-        processes=len(more),
-    )
-
-
-def _run(host: LabHost, folder: str, *words: str) -> None:
-    environment = os.environ | {"WORKFLOW_AGENT_PATHS__STATE": folder}
-    target = ["--target", host.target] if isinstance(host, LabContainer) else []
-    if not target:
-        environment["WORKFLOW_AGENT_TARGETS__HOST_PID"] = str(host.pid)
-    argv = [_PROGRAM, *words, *target, "--yes", "--json"]
-    done = subprocess.run(argv, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(argv)} ended with {done.returncode}\n{done.stderr.decode()[-2000:]}")
+def _left(target: BenchTarget, before: World, requires: Iterable[str] = ()) -> Left:
+    counts, _ = target.left(before, [path for server in requires for path in _ITS_OWN[server]])
+    return counts
 
 
 def _ours(kind: str, name: str, requires: Iterable[str]) -> _Row:
-    with _host(kind) as host, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _target(kind, folder) as target:
         for required in requires:
-            _run(host, folder, "install", required)
-        before = _look(host)
-        _run(host, folder, "install", name)
-        changed = _left(host, before, requires)
-        package = host.run(["dpkg-query", "-W", "-f", "${Package} ${Version}", name]).stdout
-        _run(host, folder, "rollback")
-        left = _left(host, before, requires)
-        _run(host, folder, "install", name)
-        _run(host, folder, "uninstall", name, "--purge")
+            _run(target, "install", required)
+        before = target.look()
+        _run(target, "install", name)
+        changed = _left(target, before, requires)
+        package = target.host.run(["dpkg-query", "-W", "-f", "${Package} ${Version}", name]).stdout
+        _run(target, "rollback")
+        left = _left(target, before, requires)
+        _run(target, "install", name)
+        _run(target, "uninstall", name, "--purge")
         return _Row(
             integration=name,
             kind=kind,
             changed=changed,
             ours=left,
-            uninstalled=_left(host, before, requires),
+            uninstalled=_left(target, before, requires),
             purge=left,
             package=package,
         )
 
 
-def _apt(kind: str, name: str, requires: Iterable[str]) -> _Left:
-    with _host(kind) as host:
+def _apt(kind: str, name: str, requires: Iterable[str]) -> Left:
+    with tempfile.TemporaryDirectory() as folder, _target(kind, folder) as target:
+        host = target.host
         for required in requires:
             host.run(["sh", "-c", f"{_APT} install --no-install-recommends {required}; service {required} start"])
-        before = _look(host)
+        before = target.look()
         # Where its init script does not start it, it is not started: that is what people get.
         host.run(
             ["sh", "-c", f"{_APT} install --no-install-recommends {name}; service {name} start; sleep 1"], check=False
         )
         host.run(["sh", "-c", f"{_APT} purge --autoremove {name}"])
-        return _left(host, before, requires)
+        return _left(target, before, requires)
 
 
 def _measure(kind: str, name: str, requires: Iterable[str]) -> _Row:
@@ -250,7 +182,7 @@ def main() -> None:
 def _measured(files: Iterable[Path]) -> list[_Row]:
     found = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
     places = ("changed", "ours", "uninstalled", "purge")
-    rows = [_Row(**row | {place: _Left(**row[place]) for place in places}) for row in found]
+    rows = [_Row(**row | {place: Left(**row[place]) for place in places}) for row in found]
     return sorted(rows, key=lambda row: (row.integration, list(_KINDS).index(row.kind)))
 
 

@@ -1,0 +1,75 @@
+"""`tests/bench.yaml` of an integration: what its tests on targets need beside the manifest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, JsonValue, StrictBool, StrictStr
+from pydantic import ValidationError as PydanticError
+
+from workflow_agent.authoring.yaml_source import load_yaml, read_text
+from workflow_agent.integrations.fields import Identifier, Part, Slug
+from workflow_agent.integrations.schema_problems import problems_of
+from workflow_agent.model.errors import ManifestError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workflow_agent.integrations import Manifest, Registry
+
+__all__ = ["BENCH_FILE", "BenchPlan", "Break", "packages_of", "read_plan"]
+
+BENCH_FILE = "tests/bench.yaml"
+_Argv = Annotated[tuple[StrictStr, ...], Field(min_length=1)]
+
+
+class Break(Part):
+    """A way to break what was installed: a command on the target; then the checks in `red` (or any) must be red."""
+
+    id: Slug
+    argv: _Argv
+    repair: tuple[StrictStr, ...] = Field(default=(), description="Takes it back; `repair` of the product without it.")
+    red: tuple[Slug, ...] = ()
+
+
+class BenchPlan(Part):
+    """What tests on targets need. Everything has a default: without the file, tests run all the same."""
+
+    targets: tuple[StrictStr, ...] | None = Field(default=None, description="Kinds of targets; all without it.")
+    reason: StrictStr = Field(default="", description="Why not all kinds of targets.")
+    parameters: dict[Identifier, JsonValue] = Field(default_factory=dict, description="What is installed with.")
+    packages: tuple[StrictStr, ...] = Field(default=(), description="Further Debian packages on offer on the target.")
+    negative: tuple[Break, ...] = ()
+    stops: StrictBool = Field(default=True, description="Stopping a service must turn a check red.")
+
+
+def read_plan(folder: Path) -> BenchPlan:
+    """Read the file of an integration's folder; the defaults where there is none.
+
+    Raises:
+        ManifestError: it cannot be read as one.
+    """
+    file = folder / BENCH_FILE
+    if not file.is_file():
+        return BenchPlan()
+    document = load_yaml(read_text(file), source=str(file))
+    try:
+        return BenchPlan.model_validate(document.data)
+    except PydanticError as error:
+        problem = problems_of(error, document.data)[0]
+        raise ManifestError(
+            f"`{'.'.join(map(str, problem.path))}` {problem.message}",
+            where=document.where(problem.path),
+            hint=problem.hint,
+        ) from error
+
+
+def packages_of(manifest: Manifest, plan: BenchPlan, registry: Registry) -> tuple[str, ...]:
+    """Name the Debian packages that the target must offer: the integration's, its requirements', the plan's."""
+    found = set(plan.packages)
+    for one in (manifest, *(registry.get(name) for name in manifest.requires)):
+        for action in one.actions.values():
+            words = action.with_.get("packages")
+            if isinstance(words, list):
+                found.update(str(word).partition(":")[0] for word in words)
+    return tuple(sorted(found))

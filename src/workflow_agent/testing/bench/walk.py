@@ -1,0 +1,374 @@
+"""Kinds of tests that need a target, in an order in which each finds it as it was: nothing installed, or installed.
+
+One target serves all kinds, because what is installed is taken back exactly. Where a kind fails, whatever it left is
+thrown away with the target, and the next kind gets a fresh one.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import signal
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from workflow_agent.testing.bench.golden import PLAN_FOLDER, compare, plan_text
+from workflow_agent.testing.bench.outcomes import Kind, TestFailedError, TestSkippedError
+from workflow_agent.testing.bench.targets import BenchTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any, Self
+
+    from workflow_agent.integrations import Manifest, Registry
+    from workflow_agent.testing.bench.plan_file import BenchPlan, Break
+    from workflow_agent.testing.bench.targets import Reply, TargetKind
+    from workflow_agent.testing.bench.worlds import World
+
+#: Its name, how to break, which checks must be red (any, when none is named), and how to mend: false where it cannot.
+_Way: TypeAlias = "tuple[str, Callable[[], object], tuple[str, ...], Callable[[], object]]"
+
+__all__ = ["CRASH_POINTS", "Subject", "Walk"]
+
+_CHECKS_RED = 1
+_NOT_FOUND = 5
+_SHOWN = 20
+#: Points that every installation passes, at some of which its process is killed.
+CRASH_POINTS: Final = (
+    "engine.before-request",
+    "engine.after-reply",
+    "store.before-commit",
+    "store.after-commit",
+    "transaction.plan-written",
+    "transaction.plan-renamed",
+    "transaction.sync",
+    "transaction.commit.operation",
+    "transaction.committed",
+)
+_VARIABLE = "WORKFLOW_AGENT_FAILPOINT"
+_VERSION = re.compile(r"^version:.*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is tested: an integration, what its tests need, and how they are made."""
+
+    manifest: Manifest
+    plan: BenchPlan
+    registry: Registry
+    packages: tuple[str, ...]
+    update: bool = False
+    seed: int = 1
+    crashes: int = 2
+
+    @property
+    def folder(self) -> Path:
+        """The integration's folder."""
+        return self.manifest.folder
+
+    @property
+    def name(self) -> str:
+        """How the command is told which one is meant: by its folder, wherever it lies."""
+        return str(self.manifest.folder)
+
+
+@dataclass(slots=True, kw_only=True)
+class Walk:
+    """The tests of one integration on one kind of target; use it as a context manager."""
+
+    subject: Subject
+    kind: TargetKind
+    folder: Path
+    _target: BenchTarget | None = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _before: World | None = None
+    _installed: str | None = None
+    _repaired: bool = False
+    _number: int = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.drop()
+
+    # -- the target --------------------------------------------------------------------------------------------------
+
+    @property
+    def target(self) -> BenchTarget:
+        """The target; a fresh one, with what the integration requires, where there is none."""
+        if self._target is None:
+            self._number += 1
+            made = BenchTarget(
+                self.kind,
+                packages=self.subject.packages,
+                folder=self.folder / f"{self.kind}-{self._number}",
+                files=self.subject.folder / "tests/target",
+            )
+            self._target = self._stack.enter_context(made)
+            for name in self.subject.manifest.requires:
+                self._done("install", name, "--yes")
+            self._before, self._installed, self._repaired = made.look(), None, False
+        return self._target
+
+    def keep_evidence(self) -> Path | None:
+        """Write down what the target says; gives the folder, which holds what its commands said too."""
+        if self._target is None:
+            return None
+        self._target.keep_evidence()
+        return self._target.folder
+
+    def drop(self) -> None:
+        """Throw the target away."""
+        self._target = None
+        self._stack.close()
+
+    def _done(self, *words: str, wanted: int = 0, more: Mapping[str, str] | None = None) -> Reply:
+        reply = self.target.command(*words, more=more)
+        if reply.code != wanted:
+            raise TestFailedError(reply.sentence, _reasons(reply))
+        return reply
+
+    def _install(self, folder: Path | None = None) -> Reply:
+        given = self._with_parameters()
+        reply = self._done("install", str(folder or self.subject.name), *given, "--yes")
+        self._installed = reply.data["run_id"]
+        return reply
+
+    def _with_parameters(self) -> tuple[str, ...]:
+        if not self.subject.plan.parameters:
+            return ()
+        import json  # noqa: PLC0415  # late: few integrations need parameters
+
+        file = self.target.folder / "parameters.json"
+        file.write_text(json.dumps(self.subject.plan.parameters), encoding="utf-8")
+        return ("--param-file", str(file))
+
+    def _absent(self) -> World:
+        """Give what the target was before; what is installed is taken back."""
+        if self._repaired:
+            self.drop()  # a repair is an installation of its own, which the rollback of the first one leaves
+        if self.target and self._installed is not None:
+            self._done("rollback", self._installed, "--yes")
+            self._installed = None
+        assert self._before is not None  # the target was made
+        return self._before
+
+    def _present(self) -> None:
+        if self.target and self._installed is None:
+            self._install()
+
+    def _as(self, before: World, what: str) -> None:
+        own = self._data_of_requirements()
+        counts, lines = self.target.left(before, own)
+        if counts:
+            raise TestFailedError(f"{what} left {counts}", lines[:_SHOWN])
+
+    def _data_of_requirements(self) -> list[str]:
+        """Name the folders into which required servers, which run on, write meanwhile."""
+        required = [self.subject.registry.get(name) for name in self.subject.manifest.requires]
+        return [entry.path for one in required for entry in one.state_data if "${{" not in entry.path]
+
+    # -- the kinds ---------------------------------------------------------------------------------------------------
+
+    def run(self, kind: Kind) -> str:
+        """Carry out a kind; gives a sentence.
+
+        Raises:
+            TestFailedError: what is tested is not so.
+            TestSkippedError: it cannot be tested here.
+        """
+        kinds: Mapping[Kind, Callable[[], str]] = {
+            Kind.PLAN: self._plan,
+            Kind.INSTALL: self._installs,
+            Kind.IDEMPOTENCE: self._idempotence,
+            Kind.VERIFY: self._verify,
+            Kind.NEGATIVE: self._negative,
+            Kind.ROLLBACK: self._rollback,
+            Kind.RESIDUE: self._residue,
+            Kind.UPGRADE: self._upgrade,
+            Kind.CRASH: self._crash,
+        }
+        return kinds[kind]()
+
+    def _plan(self) -> str:
+        before = self._absent()
+        given = self._with_parameters()
+        reply = self._done("plan", self.subject.name, *given)
+        self._as(before, "a plan")
+        text = plan_text(reply.data["plan"]["change_set"]["changes"])
+        return compare(self.subject.folder / PLAN_FOLDER / f"{self.kind}.txt", text, update=self.subject.update)
+
+    def _installs(self) -> str:
+        self._absent()
+        report = self._install().data
+        if report["changed"] is not True:
+            raise TestFailedError("an installation on a fresh target changed nothing")
+        return f"{len(report['checks'])} checks hold{_require_passed(report)}"
+
+    def _idempotence(self) -> str:
+        self._present()
+        before = self.target.look()
+        given = self._with_parameters()
+        report = self._done("install", self.subject.name, *given, "--yes").data
+        if report["changed"]:
+            names = [item["path"] for item in report["changes"]["items"]]
+            raise TestFailedError("a second installation changed something", names[:_SHOWN])
+        counts, lines = self.target.left(before, [*self._data_of_requirements(), *self._own_data()])
+        if counts:
+            raise TestFailedError(f"a second installation left {counts}", lines[:_SHOWN])
+        return "nothing to do"
+
+    def _own_data(self) -> list[str]:
+        return [entry.path for entry in self.subject.manifest.state_data if "${{" not in entry.path]
+
+    def _verify(self) -> str:
+        self._present()
+        report = self._done("verify", self.subject.name).data
+        return f"{len(report['checks'])} checks hold{_require_passed(report)}"
+
+    def _negative(self) -> str:
+        self._present()
+        ways = [*self._stops(), *map(self._way, self.subject.plan.negative)]
+        if not ways:
+            raise TestSkippedError("it has no service, and tests/bench.yaml names no other way to break it")
+        found = []
+        for name, broken, red, mend in ways:
+            broken()
+            found.append(f"{name}: {', '.join(self._red(name, red))}")
+            self._heal(mend)
+        return "; ".join(found)
+
+    def _stops(self) -> Iterator[_Way]:
+        """Give a way to break for each service, first of what is required."""
+        if not self.subject.plan.stops:
+            return
+        for manifest in (*map(self.subject.registry.get, self.subject.manifest.requires), self.subject.manifest):
+            for service in manifest.services:
+                stop = partial(self.target.stop_service, service.name, service.exe)
+                yield f"{service.name} stopped", stop, (), partial(self.target.start_service, service.name)
+
+    def _way(self, way: Break) -> _Way:
+        return way.id, partial(self._command, way.argv), way.red, partial(self._command, way.repair)
+
+    def _command(self, argv: tuple[str, ...]) -> bool:
+        """Carry out a command on the target; says whether there was one."""
+        if not argv:
+            return False
+        done = self.target.host.run(["sh", "-c", 'cd /; exec "$@"', "sh", *argv], check=False)
+        if done.returncode != 0:
+            raise TestFailedError(f"`{' '.join(argv)}` ended with {done.returncode}", done.stderr.splitlines()[-5:])
+        return True
+
+    def _red(self, way: str, wanted: tuple[str, ...]) -> list[str]:
+        reply = self._done("verify", self.subject.name, wanted=_CHECKS_RED)
+        checks = (reply.error.get("details") or {}).get("checks") or ()
+        red = [check["id"] for check in checks if check["status"] != "passed"]
+        if missing := sorted(set(wanted) - set(red)):
+            raise TestFailedError(f"{way}: {', '.join(missing)} should be red", [f"red: {', '.join(red)}"])
+        return red
+
+    def _heal(self, mend: Callable[[], object]) -> None:
+        """Take back what was broken; what has no way back is repaired by the product."""
+        if not mend():
+            self._repaired = True
+            for name in (*self.subject.manifest.requires, self.subject.name):
+                self._done("repair", name, "--yes")
+        self._done("verify", self.subject.name)
+
+    def _rollback(self) -> str:
+        self._present()
+        before = self._absent()
+        self._as(before, "a rollback")
+        return "0 paths differ"
+
+    def _residue(self) -> str:
+        before = self._absent()
+        self._install()
+        if "uninstall" not in self.subject.manifest.actions:
+            raise TestSkippedError("it has no action `uninstall`")
+        removed = self._done("uninstall", self.subject.name, "--purge", "--yes").data
+        _require_passed(removed)
+        counts, lines = self.target.left(before, self._data_of_requirements())
+        kept = set(self._declared())
+        wrong = [line for line in lines if line.startswith("new process") or line.partition(": ")[2] in kept]
+        if wrong:
+            raise TestFailedError(f"an uninstall with `--purge` left {counts}", wrong[:_SHOWN])
+        self._done("rollback", removed["run_id"], "--yes")
+        self._absent()
+        self._as(before, "an uninstall that was taken back, and the rollback,")
+        return f"left: {counts}"
+
+    def _declared(self) -> Iterator[str]:
+        yield from (file.path for file in self.subject.manifest.files)
+        yield from (entry.path for entry in self.subject.manifest.state_data)
+
+    def _upgrade(self) -> str:
+        before = self._absent()
+        name = self.subject.name
+        with tempfile.TemporaryDirectory() as folder:
+            older, version = self._older(Path(folder) / self.subject.folder.name)
+            self._install(older)
+            given = self._with_parameters()
+            upgraded = self._done("upgrade", self.subject.name, *given, "--yes").data
+        passed = _require_passed(upgraded)
+        self._done("verify", name)
+        if upgraded["changed"]:
+            self._done("rollback", upgraded["run_id"], "--yes")
+            self._done("verify", name)
+        self._absent()
+        self._as(before, "an upgrade and two rollbacks")
+        return f"from {version} to {self.subject.manifest.version}{passed}"
+
+    def _older(self, folder: Path) -> tuple[Path, str]:
+        """Give an older version: the one that the author keeps, else this one with a lower number."""
+        kept = self.subject.folder / "tests/upgrade/from"
+        shutil.copytree(kept if kept.is_dir() else self.subject.folder, folder)
+        file = folder / "integration.yaml"
+        text = file.read_text(encoding="utf-8")
+        if not kept.is_dir():
+            text = _VERSION.sub("version: 0.0.1", text, count=1)
+            file.write_text(text, encoding="utf-8")
+        found = _VERSION.search(text)
+        return folder, found[0].partition(":")[2].strip() if found else ""
+
+    def _crash(self) -> str:
+        before = self._absent()
+        chance = random.Random(self.subject.seed)  # noqa: S311  # a seed that can be said again, no secret
+        points = chance.sample(CRASH_POINTS, min(self.subject.crashes, len(CRASH_POINTS)))
+        for point in points:
+            self._killed_at(point)
+            self._absent()
+            self._as(before, f"killed at {point}, installed again and rolled back: it")
+        return f"seed {self.subject.seed}: {', '.join(points)}"
+
+    def _killed_at(self, point: str) -> None:
+        given = self._with_parameters()
+        words = ("install", self.subject.name, *given, "--yes")
+        killed = self.target.command(*words, more={_VARIABLE: point})
+        if killed.code not in {-signal.SIGKILL, 0}:
+            raise TestFailedError(f"at {point}: {killed.sentence}", _reasons(killed))
+        report = self._done(*words).data
+        _require_passed(report)
+        self._installed = self._live_run() or report["run_id"]
+
+    def _live_run(self) -> str | None:
+        listed = self._done("generations", "list", self.subject.manifest.name).data["items"]
+        return next((str(item["run_id"]) for item in listed if item.get("live")), None)
+
+
+def _require_passed(report: Mapping[str, Any]) -> str:
+    """Raise where a run did not succeed or a check of it does not hold; gives nothing to say."""
+    red = [f"{check['id']}: {check['status']}" for check in report["checks"] if check["status"] != "passed"]
+    if report["status"] != "succeeded" or red:
+        raise TestFailedError(f"the run is {report['status']}, {len(red)} checks do not hold", red)
+    return ""
+
+
+def _reasons(reply: Reply) -> list[str]:
+    return [str(reply.error[key]) for key in ("where", "cause", "state", "hint") if reply.error.get(key)]

@@ -1,0 +1,95 @@
+"""The bench on real targets: a first draft is green at once, and what is wrong with an integration is found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from workflow_agent.cli.scaffolding import write_draft
+from workflow_agent.integrations import load_folder
+from workflow_agent.integrations.scaffold import Draft, DraftTemplate
+from workflow_agent.testing.bench import Kind, Suite, TargetKind, Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workflow_agent.testing.bench import Outcome
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.usefixtures("lab")]
+ON_TARGET = [kind for kind in Kind if kind not in {Kind.LINT, Kind.RENDER}]
+
+
+def walked(folder: Path, *kinds: Kind, evidence: Path, **more: Any) -> dict[Kind, Outcome]:
+    suite = Suite(manifest=load_folder(folder), kinds=kinds, evidence=evidence, **more)
+    return {outcome.kind: outcome for outcome in suite.run()}
+
+
+@pytest.mark.long
+def test_a_first_draft_is_green_in_every_kind(tmp_path: Path) -> None:
+    folder = write_draft(Draft(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
+
+    found = walked(folder, *ON_TARGET, evidence=tmp_path / "evidence", targets=[TargetKind.PLAIN], update=True)
+
+    assert {kind: one.verdict for kind, one in found.items()} == {
+        kind: Verdict.SKIPPED if kind is Kind.NEGATIVE else Verdict.PASSED for kind in ON_TARGET
+    }, found
+    assert "created /opt/greeting and 1 below it" in (folder / "tests/plan/plain.txt").read_text(encoding="utf-8")
+    assert not (tmp_path / "evidence").exists()
+
+
+def test_a_break_that_no_check_sees_is_a_failure_and_its_evidence_is_kept(tmp_path: Path) -> None:
+    folder = write_draft(Draft(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
+    (folder / "tests/bench.yaml").write_text(
+        "negative:\n"
+        "  - {id: file-gone, argv: [rm, /opt/greeting/greeting], red: [greeting]}\n"
+        "  - {id: harmless, argv: ['true']}\n",
+        encoding="utf-8",
+    )
+
+    kinds = (Kind.PLAN, Kind.INSTALL, Kind.NEGATIVE)
+    found = walked(folder, *kinds, evidence=tmp_path / "evidence", targets=[TargetKind.PLAIN])
+
+    assert {kind: one.verdict for kind, one in found.items()} == {
+        Kind.PLAN: Verdict.PASSED,
+        Kind.INSTALL: Verdict.PASSED,
+        Kind.NEGATIVE: Verdict.FAILED,
+    }, found
+    assert "ended with 0" in found[Kind.NEGATIVE].message
+    evidence = found[Kind.NEGATIVE].evidence
+    assert evidence is not None
+    called = {file.stem.partition("-")[2] for file in (evidence / "commands").iterdir()}
+    assert {"plan", "install", "verify", "repair"} <= called
+
+
+@pytest.mark.long
+def test_an_uninstall_that_leaves_something_is_a_failure(tmp_path: Path) -> None:
+    folder = write_draft(Draft(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
+    (folder / "templates/uninstall.sh.j2").write_text("set -eu\nrm -f /opt/greeting/other\n", encoding="utf-8")
+
+    found = walked(folder, Kind.RESIDUE, evidence=tmp_path / "evidence", targets=[TargetKind.PLAIN])
+
+    assert found[Kind.RESIDUE].verdict is Verdict.FAILED
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("template", [DraftTemplate.TARBALL, DraftTemplate.PIP])
+def test_other_drafts_install_from_their_samples(tmp_path: Path, template: DraftTemplate) -> None:
+    folder = write_draft(Draft(name="sample", template=template), tmp_path)
+
+    found = walked(folder, *ON_TARGET, evidence=tmp_path / "evidence", targets=[TargetKind.PLAIN])
+
+    assert {one.verdict for kind, one in found.items() if kind is not Kind.NEGATIVE} == {Verdict.PASSED}, found
+
+
+@pytest.mark.long
+@pytest.mark.systemd
+@pytest.mark.parametrize("name", ["nginx", "prometheus-redis-exporter"])
+def test_the_catalogue_passes_on_a_plain_and_a_systemd_target(tmp_path: Path, name: str) -> None:
+    from workflow_agent.integrations import builtin_folder  # noqa: PLC0415  # only here
+
+    suite = Suite(manifest=load_folder(builtin_folder() / name), evidence=tmp_path / "evidence")
+    found = list(suite.run())
+
+    assert [one for one in found if one.verdict is Verdict.FAILED] == []
+    assert {one.target for one in found} >= {"plain", "systemd"}
