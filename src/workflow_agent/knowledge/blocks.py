@@ -58,8 +58,15 @@ _SAYS_OUTPUT: Final = re.compile(
     r"(?i)\b(outputs?|you (should|will|can) (then )?see|looks? like|similar to|prints?|says|returns|responds?|response|"
     r"results?|which gives|answers?|shows|expect(ed)?|replies|it reports)\b[^.;]{0,60}[:.]?$"
 )
+_EXPOSED: Final = re.compile(r"^# TYPE \w+ (gauge|counter|summary|histogram|untyped)\s*$", re.MULTILINE)
+#: A sentence that asks to type what follows.
+_TYPED: Final = re.compile(r"(?i)\b(type|run|execute|invoke)(ning|ing)?\b[^.:]{0,40}:?$|\bverify [^.]* with:?$")
+_PROGRAM: Final = re.compile(r"^[a-z][a-z0-9_.-]*( [^=:{]*)?$")
 _USAGE: Final = re.compile(r"^\s*usage: ", re.IGNORECASE)
-_ASSIGNED: Final = re.compile(r"^\s*[A-Za-z_][\w.-]*=")
+#: `KEY=value`, where no command follows.
+_ASSIGNED: Final = re.compile(r"""\s*[A-Za-z_][\w.-]*=("[^"]*"|'[^']*'|<[^>]*>\S*|[^\s"'$]\S*)?\s*""")
+#: A sentence that asks for lines in a file.
+_CONFIGURES: Final = re.compile(r"(?i)\b(enable|add|put|append|set|configur\w+|lines?|file|stanza|section)\b[^.]*:\s*$")
 _SETTING: Final = re.compile(
     r"^\s*([\w.-]+\s*[=:]\s*\S|\[[^\]]+\]\s*$|[\w.-]+:\s*$|<[A-Z]\w+[ >]|[\w*.-]+\s*\{|\}\s*$|"
     r"-{1,2}\w[\w-]*( \S+)?$|[#;]|[*\w]+\(.*\)|\*\.\*)"
@@ -89,7 +96,7 @@ def classify(element: Element, before: str, programs: AbstractSet[str], *, after
     if element.language in _QUERY:
         return BlockKind.QUERY
     if element.language in _SHELL:
-        return BlockKind.CONFIGURATION if all(_ASSIGNED.match(line) for line in lines) else BlockKind.COMMAND
+        return BlockKind.CONFIGURATION if all(_ASSIGNED.fullmatch(line) for line in lines) else BlockKind.COMMAND
     output = says_output(before) or element.language in _OUTPUT
     if element.language in _CONFIGURATION:
         return BlockKind.OUTPUT if output and element.language.startswith("json") else BlockKind.CONFIGURATION
@@ -104,7 +111,7 @@ def _by_itself(text: str, lines: list[str]) -> BlockKind | None:
         return BlockKind.UNIT
     if _SQL_PROMPT.search(text) or _SQL.match(text):
         return BlockKind.QUERY
-    if _USAGE.match(text):
+    if _USAGE.match(text) or _EXPOSED.search(text):
         return BlockKind.OUTPUT
     return BlockKind.COMMAND if is_prompted(lines) else None
 
@@ -118,8 +125,12 @@ def _unlabelled(
     settings = sum(1 for line in lines if _SETTING.match(line) or (names_file and _DIRECTIVE.match(line)))
     if commands and commands / len(lines) >= _HALF and not (names_file and settings > commands):
         return BlockKind.COMMAND
+    if _TYPED.search(before.strip()) and all(_PROGRAM.match(line.strip()) for line in lines):
+        return BlockKind.COMMAND
     if after_command and not names_file:
         return BlockKind.OUTPUT
+    if _CONFIGURES.search(before) and all(_DIRECTIVE.match(line) or _SETTING.match(line) for line in lines):
+        return BlockKind.CONFIGURATION
     if settings / len(lines) > _HALF or has_marks:
         return BlockKind.CONFIGURATION
     return BlockKind.OUTPUT

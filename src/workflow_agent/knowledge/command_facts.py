@@ -175,6 +175,7 @@ def is_check(place: Place, text: str) -> bool:
         return bool(_LOCAL.search(text))
     if (
         program in _WRITING
+        or program in {"ulimit", "brew"}
         or program in {"docker", "podman", "kubectl", "haproxy -f"}
         or re.search(r"[^0-9&]>\s*/", text)
     ):
@@ -245,6 +246,8 @@ def _services(place: Place, text: str) -> Iterator[Fact]:
         names = words[2:]
     elif program in {"service", "rc-service"} and len(words) > 2:  # noqa: PLR2004
         names = words[1:2]
+    elif program == "brew" and words[1:2] == ["services"] and len(words) > 3:  # noqa: PLR2004
+        names = words[3:]
     elif program in {"rc-update", "update-rc.d", "chkconfig"}:
         names = [word for word in words[1:] if word not in {"add", "default", "defaults", "enable", "on"}][:1]
     for name in names:
@@ -264,6 +267,7 @@ def _users(place: Place, text: str) -> Iterator[Fact]:
 
 def _files(place: Place, text: str) -> Iterator[Fact]:
     first = words_of(text)[:1]
+    text = re.sub(r"(\s(?:-v|--volume)[ =](?:<[^>]*>|[^\s:]+)):\S+", r"\1", text)  # the rest is inside the container
     for path in paths_in(re.sub(_URL, " ", text)):
         if first != [path] and not (first and first[0].startswith(path)):
             yield place.fact(FactKind.FILE, path, 0.85, quote=text)

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
     from workflow_agent.knowledge.place import Place
 
-__all__ = ["configuration_facts", "is_metric_name", "table_facts", "unit_facts"]
+__all__ = [
+    "configuration_facts",
+    "exposition_facts",
+    "help_facts",
+    "is_metric_name",
+    "table_facts",
+    "unit_facts",
+]
 
 _BLOCKS: Final = re.compile(r"^\s*(</?[A-Z]\w*[\s>]|[\w~/.*\" -]*\{\s*$|\w+\(.*\)|\*\.\*)", re.MULTILINE)
 _HAPROXY: Final = re.compile(r"^(frontend|backend|listen|global|defaults)( [\w-]+)?\s*$", re.MULTILINE)
@@ -45,6 +52,7 @@ _KEYS: Final = re.compile(
     r"property|env( var)?|command[- ]line flag)s?$"
 )
 _DEFAULTS: Final = re.compile(r"(?i)^default( values?)?s?$")
+_DEFAULTS_TO: Final = re.compile(r"(?i)\bdefaults? (?:to|is|value is|:)\s*[`\"']?([^\s`\"'(),;]+?)[`\"'.]*(?=[\s,;)]|$)")
 _MEANINGS: Final = re.compile(r"(?i)^(description|meaning|what it does|help|explanation|purpose)$|^$")
 _METRICS: Final = re.compile(r"(?i)\bmetrics?\b")
 _METRIC: Final = re.compile(r"^[a-zA-Z_:][\w:]*([._][\w:]+)+$")
@@ -57,6 +65,11 @@ _REMOTE: Final = re.compile(
     r"|backend|to connect)\b"
 )
 _REMOTE_HOST: Final = re.compile(r"(?i)^(host|hostname|server|db_host|pghost)$")
+_FLAG_LINE: Final = re.compile(
+    r"^\s{0,8}(?:-\w, )?(?P<flag>--(?:\[no-\])?[a-z][\w.-]+)(?:=(?P<default>\"[^\"]*\"|\S+))?(?=\s|$)"
+)
+#: So many lines with flags are the help of a program.
+_FLAG_LINES: Final = 3
 _LOWEST, _HIGHEST = 10, 65535
 
 
@@ -99,11 +112,42 @@ def table_facts(place: Place) -> Iterator[Fact]:
     header, body = [cell.strip() for cell in rows[0]], rows[1:]
     if _METRICS.search(header[0] if header else "") or (header and _under_metrics(place) and not _default_at(header)):
         for row in body:
-            if row and is_metric_name(_bare(row[0])):
-                yield place.fact(FactKind.METRIC, _bare(row[0]), 0.9, quote=" ".join(row))
+            name = _metric_of(row[0]) if row else ""
+            if name:
+                yield place.fact(FactKind.METRIC, name, 0.9, quote=" ".join(row))
         return
     if header and _KEYS.match(header[0]):
         yield from _setting_rows(place, header, body)
+
+
+def exposition_facts(place: Place) -> Iterator[Fact]:
+    """Give the metrics of a block in the form in which they are exposed, but for those that every program has."""
+    for name in re.findall(r"(?m)^# TYPE ([A-Za-z_:][\w:]*) \w+\s*$", place.element.text):
+        if not name.startswith(("go_", "process_", "promhttp_", "python_")):
+            yield place.fact(FactKind.METRIC, name, 0.85, quote=name)
+
+
+def help_facts(place: Place) -> Iterator[Fact]:
+    """Give the flags of a program's help with their defaults."""
+    lines = [found for line in place.element.text.split("\n") if (found := _FLAG_LINE.match(line))]
+    if len(lines) < _FLAG_LINES:
+        return
+    for found in lines:
+        key = "--" + re.sub(r"^--(\[no-\])?", "", found["flag"])
+        if key in {"--help", "--version", "--help-long", "--help-man"}:
+            continue
+        default = (found["default"] or "").strip("\"'")
+        yield place.fact(FactKind.SETTING, key, 0.85, default=default, quote=found[0].strip(), said="help")
+        yield from _setting_facts(place, key, default)
+
+
+def _metric_of(cell: str) -> str:
+    """Give the metric in a cell, which may be a query about it."""
+    bare = _bare(cell)
+    if is_metric_name(bare):
+        return bare
+    found = re.search(r"\b([a-z][a-z0-9]*(?:_[a-z0-9]+)+)(?=[\[{])", cell)
+    return found[1] if found else ""
 
 
 def is_metric_name(text: str) -> bool:
@@ -129,8 +173,10 @@ def _setting_rows(place: Place, header: Sequence[str], body: Sequence[Sequence[s
         key = _bare(row[0]) if row else ""
         if not key or " " in key.strip():
             continue
-        default = _default(row[default_at]) if default_at is not None and default_at < len(row) else ""
         meaning = row[meaning_at] if meaning_at is not None and meaning_at < len(row) else ""
+        default = _default(row[default_at]) if default_at is not None and default_at < len(row) else ""
+        if default_at is None and (said := _DEFAULTS_TO.search(meaning)):
+            default = _default(said[1])
         known = "" if has_placeholder(default) else default
         quote = " ".join(row)
         yield place.fact(FactKind.SETTING, key, 0.9, default=known, meaning=meaning, quote=quote, said="table")
@@ -168,7 +214,9 @@ def _block_ports(place: Place, text: str) -> Iterator[Fact]:
 
 
 def _is_compose(text: str) -> bool:
-    return bool(re.search(r"(?m)^services:\s*$", text) and re.search(r"(?m)^\s+image:", text))
+    """Tell files that are about other programs: of containers, of what scrapes."""
+    compose = re.search(r"(?m)^services:\s*$", text) and re.search(r"(?m)^\s+image:", text)
+    return bool(compose or re.search(r"(?m)^\s*(scrape_configs|relabel_configs):", text))
 
 
 def _settings(place: Place) -> list[tuple[str, str]]:

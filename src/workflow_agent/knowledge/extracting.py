@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Final
 from workflow_agent.knowledge.blocks import classify
 from workflow_agent.knowledge.command_facts import command_facts, commands_of
 from workflow_agent.knowledge.command_lines import KNOWN, Line, first_program, program_of, session, split_chain
-from workflow_agent.knowledge.configuration_facts import configuration_facts, is_metric_name, table_facts, unit_facts
+from workflow_agent.knowledge.configuration_facts import (
+    configuration_facts,
+    exposition_facts,
+    help_facts,
+    is_metric_name,
+    table_facts,
+    unit_facts,
+)
 from workflow_agent.knowledge.facts import BlockKind, Command, Extraction, Fact, FactKind, Flag, FlagKind, provenance_of
 from workflow_agent.knowledge.html_pages import parse_html
 from workflow_agent.knowledge.markdown_pages import looks_like_html, parse_markdown
@@ -132,6 +139,9 @@ class _Walk:
             self.facts += unit_facts(place)
         elif kind is BlockKind.QUERY:
             self._query(place)
+        else:
+            self.facts += exposition_facts(place)
+            self.facts += help_facts(place)
         if kind is not BlockKind.OUTPUT:
             self._placeholders(place, text, kind)
 
@@ -162,7 +172,7 @@ class _Walk:
                     self.facts += [
                         fact
                         for fact in command_facts(alone, Command(text=text, provenance=_provenance(place, 0.7, code)))
-                        if fact.kind is not FactKind.VERIFICATION
+                        if fact.kind is not FactKind.VERIFICATION or text.startswith(("curl ", "systemctl "))
                     ]
                 if _FOREGROUND.search(place.element.text):
                     self._flag(FlagKind.FOREGROUND, text, place)
@@ -186,7 +196,8 @@ class _Walk:
         if not _COMMAND_LINK.search(place.element.text):
             return
         for link in place.element.links:
-            if link.address.startswith("http") and (
+            here = link.address.partition("#")[0] == self.page.address
+            if not here and link.address.startswith("http") and (
                 _LINK_TARGET.search(link.address) or _LINK_TARGET.search(link.text)
             ):
                 self._flag(FlagKind.LINK, link.address, place)
@@ -241,7 +252,7 @@ def _is_foreground(place: Place, text: str) -> bool:
     program = program_of(text)
     if program in {"docker", "podman"}:
         return bool(re.search(r"\brun\b", text)) and not re.search(r"\s(-\w*d\w*|--detach|--rm)(\s|$)", text)
-    if program in KNOWN or re.search(r"&\s*$", text):
+    if program in KNOWN or re.search(r"&\s*$|\s--?(help|version|h|V)\b", text):
         return False
     if "--foreground" in text or _FOREGROUND.search(place.before) or _FOREGROUND.search(place.after):
         return True

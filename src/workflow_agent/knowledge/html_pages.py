@@ -182,7 +182,7 @@ class _Reader:
         for row in tag.find_all("tr"):
             cells = row.find_all(["th", "td"], recursive=False)
             rows.append(tuple(_words(cell) for cell in cells))
-            codes += [item.get_text(" ", strip=True) for cell in cells for item in cell.find_all(sorted(_CODES))]
+            codes += [words for cell in cells for item in cell.find_all(sorted(_CODES)) if (words := _words(item))]
         if rows:
             text = "\n".join(" | ".join(row) for row in rows)
             self._add(ElementKind.TABLE, tag, text, codes=tuple(codes), rows=tuple(rows))
@@ -208,7 +208,7 @@ class _Reader:
             ElementKind.TEXT,
             parent,
             text,
-            codes=tuple(dict.fromkeys(_words(tag) for tag in tags if tag.name in _CODES)),
+            codes=tuple(dict.fromkeys(words for tag in tags if tag.name in _CODES and (words := _words(tag)))),
             marks=tuple(_words(tag) for tag in tags if tag.name == "var"),
             links=tuple(
                 Link(text=_words(tag), address=urljoin(self._address, str(tag["href"])))

@@ -22,13 +22,16 @@ _CHECKING: Final = re.compile(
     r"look whether|see whether|"
     r"see what it does|whether it (works|is)|ask (it|for)|confirm|make sure|status|smoke)\b"
 )
+#: What follows a block that shows whether something works ("… to see if everything is alright").
+_PURPOSE: Final = re.compile(r"(to (see|check|verify|confirm|test)|should (print|show|say))\b")
 #: An absolute path below the folders that programs use, or below a person's own.
 PATH: Final = re.compile(
     r"(?<![\w:/.\-}*$])((?:~/\.|/(?:etc|var|opt|srv|run|lib|root|home|usr/(?:local|share|lib|libexec)|mnt|"
     r"data/)(?:/|(?=[\s:,;'\"`)]|$)))[^\s'\"`,;:()<>|&{}\[\]*?$]*)"
 )
 _NO_FILES: Final = re.compile(
-    r"^(/usr/s?bin|/home/[^/]+/?$|/(var|etc|opt|srv|run|usr|lib|root|home|data)/?$)|/nologin$|/(ba|da|z)?sh$"
+    r"^(/usr/s?bin|/home/[^/]+/?$|/(var|etc|opt|srv|run|usr|lib|root|home|data)/?$)|/nologin$|^/etc/(init\.d|hosts|passwd|resolv\.conf|fstab)$|^/var/log/(auth|syslog|messages|daemon)(\.log)?$|"
+    r"^~/\.(bashrc|zshrc|profile|bash_profile|ssh)|^/usr/local(/sbin|/go/.*)?$|/(ba|da|z)?sh$"
 )
 
 
@@ -36,6 +39,10 @@ def paths_in(text: str) -> list[str]:
     """List the paths of a product's files that a text names."""
     found = (path.rstrip("/.") for path in PATH.findall(text))
     return list(dict.fromkeys(path for path in found if path and not _NO_FILES.search(path) and "..." not in path))
+
+
+def _without_flags(text: str) -> str:
+    return re.sub(r"--?[\w.-]+", " ", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +65,9 @@ class Place:
     def is_check(self) -> bool:
         """Whether it tells how to see that the thing works."""
         section = self.element.sections[-1] if self.element.sections else ""
-        return bool(_CHECKING.search(section) or _CHECKING.search(self.before))
+        if _CHECKING.search(section) or _CHECKING.search(_without_flags(self.before)):
+            return True
+        return bool(_PURPOSE.match(self.after))
 
     def fact(
         self,

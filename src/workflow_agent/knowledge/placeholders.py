@@ -29,9 +29,13 @@ _SECRETS: Final = re.compile(
 )
 _REPLACED: Final = re.compile(
     r"(?i)\b(?:replac(?:e|ing)|substitut(?:e|ing)|in (?:the )?place of|"
-    r"instead of)\s+(?:the\s+)?[`'\"]?([A-Z][A-Z0-9_]{2,})[`'\"]?|"
-    r"[`'\"]?\b([A-Z][A-Z0-9_]{2,})[`'\"]?\s+(?:is|with|by) your\b"
+    r"instead of)\s+(?:the\s+)?[`'\"]?((?-i:[A-Z][A-Z0-9_]{2,}))[`'\"]?|"
+    r"[`'\"]?\b((?-i:[A-Z][A-Z0-9_]{2,}))[`'\"]?\s+(?:is|with|by) your\b"
 )
+#: `http://user:password@host`.
+_CREDENTIALS: Final = re.compile(r"\w+://([^\s:/@<$]+:[^\s:/@<$]+)@")
+#: `[flags]`, which stands for something of one's own.
+_BRACKETS: Final = re.compile(r"(?<=\s)\[[a-z][a-z .|_-]*\](?=\s|$)")
 _GLOB_PROGRAMS: Final = frozenset({"wget", "curl", "tar", "cd", "dpkg", "cp", "mv", "unzip"})
 _TAG: Final = re.compile(r"^[A-Z]\w*( |$)")
 
@@ -52,9 +56,11 @@ def placeholders_in(text: str, kind: BlockKind | None, marks: tuple[str, ...] = 
     yield from _braced(text)
     yield from (mark.strip() for mark in marks if mark.strip())
     if kind in {BlockKind.COMMAND, BlockKind.CONFIGURATION, BlockKind.UNIT}:
-        yield from (found[1] for found in _EXAMPLE.finditer(_without_addresses(text)))
+        yield from (found[1] for found in _EXAMPLE.finditer(text))
+        yield from (found[1] for found in _CREDENTIALS.finditer(text))
     if kind is BlockKind.COMMAND:
         yield from _globs(text)
+        yield from (found[0] for found in _BRACKETS.finditer(text))
     if kind in {BlockKind.CONFIGURATION, BlockKind.UNIT, BlockKind.QUERY}:
         for found in _SECRETS.finditer(text):
             value = found[1] or found[2]
@@ -98,8 +104,3 @@ def _globs(text: str) -> Iterator[str]:
     for line in text.split("\n"):
         if program_of(line.lstrip("$# ")) in _GLOB_PROGRAMS:
             yield from (word for word in words_of(line)[1:] if "*" in word and not word.startswith("-"))
-
-
-def _without_addresses(text: str) -> str:
-    """Leave out hosts of addresses: those of a page's own examples are told elsewhere."""
-    return re.sub(r"https?://\S+", " ", text)

@@ -38,6 +38,9 @@ _UNIT: Final = re.compile(r"(?i)\b(?:unit|service|daemon)\s+(?:is\s+|called\s+|n
 _DEFAULTED: Final = re.compile(
     r"(?i)^`?(?P<key>[\w.-]+)`?\s*\((?:the )?default(?: is|s to|:)?\s*`?(?P<value>[^`)]+)`?\)"
 )
+_FLAG_DEFAULT: Final = re.compile(
+    r"(?i)(?<!\w)(--?[a-z][\w.-]+)[^.;]{0,60}?\(?(?:the )?default(?:s)?(?: value)? (?:is|to)\s+\"?([\w./:@-]+?)\"?(?=[\s),.;]|$)"
+)
 _METRIC_SUFFIX: Final = re.compile(
     r"_(total|bytes|seconds|up|info|ratio|count|sum|bucket|load1|celsius|percent|errors?)$|^\w+_up$"
 )
@@ -55,6 +58,9 @@ def prose_facts(place: Place, commands: set[str]) -> Iterator[Fact]:
     codes = [code for code in element.codes if code not in commands]
     if found := _DEFAULTED.match(element.text):
         yield place.fact(FactKind.SETTING, found["key"], 0.85, default=found["value"].strip(), said="list")
+    for flag, value in _FLAG_DEFAULT.findall(element.text):
+        if flag in codes:
+            yield place.fact(FactKind.SETTING, flag, 0.8, default=value.strip(), said="sentence")
     for path in dict.fromkeys(path for code in (*codes, _plain_paths(element.text)) for path in paths_in(code)):
         yield place.fact(FactKind.FILE, path, 0.8)
     for sentence in _SENTENCE.split(element.text):
