@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflow_agent.engine import decide, fold, plan_of
-from workflow_agent.engine.commands import CancelStep, Command, RequestStep, StartStep, WaitUntil, only_records
+from workflow_agent.engine.commands import (
+    CancelStep,
+    Command,
+    RequestStep,
+    StartStep,
+    TakePlace,
+    WaitUntil,
+    only_records,
+)
 from workflow_agent.engine.live import Draft, draft_of
 from workflow_agent.engine.machine import outstanding, refusal
 from workflow_agent.engine.proceeding import is_cancellable
@@ -23,7 +31,7 @@ from workflow_agent.model.workflow import Backoff, EffectPolicy, Step, Workflow
 RETRYABLE, FATAL = ScriptFailedError("again").to_dict(), InternalError("no").to_dict()
 CONDITIONS = st.sampled_from([None, None, None, "true", "false", "inputs.flag", "1 < 'a'", "steps.s0.output.ok"])
 PHASES = st.sampled_from([RunStatus.PLANNING, RunStatus.RUNNING, RunStatus.VERIFYING])
-REACHES = (StartStep, RequestStep, CancelStep, WaitUntil)
+REACHES = (StartStep, RequestStep, CancelStep, WaitUntil, TakePlace)
 BAD = {StepStatus.FAILED, StepStatus.UNKNOWN, StepStatus.CANCELLED}
 SHAPES: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [
@@ -182,11 +190,11 @@ class World:
             group = self.plan.main if step.id in self.plan.main else self.plan.always
             ended = [self.state.steps[need].status for need in step.needs if need in group]
             well = sum(status in {StepStatus.SUCCEEDED, StepStatus.UNCHANGED} for status in ended)
-            if step.join == "all":
+            if step.join == "all" and step.join_until is None:
                 assert all(status in TERMINAL_STEP for status in ended)
-            else:
+            elif not step.edges and step.join_until is None:
                 assert well >= (1 if step.join == "any" else step.join)
-        flying = [unit for unit, each in self.open.items() if not isinstance(each, WaitUntil)]
+        flying = [unit for unit, each in self.open.items() if not isinstance(each, WaitUntil | TakePlace)]
         assert len(flying) <= self._limit
         if step.max_workers is not None:
             assert sum(parse_unit(unit)[0] == step.id for unit in flying) <= step.max_workers

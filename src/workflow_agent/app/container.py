@@ -108,7 +108,7 @@ class Container(containers.DeclarativeContainer):
     catalogue = providers.Singleton(
         lambda settings: FolderCatalogue(*settings.workflows.folders, _SHIPPED, shipped=_SHIPPED), settings
     )
-    driver = providers.Singleton(Driver, bus, journal, clock, workflows=catalogue)
+    driver = providers.Singleton(Driver, bus, journal, clock, workflows=catalogue, places=store.provided.places)
     registry = providers.Singleton(
         Registry,
         providers.Callable(lambda settings: _folders(settings.integrations.folders, builtin_folder()), settings),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.app.application import App
     from workflow_agent.model.event import Event, RunState
+    from workflow_agent.model.places import Standing
     from workflow_agent.model.ports import History, Journal
     from workflow_agent.model.workflow import Workflow
     from workflow_agent.store import SqliteStore
@@ -54,6 +55,10 @@ class FlowRecords:
     def artifacts(self, run_id: str) -> Path:
         """Give the folder of a run's files."""
         return self._store.artifacts_dir(run_id)
+
+    def waits_of(self, run_id: str) -> list[Standing]:
+        """List the places for which a run stands in line, and who has them."""
+        return self._store.places.waiting(run_id)
 
     def is_driven(self, run_id: str) -> bool:
         """Say whether a process drives a run now."""

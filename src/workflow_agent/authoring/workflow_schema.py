@@ -12,10 +12,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from workflow_agent.model.status import RunStatus
-from workflow_agent.model.workflow import Backoff, EffectPolicy, InputSpec, Step, Workflow
+from workflow_agent.model.workflow import DEFAULT_PRIORITY, Backoff, EffectPolicy, InputSpec, Step, Workflow
 
 __all__ = [
+    "ConcurrencyDefinition",
     "InputDefinition",
+    "RateDefinition",
     "RetryDefinition",
     "StepDefinition",
     "UndoDefinition",
@@ -98,6 +100,34 @@ class UndoDefinition(_Definition):
         return {"uses": self.uses} | ({"with": self.with_} if self.with_ else {})
 
 
+_End = Annotated[str, Field(min_length=1, max_length=64)]
+_Key = Annotated[str, Field(min_length=1, max_length=512)]
+
+
+class RateDefinition(_Definition):
+    """How often steps may start."""
+
+    key: _Key
+    limit: Annotated[int, Field(ge=1, le=1_000_000)]
+    per_s: _Seconds
+
+    def build(self) -> dict[str, Any]:
+        """Give the model's form."""
+        return {"key": self.key, "limit": self.limit, "per_s": self.per_s}
+
+
+class ConcurrencyDefinition(_Definition):
+    """How many runs with one key there may be at the same time."""
+
+    key: _Key
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 1
+    on_conflict: Literal["wait", "cancel-oldest", "refuse"] = "wait"
+
+    def build(self) -> dict[str, Any]:
+        """Give the model's form."""
+        return {"key": self.key, "limit": self.limit, "on_conflict": self.on_conflict}
+
+
 class StepDefinition(_Definition):
     """One step."""
 
@@ -119,6 +149,16 @@ class StepDefinition(_Definition):
     on_error: Literal["fail", "continue"] = "fail"
     join: Literal["all", "any"] | Annotated[int, Field(ge=1)] = "all"
     undo: UndoDefinition | None = None
+    edges: dict[str, _End] = Field(default_factory=dict)
+    join_until: str | None = None
+    cancels: list[str] = Field(default_factory=list)
+    enough: str | None = None
+    rest: Literal["stop", "finish"] = "stop"
+    grows: bool = False
+    scope: str | None = None
+    part: Literal["body", "catch", "finally"] = "body"
+    lock: _Key | None = None
+    rate: RateDefinition | None = None
 
     def build(self) -> Step:
         """Give the model's form."""
@@ -141,6 +181,16 @@ class StepDefinition(_Definition):
             on_error=self.on_error,
             join=self.join,
             undo=self.undo.build() if self.undo else None,
+            edges=self.edges,
+            join_until=self.join_until,
+            cancels=tuple(self.cancels),
+            enough=self.enough,
+            rest=self.rest,
+            grows=self.grows,
+            scope=self.scope,
+            part=self.part,
+            lock=self.lock,
+            rate=self.rate.build() if self.rate else None,
         )
 
 
@@ -157,6 +207,8 @@ class WorkflowDefinition(_Definition):
     on_failure: list[StepDefinition] = Field(default_factory=list, max_length=1000)
     output: str | None = None
     max_workers: _Workers | None = None
+    concurrency: ConcurrencyDefinition | None = None
+    priority: Annotated[int, Field(ge=0, le=9)] = DEFAULT_PRIORITY
 
     def build(self) -> Workflow:
         """Give the model's form."""
@@ -170,7 +222,13 @@ class WorkflowDefinition(_Definition):
             on_failure=tuple(step.build() for step in self.on_failure),
             output=self.output,
             max_workers=self.max_workers,
+            concurrency=self.concurrency.build() if self.concurrency else None,
+            priority=self.priority,
         )
+
+
+#: Keys of a scope as it is written: lists of steps.
+_NESTED = ("steps", "catch", "finally")
 
 
 def keys_at(way: tuple[str | int, ...]) -> list[str]:
@@ -178,12 +236,20 @@ def keys_at(way: tuple[str | int, ...]) -> list[str]:
     match way:
         case ():
             model: type[_Definition] = WorkflowDefinition
-        case (_, int(), "retry"):
+        case (*_, int(), "retry"):
             model = RetryDefinition
-        case (_, int(), "undo"):
+        case (*_, int(), "undo"):
             model = UndoDefinition
-        case (_, int()):
-            model = StepDefinition
+        case (*_, int(), "rate"):
+            model = RateDefinition
+        case ("concurrency",):
+            model = ConcurrencyDefinition
+        case (*_, int()):
+            return [*_keys(StepDefinition), *_NESTED]
         case _:
             model = InputDefinition
+    return _keys(model)
+
+
+def _keys(model: type[_Definition]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]

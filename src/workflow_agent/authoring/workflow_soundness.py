@@ -10,16 +10,19 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
+from workflow_agent.authoring.expression_types import clashes, kind_of
+from workflow_agent.authoring.node_soundness import NodeCheck
 from workflow_agent.authoring.problem import Problem
 from workflow_agent.model.errors import ExpressionError, ValidationError
 from workflow_agent.model.expression import expressions_in, parse
 from workflow_agent.model.nearest import did_you_mean
-from workflow_agent.model.sequence import stable_order
+from workflow_agent.model.sequence import scoped_order
 from workflow_agent.model.value_types import is_of_type, type_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
+    from workflow_agent.model.expression import Expression
     from workflow_agent.model.workflow import Step, Workflow
 
     Way: TypeAlias = tuple[str | int, ...]
@@ -31,7 +34,13 @@ _RUN_PARTS = ("id", "workflow")
 _FAILURE_PARTS = ("step", "error")
 _STEP_PARTS = ("output", "status")
 #: Keys of a step that are expressions; what is in `with` may hold some.
-_EXPRESSIONS = ("when", "each", "until")
+_EXPRESSIONS = ("when", "each", "until", "join_until", "enough")
+#: What such an expression gives; `each` a list, the others true or false.
+_GIVES = {"each": "array"}
+#: Texts of a step that may hold expressions.
+_TEXTS = ("lock", "rate")
+#: What a fan-out's `enough` sees.
+_COUNTS = ("done", "failed", "total")
 _WAIT = "wait."
 
 
@@ -52,6 +61,8 @@ class _Check:
         found = [*self._inputs(), *self._ids()]
         if not found:
             found = [*self._needs(), *self._repeats()]
+        if not found:
+            found = [*NodeCheck(self._steps, self._places).problems()]
         if not found:
             found = [*self._cycles()]
         return found or [*self._expressions()]
@@ -110,43 +121,58 @@ class _Check:
     def _cycles(self) -> Iterator[Problem]:
         for group in self._groups():
             try:
-                _order(group)
+                scoped_order(group)
             except ValidationError as error:
                 yield Problem((*self._places[error.details["cycle"][0]], "needs"), error.message)
 
     def _expressions(self) -> Iterator[Problem]:
-        order = [*chain.from_iterable(_order(group) for group in self._groups())]
+        order = [*chain.from_iterable(scoped_order(group) for group in self._groups())]
         rank = {name: index for index, name in enumerate(order)}
         for name, step in self._steps.items():
             earlier = {other for other in rank if rank[other] < rank[name]}
-            for way, references in self._references(step):
-                if isinstance(references, Problem):
-                    yield references
+            for way, expression in self._read(step):
+                if isinstance(expression, Problem):
+                    yield expression
                     continue
-                for reference in sorted(references):
+                for reference in sorted(expression.references):
                     parts = reference.split(".")
                     yield from self._reference(way, parts, step, earlier)
+                yield from self._types(way, expression, step)
 
-    def _references(self, step: Step) -> Iterator[tuple[Way, Iterable[str] | Problem]]:
+    def _read(self, step: Step) -> Iterator[tuple[Way, Expression | Problem]]:
+        """List the expressions of a step, each with its place."""
         place = self._places[step.id]
-        with_ = (*place, "with")
         for key in _EXPRESSIONS:
             text = getattr(step, key)
             try:
                 if text is not None:
-                    yield (*place, key), parse(text).references
+                    yield (*place, key), parse(text)
             except ExpressionError as error:
                 yield (*place, key), _wrong((*place, key), error)
-        try:
-            for way, expression in expressions_in(step.with_):
-                yield (*with_, *way), expression.references
-        except ExpressionError as error:
-            way = (*with_, *error.details.get("path", ()))
-            yield way, _wrong(way, error)
+        for key, value in (("with", step.with_), *((key, getattr(step, key)) for key in _TEXTS)):
+            try:
+                for way, expression in expressions_in(value):
+                    yield (*place, key, *way), expression
+            except ExpressionError as error:
+                way = (*place, key, *error.details.get("path", ()))
+                yield way, _wrong(way, error)
+
+    def _types(self, way: Way, expression: Expression, step: Step) -> Iterator[Problem]:
+        """Say where a declared input is used as what it is not."""
+        known = {("inputs", name): spec.type for name, spec in self._workflow.inputs.items() if spec.type != "any"}
+        for message in clashes(expression.root, known):
+            yield Problem(way, message)
+        key = str(way[len(self._places[step.id])])
+        kind = kind_of(expression.root, known)
+        wanted = _GIVES.get(key, "boolean")
+        if key in _EXPRESSIONS and kind not in {None, "null", wanted}:
+            article = "a list" if wanted == "array" else "true or false"
+            yield Problem(way, f"`{key}` must give {article}, and this is of type {kind}")
 
     def _reference(self, way: Way, parts: list[str], step: Step, earlier: set[str]) -> Iterator[Problem]:
         root, rest = parts[0], parts[1:]
-        if root in _open_names(step, str(way[2])):
+        key = str(way[2])
+        if root in _open_names(step, key):
             return
         late = step.always or self._places[step.id][0] == "on_failure"
         known = {
@@ -163,7 +189,7 @@ class _Check:
         elif rest and rest[0] not in known[root]:
             yield Problem(way, f"there is no `{root}.{rest[0][:64]}`", did_you_mean(rest[0], known[root]))
         elif root == "steps" and rest:
-            yield from self._step_reference(way, rest, step, earlier)
+            yield from self._step_reference(way, rest, step, set(self._steps) if key == "enough" else earlier)
 
     def _step_reference(self, way: Way, rest: list[str], step: Step, earlier: set[str]) -> Iterator[Problem]:
         name, *parts = rest
@@ -179,12 +205,10 @@ class _Check:
 
 def _open_names(step: Step, key: str) -> tuple[str, ...]:
     """List the names of which nothing is known before a run: what steps keep, and the place in a fan-out or loop."""
+    if key == "enough":
+        return ("state", *_COUNTS)
     names = ("state", *(("item", "index", "total") if step.each is not None and key != "each" else ()))
     return (*names, "iteration", "previous") if step.until is not None else names
-
-
-def _order(steps: Iterable[Step]) -> tuple[str, ...]:
-    return stable_order({step.id: step.needs for step in steps})
 
 
 def _wrong(way: Way, error: ExpressionError) -> Problem:

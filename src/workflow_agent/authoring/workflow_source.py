@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.authoring.problem import Problem, refusal, schema_problems
+from workflow_agent.authoring.workflow_nesting import flattened
 from workflow_agent.authoring.workflow_soundness import soundness
 from workflow_agent.authoring.yaml_source import load_yaml, scalar
 from workflow_agent.model.errors import ValidationError
@@ -37,12 +38,15 @@ def load_workflow(text: str, *, source: str) -> Workflow:
     document = load_yaml(text, source=source)
     if not isinstance(document.data, dict):
         raise refusal(document, [Problem((), "a workflow is a mapping with `name`, `version` and `steps`")])
+    flat = flattened(document.data)
+    if flat.problems:
+        raise refusal(document, flat.problems)
     try:
-        workflow = WorkflowDefinition.model_validate(document.data).build()
+        workflow = WorkflowDefinition.model_validate(flat.data).build()
     except pydantic.ValidationError as error:
-        raise refusal(document, list(schema_problems(error, keys_at))) from None
+        raise refusal(document, flat.placed(schema_problems(error, keys_at))) from None
     if problems := soundness(workflow):
-        raise refusal(document, problems)
+        raise refusal(document, flat.placed(problems))
     return workflow
 
 
@@ -103,7 +107,7 @@ def _ordered(workflow: Workflow) -> dict[str, Any]:
     result["steps"] = [_step(step) for step in workflow.steps]
     if workflow.on_failure:
         result["on_failure"] = [_step(step) for step in workflow.on_failure]
-    return result
+    return result | {key: value for key, value in plain.items() if key not in result}
 
 
 def _step(step: Step) -> dict[str, Any]:

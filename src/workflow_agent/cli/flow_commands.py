@@ -167,7 +167,8 @@ def why(
         records = records_of(app)
         run_id = await app.history.resolve(run)
         state = await records.state(run_id)
-        items = [each.to_dict() for each in unmet_of(await records.definition(run_id), state, step or None)]
+        unmet = unmet_of(await records.definition(run_id), state, step or None, records.waits_of(run_id))
+        items = [each.to_dict() for each in unmet]
         return {"run_id": run_id, "status": state.status.value, "items": items}, bool(
             app.orphans([await app.history.run(run_id)])
         )

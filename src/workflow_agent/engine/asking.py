@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.engine.live import Draft, Flight, LiveRun
-from workflow_agent.engine.outcomes import cancelled, failed, out_of_time, outcome_of, run_time
+from workflow_agent.engine.outcomes import cancelled, failed, never_began, out_of_time, outcome_of, run_time
+from workflow_agent.engine.places import unit_places
 from workflow_agent.engine.plan import CHILD
 from workflow_agent.engine.reply import read_reply
 from workflow_agent.engine.units import idempotency_key, parse_unit
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from workflow_agent.engine.children import Children
     from workflow_agent.engine.commands import CancelStep, RequestStep
     from workflow_agent.engine.live import Answer
+    from workflow_agent.engine.places import Waiting
     from workflow_agent.model.ports import Bus, Clock
 
 __all__ = ["GRACE_S", "TELL_S", "Asker"]
@@ -57,19 +59,23 @@ class Asker:
         bus: Carries requests, events and ``ctl.cancel``.
         clock: Times of hints.
         children: Carries out the steps that run another workflow.
+        waiting: Lets units wait for locks and rates.
         grace_s: Seconds that a step has to confirm that it stopped.
     """
 
-    def __init__(self, bus: Bus, clock: Clock, children: Children, *, grace_s: float) -> None:
+    def __init__(self, bus: Bus, clock: Clock, children: Children, waiting: Waiting, *, grace_s: float) -> None:
         self._bus = bus
         self._clock = clock
         self._children = children
+        self._waiting = waiting
         self._grace_s = grace_s
 
     def stop(self, run: LiveRun) -> Draft | None:
         """Draft the end of a run, before its next step, when a cancel was asked for or its time is over."""
         if not run.is_cancellable:
             return None
+        if run.draft is not None and run.draft.started_at is None:
+            return None if run.cancel_reason is None else never_began(run)
         if run.cancel_reason is not None:
             return cancelled(run)
         remaining = run.remaining_s()
@@ -120,13 +126,18 @@ class Asker:
 
     async def _ask_child(self, run: LiveRun, flight: Flight, inputs: Mapping[str, Any]) -> Answer:
         await self._hint(run, flight)
-        return await self._children.answer(run, flight, inputs)
+        try:
+            async with self._waiting.held(*unit_places(run, flight.unit)):
+                return await self._children.answer(run, flight, inputs)
+        except WorkflowAgentError as error:
+            return error
 
     async def _ask(self, run: LiveRun, flight: Flight, message: Message) -> Answer:
         try:
             if flight.step.effect is EffectPolicy.AT_LEAST_ONCE and flight.attempt == 1:
                 await self._hint(run, flight)
-            return (await self._bus.request(message)).data
+            async with self._waiting.held(*unit_places(run, flight.unit)):
+                return (await self._bus.request(message)).data
         except WorkflowAgentError as error:
             return error
         except Exception as error:
@@ -144,7 +155,7 @@ class Asker:
                 raise answer
             reply = read_reply(answer, flight.step.uses)
         except WorkflowAgentError as error:
-            return failed(run, flight, error, outcome_of(run, flight.step, error))
+            return failed(run, flight, error, outcome_of(run, flight.unit, flight.step, error))
         started_at = run.cell(flight.unit).started_at
         return Draft(
             type=EventType.STEP_SUCCEEDED,
@@ -210,7 +221,7 @@ class Asker:
             error.cause, error.details = answer.message, answer.details
             run.arrive(partial(self._lost, run, flight, error, StepStatus.FAILED))
             return
-        if flight.step.on_error == "fail":
+        if run.plan.ends_run(flight.step):
             run.arrive(lambda: out_of_time(error) if run.is_cancellable else None)
         run.arrive(partial(self._outcome, run, flight))
 

@@ -27,6 +27,7 @@ __all__ = [
     "SkipStep",
     "StartRun",
     "StartStep",
+    "TakePlace",
     "WaitUntil",
     "only_records",
 ]
@@ -128,6 +129,13 @@ class CancelStep:
 
 
 @dataclass(frozen=True, slots=True)
+class TakePlace:
+    """Wait for a place, then record that the scope `step` begins; without a step, that the run does."""
+
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class WaitUntil:
     """Record what it means for a waiting step that the time `at` (UTC seconds) has come."""
 
@@ -146,6 +154,7 @@ Command: TypeAlias = (
     | RequestStep
     | CancelStep
     | WaitUntil
+    | TakePlace
 )
 
 
@@ -153,4 +162,4 @@ def only_records(command: Command) -> bool:
     """Say whether a command is carried out by a record alone."""
     if isinstance(command, StartStep):
         return command.not_before is None
-    return not isinstance(command, (RequestStep, CancelStep, WaitUntil))
+    return not isinstance(command, (RequestStep, CancelStep, WaitUntil, TakePlace))

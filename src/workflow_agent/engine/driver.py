@@ -22,13 +22,15 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.engine.asking import GRACE_S, Asker
 from workflow_agent.engine.children import Children, WorkflowSource
-from workflow_agent.engine.commands import CancelStep, Command, RequestStep, StartStep, WaitUntil
+from workflow_agent.engine.commands import CancelStep, Command, RequestStep, StartStep, TakePlace, WaitUntil
 from workflow_agent.engine.definitions import definition_of
+from workflow_agent.engine.entrance import Entrance
 from workflow_agent.engine.inputs import as_json, checked_inputs
 from workflow_agent.engine.live import Draft, LiveRun, draft_of
 from workflow_agent.engine.machine import SIGNALS, decide, replay
 from workflow_agent.engine.merging import merged
 from workflow_agent.engine.outcomes import lost
+from workflow_agent.engine.places import LocalPlaces, Waiting
 from workflow_agent.engine.timing import Timing
 from workflow_agent.model.errors import ConflictError, NotFoundError, ValidationError
 from workflow_agent.model.event import Event, EventType
@@ -39,7 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from workflow_agent.model.event import RunState
-    from workflow_agent.model.ports import Bus, Clock, Journal
+    from workflow_agent.model.places import Standing
+    from workflow_agent.model.ports import Bus, Clock, Journal, Places
     from workflow_agent.model.workflow import Workflow
 
 __all__ = ["MACHINE", "Driver", "run_id_of_key"]
@@ -68,6 +71,7 @@ class Driver:
         grace_s: How long a cancelled step may take to confirm that it stopped, in seconds.
         workflows: Where ``workflow.run`` finds other workflows; None: nowhere.
         chance: Gives numbers from 0 to 1, for the jitter of retries.
+        places: Who has which lock and which place; None: of this process alone.
     """
 
     def __init__(
@@ -79,11 +83,14 @@ class Driver:
         grace_s: float = GRACE_S,
         workflows: WorkflowSource | None = None,
         chance: Callable[[], float] = random.random,
+        places: Places | None = None,
     ) -> None:
         self._journal = journal
         self._clock = clock
         self._chance = chance
-        self._asker = Asker(bus, clock, Children(self, workflows), grace_s=grace_s)
+        self._waiting = Waiting(places or LocalPlaces(), self.cancel)
+        self._entrance = Entrance(self._waiting, clock)
+        self._asker = Asker(bus, clock, Children(self, workflows), self._waiting, grace_s=grace_s)
         self._timing = Timing(clock)
         self._runs: dict[str, LiveRun] = {}
         self._ends: dict[str, asyncio.Future[RunState]] = {}
@@ -132,6 +139,7 @@ class Driver:
     async def _create(self, workflow: Workflow, inputs: Any, meta: Any, run_id: str) -> RunState:
         definition = definition_of(workflow)
         run = LiveRun(definition.workflow, run_id)
+        self._entrance.knock(run, inputs)
         created = {
             "workflow": workflow.name,
             "workflow_hash": definition.hash,
@@ -217,6 +225,10 @@ class Driver:
         run.was_resumed = True
         return await self._own(run, [lost(run, command) or command for command in commands])
 
+    def waits_of(self, run_id: str) -> list[Standing]:
+        """List the places for which a run waits, and who has them; whatever process drives it."""
+        return self._waiting.waiting(run_id)
+
     # -- what others ask for ---------------------------------------------------------------------------------------
 
     async def cancel(self, run_id: str, reason: str = "cancelled by request") -> bool:
@@ -300,6 +312,7 @@ class Driver:
         end: asyncio.Future[RunState] = asyncio.get_running_loop().create_future()
         self._ends[run.run_id] = end
         try:
+            await self._entrance.enter_again(run)
             state = await self._drive(run, list(first))
             end.set_result(state)
             return state
@@ -307,6 +320,7 @@ class Driver:
             del self._runs[run.run_id], self._ends[run.run_id]
             end.cancel()
             await run.close()
+            self._entrance.leave(run)
 
     async def _drive(self, run: LiveRun, todo: list[Draft | Command]) -> RunState:
         while True:
@@ -341,6 +355,8 @@ class Driver:
                 self._timing.retry(run, command)
             case WaitUntil():
                 self._timing.wait(run, command)
+            case TakePlace():
+                self._entrance.wait(run, command)
             case _ if run.draft is not None and command == run.draft.work.due:
                 return draft_of(command, self._clock.now(), self._chance())
         return None
@@ -371,6 +387,7 @@ class Driver:
         await self._journal.append(run.run_id, run.head, batch)
         run.state = run.draft
         run.answer()
+        self._entrance.leave_ended(run, batch)
         for event in batch:
             await self._asker.tell(event)
         return todo

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.errors import WorkflowAgentError
     from workflow_agent.model.event import StepState
+    from workflow_agent.model.places import Wanted
     from workflow_agent.model.workflow import Step, Workflow
 
     #: What a request gave: the reply's data, or why there is none.
@@ -119,8 +120,8 @@ def _ended(command: FailStep | EndStep) -> Draft:
 def _started(command: StartStep, now: float) -> Draft:
     data: dict[str, Any] = {"with": command.inputs, "phase": command.phase and command.phase.value}
     wait_at = command.wait_at if command.wait_s is None else now + command.wait_s
-    if command.waits:
-        data |= {"status": "waiting"} | ({} if wait_at is None else {"due_at": wait_at})
+    data |= {"status": "waiting"} if command.waits else {}
+    data |= {} if wait_at is None else {"due_at": wait_at}
     return Draft(type=EventType.STEP_STARTED, step=command.step, attempt=command.attempt, data=data)
 
 
@@ -174,9 +175,17 @@ class LiveRun:
         self._wake: asyncio.Future[None] | None = None
         self._cancels: list[asyncio.Future[bool]] = []
         self._said: list[asyncio.Future[None]] = []
-        limit = workflow.timeout_s
-        self._end = None if limit is None else self._loop.time() + limit - max(0.0, spent_s)
-        if self._end is not None:
+        #: Places that the run has: by scope, and its own under the empty name.
+        self.places: dict[str, Wanted] = {}
+        self._end: float | None = None
+        if workflow.concurrency is None or (state is not None and state.started_at is not None):
+            self.count_time(spent_s)
+
+    def count_time(self, spent_s: float = 0.0) -> None:
+        """Let the run's time begin, of which so much is over."""
+        limit = self.workflow.timeout_s
+        if limit is not None:
+            self._end = self._loop.time() + limit - max(0.0, spent_s)
             self.timers[""] = self._loop.call_at(self._end, self.wake)
 
     def __repr__(self) -> str:
@@ -202,13 +211,22 @@ class LiveRun:
         """Whether something went wrong already, so that only `on_failure` and `always` steps remain."""
         return self.draft is not None and has_trouble(self.draft)
 
+    def is_told_to_stop(self, unit: str) -> bool:
+        """Whether a unit is to stop: because the run ends, or because the run goes on without it."""
+        if self.draft is None or self.is_ending:
+            return self.is_ending
+        position = self.plan.index[parse_unit(unit)[0]]
+        bits: int = self.draft.work.stopped | self.draft.work.filled
+        return bool(bits >> position & 1)
+
     def remaining_s(self) -> float | None:
         """Give the seconds that are left of the run's time (below 0: none), or None when it has no limit."""
         return None if self._end is None else self._end - self._loop.time()
 
     def limit_s(self, step: Step) -> float | None:
         """Give the seconds that a step may take from now on; the run's time binds main steps only."""
-        remaining = self.remaining_s() if step.id in self.plan.main_ids else None
+        is_bound = step.id in self.plan.main_ids and step.id not in self.plan.unbound
+        remaining = self.remaining_s() if is_bound else None
         limits = [limit for limit in (step.timeout_s, remaining) if limit is not None]
         return max(0.0, min(limits)) if limits else None
 

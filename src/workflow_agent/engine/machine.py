@@ -33,9 +33,11 @@ from workflow_agent.engine.commands import (
     SkipStep,
     StartRun,
     StartStep,
+    TakePlace,
     WaitUntil,
 )
-from workflow_agent.engine.plan import TIMER, WAITS, Plan, plan_of
+from workflow_agent.engine.nodes import SIGNALS, signal_sent
+from workflow_agent.engine.plan import END, FREE, SCOPE, TIMER, WAITS, Plan, plan_of
 from workflow_agent.engine.proceeding import (
     cancels,
     first_phase,
@@ -48,7 +50,16 @@ from workflow_agent.engine.proceeding import (
     schedule,
     signal_of,
 )
-from workflow_agent.engine.scratch import PENDING, Group, Scratch, new_run
+from workflow_agent.engine.scopes import (
+    begin_scope,
+    fail_in_scope,
+    has_ended,
+    leave_within,
+    scope_output,
+    stop,
+    stop_all,
+)
+from workflow_agent.engine.scratch import PENDING, Group, ScopeWork, Scratch, new_run
 from workflow_agent.engine.tables import Fan
 from workflow_agent.engine.units import UNDO, item_of
 from workflow_agent.model.errors import InterruptedRunError, JournalConflictError
@@ -63,10 +74,7 @@ if TYPE_CHECKING:
 
     Decision: TypeAlias = tuple[RunState, tuple[Command, ...]]
 
-__all__ = ["SIGNALS", "decide", "fold", "outstanding", "refusal", "replay"]
-
-#: Signals of a run that nobody waited for so far.
-SIGNALS = 1000
+__all__ = ["SIGNALS", "decide", "fold", "is_stoppable", "outstanding", "refusal", "replay"]
 
 
 def decide(workflow: Workflow, state: RunState | None, event: Event) -> Decision:
@@ -125,6 +133,8 @@ def refusal(state: RunState | None, kind: EventType) -> str | None:
         return "too many signals wait for the run" if len(state.work.signals) >= SIGNALS else None
     if kind is EventType.RUN_RESUMED:
         return "the run is not paused" if state.paused is None else None
+    if state.started_at is None:
+        return "the run waits for its place"
     if state.paused is not None:
         return "the run is paused already"
     return None if is_cancellable(state) else "the run is ending"
@@ -157,6 +167,8 @@ def _illegal(event: Event, message: str) -> JournalConflictError:
 def _created(plan: Plan, event: Event) -> Decision:
     state = new_run(plan, event.run_id, event.at, event.data)
     scratch = Scratch(plan, state, event.seq, event.at)
+    if plan.workflow.concurrency is not None:
+        return scratch.freeze(), (TakePlace(),)
     scratch.due = StartRun(first_phase(plan, state))
     return scratch.freeze(), (scratch.due,)
 
@@ -185,7 +197,7 @@ def _on_cancel_requested(s: Scratch, event: Event) -> tuple[Command, ...]:
 
 def _is_on(plan: Plan, name: str, cell: StepState) -> bool:
     waits = cell.status is StepStatus.WAITING and plan.steps[name].uses not in WAITS
-    return waits or cell.status is StepStatus.RUNNING
+    return waits or (cell.status is StepStatus.RUNNING and plan.steps[name].uses != SCOPE)
 
 
 def _trouble(s: Scratch, step: str | None, error: Any, reason: str) -> None:
@@ -195,12 +207,13 @@ def _trouble(s: Scratch, step: str | None, error: Any, reason: str) -> None:
         for name in s.plan.on_failure:
             s.join(s.plan.index[name])
     if s.group is Group.MAIN:
-        s.stop_main(reason)
+        for position in s.stop_main(reason):
+            has_ended(s, position)
 
 
 def _on_signal(s: Scratch, event: Event) -> tuple[Command, ...]:
     s.signals = (*s.signals, (event.seq, str(event.data["name"]), event.data.get("data")))
-    return proceed(s)
+    return () if s.base.started_at is None else proceed(s)
 
 
 def _on_paused(s: Scratch, event: Event) -> tuple[Command, ...]:
@@ -222,11 +235,15 @@ def _on_resumed(s: Scratch, event: Event) -> tuple[Command, ...]:
 def _on_finished(s: Scratch, event: Event) -> tuple[Command, ...]:
     status = RunStatus(event.data["status"])
     # A run that nothing can take up again is given up from outside, wherever it stands.
-    if not isinstance(s.due, FinishRun) and status is not RunStatus.NEEDS_ATTENTION:
+    # One that waits for its place may be cancelled: it did nothing.
+    never_began = status is RunStatus.CANCELLED and s.base.started_at is None
+    if not isinstance(s.due, FinishRun) and status is not RunStatus.NEEDS_ATTENTION and not never_began:
         raise _illegal(event, "the run cannot end before its steps")
     s.due = None
     s.status = status
     data = event.data
+    if never_began:
+        s.changes["cancel_reason"] = str(data.get("reason", ""))
     s.changes |= {"error": data.get("error"), "changed": bool(data.get("changed")), "finished_at": event.at}
     if "output" in data:
         s.changes["output"] = data["output"]
@@ -257,6 +274,8 @@ def _on_step_started(s: Scratch, event: Event) -> tuple[Command, ...]:
     unit = str(event.step)
     position, index, before = s.find(unit)
     was_due = _take_due(s, event, StartStep) is not None
+    if s.plan.step_at(position).uses == SCOPE and (was_due or before.status is StepStatus.WAITING):
+        return _scope(s, event, position)
     is_retry = before.status is StepStatus.WAITING and before.inputs is not None
     if not was_due and not is_retry:
         raise _refuse(s, event)
@@ -282,6 +301,30 @@ def _on_step_started(s: Scratch, event: Event) -> tuple[Command, ...]:
     return RequestStep(unit, event.attempt, inputs), *proceed(s)
 
 
+def _scope(s: Scratch, event: Event, position: int) -> tuple[Command, ...]:
+    due_at = event.data.get("due_at")
+    s.begin(position)
+    s.put(position, StepState(status=StepStatus.RUNNING, attempt=1, started_at=event.at, due_at=due_at))
+    begin_scope(s, position)
+    commands = () if due_at is None else (WaitUntil(s.plan.order[position], float(due_at)),)
+    return *commands, *proceed(s)
+
+
+def _on_scope_stopped(s: Scratch, event: Event) -> tuple[Command, ...]:
+    position, _, _ = s.find(str(event.step))
+    if not is_stoppable(s.base, position):
+        raise _illegal(event, f"`{event.step}` is not at work")
+    error: dict[str, Any] = event.data["error"]
+    commands = tuple(stop(s, position, error))
+    return *commands, *proceed(s)
+
+
+def is_stoppable(state: RunState, position: int) -> bool:
+    """Say whether the end of a scope's time means something: its body is at work."""
+    work: ScopeWork | None = state.work.open.get(position)
+    return work is not None and work.is_in_body
+
+
 def _unfly(s: Scratch, position: int, index: int, item: StepState) -> None:
     cell = s.cell(position)
     fan: Any = cell.items
@@ -296,6 +339,8 @@ def _wait(s: Scratch, event: Event, position: int, inputs: Any) -> tuple[Command
     s.put(position, cell)
     if step.uses != TIMER:
         name = signal_of(step, inputs)
+        if inputs.get("transient") is True:  # what came before nobody waited is gone
+            s.signals = tuple(signal for signal in s.signals if signal[1] != name)
         s.waits = {**s.waits, name: (*s.waits.get(name, ()), position)}
     commands = () if due_at is None else (WaitUntil(step.id, float(due_at)),)
     return *commands, *proceed(s)
@@ -310,8 +355,9 @@ def _on_step_succeeded(s: Scratch, event: Event) -> tuple[Command, ...]:
     _keep(s, event)
     done = replace(
         cell, status=status, finished_at=event.at, error=None, reason=None, due_at=None, inputs=None,
-        output=event.data.get("output") if "output" in event.data else _composed(cell),
+        output=event.data.get("output") if "output" in event.data else _composed(s, position, cell),
     )  # fmt: skip
+    commands: tuple[Command, ...] = ()
     if index is not None:
         s.land(position, index, done)
     elif cell.iteration and due is None:
@@ -323,10 +369,41 @@ def _on_step_succeeded(s: Scratch, event: Event) -> tuple[Command, ...]:
         s.busy -= due is None and s.plan.step_at(position).uses not in WAITS
         s.end(position, done)
         _after_undo(s, position, StepStatus.UNDONE)
-    return proceed(s)
+        commands = _ended_well(s, position, event)
+        _forget_scope(s, position)
+        has_ended(s, position)
+    return *commands, *proceed(s)
 
 
-def _composed(cell: StepState) -> Any:  # Any: a JSON value
+def _forget_scope(s: Scratch, position: int) -> None:
+    if position in s.open:
+        s.open = {scope: work for scope, work in s.open.items() if scope != position}
+
+
+def _ended_well(s: Scratch, position: int, event: Event) -> tuple[Command, ...]:
+    """Do what the good end of a step means for others."""
+    step = s.plan.step_at(position)
+    if step.uses == "flow.emit":
+        s.signals = (*s.signals, signal_sent(event.seq, event.data["output"]))
+    if step.uses == END and s.group is Group.MAIN:
+        return stop_all(s, s.plan.main_bits & ~_inner_bits(s.plan))
+    cancelled = (s.plan.index[name] for name in step.cancels)
+    return tuple(command for other in cancelled for command in stop(s, other))
+
+
+def _inner_bits(plan: Plan) -> int:
+    """Give the steps that are in scopes: what is told to their scopes is told to them."""
+    inner = 0
+    for bits in plan.within.values():
+        inner |= bits
+    return inner
+
+
+def _composed(s: Scratch, position: int, cell: StepState) -> Any:  # Any: a JSON value
+    if position in s.open:
+        return scope_output(s, position)
+    if isinstance(cell.items, Fan) and cell.items.released:
+        return cell.output
     return cell.items.outputs() if isinstance(cell.items, Fan) else cell.output
 
 
@@ -348,9 +425,9 @@ def _keep(s: Scratch, event: Event) -> None:
 
 def _is_open(s: Scratch, event: Event, position: int, cell: StepState) -> bool:
     """Say whether a unit is in flight, or is a wait that began."""
-    if isinstance(cell.items, Fan) or s.closing >> position & 1:
+    if isinstance(cell.items, Fan) or s.closing >> position & 1 or position in s.open:
         return False
-    is_wait = s.plan.step_at(position).uses in WAITS and cell.status is StepStatus.WAITING
+    is_wait = s.plan.step_at(position).uses in FREE and cell.status is StepStatus.WAITING
     has_round = "#" in str(event.step)
     return is_wait or (cell.status is StepStatus.RUNNING and has_round is bool(cell.iteration))
 
@@ -385,7 +462,7 @@ def _on_step_failed(s: Scratch, event: Event) -> tuple[Command, ...]:
     status = StepStatus(event.data.get("status", StepStatus.FAILED))
     error: dict[str, Any] = event.data["error"]
     reason = status.value if status is not StepStatus.FAILED else None
-    is_wait = s.plan.step_at(position).uses in WAITS
+    is_wait = s.plan.step_at(position).uses in FREE
     failed = replace(
         cell, status=status, attempt=event.attempt, finished_at=event.at, error=error, reason=reason, due_at=None
     )
@@ -399,8 +476,11 @@ def _on_step_failed(s: Scratch, event: Event) -> tuple[Command, ...]:
         return proceed(s)
     _end_wait(s, position, event)
     s.busy -= due is None and not is_wait
-    s.end(position, replace(failed, output=_composed(cell)))
+    s.end(position, replace(failed, output=_composed(s, position, cell)))
+    _forget_scope(s, position)
     _after_failure(s, position, error)
+    leave_within(s, position)
+    has_ended(s, position)
     return proceed(s)
 
 
@@ -419,7 +499,9 @@ def _after_failure(s: Scratch, position: int, error: dict[str, Any]) -> None:
         # What was to take the effects back did not: no later step may say that all is well.
         s.changes |= {"outcome": RunStatus.NEEDS_ATTENTION, "error": error}
         _after_undo(s, position, StepStatus.UNDO_FAILED)
-    elif step.on_error == "fail" and not s.has_trouble:
+    elif step.on_error == "continue" or step.id in s.plan.handled or s.stopped >> position & 1:
+        return  # the run goes on, and shows the error
+    elif not fail_in_scope(s, position, error) and not s.has_trouble:
         _trouble(s, step.id, error, f"`{step.id}` did not succeed")
 
 
@@ -436,6 +518,8 @@ def _on_step_skipped(s: Scratch, event: Event) -> tuple[Command, ...]:
         raise _refuse(s, event)
     reason = str(event.data.get("reason", "")) or None
     s.end(position, StepState(status=StepStatus.SKIPPED, finished_at=event.at, reason=reason))
+    leave_within(s, position)
+    has_ended(s, position)
     return proceed(s)
 
 
@@ -470,5 +554,6 @@ _RULES: dict[EventType, Callable[[Scratch, Event], tuple[Command, ...]]] = {
     EventType.SIGNAL_RECEIVED: _on_signal,
     EventType.RUN_PAUSED: _on_paused,
     EventType.RUN_RESUMED: _on_resumed,
+    EventType.SCOPE_STOPPED: _on_scope_stopped,
     EventType.RUN_FINISHED: _on_finished,
 }

@@ -18,7 +18,7 @@ from workflow_agent.model.errors import (
     UnreachableError,
 )
 from workflow_agent.model.event import EventType
-from workflow_agent.model.status import StepStatus
+from workflow_agent.model.status import RunStatus, StepStatus
 from workflow_agent.model.workflow import EffectPolicy
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.errors import WorkflowAgentError
     from workflow_agent.model.workflow import Step
 
-__all__ = ["cancelled", "failed", "lost", "out_of_time", "outcome_of", "run_time"]
+__all__ = ["cancelled", "failed", "lost", "never_began", "out_of_time", "outcome_of", "run_time"]
 
 
 def lost(run: LiveRun, command: Command) -> Draft | None:
@@ -55,9 +55,9 @@ def failed(run: LiveRun, flight: Flight, error: WorkflowAgentError, status: Step
     )
 
 
-def outcome_of(run: LiveRun, step: Step, error: WorkflowAgentError) -> StepStatus:
+def outcome_of(run: LiveRun, unit: str, step: Step, error: WorkflowAgentError) -> StepStatus:
     """Say how a unit ended that was answered with an error."""
-    if run.is_ending and isinstance(error, InterruptedRunError):
+    if isinstance(error, InterruptedRunError) and run.is_told_to_stop(unit):
         return StepStatus.CANCELLED
     is_vague = isinstance(error, (UnreachableError, DeadlineExceededError)) and not isinstance(error, NoResponderError)
     if is_vague and step.effect is not EffectPolicy.AT_LEAST_ONCE:
@@ -68,6 +68,13 @@ def outcome_of(run: LiveRun, step: Step, error: WorkflowAgentError) -> StepStatu
 def cancelled(run: LiveRun) -> Draft:
     """Draft that somebody asked for a cancel."""
     return Draft(type=EventType.CANCEL_REQUESTED, data={"reason": run.cancel_reason})
+
+
+def never_began(run: LiveRun) -> Draft:
+    """Draft that a run was cancelled while it waited for its place: it did nothing, and nothing is to be done."""
+    error = InterruptedRunError(cause=run.cancel_reason or None).to_dict()
+    data = {"status": RunStatus.CANCELLED.value, "error": error, "changed": False, "reason": run.cancel_reason}
+    return Draft(type=EventType.RUN_FINISHED, data=data)
 
 
 def out_of_time(error: StepTimeoutError) -> Draft:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import field
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.engine.persistent import PersistentArray
@@ -11,22 +12,33 @@ from workflow_agent.engine.units import UNDO
 from workflow_agent.model.errors import ExpressionError, ValidationError
 from workflow_agent.model.expression import parse, references_of
 from workflow_agent.model.records import dataclass
-from workflow_agent.model.sequence import stable_order
+from workflow_agent.model.sequence import PARTS, scoped_order
 from workflow_agent.model.status import RunStatus
 from workflow_agent.model.workflow import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from workflow_agent.model.workflow import Workflow
 
-__all__ = ["CHILD", "TIMER", "WAITS", "Plan", "Reading", "plan_of"]
+__all__ = ["CHILD", "END", "FREE", "NODES", "PARTS", "SCOPE", "TIMER", "WAITS", "Plan", "Reading", "plan_of"]
 
 TIMER = "wait.timer"
 #: Steps that the engine itself carries out, by waiting.
 WAITS = frozenset({TIMER, "wait.signal", "wait.person"})
 #: The step that the engine carries out by running another workflow.
 CHILD = "workflow.run"
+#: The step that holds others together, and its parts in their order.
+SCOPE = "flow.scope"
+#: Steps that take none of the run's places while they are on.
+FREE = WAITS | {SCOPE}
+#: Steps that the engine itself carries out at once.
+END = "flow.end"
+NODES = frozenset({"flow.pass", "flow.choice", "flow.emit", END})
+#: Roots that an expression may read as a whole.
+_WHOLE = frozenset({"steps", "state"})
+#: Edges that take a failure up, so that it does not fail the run.
+_TAKES_UP = frozenset({"failure", "always"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +55,12 @@ class Plan:
 
     `sequence` is all of them, in the order in which they are considered. A position counts in `order`, which has what
     takes steps back between `main` and `on_failure`. `followers` gives, per position, who waits for it; `left` how
-    many each waits for.
+    many each waits for, with one more for a step of a scope: that its part begins.
+
+    `home` gives, for a step of a scope, the scope's position; `members`, for a scope, the bits of the steps of each
+    part; `within` those of all that is in it, at any depth; `sheltered` those of what is in its last part. `handled`
+    are the steps whose failure an edge takes up; `live` the fan-outs whose items depend on what ends elsewhere;
+    `enders` the steps that stop others.
     """
 
     workflow: Workflow
@@ -60,6 +77,19 @@ class Plan:
     main_ids: frozenset[str] = field(repr=False)
     main_bits: int = field(repr=False)
     always_bits: int = field(repr=False)
+    home: Mapping[int, int] = field(repr=False)
+    members: Mapping[int, tuple[int, int, int]] = field(repr=False)
+    within: Mapping[int, int] = field(repr=False)
+    sheltered: Mapping[int, int] = field(repr=False)
+    handled: frozenset[str] = field(repr=False)
+    live: tuple[int, ...] = field(repr=False)
+    enders: tuple[str, ...] = field(repr=False)
+    #: Main steps that the run's time does not bind: they are in the last part of a scope.
+    unbound: frozenset[str] = field(repr=False)
+
+    def ends_run(self, step: Step) -> bool:
+        """Say whether the failure of a step is the failure of the run."""
+        return step.on_error == "fail" and step.id not in self.handled and step.scope is None
 
     def step_at(self, position: int) -> Step:
         """Give the step at a position."""
@@ -96,9 +126,9 @@ def plan_of(workflow: Workflow) -> Plan:
 def _plan_of(key: _Same) -> Plan:
     workflow = key.workflow
     steps = _steps_by_id(workflow)
-    main = _ordered([step for step in workflow.steps if not step.always])
-    recovery = _ordered(workflow.on_failure)
-    always = _ordered([step for step in workflow.steps if step.always])
+    main = scoped_order([step for step in workflow.steps if not step.always])
+    recovery = scoped_order(workflow.on_failure)
+    always = scoped_order([step for step in workflow.steps if step.always])
     undos = tuple(step.id for step in (_undo_step(steps[name]) for name in main) if step is not None)
     steps |= {name: _undoing(steps[name.removesuffix(UNDO)]) for name in undos}
     order = main + undos + recovery + always
@@ -109,6 +139,11 @@ def _plan_of(key: _Same) -> Plan:
         for other in wanted:
             followers[other].append(position)
     first_always = len(order) - len(always)
+    nest = _nest(steps, index, main)
+    left = [len(wanted) + (position in nest.home) for position, wanted in enumerate(waits)]
+    shelter = 0
+    for bits in nest.sheltered.values():
+        shelter |= bits
     return Plan(
         workflow,
         steps,
@@ -119,12 +154,51 @@ def _plan_of(key: _Same) -> Plan:
         order,
         index,
         followers,
-        PersistentArray([len(wanted) for wanted in waits]),
+        PersistentArray(left),
         [_reading(steps[name]) for name in order],
         frozenset(main),
         (1 << len(main)) - 1,
         ((1 << len(always)) - 1) << first_always,
+        nest.home,
+        nest.members,
+        nest.within,
+        nest.sheltered,
+        frozenset(need for step in workflow.steps for need, end in step.edges.items() if end in _TAKES_UP),
+        tuple(index[name] for name in main if steps[name].enough is not None or steps[name].grows),
+        tuple(name for name in main if steps[name].cancels or steps[name].uses == END),
+        frozenset(name for name in main if shelter >> index[name] & 1),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Nest:
+    """Who is in which scope: as the fields of a plan say."""
+
+    home: Mapping[int, int]
+    members: Mapping[int, tuple[int, int, int]]
+    within: Mapping[int, int]
+    sheltered: Mapping[int, int]
+
+
+def _nest(steps: Mapping[str, Step], index: Mapping[str, int], main: Sequence[str]) -> _Nest:
+    scopes = [index[name] for name in main if steps[name].uses == SCOPE]
+    parts = {scope: [0, 0, 0] for scope in scopes}
+    home: dict[int, int] = {}
+    for name in main:
+        step = steps[name]
+        if step.scope is not None:
+            home[index[name]] = index[step.scope]
+            parts[index[step.scope]][PARTS.index(step.part)] |= 1 << index[name]
+    # What is in a scope comes after it, so the inner ones are known first from behind.
+    within: dict[int, int] = {}
+    for scope in reversed(scopes):
+        within[scope] = _all_within(parts[scope][0] | parts[scope][1] | parts[scope][2], within)
+    sheltered = {scope: _all_within(parts[scope][2], within) for scope in scopes}
+    return _Nest(home, {scope: (body, catch, last) for scope, (body, catch, last) in parts.items()}, within, sheltered)
+
+
+def _all_within(bits: int, within: Mapping[int, int]) -> int:
+    return bits | reduce(or_, (inner for scope, inner in within.items() if bits >> scope & 1), 0)
 
 
 def _steps_by_id(workflow: Workflow) -> dict[str, Step]:
@@ -137,10 +211,6 @@ def _steps_by_id(workflow: Workflow) -> dict[str, Step]:
             raise ValidationError(f"`{step.id}` cannot be the id of a step", where=where)
         steps[step.id] = step
     return steps
-
-
-def _ordered(steps: Iterable[Step]) -> tuple[str, ...]:
-    return stable_order({step.id: step.needs for step in steps})
 
 
 def _undo_step(step: Step) -> Step | None:
@@ -169,7 +239,15 @@ def _waits_for(steps: Mapping[str, Step], index: Mapping[str, int], group: Seque
     wanted = {index[need] for need in step.needs if need in index and first <= index[need] < own}
     if step.join != "all":
         return wanted
-    return wanted | {index[read] for read in _steps_read(step) if read in index and first <= index[read] < own}
+    around = set(_around(steps, step))
+    read = {each for each in _steps_read(step) if each in index and each not in around}
+    return wanted | {index[each] for each in read if first <= index[each] < own}
+
+
+def _around(steps: Mapping[str, Step], step: Step) -> Iterator[str]:
+    while step.scope is not None:
+        yield step.scope
+        step = steps[step.scope]
 
 
 def _steps_read(step: Step) -> Iterator[str]:
@@ -181,7 +259,7 @@ def _steps_read(step: Step) -> Iterator[str]:
 
 def _references(step: Step) -> frozenset[str]:
     found = _read(step)
-    for text in (step.when, step.each, step.until):
+    for text in (step.when, step.each, step.until, step.join_until):
         if text is not None:
             try:
                 found |= parse(text).references
@@ -192,11 +270,19 @@ def _references(step: Step) -> frozenset[str]:
 
 def _read(step: Step) -> frozenset[str]:
     try:
-        return references_of(step.with_)
+        return references_of([step.with_, step.lock, step.rate])
     except ExpressionError:
-        return frozenset({"steps", "state"})  # as above; until then nothing is known of it
+        return _WHOLE  # as above; until then nothing is known of it
 
 
 def _reading(step: Step) -> Reading:
     found = _read(step)
-    return Reading(not found and "${{" not in repr(step.with_), _references(step) & {"steps", "state"})
+    return Reading(not found and "${{" not in repr(step.with_), (_references(step) | _watched(step)) & _WHOLE)
+
+
+def _watched(step: Step) -> frozenset[str]:
+    """Give what is read again and again while the step runs: it does not wait for that."""
+    try:
+        return frozenset() if step.enough is None else parse(step.enough).references
+    except ExpressionError:
+        return frozenset()

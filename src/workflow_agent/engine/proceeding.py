@@ -20,12 +20,17 @@ from workflow_agent.engine.commands import (
     ScheduleRetry,
     SkipStep,
     StartStep,
+    TakePlace,
     WaitUntil,
     only_records,
 )
+from workflow_agent.engine.fans import look_at_fans
+from workflow_agent.engine.joins import why_not
 from workflow_agent.engine.names import condition, evaluated, inputs_of, names_of
+from workflow_agent.engine.nodes import node
 from workflow_agent.engine.persistent import PersistentArray
-from workflow_agent.engine.plan import TIMER, WAITS
+from workflow_agent.engine.plan import END, NODES, SCOPE, TIMER, WAITS
+from workflow_agent.engine.scopes import why_stopped
 from workflow_agent.engine.scratch import ENDED_WELL, PENDING, Group, Scratch, Work
 from workflow_agent.engine.tables import Fan
 from workflow_agent.engine.units import item_of, round_of
@@ -40,7 +45,7 @@ from workflow_agent.model.errors import (
 from workflow_agent.model.event import RunState, StepState
 from workflow_agent.model.expression import parse
 from workflow_agent.model.records import replace
-from workflow_agent.model.status import TERMINAL_STEP, RunStatus, StepStatus
+from workflow_agent.model.status import TERMINAL_RUN, TERMINAL_STEP, RunStatus, StepStatus
 from workflow_agent.model.workflow import EffectPolicy
 
 if TYPE_CHECKING:
@@ -79,6 +84,8 @@ def has_trouble(state: RunState) -> bool:
 def is_cancellable(state: RunState) -> bool:
     """Say whether a cancel would have an effect: a main step has no end and nothing went wrong yet."""
     work: Work = state.work
+    if state.status in TERMINAL_RUN:
+        return False
     return work.group is Group.MAIN and bool(work.idle or work.active) and not has_trouble(state)
 
 
@@ -96,8 +103,9 @@ def retry_delay(s: Scratch, event: Event, status: StepStatus) -> float | None:
     Where it says nothing, the step's policy counts: not for errors that are not retryable, and as often as it allows.
     """
     position, _, _ = s.find(str(event.step))
-    is_main = s.plan.is_main(position)
-    if status is not StepStatus.FAILED or (is_main and s.has_trouble):
+    is_main = s.plan.is_main(position) and not s.sheltered >> position & 1
+    is_over = bool((s.stopped | s.filled) >> position & 1) or (is_main and s.has_trouble)
+    if status is not StepStatus.FAILED or is_over:
         return None
     error: Mapping[str, Any] = event.data["error"]
     given = (error.get("details") or {}).get("retry", _NOTHING_SAID)
@@ -128,7 +136,7 @@ def _pause_of(step: Step, attempt: int, error: Mapping[str, Any]) -> float | Non
 
 def proceed(s: Scratch) -> tuple[Command, ...]:
     """Choose what is to be done now, up to the first command that only records."""
-    commands: list[Command] = []
+    commands: list[Command] = [*look_at_fans(s)] if s.plan.live else []
     while s.due is None and (command := _next(s)) is not None:
         commands.append(command)
         if only_records(command):
@@ -137,8 +145,8 @@ def proceed(s: Scratch) -> tuple[Command, ...]:
 
 
 def _next(s: Scratch) -> Command | None:
-    if s.closing:
-        return _close(s, _lowest(s.closing))
+    if s.leaving or s.closing:
+        return _give_up(s, _lowest(s.leaving)) if s.leaving else _close(s, _lowest(s.closing))
     if s.signals and s.waits and (command := _signalled(s)) is not None:
         return command
     if s.group is Group.MAIN:
@@ -161,11 +169,31 @@ def _next_free(s: Scratch) -> Command | None:
     """Choose among the steps of a group whose order is free."""
     if s.busy >= s.limit:
         return None
+    ready = s.ready
     if s.group is Group.MAIN and s.has_trouble:
-        return _leave_out(s, _lowest(s.idle)) if s.idle else None
-    if s.ready and (s.get("paused") is None or s.group is not Group.MAIN):
-        return _consider(s, _lowest(s.ready))
+        if left := s.idle & ~s.sheltered:
+            return _leave_out(s, _lowest(left))
+        ready &= s.sheltered
+    elif s.group is Group.MAIN and s.get("paused") is not None:
+        return None
+    while ready:
+        position = _lowest(ready)
+        if _is_met(s, position):
+            return _consider(s, position)
+        ready &= ~(1 << position)
+        s.ready &= ~(1 << position)  # until another one of its needs has ended
     return None
+
+
+def _is_met(s: Scratch, position: int) -> bool:
+    """Say whether a step that waits until something holds may be considered."""
+    text = s.plan.step_at(position).join_until
+    if text is None or s.left[position] == 0:
+        return True
+    try:
+        return condition(s, position, "join_until", text)
+    except ExpressionError:
+        return True  # it fails where it is considered
 
 
 def _next_back(s: Scratch) -> Command | None:
@@ -204,13 +232,25 @@ def _skip_reason(s: Scratch, position: int) -> str | None:
         failed = next((name for name in s.plan.on_failure if _status(s, name) in _BAD), None)
         if failed is not None:
             return f"`{failed}` did not succeed"
-    if step.join != "all":
-        wanted, well = (1 if step.join == "any" else step.join), s.well.get(step.id, 0)
-        if well < wanted:
-            return f"{well} of the {wanted} needs that it waits for ended well"
+    if (reason := _unmet_join(s, position, step)) is not None:
+        return reason
     if step.when is None or condition(s, position, "when", step.when):
         return None
     return f"not when {step.when}"
+
+
+def _unmet_join(s: Scratch, position: int, step: Step) -> str | None:
+    if step.join_until is not None:
+        holds = condition(s, position, "join_until", step.join_until)
+        return None if holds else f"its needs have ended, and not {step.join_until}"
+    if step.join != "all":
+        wanted, well = (1 if step.join == "any" else step.join), s.well.get(step.id, 0)
+        if well < wanted:
+            ends = "ended as it says" if step.edges else "ended well"
+            return f"{well} of the {wanted} needs that it waits for {ends}"
+        return None
+    cells = ((need, s.cell(s.plan.index[need])) for need in step.needs if need in step.edges)
+    return next((reason for need, cell in cells if (reason := why_not(step, need, cell)) is not None), None)
 
 
 def _status(s: Scratch, name: str) -> StepStatus:
@@ -221,8 +261,25 @@ def _begin(s: Scratch, position: int) -> Command:
     step = s.plan.step_at(position)
     if step.uses in WAITS:
         return _wait(s, position, step)
+    if step.uses in NODES:
+        return node(s, step, inputs_of(s, position))
+    if step.uses == SCOPE:
+        return _begin_scope(s, position, step)
     if step.each is not None:
         return _fan_out(s, position, step, step.each)
+    return _begin_unit(s, position, step)
+
+
+def _begin_scope(s: Scratch, position: int, step: Step) -> Command:
+    s.status = step.phase
+    if step.lock is None:
+        return StartStep(step.id, 1, {}, phase=step.phase, wait_s=step.timeout_s)
+    s.begin(position)
+    s.put(position, StepState(status=StepStatus.WAITING, attempt=1))
+    return TakePlace(step.id)
+
+
+def _begin_unit(s: Scratch, position: int, step: Step) -> Command:
     cell = s.cell(position)
     if step.until is None:
         return _start(s, position, None, step.id, inputs_of(s, position))
@@ -288,6 +345,10 @@ def next_of_loop(s: Scratch, position: int, until: str) -> None:
         s.put(position, replace(cell, error=error.to_dict()))
         done = True
     limit = s.plan.step_at(position).max_iterations or DEFAULT_ROUNDS
+    if s.stopped & bit and not done:
+        s.put(position, replace(cell, error=InterruptedRunError(why_stopped(s, position)).to_dict()))
+        s.closing |= bit
+        return
     if done or cell.iteration >= limit:
         if not done:
             message = f"`{s.plan.order[position]}` is not done after {limit} rounds"
@@ -298,7 +359,7 @@ def next_of_loop(s: Scratch, position: int, until: str) -> None:
     if s.plan.main_bits & bit or s.plan.always_bits & bit:
         s.active -= 1
         s.idle |= bit
-        s.ready |= 0 if s.has_trouble and s.group is Group.MAIN else bit
+        s.ready |= bit if s.may_start(position) else 0
 
 
 def _close(s: Scratch, position: int) -> Command:
@@ -306,7 +367,13 @@ def _close(s: Scratch, position: int) -> Command:
     name = s.plan.order[position]
     cell = s.cell(position)
     fan = cell.items
+    bit = 1 << position
+    if position in s.open:
+        return _close_scope(s, position)
     if not isinstance(fan, Fan):
+        status = StepStatus.CANCELLED if s.stopped & bit else StepStatus.FAILED
+        return EndStep(name) if cell.error is None else FailStep(name, cell.error, status.value)
+    if s.filled & bit:
         return EndStep(name) if cell.error is None else FailStep(name, cell.error)
     if fan.failed:
         return _failed_fan(name, fan)
@@ -314,6 +381,25 @@ def _close(s: Scratch, position: int) -> Command:
         error = InterruptedRunError(f"{len(fan) - fan.started} of {len(fan)} items were not started")
         return FailStep(name, error.to_dict(), StepStatus.CANCELLED.value)
     return EndStep(name)
+
+
+def _close_scope(s: Scratch, position: int) -> Command:
+    name = s.plan.order[position]
+    work = s.open[position]
+    if work.is_stopped:
+        return FailStep(name, InterruptedRunError(why_stopped(s, position)).to_dict(), StepStatus.CANCELLED.value)
+    if work.error is not None and not work.is_caught:
+        return FailStep(name, work.error)
+    return EndStep(name)
+
+
+def _give_up(s: Scratch, position: int) -> Command:
+    """Record that a step is left out, or that what it waited for is given up, although the run goes on."""
+    name = s.plan.order[position]
+    reason = why_stopped(s, position)
+    if s.cell(position).status is StepStatus.PENDING and not s.cell(position).iteration:
+        return SkipStep(name, reason)
+    return FailStep(name, InterruptedRunError(reason).to_dict(), StepStatus.CANCELLED.value)
 
 
 def _failed_fan(name: str, fan: Fan) -> FailStep:
@@ -405,9 +491,12 @@ def _outcome_of_trouble(s: Scratch) -> RunStatus:
 
 
 def result_of(plan: Plan, state: RunState) -> Any:  # Any: a JSON value
-    """Give the output of the last main step that ended well, in the order of writing."""
+    """Give the output of the last main step that ended well, in the order of writing; or of the step that ended all."""
+    for step in plan.workflow.steps:
+        if step.uses == END and state.steps[step.id].status in ENDED_WELL:
+            return state.steps[step.id].output["output"]
     for step in reversed(plan.workflow.steps):
-        if not step.always and state.steps[step.id].status in ENDED_WELL:
+        if not step.always and step.scope is None and state.steps[step.id].status in ENDED_WELL:
             return state.steps[step.id].output
     return None
 
@@ -416,25 +505,33 @@ def result_of(plan: Plan, state: RunState) -> Any:  # Any: a JSON value
 
 
 def cancels(s: Scratch) -> tuple[Command, ...]:
-    """Give the commands that stop every main unit that is in flight."""
+    """Give the commands that stop every main unit that is in flight, but those in the last part of a scope."""
     return tuple(
         CancelStep(unit, cell.attempt)
         for position, unit, cell in _units(s)
-        if s.plan.is_main(position) and cell.status is StepStatus.RUNNING
+        if s.plan.is_main(position) and cell.status is StepStatus.RUNNING and not s.sheltered >> position & 1
     )
 
 
 def pending(s: Scratch) -> tuple[Command, ...]:
     """Give all that was decided and has no record yet, whenever it was decided."""
+    if s.base.started_at is None and s.due is None:
+        return (TakePlace(),)
     stopping = s.group is Group.MAIN and s.has_trouble
     commands: list[Command] = []
-    for _, unit, cell in _units(s):
-        if cell.status is StepStatus.RUNNING and stopping:
+    for position, unit, cell in _units(s):
+        stops = (stopping and not s.sheltered >> position & 1) or s.is_told_to_stop(position)
+        if cell.status is StepStatus.RUNNING and stops:
             commands.append(CancelStep(unit, cell.attempt))
         elif cell.status is StepStatus.RUNNING:
             commands.append(RequestStep(unit, cell.attempt, cell.inputs or {}))
         elif cell.status is StepStatus.WAITING and cell.due_at is not None:
             commands.append(_waiting(s, unit, cell, cell.due_at))
+        elif cell.status is StepStatus.WAITING and s.plan.step_at(position).uses == SCOPE:
+            commands.append(TakePlace(unit))
+    for scope, work in s.open.items():
+        at = s.cell(scope).due_at
+        commands += [WaitUntil(s.plan.order[scope], at)] if at is not None and work.is_in_body else []
     if s.due is not None:
         commands.append(s.due)
     return tuple(commands)
@@ -450,7 +547,7 @@ def _waiting(s: Scratch, unit: str, cell: StepState, due_at: float) -> Command:
 def _units(s: Scratch) -> Iterator[tuple[int, str, StepState]]:
     """List what may be in flight or wait: steps, items of fan-outs and rounds of loops that have no end."""
     for position, cell in enumerate(s.cells):
-        if cell is None or s.closing >> position & 1:
+        if cell is None or s.closing >> position & 1 or position in s.open:
             continue
         name = s.plan.order[position]
         if isinstance(cell.items, Fan):

@@ -13,8 +13,9 @@ from dataclasses import field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from workflow_agent.engine.joins import follows
 from workflow_agent.engine.persistent import PersistentArray, PersistentMap
-from workflow_agent.engine.plan import WAITS
+from workflow_agent.engine.plan import FREE
 from workflow_agent.engine.tables import Fan, StepTable
 from workflow_agent.engine.units import UNDO, parse_unit
 from workflow_agent.model.event import RunState, StepState
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from workflow_agent.engine.commands import Command
     from workflow_agent.engine.plan import Plan
 
-__all__ = ["DEFAULT_WORKERS", "ENDED_WELL", "PENDING", "Group", "Scratch", "Work", "new_run"]
+__all__ = ["DEFAULT_WORKERS", "ENDED_WELL", "PENDING", "Group", "ScopeWork", "Scratch", "Work", "new_run"]
 
 #: Units of one run that are in flight at the same time, where its definition does not say.
 DEFAULT_WORKERS: Final = 100
@@ -44,8 +45,33 @@ class Group(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeWork:
+    """A scope that began: the part it is at, and how many steps of each part have no end.
+
+    `error` is what failed in it; `is_caught`, whether the steps that take that up cope so far; `is_stopped`, whether
+    it was told to stop.
+    """
+
+    part: int
+    left: tuple[int, int, int]
+    error: Mapping[str, Any] | None = None
+    is_caught: bool = False
+    is_stopped: bool = False
+
+    @property
+    def is_in_body(self) -> bool:
+        """Whether its body is at work and nothing went wrong in it, so that its time counts."""
+        return self.part == 0 and self.error is None and not self.is_stopped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """The engine's notes on a run. `due` is the command that only records and is not recorded yet."""
+    """The engine's notes on a run. `due` is the command that only records and is not recorded yet.
+
+    `leaving` are steps of which it is to be recorded that they are left out or given up; `stopped` those that were told
+    to stop, whose failure means nothing for the run; `filled` fan-outs of which enough items have ended; `open` the
+    scopes that began and did not end; `sheltered` the steps of their last parts, which no trouble stops.
+    """
 
     group: Group
     idle: int
@@ -61,14 +87,20 @@ class Work:
     at: int = 0
     signals: tuple[tuple[int, str, Any], ...] = ()
     waits: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    leaving: int = 0
+    stopped: int = 0
+    filled: int = 0
+    open: Mapping[int, ScopeWork] = field(default_factory=dict)
+    sheltered: int = 0
 
 
 class Scratch:
     """One run, being changed. Made by :meth:`of`, given back by :meth:`freeze`."""
 
     __slots__ = (
-        "active", "at", "base", "busy", "cells", "changes", "closing", "due", "group", "head", "idle", "left",
-        "limit", "now", "plan", "queue", "ready", "signals", "status", "waits", "well",
+        "active", "at", "base", "busy", "cells", "changes", "closing", "due", "filled", "group", "head", "idle",
+        "leaving", "left", "limit", "now", "open", "plan", "queue", "ready", "sheltered", "signals", "status",
+        "stopped", "waits", "well",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, state: RunState, head: int, now: float) -> None:
@@ -96,6 +128,11 @@ class Scratch:
         self.at = work.at
         self.signals = work.signals
         self.waits = work.waits
+        self.leaving = work.leaving
+        self.stopped = work.stopped
+        self.filled = work.filled
+        self.open = work.open
+        self.sheltered = work.sheltered
 
     def freeze(self) -> RunState:
         """Give the state as it is now."""
@@ -114,6 +151,11 @@ class Scratch:
             at=self.at,
             signals=self.signals,
             waits=self.waits,
+            leaving=self.leaving,
+            stopped=self.stopped,
+            filled=self.filled,
+            open=self.open,
+            sheltered=self.sheltered,
         )
         steps = StepTable(self.plan, self.cells)
         return replace(self.base, head=self.head, status=self.status, steps=steps, work=work, **self.changes)
@@ -193,8 +235,9 @@ class Scratch:
         made: Fan = fan.put(index, cell, busy=-flew, failed=int(cell.status not in ENDED_WELL))
         self.busy -= flew
         self.put(position, replace(whole, items=made))
-        stopped = self.has_trouble or (made.failed > 0 and step.on_error == "fail")
         bit = 1 << position
+        is_over = bool((self.stopped | self.filled) & bit) or self.has_trouble
+        stopped = is_over or (made.failed > 0 and step.on_error == "fail")
         if made.started < len(made) and not stopped:
             self.ready |= bit
         else:
@@ -211,39 +254,75 @@ class Scratch:
             self.active -= 1
         self.ready &= ~bit
         self.closing &= ~bit
+        self.leaving &= ~bit
+        was_released = isinstance(cell.items, Fan) and cell.items.released
         self.put(position, replace(cell, end=self.head, inputs=None))
-        for follower in self.plan.followers[position]:
-            self._release(follower, cell.status)
+        if not was_released:
+            self.release_followers(position)
 
-    def _release(self, position: int, status: StepStatus) -> None:
+    def release_followers(self, position: int) -> None:
+        """Let those who wait for a step have one less to wait for."""
+        cell = self.cell(position)
+        for follower in self.plan.followers[position]:
+            self.release(follower, position, cell)
+
+    def release(self, position: int, ended: int | None = None, cell: StepState | None = None) -> None:
+        """Let a step have one less to wait for: a step that ended, or that its part of a scope began."""
         left = self.left[position] - 1
         self.left = self.left.put(position, left)
-        join = self.plan.step_at(position).join
-        enough = left == 0
-        if join != "all" and status in ENDED_WELL:
+        step = self.plan.step_at(position)
+        enough = left == 0 or step.join_until is not None
+        if step.join != "all" and ended is not None and cell is not None:
             name = self.plan.order[position]
-            well = self.well.get(name, 0) + 1
+            well = self.well.get(name, 0) + follows(step, self.plan.order[ended], cell)
             self.well = self.well.put(name, well)
-            enough = enough or well >= (1 if join == "any" else join)
-        if enough and self.idle >> position & 1 and not (self.has_trouble and self.group is Group.MAIN):
+            enough = enough or well >= (1 if step.join == "any" else step.join)
+        if enough and self.idle >> position & 1 and self.may_start(position):
             self.ready |= 1 << position
+
+    def may_start(self, position: int) -> bool:
+        """Say whether trouble lets a step start."""
+        return self.group is not Group.MAIN or not self.has_trouble or bool(self.sheltered >> position & 1)
+
+    def is_told_to_stop(self, position: int) -> bool:
+        """Say whether what is in flight of a step is to stop, although nothing is wrong with the run."""
+        enough = self.filled >> position & 1 and self.plan.step_at(position).rest == "stop"
+        return bool(enough or self.stopped >> position & 1)
 
     # -- trouble ---------------------------------------------------------------------------------------------------
 
-    def stop_main(self, reason: str | None) -> None:
-        """Let no main step start any more, and give up what only waits, for a reason."""
-        self.ready = 0
-        self.waits = {}
+    def stop_main(self, reason: str | None) -> list[int]:
+        """Let no main step start any more, and give up what only waits, for a reason.
+
+        The last part of a scope that began is not touched.
+
+        Returns:
+            The steps that ended with this.
+        """
+        ended: list[int] = []
+        self.ready &= self.sheltered
+        waits = {
+            name: tuple(each for each in waiting if self.sheltered >> each & 1) for name, waiting in self.waits.items()
+        }
+        self.waits = {name: waiting for name, waiting in waits.items() if waiting}
         self.due = None
+        self.leaving &= self.sheltered
+        self.open = {scope: replace(work, is_stopped=True) for scope, work in self.open.items()}
         for position, cell in enumerate(self.cells[: len(self.plan.main)]):
             assert cell is not None
+            if self.sheltered >> position & 1:
+                continue
             if isinstance(cell.items, Fan):
-                self._stop_fan(position, cell, cell.items, reason)
+                self.stop_fan(position, cell, cell.items, reason)
             elif cell.status is StepStatus.WAITING:
-                self.busy -= self.plan.steps[self.plan.order[position]].uses not in WAITS
+                self.busy -= self.plan.steps[self.plan.order[position]].uses not in FREE
                 self.end(position, self._given_up(cell, reason))
+                ended.append(position)
+        return ended
 
-    def _stop_fan(self, position: int, cell: StepState, fan: Fan, reason: str | None) -> None:
+    def stop_fan(self, position: int, cell: StepState, fan: Fan, reason: str | None) -> None:
+        """Let no item start any more, and give up those that only wait."""
+        self.ready &= ~(1 << position)
         if cell.status in TERMINAL_STEP:
             return
         for index, item in enumerate(fan):

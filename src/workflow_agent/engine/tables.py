@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from workflow_agent.engine.persistent import PersistentArray
 from workflow_agent.model.event import StepState
 
 if TYPE_CHECKING:
-    from workflow_agent.engine.persistent import PersistentArray
     from workflow_agent.engine.plan import Plan
 
 __all__ = ["Fan", "StepTable"]
@@ -45,9 +45,12 @@ class StepTable(Mapping[str, StepState]):
 
 
 class Fan(Sequence[StepState]):
-    """A fan-out: its items' states, how many were started, are in flight and failed for good."""
+    """A fan-out: its items' states, how many were started, are in flight and failed for good.
 
-    __slots__ = ("busy", "cells", "failed", "started", "values")
+    `released` says that those who wait for it were let go while some of its items go on.
+    """
+
+    __slots__ = ("busy", "cells", "failed", "released", "started", "values")
 
     def __init__(self, values: Sequence[Any], cells: PersistentArray[StepState], started: int = 0) -> None:
         self.values = values
@@ -55,12 +58,25 @@ class Fan(Sequence[StepState]):
         self.started = started
         self.busy = 0
         self.failed = 0
+        self.released = False
 
     def put(self, index: int, cell: StepState, *, busy: int = 0, failed: int = 0) -> Fan:
         """Give a fan-out where one item differs, and the counts by as much as said."""
         made = Fan(self.values, self.cells.put(index, cell), max(self.started, index + 1))
         made.busy = self.busy + busy
         made.failed = self.failed + failed
+        made.released = self.released
+        return made
+
+    def copy(self, *, values: Sequence[Any] | None = None, released: bool | None = None) -> Fan:
+        """Give a fan-out that has more values at its end, or that is released."""
+        more = self.values if values is None else values
+        cells = self.cells
+        if len(more) > len(cells):
+            cells = PersistentArray([*cells, *[StepState()] * (len(more) - len(cells))])
+        made = Fan(more, cells, self.started)
+        made.busy, made.failed = self.busy, self.failed
+        made.released = self.released if released is None else released
         return made
 
     @overload
@@ -80,7 +96,8 @@ class Fan(Sequence[StepState]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Fan):
             return NotImplemented
-        counts = (self.started, self.busy, self.failed) == (other.started, other.busy, other.failed)
+        own = (self.started, self.busy, self.failed, self.released)
+        counts = own == (other.started, other.busy, other.failed, other.released)
         return counts and self.values == other.values and self.cells == other.cells
 
     __hash__ = None  # type: ignore[assignment]  # as the array that it holds

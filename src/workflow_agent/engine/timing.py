@@ -12,7 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from workflow_agent.engine.live import Draft
-from workflow_agent.engine.plan import TIMER
+from workflow_agent.engine.machine import is_stoppable
+from workflow_agent.engine.plan import SCOPE, TIMER
 from workflow_agent.engine.units import parse_unit
 from workflow_agent.model.errors import StepTimeoutError
 from workflow_agent.model.event import EventType
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from workflow_agent.engine.commands import StartStep, WaitUntil
     from workflow_agent.engine.live import LiveRun
     from workflow_agent.model.ports import Clock
+    from workflow_agent.model.workflow import Step
 
 __all__ = ["LOOK_S", "Timing"]
 
@@ -77,9 +79,11 @@ class Timing:
 
     def _over(self, run: LiveRun, command: WaitUntil) -> Draft | None:
         cell = run.cell(command.step)
+        step = run.plan.steps[command.step]
+        if step.uses == SCOPE:
+            return _scope_over(run, step)
         if cell.status is not StepStatus.WAITING:
             return None
-        step = run.plan.steps[command.step]
         if step.uses == TIMER:
             data = {"output": {"due_at": command.at}, "status": "succeeded", "started_at": cell.started_at}
             return Draft(type=EventType.STEP_SUCCEEDED, step=command.step, data=data)
@@ -90,3 +94,15 @@ class Timing:
         )
         data = {"error": error.to_dict(), "status": "failed", "started_at": cell.started_at}
         return Draft(type=EventType.STEP_FAILED, step=command.step, data=data)
+
+
+def _scope_over(run: LiveRun, step: Step) -> Draft | None:
+    """Draft that the time of a scope is over; None where its body is not at work any more."""
+    if run.draft is None or not is_stoppable(run.draft, run.plan.index[step.id]):
+        return None
+    error = StepTimeoutError(
+        f"`{step.id}` took longer than {step.timeout_s or 0:g} s",
+        where=f"{run.workflow.name} › {step.id}",
+        run_id=run.run_id,
+    )
+    return Draft(type=EventType.SCOPE_STOPPED, step=step.id, data={"error": error.to_dict()})

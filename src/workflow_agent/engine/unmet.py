@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.engine.plan import TIMER, WAITS, Plan, plan_of
+from workflow_agent.engine.places import described
+from workflow_agent.engine.plan import PARTS, SCOPE, TIMER, WAITS, Plan, plan_of
 from workflow_agent.engine.scratch import Group, Work
 from workflow_agent.engine.tables import Fan
+from workflow_agent.engine.units import parse_unit
 from workflow_agent.model.errors import NotFoundError
 from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.records import dataclass
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from workflow_agent.model.event import RunState, StepState
+    from workflow_agent.model.places import Standing
     from workflow_agent.model.workflow import Workflow
 
 __all__ = ["Unmet", "why"]
@@ -23,9 +26,11 @@ __all__ = ["Unmet", "why"]
 
 @dataclass(frozen=True, slots=True)
 class Unmet:
-    """What a step lacks. `kind`: ended, running, dependency, retry, timer, signal, person, pause, worker, trouble, end.
+    """What a step lacks.
 
-    `details` has the names: ``needs``, ``due_at``, ``signal``, ``limit``, as the kind has them.
+    `kind`: ended, running, dependency, retry, timer, signal, person, pause, worker, trouble, end, scope, lock, rate,
+    concurrency. `details` has the names: ``needs``, ``due_at``, ``signal``, ``limit``, ``key``, ``holders``, as the
+    kind has them.
     """
 
     step: str
@@ -38,24 +43,43 @@ class Unmet:
         return {"step": self.step, "kind": self.kind, "message": self.message, "details": dict(self.details)}
 
 
-def why(workflow: Workflow, state: RunState, step: str | None = None) -> list[Unmet]:
+def why(workflow: Workflow, state: RunState, step: str | None = None, waits: Iterable[Standing] = ()) -> list[Unmet]:
     """Name what each step waits for.
 
     Args:
         workflow: The run's definition.
         state: Where the run stands.
         step: One step; None for all that are part of the run and have no end.
+        waits: The places for which the run stands in line.
 
     Raises:
         NotFoundError: there is no such step.
     """
     plan = plan_of(workflow)
-    if step is None:
-        names: Iterable[str] = [name for name, cell in state.steps.items() if cell.status not in TERMINAL_STEP]
-        return [] if state.status in TERMINAL_RUN else [_unmet(plan, state, name) for name in names]
-    if step not in plan.steps:
+    if step is not None and step not in plan.steps:
         raise NotFoundError(f"the run has no step `{step[:64]}`", hint=did_you_mean(step, plan.steps))
-    return [_unmet(plan, state, step)]
+    names = [name for name, cell in state.steps.items() if cell.status not in TERMINAL_STEP]
+    if step is None and state.status in TERMINAL_RUN:
+        return []
+    wanted = names if step is None else [step]
+    lines = {parse_unit(each.wanted.unit)[0]: each for each in waits}
+    return [_in_line(name, lines) if _stands(state, name, lines) else _unmet(plan, state, name) for name in wanted]
+
+
+def _stands(state: RunState, name: str, lines: Mapping[str, Standing]) -> bool:
+    """Say whether a step has to wait because it, or the run as a whole, stands in line."""
+    cell = state.steps.get(name)
+    has_line = name in lines or ("" in lines and state.started_at is None)
+    return has_line and cell is not None and cell.status not in TERMINAL_STEP
+
+
+def _in_line(name: str, lines: Mapping[str, Standing]) -> Unmet:
+    standing = lines.get(name) or lines[""]
+    holders = [{"run_id": each.run_id, "step": each.unit or None} for each in standing.holders]
+    details = {"key": standing.wanted.key.partition(" ")[2], "limit": standing.wanted.limit, "holders": holders}
+    who = f"`{name}`" if standing.wanted.unit else "the run"
+    text = f"{who} waits for {described(standing)}"
+    return Unmet(name, standing.wanted.kind, text, details | {"ahead": standing.ahead})
 
 
 def _unmet(plan: Plan, state: RunState, name: str) -> Unmet:
@@ -68,7 +92,7 @@ def _unmet(plan: Plan, state: RunState, name: str) -> Unmet:
     if state.status in TERMINAL_RUN:
         return Unmet(name, "end", f"the run has ended as {state.status.value}", {})
     if cell.status is StepStatus.RUNNING:
-        return _running(name, cell)
+        return _running(name, cell) if plan.steps[name].uses != SCOPE else _scope(plan, state, name)
     if cell.status is StepStatus.WAITING:
         return _waiting(plan, state, name, cell)
     return _pending(plan, state, name)
@@ -81,6 +105,13 @@ def _running(name: str, cell: StepState) -> Unmet:
         text = f"`{name}` runs: {ended} of {len(fan)} items have ended, {fan.busy} are in flight"
         return Unmet(name, "running", text, {"items": len(fan), "ended": ended, "in_flight": fan.busy})
     return Unmet(name, "running", f"`{name}` runs, attempt {cell.attempt}", {"attempt": cell.attempt})
+
+
+def _scope(plan: Plan, state: RunState, name: str) -> Unmet:
+    bits = plan.within[plan.index[name]]
+    inside = [each for each in state.steps if bits >> plan.index[each] & 1]
+    open_ = [each for each in inside if state.steps[each].status not in TERMINAL_STEP]
+    return Unmet(name, "scope", f"`{name}` waits for {len(open_)} of its {len(inside)} steps", {"needs": open_})
 
 
 def _waiting(plan: Plan, state: RunState, name: str, cell: StepState) -> Unmet:
@@ -113,12 +144,22 @@ def _pending(plan: Plan, state: RunState, name: str) -> Unmet:
     return Unmet(name, "worker", text, {"limit": work.limit, "in_flight": work.busy})
 
 
+def _parts_before(plan: Plan, home: int, part: str) -> list[str]:
+    earlier = plan.members[home][: PARTS.index(part)]
+    return [each for each in plan.main if any(bits >> plan.index[each] & 1 for bits in earlier)]
+
+
 def _open(plan: Plan, state: RunState, name: str) -> list[str]:
     """List what must end before a step may be considered."""
     position = plan.index[name]
     work: Work = state.work
     if plan.is_main(position):
         before = [each for each in plan.main if position in plan.followers[plan.index[each]]]
+        home = plan.home.get(position)
+        if home is not None and state.steps[plan.order[home]].status is StepStatus.PENDING:
+            before.append(plan.order[home])
+        elif home is not None:
+            before += _parts_before(plan, home, plan.steps[name].part)
     elif name in plan.always:
         before = [each for each in plan.always if position in plan.followers[plan.index[each]]]
         before += [*plan.main, *(plan.order[each] for each in work.queue)]

@@ -30,6 +30,7 @@ class EventType(StrEnum):
     SIGNAL_RECEIVED = "SignalReceived"
     RUN_PAUSED = "RunPaused"
     RUN_RESUMED = "RunResumed"
+    SCOPE_STOPPED = "ScopeStopped"
     RUN_FINISHED = "RunFinished"
 
 
@@ -76,7 +77,8 @@ class Event:
     StepFailed ``{error, status, started_at?}`` (failed, cancelled or unknown) · StepSkipped ``{reason}`` ·
     RetryScheduled ``{due_at}`` (its attempt is the next) · CancelRequested ``{reason, error?}`` (with an error
     it was a time-out) · ItemsSucceeded ``{items: [[index, output], …]}`` · SignalReceived ``{name, data}`` ·
-    RunPaused ``{reason}`` · RunResumed ``{}`` · RunFinished ``{status, error, changed, output?}``.
+    RunPaused ``{reason}`` · RunResumed ``{}`` ·
+    ScopeStopped ``{error}`` (its time is over) · RunFinished ``{status, error, changed, output?}``.
 
     `step` is an identity: a step's id, with ``[3]`` for an item, ``#2`` for an iteration, ``~undo`` for what takes it
     back.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.choice import ConflictChoice
     from workflow_agent.model.event import Event, Record
     from workflow_agent.model.message import Message
+    from workflow_agent.model.places import Standing, Wanted
     from workflow_agent.model.system import (
         ChangeSet,
         Check,
@@ -39,6 +40,7 @@ __all__ = [
     "History",
     "Journal",
     "Memory",
+    "Places",
     "Subscription",
     "Target",
     "TargetRegistry",
@@ -63,6 +65,35 @@ class Memory(Protocol):
 
     def keep(self, key: str, value: Any) -> None:  # Any: a JSON value
         """Keep a result, where that can be done; never raises for where it cannot."""
+        ...
+
+
+class Places(Protocol):
+    """What only so many may have at the same time. Calls take well below a millisecond and never wait."""
+
+    def enter(self, wanted: Wanted) -> Standing:
+        """Take a place, or stand in line for it; asked again, say how it stands. A start is taken once.
+
+        Raises:
+            ConflictError: too many stand in line already.
+            StoreError: it cannot be kept who has what.
+        """
+        ...
+
+    def leave(self, wanted: Wanted) -> None:
+        """Give a place back, or leave the line."""
+        ...
+
+    def asked_to_leave(self) -> list[str]:
+        """List the runs of this process that are asked to give their place to another one."""
+        ...
+
+    def waiting(self, run_id: str) -> list[Standing]:
+        """List what a run, of whatever process, waits for."""
+        ...
+
+    def close(self) -> None:
+        """Give back all places of this process."""
         ...
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import ValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
-__all__ = ["find_cycle", "stable_order"]
+    from workflow_agent.model.workflow import Step
+
+__all__ = ["PARTS", "find_cycle", "scoped_order", "stable_order"]
+
+#: Parts of a scope, in their order.
+PARTS = ("body", "catch", "finally")
 
 
 def stable_order(needs: Mapping[str, Collection[str]]) -> tuple[str, ...]:
@@ -44,6 +50,32 @@ def stable_order(needs: Mapping[str, Collection[str]]) -> tuple[str, ...]:
     if len(order) < len(names):
         cycle = find_cycle({name: wanted for name, wanted in waits.items() if wanted})
         raise ValidationError("steps need each other: " + " → ".join(cycle), details={"cycle": cycle})
+    return tuple(order)
+
+
+def scoped_order(steps: Iterable[Step]) -> tuple[str, ...]:
+    """Order steps by their needs; those of a scope come right after it, part by part.
+
+    Raises:
+        ValidationError: they form a cycle (`details`: ``cycle``), or a scope is in itself or not there.
+    """
+    groups: dict[tuple[str | None, str], dict[str, tuple[str, ...]]] = {}
+    for step in steps:
+        groups.setdefault((step.scope, step.part), {})[step.id] = step.needs
+    order: list[str] = []
+    todo = [iter(stable_order(groups.pop((None, "body"), {})))]
+    while todo:
+        name = next(todo[-1], None)
+        if name is None:
+            todo.pop()
+            continue
+        order.append(name)
+        parts = [groups.pop((name, part), {}) for part in PARTS]
+        if any(parts):
+            todo.append(chain.from_iterable([stable_order(part) for part in parts]))
+    if groups:
+        scope, _ = next(iter(groups))
+        raise ValidationError(f"steps are in the scope `{scope}`, which is in itself or not there")
     return tuple(order)
 
 

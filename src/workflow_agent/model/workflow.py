@@ -11,7 +11,10 @@ from workflow_agent.model.identity import content_hash
 from workflow_agent.model.records import dataclass
 from workflow_agent.model.status import RunStatus
 
-__all__ = ["Backoff", "EffectPolicy", "InputSpec", "Step", "Workflow"]
+__all__ = ["DEFAULT_PRIORITY", "Backoff", "EffectPolicy", "InputSpec", "Step", "Workflow"]
+
+#: Of 0 to 9: runs that say nothing are in the middle.
+DEFAULT_PRIORITY = 5
 
 
 class EffectPolicy(StrEnum):
@@ -72,6 +75,16 @@ class Step:
     `on_error`: after a failure the run fails, or goes on and shows the error. `join`: how many of the `needs` must
     have ended well before the step starts. `undo` is ``{"uses", "with"}``: asked for when the run fails or is
     cancelled after this step ended well, the step that ended last first.
+
+    `edges` says for a need on which end of it the step follows: success, failure, skip, always, or the name of a case
+    of a choice; without an entry, on any end that lets the run go on. A failure that an edge follows does not fail the
+    run. `join_until` is an expression: the step starts as soon as it holds, looked at whenever one of its needs ends.
+    `cancels` are steps and scopes that are stopped when this step has ended well. `enough` is an expression: a fan-out
+    is done as soon as it holds (it sees `done`, `failed`, `total`); the `rest` of the items is stopped, or goes on to
+    its end while those who wait for the step start. `grows`: `each` is evaluated again whenever something ended, and
+    items that came to the end of the list are started too. `scope` is the step, a ``flow.scope``, to which this step
+    belongs, as `part` of it. `lock` is a text: of all steps and scopes that say the same, in every run on the database,
+    one is in flight at a time. `rate` is ``{"key", "limit", "per_s"}``: so many starts in such a time, in all runs.
     """
 
     id: str
@@ -92,6 +105,16 @@ class Step:
     on_error: Literal["fail", "continue"] = "fail"
     join: Literal["all", "any"] | int = "all"
     undo: Mapping[str, Any] | None = None
+    edges: Mapping[str, str] = field(default_factory=dict)
+    join_until: str | None = None
+    cancels: tuple[str, ...] = ()
+    enough: str | None = None
+    rest: Literal["stop", "finish"] = "stop"
+    grows: bool = False
+    scope: str | None = None
+    part: Literal["body", "catch", "finally"] = "body"
+    lock: str | None = None
+    rate: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give the canonical form: keys as in YAML, defaults left out, description left out."""
@@ -122,6 +145,16 @@ class Step:
             "on_error": None if self.on_error == "fail" else self.on_error,
             "join": None if self.join == "all" else self.join,
             "undo": None if self.undo is None else dict(self.undo),
+            "edges": dict(self.edges) or None,
+            "join_until": self.join_until,
+            "cancels": list(self.cancels) or None,
+            "enough": self.enough,
+            "rest": None if self.rest == "stop" else self.rest,
+            "grows": self.grows or None,
+            "scope": self.scope,
+            "part": None if self.part == "body" else self.part,
+            "lock": self.lock,
+            "rate": None if self.rate is None else dict(self.rate),
         }
         return {key: value for key, value in optional.items() if value is not None}
 
@@ -135,6 +168,11 @@ class Workflow:
     well is undone where it says how, then the steps of `on_failure` run in order (they see ``failure.step`` and
     ``failure.error``), then the `always` steps. `output` is an expression for the run's result; without it, that is
     the output of the last step.
+
+    `concurrency` is ``{"key", "limit", "on_conflict"}``: so many runs with the same key at the same time, of whatever
+    workflow; one more waits, is refused, or cancels the oldest. Those that wait begin by `priority` (0 to 9, the
+    highest first), then by age. `schedule` lists ``{"cron", "timezone", "catch_up", "overlap", "inputs"}``: when runs
+    begin by themselves.
     """
 
     name: str
@@ -146,6 +184,9 @@ class Workflow:
     description: str = ""
     output: str | None = None
     max_workers: int | None = None
+    concurrency: Mapping[str, Any] | None = None
+    priority: int = DEFAULT_PRIORITY
+    schedule: tuple[Mapping[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Give the canonical form, the one that is hashed, stored and shown."""
@@ -162,7 +203,14 @@ class Workflow:
             }
         if self.on_failure:
             result["on_failure"] = [step.to_dict() for step in self.on_failure]
-        optional = {"timeout_s": self.timeout_s, "output": self.output, "max_workers": self.max_workers}
+        optional: dict[str, Any] = {
+            "timeout_s": self.timeout_s,
+            "output": self.output,
+            "max_workers": self.max_workers,
+            "concurrency": None if self.concurrency is None else dict(self.concurrency),
+            "priority": None if self.priority == DEFAULT_PRIORITY else self.priority,
+            "schedule": [dict(each) for each in self.schedule] or None,
+        }
         return result | {key: value for key, value in optional.items() if value is not None}
 
     @property

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from workflow_agent.model.ports import History, Journal
+    from workflow_agent.store.places import SqlitePlaces
 
 __all__ = ["DATABASE", "SqliteStore"]
 
@@ -36,6 +37,7 @@ class SqliteStore:
         self.folder = folder
         path = folder / DATABASE
         blobs = BlobFolder(folder / "blobs")
+        self._places: SqlitePlaces | None = None
         self._reader = Reader(path, blobs)
         self._writer = Writer(path, limits) if writable else None
         self.journal: Journal = SqliteJournal(self._reader, blobs, self._writer)
@@ -64,6 +66,15 @@ class SqliteStore:
         The file is opened by the first question, which raises what :meth:`open` raises.
         """
         return cls(folder, writable=False, limits=Limits())
+
+    @property
+    def places(self) -> SqlitePlaces:
+        """Who has which lock and which place, in all processes that have this store open."""
+        if self._places is None:
+            from workflow_agent.store.places import SqlitePlaces  # noqa: PLC0415  # late: few want one
+
+            self._places = SqlitePlaces(self.folder)
+        return self._places
 
     def artifacts_dir(self, run_id: str) -> Path:
         """Give the folder for a run's files (outputs); made (mode 0700) unless opened for looking.
@@ -99,6 +110,8 @@ class SqliteStore:
         await asyncio.shield(self._close())
 
     async def _close(self) -> None:
+        if self._places is not None:
+            self._places.close()
         self._reader.close()
         if self._writer is not None:
             await self._writer.close()
