@@ -107,27 +107,29 @@ class NodeWorld(World):
         places = [name for name, command in self.open.items() if isinstance(command, TakePlace)]
         times = [name for name, each in self.open.items() if isinstance(each, WaitUntil) and self._is_scope(name)]
         if "" in places:
-            if self._draw.draw(st.integers(0, 3)) == 0:
-                return Draft(type=EventType.RUN_FINISHED, data={"status": "cancelled", "error": FATAL, "reason": "x"})
-            return Draft(type=EventType.RUN_STARTED, data={"phase": "running"})
+            return self._begins()
         if places and (len(places) == len(self.open) or self._draw.draw(st.booleans())):
-            name = self._draw.draw(st.sampled_from(sorted(places)))
-            if self._draw.draw(st.integers(0, 5)) == 0:
-                return Draft(type=EventType.STEP_FAILED, step=name, data={"error": FATAL, "status": "failed"})
-            return Draft(type=EventType.STEP_STARTED, step=name, data={"with": {}})
+            return self._place(sorted(places))
         if times and (len(times) + len(places) == len(self.open) or self._draw.draw(st.integers(0, 3)) == 0):
-            if all(self._is_scope(name) for name in self.open) and self.state.work.waits:
-                return self._word()
-            return Draft(
-                type=EventType.SCOPE_STOPPED,
-                step=self._draw.draw(st.sampled_from(sorted(times))),
-                data={"error": FATAL},
-            )
+            over = self._draw.draw(st.sampled_from(sorted(times)))
+            is_all = all(self._is_scope(name) for name in self.open) and bool(self.state.work.waits)
+            return self._word() if is_all else Draft(type=EventType.SCOPE_STOPPED, step=over, data={"error": FATAL})
         held = {name: self.open.pop(name) for name in {*places, *times}}
         try:
             return super()._news()
         finally:
             self.open |= held
+
+    def _begins(self) -> Draft:
+        if self._draw.draw(st.integers(0, 3)) == 0:
+            return Draft(type=EventType.RUN_FINISHED, data={"status": "cancelled", "error": FATAL, "reason": "x"})
+        return Draft(type=EventType.RUN_STARTED, data={"phase": "running"})
+
+    def _place(self, places: list[str]) -> Draft:
+        name = self._draw.draw(st.sampled_from(places))
+        if self._draw.draw(st.integers(0, 5)) == 0:
+            return Draft(type=EventType.STEP_FAILED, step=name, data={"error": FATAL, "status": "failed"})
+        return Draft(type=EventType.STEP_STARTED, step=name, data={"with": {}})
 
     def _is_scope(self, name: str) -> bool:
         return name in self.plan.steps and self.plan.steps[name].uses == "flow.scope"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.engine.commands import CancelStep, Command
@@ -11,6 +10,7 @@ from workflow_agent.engine.scratch import ENDED_WELL
 from workflow_agent.engine.tables import Fan
 from workflow_agent.engine.units import item_of
 from workflow_agent.model.errors import ExpressionError
+from workflow_agent.model.records import replace
 from workflow_agent.model.status import TERMINAL_STEP, StepStatus
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ cancelled. The scope has failed where the error was not caught, or what is to co
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.engine.commands import CancelStep, Command
@@ -17,6 +16,7 @@ from workflow_agent.engine.plan import END, FREE, PARTS
 from workflow_agent.engine.scratch import ENDED_WELL, ScopeWork
 from workflow_agent.engine.tables import Fan
 from workflow_agent.engine.units import round_of
+from workflow_agent.model.records import replace
 from workflow_agent.model.status import TERMINAL_STEP, StepStatus
 
 if TYPE_CHECKING:
