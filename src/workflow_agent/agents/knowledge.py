@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from workflow_agent.agents.documented import documented
 from workflow_agent.agents.lifecycle import (
     differences,
     given_parameters,
@@ -26,6 +27,7 @@ from workflow_agent.model.exact import Within
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from workflow_agent.agents.documented import Documented
     from workflow_agent.integrations import Brief, Registry
     from workflow_agent.model.message import Message
     from workflow_agent.model.ports import History, TargetRegistry
@@ -58,7 +60,7 @@ class LookupReply(Answer):
 
     `installed` is the live generation, if any, `earlier` the transactions it stands upon, and `differences` what is
     another one than in it. An uninstall `stops` services, leaves the state data in `keep` alone, and `removes` the rest
-    of it.
+    of it. `knowledge` is what documentation says about it, and whether the manifest says the same.
     """
 
     integration: str
@@ -89,6 +91,7 @@ class LookupReply(Answer):
     soak_s: float
     multiline: list[str]
     network: bool
+    knowledge: list[dict[str, Any]] = field(default_factory=list)
 
 
 class LocateRequest(Question):
@@ -145,8 +148,11 @@ class KnowledgeAgent:
 
     name = "knowledge"
 
-    def __init__(self, registry: Registry, targets: TargetRegistry, history: History) -> None:
+    def __init__(
+        self, registry: Registry, targets: TargetRegistry, history: History, known: Documented | None = None
+    ) -> None:
         self._registry = registry
+        self._known = known
         self._targets = targets
         self._history = history
 
@@ -175,6 +181,7 @@ class KnowledgeAgent:
         facts = await target.facts()
         action = manifest_action(known, request.action)
         purge = request.purge if request.action == "uninstall" else None
+        parts = resolved_parts(self._registry, request.integration, action, bound["parameters"], facts, purge=purge)
         reply = LookupReply(
             integration=known.name,
             action=request.action,
@@ -191,11 +198,13 @@ class KnowledgeAgent:
             soak_s=known.upgrade.soak if request.action == "upgrade" else 0.0,
             multiline=[f"parameters.{name}" for name, spec in known.parameters.items() if spec.multiline],
             network=known.actions.get(action, False),
-            **resolved_parts(self._registry, request.integration, action, bound["parameters"], facts, purge=purge),
+            knowledge=await documented(self._known, known.name, parts),
+            **parts,
         )
         # What a rollback of the run needs to know later, when the manifest may be another one.
         kept = {name: getattr(reply, name) for name in _KEPT}
         kept |= {"required_by": request.required_by} if request.required_by else {}
+        kept |= {"knowledge": reply.knowledge} if reply.knowledge else {}
         return reply, _subject(known.name, known.version, kept)
 
     async def _earlier(self, installed: Generation) -> list[str]:

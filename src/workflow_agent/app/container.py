@@ -126,7 +126,9 @@ class Container(containers.DeclarativeContainer):
         copy_scope=providers.Callable(_copy_scope, settings),
     )
 
-    knowledge = providers.Singleton(_late("knowledge:KnowledgeAgent"), registry, targets, history)
+    knowledge = providers.Singleton(
+        _late("knowledge:KnowledgeAgent"), registry, targets, history, store.provided.knowledge
+    )
     script_builder = providers.Singleton(
         _late("script_builder:ScriptBuilderAgent"),
         providers.Callable(lambda settings: _folders(settings.templates.folders, _data("templates")), settings),

@@ -10,19 +10,28 @@ if TYPE_CHECKING:
     from workflow_agent.app import App
     from workflow_agent.cli.invocation import Invocation
 
-__all__ = ["ask", "find_run"]
+__all__ = ["ask", "find_run", "tell"]
 
 T = TypeVar("T")
 
 
 def ask(invocation: Invocation, question: Callable[[App], Awaitable[T]]) -> T:
     """Ask the application something; raises what the question raises."""
+    return _opened(invocation, question, read_only=True)
+
+
+def tell(invocation: Invocation, question: Callable[[App], Awaitable[T]]) -> T:
+    """As :func:`ask`, where the answer is kept: the store is opened for writing."""
+    return _opened(invocation, question, read_only=False)
+
+
+def _opened(invocation: Invocation, question: Callable[[App], Awaitable[T]], *, read_only: bool) -> T:
     import asyncio  # noqa: PLC0415  # late: 35 ms
 
     from workflow_agent.app import open_app  # noqa: PLC0415  # late: 60 ms
 
     async def asked() -> T:
-        async with open_app(invocation.settings(), read_only=True) as app:
+        async with open_app(invocation.settings(), read_only=read_only) as app:
             return await question(app)
 
     return asyncio.run(asked())

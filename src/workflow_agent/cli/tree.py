@@ -14,6 +14,7 @@ from workflow_agent.cli import (
     definition_commands,
     flow_commands,
     generation_commands,
+    knowledge_commands,
     leaving_commands,
     past_commands,
     recover_commands,
@@ -94,6 +95,7 @@ def build_app(only: str | None = None) -> typer.Typer:
         past_commands,
         definition_commands,
         generation_commands,
+        knowledge_commands,
         system_commands,
         shell_commands,
     ):

@@ -52,7 +52,9 @@ _KEYS: Final = re.compile(
     r"property|env( var)?|command[- ]line flag)s?$"
 )
 _DEFAULTS: Final = re.compile(r"(?i)^default( values?)?s?$")
-_DEFAULTS_TO: Final = re.compile(r"(?i)\bdefaults? (?:to|is|value is|:)\s*[`\"']?([^\s`\"'(),;]+?)[`\"'.]*(?=[\s,;)]|$)")
+_DEFAULTS_TO: Final = re.compile(
+    r"(?i)\bdefaults? (?:to|is|value is|:)\s*[`\"']?([^\s`\"'(),;]+?)[`\"'.]*(?=[\s,;)]|$)"
+)
 _MEANINGS: Final = re.compile(r"(?i)^(description|meaning|what it does|help|explanation|purpose)$|^$")
 _METRICS: Final = re.compile(r"(?i)\bmetrics?\b")
 _METRIC: Final = re.compile(r"^[a-zA-Z_:][\w:]*([._][\w:]+)+$")

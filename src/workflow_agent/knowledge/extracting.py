@@ -197,8 +197,10 @@ class _Walk:
             return
         for link in place.element.links:
             here = link.address.partition("#")[0] == self.page.address
-            if not here and link.address.startswith("http") and (
-                _LINK_TARGET.search(link.address) or _LINK_TARGET.search(link.text)
+            if (
+                not here
+                and link.address.startswith("http")
+                and (_LINK_TARGET.search(link.address) or _LINK_TARGET.search(link.text))
             ):
                 self._flag(FlagKind.LINK, link.address, place)
 

@@ -39,7 +39,8 @@ _DEFAULTED: Final = re.compile(
     r"(?i)^`?(?P<key>[\w.-]+)`?\s*\((?:the )?default(?: is|s to|:)?\s*`?(?P<value>[^`)]+)`?\)"
 )
 _FLAG_DEFAULT: Final = re.compile(
-    r"(?i)(?<!\w)(--?[a-z][\w.-]+)[^.;]{0,60}?\(?(?:the )?default(?:s)?(?: value)? (?:is|to)\s+\"?([\w./:@-]+?)\"?(?=[\s),.;]|$)"
+    r"(?i)(?<!\w)(--?[a-z][\w.-]+)[^.;]{0,60}?\(?"
+    r"(?:the )?default(?:s)?(?: value)? (?:is|to)\s+\"?([\w./:@-]+?)\"?(?=[\s),.;]|$)"
 )
 _METRIC_SUFFIX: Final = re.compile(
     r"_(total|bytes|seconds|up|info|ratio|count|sum|bucket|load1|celsius|percent|errors?)$|^\w+_up$"

@@ -5,6 +5,7 @@
     sqlite       SqliteStore: opens and closes everything below
     journal      the Journal port         | history   the History port
     writer       one thread, one read-write connection, group commit
+    knowledge    pages, facts, suggestions
     reader       one read-only connection (aiosqlite)
     projection   events and records -> rows of the history tables
     encoding     events <-> JSON text and blobs | blobs  content-addressed files

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.store.encoding import EncodedEvent
 
-__all__ = ["Append", "Limits", "Outcome", "WriteSession"]
+__all__ = ["Append", "Change", "Limits", "Outcome", "WriteSession"]
 
 #: The new head, or why an append was not stored.
 Outcome: TypeAlias = int | WorkflowAgentError
@@ -73,6 +73,13 @@ class Append:
     run_id: str
     expected_head: int
     events: Sequence[EncodedEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Statements beside the journal, in the transaction of their batch; they give the outcome."""
+
+    apply: Callable[[Statements], int]
 
 
 class WriteSession:
@@ -127,7 +134,7 @@ class WriteSession:
 
     # -- a batch ---------------------------------------------------------------------------------------------------
 
-    def commit(self, appends: Sequence[Append]) -> list[Outcome]:
+    def commit(self, appends: Sequence[Append | Change]) -> list[Outcome]:
         """Store a batch in one transaction; gives one outcome per append, in order.
 
         An append whose head is another one, or whose data does not fit, fails alone.
@@ -144,7 +151,7 @@ class WriteSession:
         finally:
             self._lock.release()
 
-    def _transaction(self, appends: Sequence[Append]) -> list[Outcome]:
+    def _transaction(self, appends: Sequence[Append | Change]) -> list[Outcome]:
         try:
             failpoint("store.lock-taken")
             self._db.execute("begin")
@@ -167,8 +174,9 @@ class WriteSession:
         self._remember(appends, outcomes)
         return outcomes
 
-    def _stored(self, appends: Sequence[Append]) -> list[Outcome]:
+    def _stored(self, batch: Sequence[Append | Change]) -> list[Outcome]:
         """Put a batch's rows in: together where that can be done and nothing stands against it, else one by one."""
+        appends = [item for item in batch if isinstance(item, Append)]
         plain = [append for append in appends if is_plain(append.events) and self._may_follow(append)]
         if len({append.run_id for append in appends}) != len(appends):
             plain = []  # two of one run have an order
@@ -181,8 +189,10 @@ class WriteSession:
             self._db.execute("begin")
         done = {id(append) for append in plain}
         return [
-            append.expected_head + len(append.events) if id(append) in done else self._isolated(append)
-            for append in appends
+            item.expected_head + len(item.events)
+            if isinstance(item, Append) and id(item) in done
+            else self._isolated(item)
+            for item in batch
         ]
 
     def _together(self, appends: Sequence[Append]) -> bool:
@@ -207,11 +217,13 @@ class WriteSession:
             known = 0 if append.expected_head == 0 else self._db.number("head", {"run_id": append.run_id})
         return known == append.expected_head
 
-    def _remember(self, appends: Sequence[Append], outcomes: Sequence[Outcome]) -> None:
+    def _remember(self, batch: Sequence[Append | Change], outcomes: Sequence[Outcome]) -> None:
         self._gathered.stored()
         if len(self._heads) > _HEADS_KEPT:
             self._heads.clear()
-        for append, outcome in zip(appends, outcomes, strict=True):
+        for append, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(append, Change):
+                continue
             if isinstance(outcome, int):
                 self._heads[append.run_id] = outcome
             else:
@@ -221,7 +233,7 @@ class WriteSession:
     def _before_rows() -> None:
         failpoint("store.before-insert")
 
-    def _isolated(self, append: Append) -> Outcome:
+    def _isolated(self, append: Append | Change) -> Outcome:
         self._db.execute("save_item")
         try:
             outcome = self._store(append)
@@ -241,7 +253,9 @@ class WriteSession:
         self._db.execute("undo_item")
         self._db.execute("release_item")
 
-    def _store(self, append: Append) -> int:
+    def _store(self, append: Append | Change) -> int:
+        if isinstance(append, Change):
+            return append.apply(self._db)
         check_head(append.run_id, append.expected_head, self._db.number("head", {"run_id": append.run_id}))
         self._before_rows()
         for encoded in append.events:

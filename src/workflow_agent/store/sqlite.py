@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from workflow_agent.model.ports import History, Journal
+    from workflow_agent.store.knowledge import SqliteKnowledge
     from workflow_agent.store.places import SqlitePlaces
 
 __all__ = ["DATABASE", "SqliteStore"]
@@ -42,6 +43,7 @@ class SqliteStore:
         self._writer = Writer(path, limits) if writable else None
         self.journal: Journal = SqliteJournal(self._reader, blobs, self._writer)
         self.history: History = SqliteHistory(self._reader)
+        self._knowledge: SqliteKnowledge | None = None
 
     def __repr__(self) -> str:
         return f"SqliteStore({str(self.folder)!r}, writable={self._writer is not None})"
@@ -75,6 +77,15 @@ class SqliteStore:
 
             self._places = SqlitePlaces(self.folder)
         return self._places
+
+    @property
+    def knowledge(self) -> SqliteKnowledge:
+        """What pages and packages say, and what the improver suggests."""
+        if self._knowledge is None:
+            from workflow_agent.store.knowledge import SqliteKnowledge  # noqa: PLC0415  # late: few commands need it
+
+            self._knowledge = SqliteKnowledge(self._reader, self._writer)
+        return self._knowledge
 
     def artifacts_dir(self, run_id: str) -> Path:
         """Give the folder for a run's files (outputs); made (mode 0700) unless opened for looking.

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from workflow_agent.store.session import Append, Limits, Outcome
+    from workflow_agent.store.session import Append, Change, Limits, Outcome
 
 __all__ = ["Writer"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
-    append: Append
+    append: Append | Change
     loop: asyncio.AbstractEventLoop
     waiter: asyncio.Future[int]
 
@@ -75,7 +75,7 @@ class Writer:
             self._thread.join()  # it has nothing left to do
             raise
 
-    async def append(self, append: Append) -> int:
+    async def append(self, append: Append | Change) -> int:
         """Store an append; gives the new head when it is on disk. A cancelled caller does not undo it.
 
         Raises:

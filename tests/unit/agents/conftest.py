@@ -102,7 +102,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     registry = Registry([bench.integrations, builtin_folder()])
     served = await serve(
         bus,
-        KnowledgeAgent(registry, bench.targets, store.history),
+        KnowledgeAgent(registry, bench.targets, store.history, store.knowledge),
         ScriptBuilderAgent([_TEMPLATES]),
         ValidatorAgent(),
         ExecutorAgent(bench.targets, bus, store.artifacts_dir, output_limit=1000, vault=bench.vault),

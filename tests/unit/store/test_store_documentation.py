@@ -27,10 +27,12 @@ def real() -> dict[str, list[str]]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     migrate(connection, load_migrations(), Path("memory"))
     names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid").fetchall()
-    # table_xinfo, because table_info leaves computed columns out.
+    # table_xinfo, because table_info leaves computed columns out; hidden ones (1) and the tables that full-text search
+    # makes for itself are no part of the schema.
     columns = {
-        name: [row[1] for row in connection.execute("SELECT * FROM pragma_table_xinfo(?)", (name,))]
+        name: [row[1] for row in connection.execute("SELECT * FROM pragma_table_xinfo(?)", (name,)) if row[6] != 1]
         for (name,) in names
+        if not name.startswith("knowledge_text_")
     }
     connection.close()
     return columns

@@ -329,3 +329,81 @@ GROUP BY t.run_id ORDER BY MAX(t.record_id) DESC LIMIT :limit;
 SELECT "transaction", run_id, state, pruned_by, updated_at FROM transactions
 WHERE target = :target AND state IN ('committed', 'rolled-back')
 ORDER BY record_id DESC LIMIT :limit;
+
+-- name: last_page
+-- The newest revision of a page: its number and its hash.
+SELECT page_id, revision, sha256, subject FROM knowledge_pages WHERE address = :address ORDER BY revision DESC LIMIT 1;
+
+-- name: insert_page
+-- A page as it was read.
+INSERT INTO knowledge_pages (address, revision, subject, source, title, sha256, fetched_at, flags, commands)
+VALUES (:address, :revision, :subject, :source, :title, :hash, :fetched_at, :flags, :commands);
+
+-- name: confirm_page
+-- A page that says the same as before: when that was last seen, and whom it is about.
+UPDATE knowledge_pages SET fetched_at = :fetched_at, subject = COALESCE(:subject, subject) WHERE page_id = :page_id;
+
+-- name: insert_fact
+-- One statement of a page.
+INSERT INTO knowledge_facts (page_id, kind, value, platforms, details, provenance)
+VALUES (:page_id, :kind, :value, :platforms, :details, :provenance);
+
+-- name: insert_fact_text
+-- The words by which a statement is found.
+INSERT INTO knowledge_text (rowid, value, said, title) VALUES (:fact_id, :value, :said, :title);
+
+-- name: select_pages
+-- The newest revision of every page, the one that was fetched last first.
+SELECT p.page_id, p.address, p.revision, p.subject, p.source, p.title, p.sha256, p.fetched_at,
+       (SELECT COUNT(*) FROM knowledge_facts AS f WHERE f.page_id = p.page_id) AS facts
+FROM knowledge_pages AS p
+WHERE p.revision = (SELECT MAX(q.revision) FROM knowledge_pages AS q WHERE q.address = p.address)
+  AND (:subject IS NULL OR p.subject = :subject)
+ORDER BY p.fetched_at DESC, p.page_id DESC LIMIT :limit;
+
+-- name: select_revisions
+-- All revisions of a page, the newest first.
+SELECT page_id, address, revision, subject, source, title, sha256, fetched_at, flags, commands
+FROM knowledge_pages WHERE address = :address ORDER BY revision DESC LIMIT :limit;
+
+-- name: select_facts
+-- The statements of some pages, in the order in which they stand there.
+SELECT f.fact_id, p.address, f.kind, f.value, f.platforms, f.details, f.provenance
+FROM knowledge_facts AS f JOIN knowledge_pages AS p ON p.page_id = f.page_id
+WHERE f.page_id IN (SELECT value FROM json_each(:page_ids)) AND (:kind IS NULL OR f.kind = :kind)
+ORDER BY f.page_id, f.fact_id LIMIT :limit;
+
+-- name: search_facts
+-- Statements of newest revisions that hold the words, the best first.
+SELECT f.fact_id, p.address, p.title, p.subject, f.kind, f.value, f.platforms, f.details, f.provenance
+FROM knowledge_text AS t
+JOIN knowledge_facts AS f ON f.fact_id = t.rowid
+JOIN knowledge_pages AS p ON p.page_id = f.page_id
+WHERE knowledge_text MATCH :words AND (:kind IS NULL OR f.kind = :kind)
+  AND p.revision = (SELECT MAX(q.revision) FROM knowledge_pages AS q WHERE q.address = p.address)
+ORDER BY bm25(knowledge_text, 4.0, 1.0, 1.0), f.fact_id LIMIT :limit;
+
+-- name: put_improvement
+-- A suggestion; one that was made before is seen once more, and keeps what was decided about it.
+INSERT INTO improvements (improvement_id, integration, failure, suggestion, evidence, state, seen, created_at, updated_at)
+VALUES (:improvement_id, :integration, :failure, :suggestion, :evidence, 'open', 1, :at, :at)
+ON CONFLICT (improvement_id) DO UPDATE SET
+  evidence = excluded.evidence,
+  seen = seen + 1,
+  updated_at = excluded.updated_at;
+
+-- name: select_improvement
+-- One suggestion.
+SELECT improvement_id, integration, failure, suggestion, evidence, state, seen, created_at, updated_at, decided_by
+FROM improvements WHERE improvement_id = :improvement_id;
+
+-- name: select_improvements
+-- Suggestions, that which was seen last first.
+SELECT improvement_id, integration, failure, suggestion, evidence, state, seen, created_at, updated_at, decided_by
+FROM improvements
+WHERE (:state IS NULL OR state = :state) AND (:integration IS NULL OR integration = :integration)
+ORDER BY updated_at DESC, improvement_id LIMIT :limit;
+
+-- name: decide_improvement
+-- What a person said about a suggestion.
+UPDATE improvements SET state = :state, decided_by = :decided_by, updated_at = :at WHERE improvement_id = :improvement_id;
