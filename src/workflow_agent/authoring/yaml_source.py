@@ -179,8 +179,15 @@ class _Builder:
             mark = error.problem_mark or error.context_mark
             self._refuse(mark, f"this is not YAML: {error.problem or error.context}")
         except yaml.YAMLError as error:
-            raise ValidationError("this is not YAML", where=self._source, cause=str(error)) from error
+            where = self._place_of_character(getattr(error, "character", None))
+            raise ValidationError("this is not YAML", where=where, cause=str(error)) from error
         return YamlDocument(self._data, self._source, self._marks)
+
+    def _place_of_character(self, character: Any) -> str:  # Any: of yaml's reader, which counts bytes or characters
+        """Place the first of a character that no YAML text may hold."""
+        before, found, _ = self._text.partition(chr(character)) if isinstance(character, int) else (self._text, "", "")
+        line = before.rpartition("\n")[2]
+        return f"{self._source}:{before.count(chr(10)) + 1}:{len(line) + 1}" if found else self._source
 
     def _take(self, name: str, event: Any) -> None:  # Any: yaml.Event
         if name == "DocumentStartEvent":

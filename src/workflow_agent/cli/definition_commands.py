@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  # Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -127,15 +127,24 @@ def _as_typed(value: Any) -> str:  # Any: a JSON value
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def integrations_lint(ctx: typer.Context, name: OneName) -> Outcome:
+def integrations_lint(
+    ctx: typer.Context,
+    name: OneName,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Put right what is clearly meant otherwise, and the README.")
+    ] = False,
+) -> Outcome:
     """Say what is wrong with an integration, or could be better."""
     from workflow_agent.cli.linting import lint_folder  # noqa: PLC0415  # late
-    from workflow_agent.cli.sources import is_folder_name, registry_of  # noqa: PLC0415  # late
+    from workflow_agent.cli.sources import folder_of  # noqa: PLC0415  # late
 
-    folder = Path(name)
-    if not is_folder_name(name):
-        # an invalid manifest is what lint is for: it is found by its folder, not loaded
-        folder = registry_of(ctx.obj.settings()).folder(name)
+    # an invalid manifest is what lint is for: it is found by its folder, not loaded
+    folder = folder_of(ctx.obj.settings(), name)
+    if fix:
+        from workflow_agent.integrations.fixing import fix_folder  # noqa: PLC0415  # late
+
+        for change in fix_folder(folder):
+            ctx.obj.say(safe(change))
     return _findings("integration", folder, lint_folder(folder))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.cli.style import Style, safe
@@ -24,14 +25,16 @@ def lint_folder(folder: Path) -> list[dict[str, Any]]:
     """Lint an integration: its manifest, then its shell templates.
 
     Returns:
-        Findings, each ``{code, severity, where, key, message, hint}``.
+        Findings, each ``{code, severity, where, key, message, hint, file, line, column, rule, fix}``; `fix` is what
+        ``lint --fix`` would do, None when that is for the author to decide.
 
     Raises:
         NotFoundError: the folder has no manifest.
     """
     from workflow_agent.integrations import lint  # noqa: PLC0415  # late: pydantic, 36 ms
+    from workflow_agent.integrations.fixing import fix_of  # noqa: PLC0415  # late
 
-    findings = [
+    findings: list[dict[str, Any]] = [
         {
             "code": found.code,
             "severity": str(found.severity),
@@ -44,7 +47,17 @@ def lint_folder(folder: Path) -> list[dict[str, Any]]:
     ]
     for file in sorted((folder / "templates").rglob("*.sh.j2")):
         findings += _template(file)
-    return findings
+    return [
+        {**found, **_place(found["where"]), "rule": found["code"], "fix": fix_of(found["code"], found["hint"])}
+        for found in findings
+    ]
+
+
+def _place(where: str) -> dict[str, Any]:
+    """Take ``file:line:column`` apart; numbers that are not there are None."""
+    file, *numbers = re.split(r":(?=[0-9]+(?::|$))", where)
+    line, column = [*map(int, numbers[:2]), None, None][:2]
+    return {"file": file, "line": line, "column": column}
 
 
 def validate_path(path: Path) -> tuple[str, list[dict[str, Any]]]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from workflow_agent.integrations import Manifest, Registry
     from workflow_agent.model.ports import WorkflowCatalogue
 
-__all__ = ["catalogue_of", "find_integration", "integration_input", "is_folder_name", "registry_of"]
+__all__ = ["catalogue_of", "find_integration", "folder_of", "integration_input", "is_folder_name", "registry_of"]
 
 
 def registry_of(settings: Settings) -> Registry:
@@ -48,6 +48,16 @@ def find_integration(settings: Settings, name: str) -> Manifest:
 
         return load_folder(Path(name))
     return registry_of(settings).get(name)
+
+
+def folder_of(settings: Settings, name: str) -> Path:
+    """Give the folder of an integration by name or folder, without reading its manifest.
+
+    Raises:
+        NotFoundError: there is none of that name.
+        ConflictError: several folders define it.
+    """
+    return Path(name) if is_folder_name(name) else registry_of(settings).folder(name)
 
 
 def integration_input(settings: Settings, name: str) -> str:

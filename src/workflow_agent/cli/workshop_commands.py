@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workflow_agent.cli.grammar import declare
+from workflow_agent.cli.grammar import Group, declare
 from workflow_agent.cli.options import OneName  # noqa: TC001  # Typer reads the annotations
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.style import safe
 from workflow_agent.cli.tables import Column, counted, table
-from workflow_agent.model.errors import CheckFailedError, UsageError, WorkflowAgentError
+from workflow_agent.model.errors import ChangesPendingError, CheckFailedError, UsageError, WorkflowAgentError
 from workflow_agent.model.nearest import did_you_mean
 
 if TYPE_CHECKING:
@@ -84,6 +84,39 @@ def integrations_init(
 
     data = {"name": name, "folder": str(folder), "template": draft.template.value, "files": files}
     return Outcome(data=data, lines=lines)
+
+
+# -- one form, one README --------------------------------------------------------------------------------------------
+
+_Check = Annotated[bool, typer.Option("--check", help="Change nothing; exit 3 when something would change.")]
+
+
+def integrations_format(ctx: typer.Context, name: OneName, *, check: _Check = False) -> Outcome:
+    """Bring a manifest into one form: order of keys, blanks, line ends."""
+    from workflow_agent.cli.sources import folder_of  # noqa: PLC0415  # late
+    from workflow_agent.integrations.fixing import format_folder  # noqa: PLC0415  # late
+
+    folder = folder_of(ctx.obj.settings(), name)
+    return _written(folder / "integration.yaml", format_folder(folder, write=not check), check=check)
+
+
+def integrations_docs_build(ctx: typer.Context, name: OneName, *, check: _Check = False) -> Outcome:
+    """Write the README of an integration from its manifest."""
+    from workflow_agent.cli.sources import folder_of  # noqa: PLC0415  # late
+    from workflow_agent.integrations.fixing import build_readme  # noqa: PLC0415  # late
+
+    folder = folder_of(ctx.obj.settings(), name)
+    return _written(folder / "README.md", build_readme(folder, write=not check), check=check)
+
+
+def _written(file: Path, changed: bool, *, check: bool) -> Outcome:
+    word = ("would be written anew" if check else "written anew") if changed else "as it should be"
+
+    def lines(style: Style) -> Iterator[str]:
+        yield f"{style.paint(style.symbol('succeeded' if changed else 'unchanged'), 'green')} {safe(file)}: {word}"
+
+    exit_code = ChangesPendingError.exit_code if check and changed else 0
+    return Outcome(data={"file": str(file), "changed": changed}, lines=lines, exit_code=exit_code)
 
 
 # -- tests -----------------------------------------------------------------------------------------------------------
@@ -204,6 +237,12 @@ def register(integrations: typer.Typer) -> None:
         "integrations init greeting --template script --yes",
     ]
     declare(integrations, "init", examples=init)(integrations_init)
+    formats = ["integrations format ./tinyproxy", "integrations format nginx --check"]
+    declare(integrations, "format", examples=formats)(integrations_format)
+    docs = typer.Typer(cls=Group, rich_markup_mode=None, help="What people read about an integration.")
+    builds = ["integrations docs build ./tinyproxy", "integrations docs build nginx --check"]
+    declare(docs, "build", examples=builds)(integrations_docs_build)
+    integrations.add_typer(docs, name="docs")
     test = [
         "integrations test ./tinyproxy",
         "integrations test ./tinyproxy --kind render --update",

@@ -11,7 +11,7 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from workflow_agent.integrations.manifest import SCHEMA
+from workflow_agent.integrations.manifest import SCHEMA, Manifest
 from workflow_agent.model.errors import ParameterError
 from workflow_agent.model.records import dataclass
 
@@ -116,7 +116,8 @@ def manifest_lines(draft: Draft, body: Mapping[str, Any]) -> Iterator[str]:
     }
     for key, value in head.items():
         yield f"{key}: {flow(value)}"
-    for key, value in body.items():
+    order = list(Manifest.model_fields)
+    for key, value in sorted(body.items(), key=lambda item: order.index(item[0])):
         yield f"{key}:"
         if isinstance(value, dict):
             yield from (f"  {name}: {flow(item)}" for name, item in value.items())

@@ -33,6 +33,8 @@ TREE = {
     "history",
     "history prune",
     "install",
+    "integrations docs build",
+    "integrations format",
     "integrations info",
     "integrations init",
     "integrations lint",

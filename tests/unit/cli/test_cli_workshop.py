@@ -110,3 +110,39 @@ def test_a_report_that_cannot_be_written_is_a_usage_error(cli: Callable[..., Res
 
     assert refused.code == 2
     assert refused.json["error"]["where"] == "--junit"
+
+
+def test_lint_says_file_line_rule_and_fix_and_fixes(cli: Callable[..., Result], here: Path) -> None:
+    cli("integrations", "init", "sample", "--template", "script", "--yes")
+    manifest = here / "sample/integration.yaml"
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("checks:", "check:", 1), encoding="utf-8")
+
+    bad = cli("integrations", "lint", "./sample", "--json")
+    assert bad.code == 2
+    found = {item["rule"]: item for item in bad.json["data"]["items"]}
+    assert found["unknown-key"]["fix"] == "replace it by `checks`"
+    assert found["unknown-key"]["file"] == str(manifest)
+    assert isinstance(found["unknown-key"]["line"], int)
+    assert found["schema"]["fix"] is None
+
+    fixed = cli("integrations", "lint", "./sample", "--fix")
+    assert fixed.code == 0, fixed
+    assert "`check` became `checks`" in fixed.err
+
+
+def test_format_and_docs_build_say_what_they_would_do_and_do_it(cli: Callable[..., Result], here: Path) -> None:
+    cli("integrations", "init", "sample", "--template", "script", "--yes")
+    manifest, page = here / "sample/integration.yaml", here / "sample/README.md"
+    before = manifest.read_bytes()
+    manifest.write_bytes(before + b"\n\n")
+    page.unlink()
+
+    assert cli("integrations", "format", "./sample", "--check").code == 3
+    assert cli("integrations", "docs", "build", "./sample", "--check").code == 3
+    assert not page.exists()
+    assert cli("integrations", "format", "./sample", "--json").json["data"]["changed"] is True
+    assert cli("integrations", "docs", "build", "./sample").code == 0
+    assert manifest.read_bytes() == before
+    assert "# sample" in page.read_text(encoding="utf-8")
+    assert cli("integrations", "format", "./sample", "--check").code == 0
+    assert cli("integrations", "docs", "build", "./sample", "--check").code == 0
