@@ -10,25 +10,19 @@ from the old program. At last the same upgrade ends with a probe that fails: not
 
 from __future__ import annotations
 
-import argparse
-import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks._report import Figure, machine, remark, show
-from benchmarks.packages import World, differences, look, more_processes
+from benchmarks._hosts import Look, command, differences, look, more_processes, options, rows_of
+from benchmarks._report import Figure, show
 from workflow_agent.testing.lab import LabHost
 from workflow_agent.testing.lab.image import LabKind
 
 __all__ = ["SERVICES", "main"]
-
-_PROGRAM = str(Path(sys.executable).with_name("workflow-agent"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,27 +133,9 @@ def _running(host: LabHost, unit: str) -> str:
     return _shell(host, _DIGEST.format(unit=unit))
 
 
-def _differences(host: LabHost, service: _Service, before: World) -> list[str]:
+def _differences(host: LabHost, service: _Service, before: Look) -> list[str]:
     lines = differences(host, before, look(host), logs=())
     return [line for line in lines if not re.match(service.living, line.partition(": ")[2]) and not _GROWN.match(line)]
-
-
-def _command(host: LabHost, folder: str, *words: str, wanted: int = 0) -> tuple[int, float]:
-    environment = os.environ | {
-        "WORKFLOW_AGENT_PATHS__STATE": f"{folder}/state",
-        "WORKFLOW_AGENT_TARGETS__HOST_PID": str(host.pid),
-    }
-    started = time.perf_counter()
-    done = subprocess.run(
-        [_PROGRAM, *words, "--yes", "--json"],
-        env=environment,
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    if done.returncode != wanted:
-        remark(f"{' '.join(words)} ended with {done.returncode}\n{done.stderr.decode()[-2000:]}")
-    return done.returncode, time.perf_counter() - started
 
 
 def _measure(name: str) -> _Row:
@@ -179,12 +155,12 @@ def _measure(name: str) -> _Row:
         script, failing = Path(folder, "upgrade.sh"), Path(folder, "failing.sh")
         script.write_text(upgrade, encoding="utf-8")
         failing.write_text(upgrade + "echo 'the probe failed'; exit 1\n", encoding="utf-8")
-        refused, _ = _command(host, folder, "apply", str(failing), wanted=_FAILED)
+        refused, _ = command(host, folder, "apply", str(failing))
         untouched = not _differences(host, service, before)
-        code, upgrade_s = _command(host, folder, "apply", str(script))
+        code, upgrade_s = command(host, folder, "apply", str(script))
         newer = _shell(host, f"dpkg-query -W -f '${{Version}}' {name}")
         upgraded = code == 0 and newer != older and _running(host, service.unit) != program
-        code, rollback_s = _command(host, folder, "rollback")
+        code, rollback_s = command(host, folder, "rollback")
         left = _differences(host, service, before)
         processes = more_processes(before.processes, look(host).processes)
         if service.stopped:
@@ -222,18 +198,9 @@ def _word(holds: bool) -> str:
 
 def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--only", default=",".join(SERVICES), help="packages, separated by commas")
-    options = parser.parse_args()
-    if os.geteuid() != 0:
-        raise SystemExit("this benchmark makes hosts with disks of their own: run it as root")
-    remark(machine())
-    rows = []
-    for name in options.only.split(","):
-        rows.append(_measure(name))
-        remark(f"{name}: {asdict(rows[-1])}")
-    if options.json:
+    asked = options(__doc__, SERVICES).parse_args()
+    rows = rows_of(asked.only, _measure)
+    if asked.json:
         figures = [
             Figure(
                 name=f"{row.package}, rollback of an upgrade leaves",
