@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.app.application import current_user
@@ -12,18 +13,19 @@ from workflow_agent.authoring.sdk.compiling import compile_workflow, instance_in
 from workflow_agent.authoring.sdk.values import as_json
 from workflow_agent.engine import checked_inputs
 from workflow_agent.engine.driver import run_id_of_key
-from workflow_agent.model.errors import ConflictError, ValidationError
+from workflow_agent.model.errors import ConflictError, NotFoundError, ParameterError, ValidationError
 from workflow_agent.model.identity import content_hash, new_run_id
+from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.records import dataclass
 from workflow_agent.security.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from workflow_agent.model.event import Event
     from workflow_agent.model.workflow import Workflow
 
-__all__ = ["ACTION", "FlowRun", "check_same", "child_id", "prepared"]
+__all__ = ["ACTION", "FlowRun", "check_same", "check_steps", "child_id", "missing_secrets", "prepared"]
 
 #: What history says that such a run is; its target is none, so that nothing is taken back when its process dies.
 ACTION: Final = "run"
@@ -43,6 +45,8 @@ class FlowRun:
     instance: object | None
     secrets: Mapping[str, Secret]
     meta: Mapping[str, Any]
+    #: What the run's first record says besides: breakpoints, and what it keeps of the run that it is made from.
+    beginning: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepared(
@@ -53,6 +57,7 @@ def prepared(
     secrets: Mapping[str, str | Secret] | None = None,
     tags: Mapping[str, str] | None = None,
     idempotency_key: str | None = None,
+    break_before: Collection[str] = (),
     **meta: Any,  # Any: JSON values
 ) -> FlowRun:
     """Say which run is wanted.
@@ -64,12 +69,15 @@ def prepared(
         secrets: Values of at least 8 characters, by name. They stay in memory.
         tags: Kept with the run.
         idempotency_key: The run of this workflow with this key is begun once.
+        break_before: Steps before which the run pauses.
         meta: Kept with the run.
 
     Raises:
         ValidationError: the workflow, the input or a secret is not valid.
+        NotFoundError: there is no such step to pause before.
     """
     definition = compile_workflow(workflow)
+    check_steps(definition, break_before)
     instance = instance_to_run(workflow)
     values = as_json(dict(given), what="the input", where=f"workflow {definition.name}")
     inputs = {INPUT: values} if is_open(definition) else values
@@ -78,6 +86,8 @@ def prepared(
     if run_id is None:
         run_id = new_run_id() if idempotency_key is None else run_id_of_key(definition.name, idempotency_key)
     kept = {"action": ACTION, "host": socket.gethostname(), "user": current_user(), "tags": dict(tags or {}), **meta}
+    if secrets:
+        kept["secrets"] = sorted(secrets)  # their names, so that who takes the run up can be asked for them
     if idempotency_key is not None:
         kept["idempotency_key"] = idempotency_key
     return FlowRun(
@@ -87,7 +97,37 @@ def prepared(
         instance=instance,
         secrets={name: _secret(name, value) for name, value in (secrets or {}).items()},
         meta=as_json(kept, what="the tags"),
+        beginning={"break_before": sorted(break_before)} if break_before else {},
     )
+
+
+def check_steps(definition: Workflow, names: Iterable[str]) -> None:
+    """Check that steps are main steps of a workflow; raises NotFoundError."""
+    known = [step.id for step in definition.steps if not step.always]
+    for name in names:
+        if name not in known:
+            raise NotFoundError(
+                f"`{definition.name}` has no step `{name[:60]}`", where="break before", hint=did_you_mean(name, known)
+            )
+
+
+def missing_secrets(created: Event, given: Mapping[str, Secret]) -> None:
+    """Check that a run that is taken up has the secrets that it was begun with.
+
+    Raises:
+        ParameterError: some are not there; they are named.
+    """
+    missing = [name for name in created.data["meta"].get("secrets", ()) if name not in given]
+    if missing:
+        told = ", ".join(f"`{name}`" for name in missing)
+        options = " ".join(f"--secret {name}=SOURCE" for name in missing)
+        raise ParameterError(
+            f"the run was begun with secrets, which are not kept: {told}",
+            run_id=created.run_id,
+            state="the run stands where it stood",
+            hint=f"add `{options}`: env:NAME, file:PATH or -",
+            details={"secrets": missing},
+        )
 
 
 def _secret(name: str, value: str | Secret) -> Secret:

@@ -13,27 +13,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.app.application import open_app
-from workflow_agent.app.flow_records import FlowRecords
-from workflow_agent.app.flow_run import FlowRun, check_same, child_id, prepared
+from workflow_agent.app.flow_run import FlowRun, check_same, child_id, missing_secrets, prepared
+from workflow_agent.app.flow_words import FlowWords
 from workflow_agent.app.settings import load_settings
 from workflow_agent.authoring.sdk.compiling import compile_workflow
 from workflow_agent.authoring.sdk.live import LiveFlow
 from workflow_agent.authoring.sdk.loading import load_module
 from workflow_agent.authoring.sdk.values import as_json
-from workflow_agent.engine import replay
-from workflow_agent.engine.proceeding import is_cancellable
 from workflow_agent.model.errors import ConflictError, NotFoundError
-from workflow_agent.model.event import Event, EventType
 from workflow_agent.model.status import TERMINAL_RUN
 from workflow_agent.security.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping
 
     from workflow_agent.app.container import Container
+    from workflow_agent.app.flow_fork import Fork
     from workflow_agent.app.ownership import RunOwnership
-    from workflow_agent.model.event import RunState
+    from workflow_agent.model.event import Event, RunState
     from workflow_agent.model.ports import Bus
+    from workflow_agent.model.workflow import Workflow
     from workflow_agent.store import SqliteStore
 
 __all__ = ["Flows", "open_flows"]
@@ -42,7 +41,7 @@ __all__ = ["Flows", "open_flows"]
 _CHILD_STOP_S = 15.0
 
 
-class Flows(FlowRecords):
+class Flows(FlowWords):
     """Drives runs in this process, and looks at those of others.
 
     Args:
@@ -52,9 +51,7 @@ class Flows(FlowRecords):
     """
 
     def __init__(self, parts: Container, store: SqliteStore, ownership: RunOwnership) -> None:
-        super().__init__(store, ownership)
-        self._driver = parts.driver()
-        self._clock = parts.clock()
+        super().__init__(store, ownership, parts.driver(), parts.clock())
         self._vault = parts.vault()
         self._live = parts.live_flows()
         self._live.children = self
@@ -73,10 +70,19 @@ class Flows(FlowRecords):
         secrets: Mapping[str, str | Secret] | None = None,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        break_before: Collection[str] = (),
         **meta: Any,
     ) -> FlowRun:
         """Say which run is wanted; see :func:`prepared`."""
-        return prepared(workflow, given, secrets=secrets, tags=tags, idempotency_key=idempotency_key, **meta)
+        return prepared(
+            workflow,
+            given,
+            secrets=secrets,
+            tags=tags,
+            idempotency_key=idempotency_key,
+            break_before=break_before,
+            **meta,
+        )
 
     async def run(self, run: FlowRun) -> RunState:
         """Drive a run to its end; one that the journal knows is taken up where it stands, or only read.
@@ -91,42 +97,45 @@ class Flows(FlowRecords):
             check_same(run, events)
             if (state := await self.state(run.run_id)).status in TERMINAL_RUN:
                 return state
-        with self._ownership.held(run.run_id):
-            self._vault.hold(run.run_id, run.secrets)
-            definition = run.definition
-            self._live.runs[run.run_id] = LiveFlow(
-                workflow=definition.name, workflow_hash=definition.hash, instance=run.instance
-            )
-            try:
-                if events:
-                    return await self._driver.resume(definition, run.run_id)
-                return await self._driver.start(definition, run.inputs, run.meta, run.run_id)
-            finally:
-                self._live.runs.pop(run.run_id, None)
-                self._vault.drop(run.run_id)
+        async with self._socket.listening() as name:
+            with self._ownership.held(run.run_id, name):
+                return await self._driven(run, is_known=bool(events))
 
-    async def resume(self, run_id: str, secrets: Mapping[str, Secret] | None = None) -> RunState:
-        """Drive a run to its end whose process died.
+    async def _driven(self, run: FlowRun, *, is_known: bool) -> RunState:
+        definition = run.definition
+        self._vault.hold(run.run_id, run.secrets)
+        self._live.runs[run.run_id] = LiveFlow(
+            workflow=definition.name, workflow_hash=definition.hash, instance=run.instance
+        )
+        try:
+            if is_known:
+                return await self._driver.resume(definition, run.run_id)
+            return await self._driver.start(definition, run.inputs, run.meta, run.run_id, beginning=run.beginning)
+        finally:
+            self._live.runs.pop(run.run_id, None)
+            self._vault.drop(run.run_id)
+
+    async def resume(
+        self, run_id: str, secrets: Mapping[str, Secret] | None = None, *, one_step: bool = False
+    ) -> RunState:
+        """Drive a run to its end whose process died; one that was paused goes on.
+
+        Args:
+            run_id: The run.
+            secrets: Values of the secrets that it was given.
+            one_step: Let a paused run pause again after one step.
 
         Raises:
             NotFoundError: there is no such run.
             ConflictError: another process drives it.
+            ParameterError: it was given a secret that is not here; what it did stays, and it can be resumed.
         """
         definition, events = await self.known(run_id)
-        created = events[0].data
-        source = created["meta"].get("source")
-        if source and source.endswith(".py"):
-            # What the run's functions are called only means something once their file is loaded.
-            load_module(Path(source))
-        run = FlowRun(
-            run_id=run_id,
-            definition=definition,
-            inputs=created["inputs"],
-            instance=None,
-            secrets=secrets or {},
-            meta=created["meta"],
-        )
-        return await self.run(run)
+        if (owner := await self.owner(run_id)) is not None:
+            raise ConflictError(f"process {owner.pid} drives the run", run_id=run_id)
+        missing_secrets(events[0], secrets or {})
+        await self._let_go_on(run_id, one_step=one_step)
+        return await self._taken_up(definition, events[0], secrets or {})
 
     async def end(self, run_id: str, reason: str) -> RunState:
         """Cancel a run whose process died: what it does after a cancel and at the end in every case, it does now.
@@ -136,54 +145,49 @@ class Flows(FlowRecords):
             ConflictError: another process drives it, or it has ended.
         """
         definition, events = await self.known(run_id)
-        state, _ = replay(definition, events)
-        if state.status in TERMINAL_RUN:
-            raise ConflictError("the run has ended", run_id=run_id)
-        with self._ownership.held(run_id):
-            if is_cancellable(state):
-                head, data = events[-1].seq, {"reason": reason}
-                asked = Event(
-                    run_id=run_id, seq=head + 1, type=EventType.CANCEL_REQUESTED, at=self._clock.now(), data=data
-                )
-                await self.journal.append(run_id, head, [asked])
-        return await self.resume(run_id)
+        await self._note_cancel(run_id, reason)
+        return await self._taken_up(definition, events[0], {})
 
-    async def cancel(self, run_id: str, reason: str) -> bool:
-        """Ask a run to stop; False when it is past that. One of another process is asked by a signal.
+    async def begin_fork(self, fork: Fork, secrets: Mapping[str, Secret] | None = None) -> RunState:
+        """Drive a run to its end that is made from another one (``fork_of``).
 
         Raises:
-            ConflictError: no process drives it.
+            ParameterError: the other one was given a secret that is not here.
+            ValidationError: the changed inputs do not fit.
         """
-        with suppress(NotFoundError):
-            return await self._driver.cancel(run_id, reason)
-        if (await self.state(run_id)).status in TERMINAL_RUN:
-            return False
-        owner = self._ownership.owner(run_id)
-        if owner is None:
-            raise ConflictError("no process drives the run", run_id=run_id, hint=f"`workflow-agent resume {run_id}`")
-        owner.interrupt()
-        return True
+        definition, events = await self.known(fork.origin)
+        missing_secrets(events[0], secrets or {})
+        self._load(fork.meta)
+        return await self.run(
+            FlowRun(
+                run_id=fork.run_id,
+                definition=definition,
+                inputs=fork.inputs,
+                instance=None,
+                secrets=secrets or {},
+                meta=fork.meta,
+                beginning=fork.beginning,
+            )
+        )
 
-    async def signal(self, run_id: str, name: str, data: Any = None) -> None:
-        """Tell a run of this process that something happened; see ``Driver.signal``."""
-        self._require_here(run_id)
-        await self._driver.signal(run_id, name, data)
+    @staticmethod
+    def _load(meta: Mapping[str, Any]) -> None:
+        """Load the file that a run came from: what its functions are called only means something then."""
+        source = meta.get("source")
+        if source and source.endswith(".py"):
+            load_module(Path(source))
 
-    async def pause(self, run_id: str, reason: str) -> None:
-        """Let nothing new start in a run of this process; see ``Driver.pause``."""
-        self._require_here(run_id)
-        await self._driver.pause(run_id, reason)
-
-    async def unpause(self, run_id: str) -> None:
-        """Let a paused run of this process go on; see ``Driver.unpause``."""
-        self._require_here(run_id)
-        await self._driver.unpause(run_id)
-
-    def _require_here(self, run_id: str) -> None:
-        """Refuse to write to the journal of a run that another process drives."""
-        if run_id not in self._live.runs and self.is_driven(run_id):
-            hint = "say it in the process that drives it"
-            raise ConflictError("another process drives the run", run_id=run_id, hint=hint)
+    async def _taken_up(self, definition: Workflow, created: Event, secrets: Mapping[str, Secret]) -> RunState:
+        self._load(created.data["meta"])
+        run = FlowRun(
+            run_id=created.run_id,
+            definition=definition,
+            inputs=created.data["inputs"],
+            instance=None,
+            secrets=secrets,
+            meta=created.data["meta"],
+        )
+        return await self.run(run)
 
     # -- children ----------------------------------------------------------------------------------------------------
 

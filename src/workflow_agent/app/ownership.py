@@ -25,10 +25,14 @@ _MOST_BYTES = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """The process that drives a run. `started` tells it from a later one of the same number; 0 is not known."""
+    """The process that drives a run. `started` tells it from a later one of the same number; 0 is not known.
+
+    `socket` is where it listens to what others say to the run (``run_socket``); "" where it does not.
+    """
 
     pid: int
     started: int
+    socket: str = ""
 
     def interrupt(self) -> None:
         """Ask it to stop, as Ctrl-C does; one that has ended meanwhile is no error.
@@ -69,8 +73,8 @@ class RunOwnership:
         self._artifacts = artifacts
 
     @contextmanager
-    def held(self, run_id: str) -> Iterator[None]:
-        """Own a run inside the block.
+    def held(self, run_id: str, socket: str = "") -> Iterator[None]:
+        """Own a run inside the block, and say where this process listens meanwhile.
 
         Raises:
             ConflictError: somebody drives it, another process or this one.
@@ -86,7 +90,7 @@ class RunOwnership:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise ConflictError("another process is driving this run", run_id=run_id) from error
-            _write(descriptor, path)
+            _write(descriptor, path, socket)
             yield
         finally:
             os.close(descriptor)
@@ -114,8 +118,8 @@ class RunOwnership:
             os.close(descriptor)
 
 
-def _write(descriptor: int, path: Path) -> None:
-    text = f"{os.getpid()} {_started(os.getpid())}\n".encode()
+def _write(descriptor: int, path: Path, socket: str) -> None:
+    text = f"{os.getpid()} {_started(os.getpid())} {socket}\n".encode()
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text, 0)
@@ -136,7 +140,7 @@ def _not_written(error: OSError, path: Path) -> StoreError:
 def _read(descriptor: int) -> Owner:
     words = os.pread(descriptor, _MOST_BYTES, 0).split()
     pid, started = (int(word) if word.isdigit() else 0 for word in [*words, b"", b""][:2])
-    return Owner(pid=pid, started=started)
+    return Owner(pid=pid, started=started, socket=words[2].decode() if len(words) > 2 else "")  # noqa: PLR2004
 
 
 def _started(pid: int) -> int:

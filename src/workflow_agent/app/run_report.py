@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["report_run"]
 
-_WHOLE = ("steps", "error", "user", "host", "undoes", "undone_by", "pruned_by", "workflow")
+_WHOLE = ("steps", "error", "user", "host", "undoes", "undone_by", "pruned_by", "workflow", "origin", "tags")
 _ACTIONS = ("created", "modified", "deleted", "appended")
 
 
@@ -29,7 +29,8 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
     before), drift (where the target is not as it was left, of a run that looked for it), decisions (which side
     won where somebody had changed what a run left), pruned (what it gave up: runs, bytes), remainder (what is not as
     before, after a rollback that was not exact), findings, attempts (that failed), transaction, output, steps, error,
-    user, host, undoes, undone_by, pruned_by, workflow.
+    user, host, undoes, undone_by, pruned_by, workflow, origin (the run that it was made from), tags, altered
+    (what people changed while it stood still).
 
     Raises:
         NotFoundError: there is no such run.
@@ -57,6 +58,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         "requirements": _requirements(by_kind, run),
         "change_set": {key: value for key, value in change_set.items() if key != "changes"},
         "pruned": _pruned(by_kind),
+        "altered": by_kind.get(RecordKind.CHANGED, []),
         "remainder": _last(by_kind, RecordKind.REMAINDER),
         "broken": _last(by_kind, RecordKind.BROKEN),
         "drift": _last(by_kind, RecordKind.DRIFT),

@@ -22,7 +22,7 @@ __all__ = ["TerminalApprover", "answer_is_yes", "read_answer", "require_consent"
 _LINE_BYTES = 4096
 
 
-def require_consent(*, given: bool, verb: str) -> None:
+def require_consent(*, given: bool, verb: str, hint: str | None = None) -> None:
     """Refuse before anything is begun when nobody can be asked.
 
     Raises:
@@ -33,7 +33,7 @@ def require_consent(*, given: bool, verb: str) -> None:
     raise ConsentError(
         f"nobody can be asked whether to {verb}: there is no terminal and `--yes` was not given",
         state="nothing was begun",
-        hint="add `--yes`, or look first with `--plan`" if verb == "apply" else None,
+        hint="add `--yes`, or look first with `--plan`" if verb == "apply" else hint,
     )
 
 

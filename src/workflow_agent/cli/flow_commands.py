@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workflow_agent.cli.flow_outcome import detached_outcome, ended_outcome, revealed
 from workflow_agent.cli.grammar import declare
-from workflow_agent.cli.options import Events, RunId, Secrets  # noqa: TC001  # Typer reads the annotations
-from workflow_agent.cli.outcome import CommandFailedError, Outcome
+from workflow_agent.cli.options import BreakBefore, Events, Inputs, NoWait, RunId, Secrets  # noqa: TC001  # for Typer
+from workflow_agent.cli.outcome import Outcome
 from workflow_agent.cli.style import safe
+from workflow_agent.cli.tags import Tags, tags_of
 from workflow_agent.model.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from workflow_agent.app import App
-    from workflow_agent.cli.flow_session import FlowEnded
     from workflow_agent.cli.style import Style
 
-__all__ = ["register", "workflows_compile"]
+__all__ = ["inputs_of", "register", "typed_value", "workflows_compile"]
 
 _PANEL = "Run workflows of your own"
 _WHAT = "What"
@@ -45,16 +46,7 @@ def run(
     ctx: typer.Context,
     file: WorkflowFile,
     *,
-    given: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="K=V",
-            help="Give an input: JSON, or text; K=@FILE reads it from a file.",
-            rich_help_panel=_WHAT,
-            show_default=False,
-        ),
-    ] = None,
+    given: Inputs = None,
     config: _Config = None,
     secret: Secrets = None,
     key: Annotated[
@@ -67,37 +59,44 @@ def run(
             show_default=False,
         ),
     ] = None,
+    tag: Tags = None,
+    break_before: BreakBefore = None,
+    no_wait: NoWait = False,
     events: Events = False,
 ) -> Outcome:
     """Run a workflow from a file to its end; its result is printed as JSON."""
+    from workflow_agent.cli.secret_input import given_secrets  # noqa: PLC0415  # late
+
+    inputs, tags = inputs_of(given or ()), tags_of(tag or ())
+    secrets = given_secrets(ctx.obj, secret or [], ())
+    source = str(Path(file.partition(".py:")[0] + (".py" if ".py:" in file else "")).resolve())
+    if no_wait:
+        if events:
+            raise UsageError("`--events` and `--no-wait` exclude each other", hint="`workflow-agent logs -f RUN`")
+        job = {"file": file, "workflow_config": _config(config), "given": inputs, "key": key, "tags": tags}
+        job["break_before"] = break_before or []
+        return detached_outcome(ctx.obj, {**job, "source": source, "secrets": revealed(secrets)})
     from workflow_agent.authoring.sdk.loading import load_file  # noqa: PLC0415  # late: the Python front end
     from workflow_agent.cli.flow_session import FlowRequest, carry_out_flow  # noqa: PLC0415  # late: the application
     from workflow_agent.cli.prints import prints_as_talk  # noqa: PLC0415  # late
-    from workflow_agent.cli.secret_input import given_secrets  # noqa: PLC0415  # late
 
     with prints_as_talk():
         workflow = load_file(file, _config(config))
     request = FlowRequest(
         workflow=workflow,
-        given=_inputs(given or ()),
-        secrets=given_secrets(ctx.obj, secret or [], ()),
+        given=inputs,
+        secrets=secrets,
         key=key,
-        source=str(Path(file.partition(".py:")[0] + (".py" if ".py:" in file else "")).resolve()),
+        tags=tags,
+        break_before=break_before or (),
+        source=source,
         events=events,
     )
-    ended = carry_out_flow(ctx.obj, request)
-    outcome = Outcome(data={"result": ended.result, **ended.report}, lines=lambda _: _lines(ended), streamed=events)
-    if ended.error is not None:
-        raise CommandFailedError(ended.error, outcome)
-    return outcome
+    return ended_outcome(carry_out_flow(ctx.obj, request), streamed=events)
 
 
-def _lines(ended: FlowEnded) -> Iterator[str]:
-    if ended.error is None:
-        yield json.dumps(ended.result, indent=2, ensure_ascii=False)
-
-
-def _inputs(typed: Sequence[str]) -> dict[str, Any]:
+def inputs_of(typed: Sequence[str]) -> dict[str, Any]:
+    """Read inputs as they are typed, K=V; raises UsageError."""
     found: dict[str, Any] = {}
     for text in typed:
         name, equals, value = text.partition("=")
@@ -105,11 +104,12 @@ def _inputs(typed: Sequence[str]) -> dict[str, Any]:
             raise UsageError(f"`{text[:60]}` is no input", where="--input", hint="write it as K=V")
         if name in found:
             raise UsageError(f"the input `{name[:60]}` is given twice", where="--input")
-        found[name] = _value(value)
+        found[name] = typed_value(value)
     return found
 
 
-def _value(text: str) -> Any:  # Any: a JSON value
+def typed_value(text: str) -> Any:  # Any: a JSON value
+    """Read a value: JSON, or else text; ``@FILE`` reads it from a file. Raises UsageError."""
     if text.startswith("@"):
         try:
             text = Path(text[1:]).read_text(encoding="utf-8")
@@ -203,7 +203,7 @@ def register(app: typer.Typer) -> None:
     examples = [
         "run hello.py",
         "run nightly.yaml --input day=2026-01-31 --key nightly-31",
-        "run jobs.py:Nightly --json",
+        "run jobs.py:Nightly --tag team=data --no-wait",
     ]
     declare(app, "run", panel=_PANEL, examples=examples)(run)
     declare(app, "status", panel=_PANEL, examples=["status r-01KA", "status r-01KA --json"])(status)

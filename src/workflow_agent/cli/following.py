@@ -49,6 +49,9 @@ async def _follow(app: App, invocation: Invocation, prefix: str) -> dict[str, An
         sys.stdout.flush()
         if run["status"] in TERMINAL_RUN:
             return run
+        if app.orphans([run]):
+            invocation.say(f"no process drives the run: `workflow-agent resume {run_id}`")
+            return run
         await asyncio.sleep(_POLL_S)
 
 

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Allow",
     "Approve",
+    "BreakBefore",
     "Consent",
     "Events",
+    "Inputs",
     "Isolation",
     "KeepOnFailure",
     "Names",
+    "NoWait",
     "OneName",
     "ParamFile",
     "Params",
@@ -139,6 +142,32 @@ Wait = Annotated[
 ]
 Approve = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.", rich_help_panel=_CONSENT)]
 Events = Annotated[bool, typer.Option("--events", help="Write each event as a line of JSON.", rich_help_panel=_OUTPUT)]
+BreakBefore = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--break-before",
+        metavar="STEP",
+        help="Pause before this step.",
+        rich_help_panel=_HOW,
+        show_default=False,
+    ),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="K=V",
+        help="Give an input: JSON, or text; K=@FILE reads it from a file.",
+        rich_help_panel=_WHAT,
+        show_default=False,
+    ),
+]
+NoWait = Annotated[
+    bool,
+    typer.Option(
+        "--no-wait", help="Leave it to a process of its own, which outlives this terminal.", rich_help_panel=_HOW
+    ),
+]
 KeepOnFailure = Annotated[
     bool, typer.Option("--keep-on-failure", help="Leave a failed state to look at.", rich_help_panel=_HOW)
 ]

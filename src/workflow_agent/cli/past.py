@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from workflow_agent.app import App
     from workflow_agent.cli.invocation import Invocation
 
-__all__ = ["ask", "find_run", "tell"]
+__all__ = ["ask", "find", "find_run", "tell"]
 
 T = TypeVar("T")
 
@@ -35,6 +35,15 @@ def _opened(invocation: Invocation, question: Callable[[App], Awaitable[T]], *, 
             return await question(app)
 
     return asyncio.run(asked())
+
+
+def find(invocation: Invocation, prefix: str) -> dict[str, Any]:
+    """Give what history says of a run; raises as :func:`find_run`."""
+
+    async def found(app: App) -> dict[str, Any]:
+        return await app.history.run(await app.history.resolve(prefix))
+
+    return ask(invocation, found)
 
 
 def find_run(invocation: Invocation, prefix: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from workflow_agent.cli.grammar import PROGRAM, ListingGroup, declare
 from workflow_agent.cli.options import RunId  # noqa: TC001  # Typer reads the annotations
 from workflow_agent.cli.outcome import Outcome
 from workflow_agent.cli.past import ask
+from workflow_agent.cli.tags import TagFilter, wanted_tags
 from workflow_agent.model.errors import UsageError
 from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.status import RunStatus
@@ -50,10 +51,12 @@ def history(
         str | None,
         typer.Option("--action", metavar="VERB", help="Only install, plan, ...", rich_help_panel=_FILTER),
     ] = None,
+    tag: TagFilter = None,
 ) -> Outcome:
     """List runs, newest first."""
     if ctx.invoked_subcommand is not None:
         return Outcome(data={})
+    tags = wanted_tags(tag or ())
     states = [state.value for state in RunStatus]
     if status is not None and status not in states:
         raise UsageError(
@@ -63,7 +66,9 @@ def history(
         )
 
     async def found(app: App) -> tuple[list[dict[str, Any]], list[str]]:
-        runs = await app.history.runs(limit=limit, status=status, integration=integration, target=target, action=action)
+        runs = await app.history.runs(
+            limit=limit, status=status, integration=integration, target=target, action=action, tags=tags
+        )
         return runs, app.orphans(runs)
 
     runs, orphans = ask(ctx.obj, found)
@@ -72,6 +77,9 @@ def history(
     def lines(style: Style) -> Iterator[str]:
         from workflow_agent.cli.run_view import history_lines  # noqa: PLC0415  # late
 
+        if not runs and any((status, integration, target, action, tags)):
+            yield "no run is like that"
+            return
         yield from history_lines(runs, style)
 
     return Outcome(data={"items": runs}, lines=lines, warnings=_left_behind(orphans))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -258,12 +259,25 @@ def _facts(run: Mapping[str, Any], style: Style) -> Iterator[str]:
         yield f"  changed   {change_summary(run['changes'])}"
     if run.get("tier") and not run.get("rollback"):  # which says what holds now
         yield f"  tier      {safe(run['tier'])}"
+    yield from _own_facts(run)
     if run.get("undoes"):
         yield f"  undoes    {safe(run['undoes'])}"
     if run.get("undone_by"):
         yield f"  undone by {safe(run['undone_by'])}"
     if run.get("pruned_by"):
         yield f"  pruned by {safe(run['pruned_by'])}"
+
+
+def _own_facts(run: Mapping[str, Any]) -> Iterator[str]:
+    """Write what people said of a run of their own workflow: tags, where it comes from, what they changed in it."""
+    if run.get("tags"):
+        yield f"  tags      {', '.join(safe(f'{name}={value}') for name, value in run['tags'].items())}"
+    if run.get("origin"):
+        yield f"  made from {safe(run['origin'])}"
+    for change in run.get("altered") or ():
+        told = {name: value for name, value in change.items() if name != "by"}
+        who = f", by {safe(change['by'])}" if change.get("by") else ""
+        yield f"  altered   {safe(json.dumps(told, ensure_ascii=False))}{who}"
 
 
 def _steps(steps: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:

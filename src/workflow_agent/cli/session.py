@@ -158,7 +158,7 @@ async def _report(app: App, run_id: str) -> dict[str, Any] | None:
 class Stopper:
     """The first signal asks the run to stop and take back what it did; the second leaves at once.
 
-    `promise` is what a person is told of the former.
+    `promise` is what a person is told of the former, `resuming` what `resume` does after the latter.
     """
 
     def __init__(
@@ -170,6 +170,7 @@ class Stopper:
         progress: Progress,
         *,
         promise: str = "what was done is taken back",
+        resuming: str = "takes it back, and so does the next command that changes this target",
     ) -> None:
         self._app = app
         self._invocation = invocation
@@ -177,6 +178,7 @@ class Stopper:
         self._task = task
         self._progress = progress
         self._promise = promise
+        self._resuming = resuming
         self._stopping: asyncio.Task[None] | None = None
 
     @contextmanager
@@ -216,8 +218,8 @@ class Stopper:
         sys.stderr.write(
             f"\nleft at once; run {self._run_id} is not finished.\n"
             "state: what it changed may still be there\n\n"
-            f"hint: `workflow-agent resume {self._run_id}` takes it back, and so does the next command that changes "
-            f"this target; `workflow-agent show {self._run_id}` tells how far it came\n"
+            f"hint: `workflow-agent resume {self._run_id}` {self._resuming}; "
+            f"`workflow-agent show {self._run_id}` tells how far it came\n"
         )
         sys.stderr.flush()
         os._exit(InterruptedRunError.exit_code)

@@ -11,8 +11,10 @@ import typer
 from workflow_agent._version import __version__
 from workflow_agent.cli import (
     apply_commands,
+    debug_commands,
     definition_commands,
     flow_commands,
+    fork_commands,
     generation_commands,
     knowledge_commands,
     leaving_commands,
@@ -20,6 +22,7 @@ from workflow_agent.cli import (
     recover_commands,
     run_commands,
     shell_commands,
+    steering_commands,
     system_commands,
     unfinished_commands,
 )
@@ -88,6 +91,9 @@ def build_app(only: str | None = None) -> typer.Typer:
     for commands in (
         run_commands,
         flow_commands,
+        steering_commands,
+        fork_commands,
+        debug_commands,
         apply_commands,
         leaving_commands,
         unfinished_commands,

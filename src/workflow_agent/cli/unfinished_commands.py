@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer  # noqa: TC002  # Typer reads the annotations
+import typer
 
 from workflow_agent.cli.grammar import declare
-from workflow_agent.cli.options import RunId  # noqa: TC001  # Typer reads the annotations
+from workflow_agent.cli.options import NoWait, RunId, Secrets  # noqa: TC001  # Typer reads the annotations
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.run_commands import PANEL
-from workflow_agent.model.errors import ConflictError, RollbackIncompleteError, StepTimeoutError
+from workflow_agent.model.errors import ConflictError, RollbackIncompleteError, StepTimeoutError, UsageError
 from workflow_agent.model.status import TERMINAL_RUN, RunStatus
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
+#: Action of runs of people's own workflows.
+OWN = "run"
 _POLL_S = 0.1
 #: Ends of runs that leave nothing on their target.
 _TAKEN_BACK = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.ROLLED_BACK})
@@ -29,8 +31,27 @@ _TAKEN_BACK = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.ROLLED
 _PATIENCE_S = 300.0
 
 
-def resume(ctx: typer.Context, run: RunId) -> Outcome:
-    """End a run whose process died: finish it, or take it back."""
+def resume(
+    ctx: typer.Context,
+    run: RunId,
+    *,
+    secret: Secrets = None,
+    step: Annotated[
+        bool, typer.Option("--step", help="Let one step go, then pause again.", rich_help_panel="How")
+    ] = False,
+    no_wait: NoWait = False,
+) -> Outcome:
+    """Let a run go on that is paused, or whose process died; one that changes a system is ended."""
+    from workflow_agent.cli.past import find  # noqa: PLC0415  # late
+
+    known = find(ctx.obj, run)
+    if known["action"] in {OWN, None} and known["status"] not in TERMINAL_RUN:
+        from workflow_agent.cli.resuming import resume_own  # noqa: PLC0415  # late: the application
+
+        return resume_own(ctx.obj, known, secret or (), one_step=step, no_wait=no_wait)
+    for option, is_given in (("--secret", secret), ("--step", step), ("--no-wait", no_wait)):
+        if is_given and known["status"] not in TERMINAL_RUN:
+            raise UsageError("only a run of a workflow of your own takes that", where=option)
     return _outcome(*_changing(ctx.obj, run, _resume))
 
 
@@ -84,8 +105,12 @@ async def _cancel(app: App, invocation: Invocation, run: Mapping[str, Any]) -> d
     owner = app.owner(run_id)
     if owner is None:
         return await _resume(app, invocation, run, take_back=True)
-    invocation.say(f"asked process {owner.pid} to stop; what was done is taken back")
-    owner.interrupt()
+    if run["action"] == OWN:
+        await (await app.flows()).cancel(run_id, "cancelled by request")
+        invocation.say(f"asked process {owner.pid} to stop; steps that say how are undone")
+    else:
+        invocation.say(f"asked process {owner.pid} to stop; what was done is taken back")
+        owner.interrupt()
     report = await _wait(app, invocation, run_id)
     if report["status"] == RunStatus.SUCCEEDED:
         raise ConflictError(
@@ -136,7 +161,7 @@ def _outcome(report: dict[str, Any], warnings: tuple[str, ...]) -> Outcome:
         from workflow_agent.cli.run_view import ending_lines  # noqa: PLC0415  # late
 
         yield from ending_lines(report, style)
-        if report["status"] in _TAKEN_BACK:
+        if report["status"] in _TAKEN_BACK and report["action"] != OWN:
             yield "  target    as it was before the run"
 
     outcome = Outcome(data=report, lines=lines, warnings=warnings)
@@ -158,7 +183,7 @@ def _outcome(report: dict[str, Any], warnings: tuple[str, ...]) -> Outcome:
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     examples: dict[Callable[..., Outcome], list[str]] = {
-        resume: ["resume r-01KA", "resume r-01KA --json"],
+        resume: ["resume r-01KA", "resume r-01KA --secret token=env:TOKEN --no-wait"],
         cancel: ["cancel r-01KA", "cancel r-01KA --json"],
     }
     for function, lines in examples.items():

@@ -22,6 +22,7 @@ __all__ = [
     "EndStep",
     "FailStep",
     "FinishRun",
+    "PauseRun",
     "RequestStep",
     "ScheduleRetry",
     "SkipStep",
@@ -71,6 +72,13 @@ class EndStep:
     step: str
     output: Mapping[str, Any] | None = None
     signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRun:
+    """Record that the run pauses before a step, because somebody wants to look."""
+
+    step: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +156,7 @@ Command: TypeAlias = (
     | SkipStep
     | FailStep
     | EndStep
+    | PauseRun
     | ScheduleRetry
     | FinishRun
     | StartStep

@@ -33,7 +33,7 @@ from workflow_agent.engine.outcomes import lost
 from workflow_agent.engine.places import LocalPlaces, Waiting
 from workflow_agent.engine.timing import Timing
 from workflow_agent.model.errors import ConflictError, NotFoundError, ValidationError
-from workflow_agent.model.event import Event, EventType
+from workflow_agent.model.event import Event, EventType, Record, RecordKind
 from workflow_agent.model.identity import new_run_id, ulid
 from workflow_agent.model.status import TERMINAL_RUN
 
@@ -105,6 +105,7 @@ class Driver:
         run_id: str | None = None,
         *,
         key: str | None = None,
+        beginning: Mapping[str, Any] | None = None,
     ) -> RunState:
         """Create a run and drive it to its end.
 
@@ -117,6 +118,8 @@ class Driver:
             run_id: The id; a fresh one when None.
             key: Idempotency key: with the key of an earlier run of this workflow, that run is waited for, taken up,
                 or read from the journal, and no other is created.
+            beginning: What RunCreated says besides: ``break_before`` (steps), ``kept`` and ``origin`` of a run that is
+                made from another one.
 
         Raises:
             ValidationError: the inputs do not fit.
@@ -134,9 +137,11 @@ class Driver:
             kept["key"] = key
             if (known := await self._again(workflow, run_id, values)) is not None:
                 return known
-        return await self._create(workflow, values, kept, run_id or new_run_id())
+        return await self._create(workflow, values, kept, run_id or new_run_id(), beginning or {})
 
-    async def _create(self, workflow: Workflow, inputs: Any, meta: Any, run_id: str) -> RunState:
+    async def _create(
+        self, workflow: Workflow, inputs: Any, meta: Any, run_id: str, beginning: Mapping[str, Any]
+    ) -> RunState:
         definition = definition_of(workflow)
         run = LiveRun(definition.workflow, run_id)
         self._entrance.knock(run, inputs)
@@ -146,6 +151,7 @@ class Driver:
             "inputs": inputs,
             "meta": meta,
             "machine": MACHINE,
+            **beginning,
         }
         return await self._own(run, [Draft(type=EventType.RUN_CREATED, data=created, records=(definition.record,))])
 
@@ -229,6 +235,10 @@ class Driver:
         """List the places for which a run waits, and who has them; whatever process drives it."""
         return self._waiting.waiting(run_id)
 
+    def drives(self, run_id: str) -> bool:
+        """Say whether a run is being driven here."""
+        return run_id in self._runs
+
     # -- what others ask for ---------------------------------------------------------------------------------------
 
     async def cancel(self, run_id: str, reason: str = "cancelled by request") -> bool:
@@ -273,14 +283,24 @@ class Driver:
         """
         await self._tell_run(run_id, Draft(type=EventType.RUN_PAUSED, data={"reason": reason}))
 
-    async def unpause(self, run_id: str) -> None:
-        """Let a paused run go on, and return when that is on disk.
+    async def unpause(self, run_id: str, *, one_step: bool = False) -> None:
+        """Let a paused run go on, and return when that is on disk; with `one_step` it pauses before the next but one.
 
         Raises:
             NotFoundError: there is no such run.
             ConflictError: it is not paused.
         """
-        await self._tell_run(run_id, Draft(type=EventType.RUN_RESUMED))
+        await self._tell_run(run_id, Draft(type=EventType.RUN_RESUMED, data={"step": True} if one_step else {}))
+
+    async def change(self, run_id: str, data: Mapping[str, Any]) -> None:
+        """Change breakpoints (``break_before``), inputs of steps (``with``) or the ``state`` of a run.
+
+        Raises:
+            NotFoundError: no such run is being driven here.
+            ConflictError: it has ended; or values would change, and it is not paused, or the step has begun.
+        """
+        records = (Record(RecordKind.CHANGED, data),)
+        await self._live(run_id).told(Draft(type=EventType.RUN_CHANGED, data=data, records=records))
 
     async def _tell_run(self, run_id: str, draft: Draft) -> None:
         run = self._runs.get(run_id)

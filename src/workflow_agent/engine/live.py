@@ -16,6 +16,7 @@ from workflow_agent.engine.commands import (
     EndStep,
     FailStep,
     FinishRun,
+    PauseRun,
     ScheduleRetry,
     SkipStep,
     StartRun,
@@ -99,6 +100,8 @@ def draft_of(command: Command, now: float, chance: float = 0.0) -> Draft | None:
 
 def _of_run(command: Command) -> Draft:
     match command:
+        case PauseRun(step):
+            return Draft(type=EventType.RUN_PAUSED, data={"reason": f"before `{step}`", "before": step})
         case StartRun(phase):
             return Draft(type=EventType.RUN_STARTED, data={"phase": phase.value})
         case SkipStep(step, reason):
@@ -256,7 +259,7 @@ class LiveRun:
         await told
 
     def _say(self, draft: Draft, told: asyncio.Future[None]) -> Draft | None:
-        problem = refusal(self.draft, draft.type)
+        problem = refusal(self.draft, draft.type, draft.data)
         if problem is not None:
             _refuse(told, self.run_id, problem)
             return None

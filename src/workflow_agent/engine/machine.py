@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from workflow_agent.engine.beginning import keep
+from workflow_agent.engine.breaking import change, go_on, problem_of_change, take_pause
 from workflow_agent.engine.commands import (
     Command,
     EndStep,
@@ -68,7 +70,7 @@ from workflow_agent.model.records import replace
 from workflow_agent.model.status import TERMINAL_RUN, RunStatus, StepStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from workflow_agent.model.workflow import Workflow
 
@@ -125,14 +127,18 @@ def outstanding(workflow: Workflow, state: RunState) -> tuple[Command, ...]:
     return pending(Scratch(plan_of(workflow), state, state.head, 0.0))
 
 
-def refusal(state: RunState | None, kind: EventType) -> str | None:
-    """Say why somebody cannot pause a run, let it go on, or send it a signal now; None where they can."""
+def refusal(state: RunState | None, kind: EventType, data: Mapping[str, Any] | None = None) -> str | None:
+    """Say why somebody cannot pause a run, let it go on, change it or send it a signal now; None where they can."""
     if state is None or state.status in TERMINAL_RUN:
         return "the run has ended" if state else "the run has not begun"
     if kind is EventType.SIGNAL_RECEIVED:
         return "too many signals wait for the run" if len(state.work.signals) >= SIGNALS else None
     if kind is EventType.RUN_RESUMED:
         return "the run is not paused" if state.paused is None else None
+    return problem_of_change(state, data or {}) if kind is EventType.RUN_CHANGED else _unpausable(state)
+
+
+def _unpausable(state: RunState) -> str | None:
     if state.started_at is None:
         return "the run waits for its place"
     if state.paused is not None:
@@ -167,6 +173,7 @@ def _illegal(event: Event, message: str) -> JournalConflictError:
 def _created(plan: Plan, event: Event) -> Decision:
     state = new_run(plan, event.run_id, event.at, event.data)
     scratch = Scratch(plan, state, event.seq, event.at)
+    keep(scratch, event.data)
     if plan.workflow.concurrency is not None:
         return scratch.freeze(), (TakePlace(),)
     scratch.due = StartRun(first_phase(plan, state))
@@ -219,6 +226,7 @@ def _on_signal(s: Scratch, event: Event) -> tuple[Command, ...]:
 def _on_paused(s: Scratch, event: Event) -> tuple[Command, ...]:
     if (problem := refusal(s.base, event.type)) is not None:
         raise _illegal(event, problem)
+    take_pause(s, event)
     s.changes["paused"] = str(event.data.get("reason", ""))
     s.status = RunStatus.PAUSED
     return ()
@@ -229,7 +237,15 @@ def _on_resumed(s: Scratch, event: Event) -> tuple[Command, ...]:
         raise _illegal(event, problem)
     s.changes["paused"] = None
     s.status = RunStatus.RUNNING
+    go_on(s, event)
     return proceed(s)
+
+
+def _on_changed(s: Scratch, event: Event) -> tuple[Command, ...]:
+    if (problem := refusal(s.base, event.type, event.data)) is not None:
+        raise _illegal(event, problem)
+    change(s, event)
+    return ()
 
 
 def _on_finished(s: Scratch, event: Event) -> tuple[Command, ...]:
@@ -415,12 +431,7 @@ def _keep(s: Scratch, event: Event) -> None:
     if event.step in s.plan.on_failure and (given := data.get("run_status")) is not None:
         s.changes["outcome"] = RunStatus(given)
     if (told := data.get("state")) is not None:
-        state = s.get("state")
-        for key, value in told.get("set", {}).items():
-            state = state.put(key, value)
-        for key in told.get("delete", ()):
-            state = state.without(key)
-        s.changes["state"] = state
+        s.keep_state(told)
 
 
 def _is_open(s: Scratch, event: Event, position: int, cell: StepState) -> bool:
@@ -555,5 +566,6 @@ _RULES: dict[EventType, Callable[[Scratch, Event], tuple[Command, ...]]] = {
     EventType.RUN_PAUSED: _on_paused,
     EventType.RUN_RESUMED: _on_resumed,
     EventType.SCOPE_STOPPED: _on_scope_stopped,
+    EventType.RUN_CHANGED: _on_changed,
     EventType.RUN_FINISHED: _on_finished,
 }

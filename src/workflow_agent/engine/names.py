@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.engine.breaking import changed_inputs
 from workflow_agent.engine.tables import StepTable
 from workflow_agent.model.errors import ExpressionError
 from workflow_agent.model.expression import interpolate, parse
@@ -64,10 +65,10 @@ def inputs_of(s: Scratch, position: int, **more: Any) -> dict[str, Any]:  # Any:
     """Evaluate a step's `with`; raises ExpressionError at its place."""
     step = s.plan.step_at(position)
     if s.plan.readings[position].constant:
-        return dict(step.with_)
+        return changed_inputs(s, step.id, dict(step.with_))
     names = names_of(s, position, **more)
     inputs: dict[str, Any] = _at(s.plan, step, "with", lambda: interpolate(step.with_, names))
-    return inputs
+    return changed_inputs(s, step.id, inputs)
 
 
 def condition(s: Scratch, position: int, key: str, text: str, **more: Any) -> bool:  # Any: JSON values

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from workflow_agent.engine.breaking import hold_up
 from workflow_agent.engine.commands import (
     CancelStep,
     Command,
@@ -179,7 +180,8 @@ def _next_free(s: Scratch) -> Command | None:
     while ready:
         position = _lowest(ready)
         if _is_met(s, position):
-            return _consider(s, position)
+            pause = hold_up(s, position) if s.breaks is not None and s.group is Group.MAIN else None
+            return pause or _consider(s, position)
         ready &= ~(1 << position)
         s.ready &= ~(1 << position)  # until another one of its needs has ended
     return None

@@ -13,6 +13,7 @@ from dataclasses import field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from workflow_agent.engine.breaking import breaks_of
 from workflow_agent.engine.joins import follows
 from workflow_agent.engine.persistent import PersistentArray, PersistentMap
 from workflow_agent.engine.plan import FREE
@@ -25,6 +26,7 @@ from workflow_agent.model.status import TERMINAL_STEP, RunStatus, StepStatus
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from workflow_agent.engine.breaking import Breaks
     from workflow_agent.engine.commands import Command
     from workflow_agent.engine.plan import Plan
 
@@ -92,14 +94,15 @@ class Work:
     filled: int = 0
     open: Mapping[int, ScopeWork] = field(default_factory=dict)
     sheltered: int = 0
+    breaks: Breaks | None = None
 
 
 class Scratch:
     """One run, being changed. Made by :meth:`of`, given back by :meth:`freeze`."""
 
     __slots__ = (
-        "active", "at", "base", "busy", "cells", "changes", "closing", "due", "filled", "group", "head", "idle",
-        "leaving", "left", "limit", "now", "open", "plan", "queue", "ready", "sheltered", "signals", "status",
+        "active", "at", "base", "breaks", "busy", "cells", "changes", "closing", "due", "filled", "group", "head",
+        "idle", "leaving", "left", "limit", "now", "open", "plan", "queue", "ready", "sheltered", "signals", "status",
         "stopped", "waits", "well",
     )  # fmt: skip
 
@@ -133,6 +136,7 @@ class Scratch:
         self.filled = work.filled
         self.open = work.open
         self.sheltered = work.sheltered
+        self.breaks = work.breaks
 
     def freeze(self) -> RunState:
         """Give the state as it is now."""
@@ -156,6 +160,7 @@ class Scratch:
             filled=self.filled,
             open=self.open,
             sheltered=self.sheltered,
+            breaks=self.breaks,
         )
         steps = StepTable(self.plan, self.cells)
         return replace(self.base, head=self.head, status=self.status, steps=steps, work=work, **self.changes)
@@ -184,6 +189,15 @@ class Scratch:
     def put(self, position: int, cell: StepState) -> None:
         """Replace the state of one step."""
         self.cells = self.cells.put(position, cell)
+
+    def keep_state(self, told: Mapping[str, Any]) -> None:
+        """Change what steps keep for later steps, as ``set`` and ``delete`` say."""
+        state = self.get("state")
+        for key, value in told.get("set", {}).items():
+            state = state.put(key, value)
+        for key in told.get("delete", ()):
+            state = state.without(key)
+        self.changes["state"] = state
 
     def join(self, position: int) -> None:
         """Let a step become part of the run."""
@@ -348,9 +362,9 @@ class Scratch:
 
     def _to_undo(self) -> Iterator[int]:
         for position, name in enumerate(self.plan.main):
-            if self.plan.steps[name].undo is None:
-                continue
             cell = self.cell(position)
+            if self.plan.steps[name].undo is None or cell.attempt == 0:
+                continue  # no attempt: it did not begin, or was done by the run that this one was made from
             parts = isinstance(cell.items, Fan) and any(item.status in ENDED_WELL for item in cell.items)
             if cell.status in {StepStatus.SUCCEEDED, StepStatus.UNKNOWN} or parts or cell.iteration > 1:
                 yield position
@@ -375,7 +389,15 @@ def new_run(plan: Plan, run_id: str, now: float, data: Mapping[str, Any]) -> Run
         ready |= (plan.left[position] == 0) << position
     limit = (plan.workflow.max_workers or DEFAULT_WORKERS) if data.get("machine") else 1
     work = Work(
-        group=Group.MAIN, idle=plan.main_bits, ready=ready, closing=0, active=0, busy=0, limit=limit, left=plan.left
+        group=Group.MAIN,
+        idle=plan.main_bits,
+        ready=ready,
+        closing=0,
+        active=0,
+        busy=0,
+        limit=limit,
+        left=plan.left,
+        breaks=breaks_of(data),
     )
     return RunState(
         run_id=run_id,

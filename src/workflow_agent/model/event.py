@@ -31,6 +31,7 @@ class EventType(StrEnum):
     RUN_PAUSED = "RunPaused"
     RUN_RESUMED = "RunResumed"
     SCOPE_STOPPED = "ScopeStopped"
+    RUN_CHANGED = "RunChanged"
     RUN_FINISHED = "RunFinished"
 
 
@@ -56,6 +57,7 @@ class RecordKind(StrEnum):
     REMAINDER = "remainder"  # {"items", "compared"}: what is not as before after a rollback that was not exact
     UNDONE = "undone"  # {"run": run id}: that run is rolled back by this one
     REDONE = "redone"  # {"run": run id}: that rolled-back run is in force again
+    CHANGED = "changed"  # {"break_before"?, "with"?, "state"?, "by"}: what a person changed in a run that stood still
     LOG = "log"  # {"at", "step", "level", "message", "attempt"}: what a step of a person's own workflow said
     METRIC = "metric"  # {"at", "step", "name", "value", "tags"}: what such a step measured
 
@@ -72,13 +74,15 @@ class Record:
 class Event:
     """One journal record. `seq` counts from 1 within the run; `at` is UTC seconds since the epoch.
 
-    `data` by type: RunCreated ``{workflow, workflow_hash, inputs, meta}`` · RunStarted ``{phase}`` ·
-    StepStarted ``{with, phase}`` · StepSucceeded ``{output, status, started_at, run_status?, changed?}`` ·
-    StepFailed ``{error, status, started_at?}`` (failed, cancelled or unknown) · StepSkipped ``{reason}`` ·
-    RetryScheduled ``{due_at}`` (its attempt is the next) · CancelRequested ``{reason, error?}`` (with an error
-    it was a time-out) · ItemsSucceeded ``{items: [[index, output], …]}`` · SignalReceived ``{name, data}`` ·
-    RunPaused ``{reason}`` · RunResumed ``{}`` ·
-    ScopeStopped ``{error}`` (its time is over) · RunFinished ``{status, error, changed, output?}``.
+    `data` by type: RunCreated ``{workflow, workflow_hash, inputs, meta, origin?, kept?, break_before?}`` (what a run
+    that is made from another one keeps of it) · RunStarted ``{phase}`` · StepStarted ``{with, phase}`` ·
+    StepSucceeded ``{output, status, started_at, run_status?, changed?}`` · StepFailed ``{error, status, started_at?}``
+    (failed, cancelled or unknown) · StepSkipped ``{reason}`` · RetryScheduled ``{due_at}`` (its attempt is the next) ·
+    CancelRequested ``{reason, error?}`` (with an error it was a time-out) ·
+    ItemsSucceeded ``{items: [[index, output], …]}`` · SignalReceived ``{name, data}`` · RunPaused ``{reason, before?}``
+    (a breakpoint) · RunResumed ``{step?}`` · RunChanged ``{break_before?, with?, state?}`` ·
+    ScopeStopped ``{error}`` (its time is over) ·
+    RunFinished ``{status, error, changed, output?}``.
 
     `step` is an identity: a step's id, with ``[3]`` for an item, ``#2`` for an iteration, ``~undo`` for what takes it
     back.

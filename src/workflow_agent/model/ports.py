@@ -188,8 +188,9 @@ class History(Protocol):
         integration: str | None = None,
         target: str | None = None,
         action: str | None = None,
+        tags: Mapping[str, str | None] | None = None,
     ) -> list[dict[str, Any]]:
-        """List runs, newest first, each as `run` gives it."""
+        """List runs, newest first, each as `run` gives it; with `tags`, those that have all (None: of any value)."""
         ...
 
     async def unfinished(self, target: str) -> list[dict[str, Any]]:
@@ -200,8 +201,9 @@ class History(Protocol):
         """Give one run; raises NotFoundError.
 
         Keys: run_id, action, integration, version, target, status, changed, tier, error, undoes, undone_by, pruned_by
-        (the run that gave up its before-images), workflow, workflow_hash, inputs, user, host, created_at, started_at,
-        finished_at, steps (list of id, status, attempt, started_at, finished_at, error, reason).
+        (the run that gave up its before-images), workflow, workflow_hash, inputs, user, host, origin (the run that it
+        was made from), created_at, started_at, finished_at, tags (values by name), steps (list of id, status, attempt,
+        started_at, finished_at, error, reason).
         """
         ...
 

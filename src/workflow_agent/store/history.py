@@ -58,10 +58,11 @@ class SqliteHistory:
         integration: str | None = None,
         target: str | None = None,
         action: str | None = None,
+        tags: Mapping[str, str | None] | None = None,
     ) -> list[dict[str, Any]]:
-        """List runs, newest first, each as :meth:`run` gives it."""
+        """List runs, newest first, each as :meth:`run` gives it; with `tags`, those that have all of them."""
         filters = {"status": status, "integration": integration, "target": target, "action": action}
-        return await self._runs("select_runs", **filters, limit=limit)
+        return await self._runs("select_runs", **filters, tags=tags or None, limit=limit)
 
     async def unfinished(self, target: str) -> list[dict[str, Any]]:
         """List the runs on a target that have no end, oldest first, at most 1000: run_id, workflow."""
@@ -135,13 +136,15 @@ class SqliteHistory:
             for row in await view.rows("select_steps", run_ids=list(by_id)):
                 run = by_id[row.pop("run_id")]
                 run["steps"].append({"id": row.pop("step")} | row | {"error": _json(row["error"])})
+            for row in await view.rows("select_tags", run_ids=list(by_id)):
+                by_id[row["run_id"]]["tags"][row["name"]] = row["value"]
         return runs
 
 
 def _run(row: Mapping[str, Any]) -> dict[str, Any]:
     changed = row["changed"]
     parsed = {"inputs": _json(row["inputs"]), "error": _json(row["error"])}
-    return {**row, **parsed, "changed": None if changed is None else bool(changed), "steps": []}
+    return {**row, **parsed, "changed": None if changed is None else bool(changed), "tags": {}, "steps": []}
 
 
 def _json(text: str | None) -> Any:  # Any: a JSON value

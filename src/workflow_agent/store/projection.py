@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from workflow_agent.model.errors import InternalError
@@ -76,9 +77,19 @@ def _run_created(db: Executes, event: Event) -> None:
             "workflow": workflow["name"] if isinstance(workflow, Mapping) else workflow,
             "workflow_hash": data.get("workflow_hash", ""),
             "inputs": data.get("inputs") or {},
+            "origin": (data.get("origin") or {}).get("run"),
             "at": event.at,
         },
     )
+    tags = meta.get("tags") or {}
+    kept = (data.get("kept") or {}).get("steps") or {}
+    for name, done in kept.items():
+        _put_step(
+            db, replace(event, step=name, attempt=0), done["status"], started_at=done.get("started_at"),
+            finished_at=done.get("finished_at"), reason=f"kept from {data['origin']['run']}",
+        )  # fmt: skip
+    for name in tags:
+        db.execute("insert_tag", {"run_id": event.run_id, "name": name, "value": tags[name]})
 
 
 def store_definition(db: Executes, data: Mapping[str, Any]) -> None:

@@ -53,7 +53,7 @@ async def gated(ctx: Context) -> str:
 
 
 async def test_a_run_is_followed_and_stopped_through_another_client(client: WorkflowClient, tmp_path: Path) -> None:
-    """The other client does not drive it: it looks at the database."""
+    """The other client does not drive it: it looks at the database, and speaks to who does."""
     given: dict[str, Any] = {"gate": []}
     execution = await client.run_workflow(gated, ExecutionMode.ASYNC, input=given, idempotency_key="k")
     async with WorkflowClient(settings={"paths.state": str(tmp_path)}) as other:
@@ -61,8 +61,12 @@ async def test_a_run_is_followed_and_stopped_through_another_client(client: Work
         found = await other.get_execution(execution.id[:20])
         assert same.id == found.id == execution.id
         assert repr(found) == f"<WorkflowExecution {execution.id} of gated>"
-        with pytest.raises(ConflictError, match="another process drives the run"):
+        await found.pause("to be looked at")
+        with pytest.raises(ConflictError, match="paused already"):
             await found.pause()
+        assert await execution.get_status() is RunStatus.PAUSED
+        await found.unpause()
+        await found.signal("news", {"number": 1})
         ending = asyncio.ensure_future(found.wait())
         assert await execution.cancel("seen enough")
         assert await ending is RunStatus.CANCELLED

@@ -84,9 +84,11 @@ async def test_a_run_is_told_from_its_events(store: SqliteStore) -> None:
         "inputs": {"port": 80},
         "user": "ada",
         "host": "web1",
+        "origin": None,
         "created_at": 100.0,
         "started_at": 101.0,
         "finished_at": 102.0,
+        "tags": {},
         "steps": [],
     }
 

@@ -94,9 +94,13 @@ INSERT OR IGNORE INTO definitions (hash, data) VALUES (:hash, :data);
 -- name: insert_run
 -- A run from its RunCreated event.
 INSERT INTO runs (run_id, workflow, workflow_hash, action, integration, version, target, status, inputs,
-                  undoes, user, host, created_at)
+                  undoes, user, host, origin, created_at)
 VALUES (:run_id, :workflow, :workflow_hash, :action, :integration, :version, :target, 'queued', :inputs,
-        :undoes, :user, :host, :at);
+        :undoes, :user, :host, :origin, :at);
+
+-- name: insert_tag
+-- A tag of a run, from its RunCreated event.
+INSERT INTO tags (run_id, name, value) VALUES (:run_id, :name, :value);
 
 -- name: start_run
 -- RunStarted.
@@ -267,7 +271,7 @@ ORDER BY record_id LIMIT :limit;
 -- One run.
 SELECT run_id, action, integration, version, target, status, changed, tier, error, undoes, undone_by,
        (SELECT MAX(t.pruned_by) FROM transactions AS t WHERE t.run_id = runs.run_id) AS pruned_by,
-       workflow, workflow_hash, inputs, user, host, created_at, started_at, finished_at
+       workflow, workflow_hash, inputs, user, host, origin, created_at, started_at, finished_at
 FROM runs WHERE run_id = :run_id;
 
 -- name: select_unfinished
@@ -280,13 +284,23 @@ ORDER BY rowid LIMIT :limit;
 -- Runs, that which came last first, whatever the clock said.
 SELECT run_id, action, integration, version, target, status, changed, tier, error, undoes, undone_by,
        (SELECT MAX(t.pruned_by) FROM transactions AS t WHERE t.run_id = runs.run_id) AS pruned_by,
-       workflow, workflow_hash, inputs, user, host, created_at, started_at, finished_at
+       workflow, workflow_hash, inputs, user, host, origin, created_at, started_at, finished_at
 FROM runs
 WHERE (:status IS NULL OR status = :status)
   AND (:integration IS NULL OR integration = :integration)
   AND (:target IS NULL OR target = :target)
   AND (:action IS NULL OR action = :action)
+  AND (:tags IS NULL OR NOT EXISTS (
+    SELECT 1 FROM json_each(:tags) AS wanted
+    WHERE NOT EXISTS (
+      SELECT 1 FROM tags
+      WHERE tags.run_id = runs.run_id AND tags.name = wanted.key
+        AND (wanted.value IS NULL OR tags.value = wanted.value))))
 ORDER BY rowid DESC LIMIT :limit;
+
+-- name: select_tags
+-- The tags of the runs in a JSON list of run ids.
+SELECT run_id, name, value FROM tags WHERE run_id IN (SELECT value FROM json_each(:run_ids)) ORDER BY run_id, name;
 
 -- name: select_steps
 -- The steps of the runs in a JSON list of run ids, in the order in which they began.
