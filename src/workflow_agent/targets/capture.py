@@ -9,7 +9,7 @@ import os
 import re
 import signal
 from collections import deque
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENVIRONMENT",
     "CaptureHome",
+    "CaptureProgram",
     "CaptureResult",
     "OutputLines",
     "capture_output",
@@ -127,13 +128,15 @@ async def capture_script(
     quota: CaptureQuota,
     store_fd: int | None = None,
     home: CaptureHome | None = None,
+    program: CaptureProgram | None = None,
 ) -> CaptureResult:
     """Run a script in a capture; the staged trees lie in the transaction's folders afterwards.
 
     On return, on any error and on cancellation no process of the script is alive. Call it from the main thread:
     the parent-death signal is tied to the thread that starts the program. With `store_fd`, a folder of this machine,
     they lie below that instead: nothing can be staged on the overlay of a container. With `home`, a person without
-    root runs it: their home folder is the one mount, and nothing else can be written.
+    root runs it: their home folder is the one mount, and nothing else can be written. A `program` that was started
+    before belongs to who started it; it knows no `store_fd`.
 
     Raises:
         ScriptFailedError: the script ended with an error (details: exit_code, tail).
@@ -162,18 +165,21 @@ async def capture_script(
     } | _of_home(home)
     lines = OutputLines(on_output)
     points = [mount.point for mount, use in mounts if use is MountUse.OVERLAY]
-    async with _Program(spec) as program:
+    async with CaptureProgram(store_fd) if program is None else nullcontext(program) as running:
         watched = root_fd if store_fd is None else store_fd
-        watch = asyncio.create_task(_watch_quota(watched, points, quota, program))
+        watch = asyncio.create_task(_watch_quota(watched, points, quota, running))
         try:
             async with asyncio.timeout(timeout_s):
-                report = await program.run(lines)
-        except TimeoutError as error:
-            raise out_of_time(timeout_s, lines) from error
+                report = await running.run(spec, lines)
+        except BaseException as error:
+            await running.end()
+            if isinstance(error, TimeoutError):
+                raise out_of_time(timeout_s, lines) from error
+            raise
         finally:
             watch.cancel()
-    if program.stopped_because:
-        raise CaptureError(program.stopped_because, state="nothing was changed; its processes were ended")
+    if running.stopped_because:
+        raise CaptureError(running.stopped_because, state="nothing was changed; its processes were ended")
     return _judge(report, lines, script)
 
 
@@ -327,12 +333,18 @@ def _mount_specs(
     return specs
 
 
-class _Program:
-    """The running program: its output and report, and its certain end."""
+class CaptureProgram:
+    """The program that runs a script: its output and report, and its certain end.
 
-    def __init__(self, spec: dict[str, Any]) -> None:
-        self._spec = spec
-        self._descriptors = () if spec["store_fd"] is None else (spec["store_fd"],)
+    It can be started before it is known what to run: it needs a while until it can be told. Start it in the main
+    thread: the parent-death signal is tied to the thread that starts it.
+
+    Args:
+        store_fd: A folder of this machine below which it stages; on the target when omitted.
+    """
+
+    def __init__(self, store_fd: int | None = None) -> None:
+        self._descriptors = () if store_fd is None else (store_fd,)
         self._process: asyncio.subprocess.Process | None = None
         self._report_fd = -1
         self.stopped_because: str | None = None
@@ -350,20 +362,22 @@ class _Program:
                 start_new_session=True,
                 env={},
             )
-        except BaseException:
+        except BaseException as error:
             os.close(self._report_fd)
+            if isinstance(error, OSError):
+                raise CaptureError("no capture can be begun", cause=str(error), state="nothing was changed") from error
             raise
-        self._spec |= {"engine_pid": os.getpid(), "report_fd": self._report_fd}
         return self
 
-    async def run(self, lines: OutputLines) -> dict[str, Any]:
+    async def run(self, spec: Mapping[str, Any], lines: OutputLines) -> dict[str, Any]:
         """Send the spec, pump the output, give the last report."""
+        told = {**spec, "engine_pid": os.getpid(), "report_fd": self._report_fd}
         process = self._process
         assert process is not None
         assert process.stdin is not None
         assert process.stdout is not None
         with suppress(ConnectionError):  # it may have failed at once; its report says why
-            process.stdin.write(json.dumps(self._spec).encode() + b"\n")
+            process.stdin.write(json.dumps(told).encode() + b"\n")
             await process.stdin.drain()
         process.stdin.close()
         while chunk := await process.stdout.read(1 << 16):
@@ -382,10 +396,14 @@ class _Program:
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()
 
+    async def end(self) -> None:
+        """See to it that nothing of it is alive."""
+        if self._process is not None and self._process.returncode is None:
+            await asyncio.shield(_end(self._process))
+
     async def __aexit__(self, *_: object) -> None:
         try:
-            if self._process is not None and self._process.returncode is None:
-                await asyncio.shield(_end(self._process))
+            await self.end()
         finally:
             os.close(self._report_fd)
 
@@ -404,7 +422,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.communicate()
 
 
-async def _watch_quota(root_fd: int, points: list[bytes], quota: CaptureQuota, program: _Program) -> None:
+async def _watch_quota(root_fd: int, points: list[bytes], quota: CaptureQuota, program: CaptureProgram) -> None:
     """Stop a script that fills the disk; measured by what the file system has left, which costs nothing."""
     paths = [f"/proc/self/fd/{root_fd}/{os.fsdecode(point.strip(b'/'))}" for point in points]
     start = [os.statvfs(path) for path in paths]
@@ -439,8 +457,8 @@ async def overlay_reason(
         "files": [],
     } | _of_home(home)
     lines = OutputLines(lambda _: None)
-    async with _Program(spec) as program:
-        report = await program.run(lines)
+    async with CaptureProgram() as program:
+        report = await program.run(spec, lines)
     if report["stage"] == "done":
         return None
     return str(report.get("message") or " / ".join(lines.tail) or "the capture program did not start")

@@ -50,6 +50,8 @@ class ContainerTarget(HostTarget):
         options: As of :class:`HostTarget`.
     """
 
+    _stages_there = False
+
     def __init__(self, container: Container, *, engine: Engine, store: Path, **options: Any) -> None:
         super().__init__(f"docker:{container.name}", pid=container.pid, **options)
         self._container = container

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +30,7 @@ from workflow_agent.targets.entries import walk_file_system
 from workflow_agent.targets.facts import read_facts
 from workflow_agent.targets.finishing import blocking, complete
 from workflow_agent.targets.image_keeping import ImageKeeping
+from workflow_agent.targets.late_services import LateServices
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.mounts import MountUse, plan_mounts, read_mounts
 from workflow_agent.targets.package_locks import PackageLocks
@@ -49,7 +51,6 @@ if TYPE_CHECKING:
     from workflow_agent.targets.capture import CaptureHome
     from workflow_agent.targets.entries import Baseline, Entry
     from workflow_agent.targets.live_effects import LiveEffects
-    from workflow_agent.targets.live_services import LiveServices
     from workflow_agent.targets.mounts import Mount
     from workflow_agent.targets.plan import Plan
     from workflow_agent.targets.rollback_look import Looked
@@ -65,7 +66,7 @@ _LIBRARIES, _LIBRARIES_SEEN = b"/etc/ld.so.cache", b"/var/cache/ldconfig/aux-cac
 _CACHE_S = 60.0
 
 
-class HostTarget(ImageKeeping):
+class HostTarget(ImageKeeping, LateServices):
     """A system that is changed by transactions; implements the port ``Target``.
 
     Args:
@@ -75,6 +76,9 @@ class HostTarget(ImageKeeping):
         package_lock_wait_s: How long to wait for apt, dpkg or useradd of somebody else.
         copy_scope: What of it is copied for a rehearsal.
     """
+
+    #: Whether a script's effects are staged on the target itself.
+    _stages_there = True
 
     def __init__(
         self,
@@ -94,6 +98,7 @@ class HostTarget(ImageKeeping):
         self._opened: tuple[TransactionFolders, TargetLock, PackageLocks] | None = None
         self._prober = Prober(pid)
         self._facts: TargetFacts | None = None
+        self._brings_units = False
 
     # -- the parts, opened late ------------------------------------------------------------------------------------
 
@@ -126,12 +131,6 @@ class HostTarget(ImageKeeping):
     def _committer(self) -> Committer:
         folders = self._folders
         return Committer(self._root, folders, lambda: [mount.point for mount, _ in self._mounts()])
-
-    async def _services(self) -> LiveServices:
-        from workflow_agent.targets.live_services import LiveServices  # noqa: PLC0415  # late: 20 ms
-
-        facts = self._facts or await self.facts()
-        return LiveServices(self._pid, facts.init)
 
     def _require_root(self) -> None:
         if os.geteuid() != 0:
@@ -233,19 +232,17 @@ class HostTarget(ImageKeeping):
             )
         self._require_interpreter(script.interpreter)
         await self._locks.acquire(wait_s=self._lock_wait_s)
+        # late: 10 ms, which a run that finds everything unchanged does not pay
+        from workflow_agent.targets.capture import CaptureProgram  # noqa: PLC0415
+
+        run: dict[str, Any] = {"timeout_s": timeout_s, "on_output": on_output, "secrets": secrets or {}}
         try:
             transaction = await self._blocking(self._folders.new_id, run_id)
-            return transaction, await self._capture(
-                transaction,
-                run_id,
-                mounts,
-                script,
-                timeout_s=timeout_s,
-                on_output=on_output,
-                stops=stops,
-                keep=keep,
-                secrets=secrets or {},
-            )
+            # It gets ready while the baseline is walked.
+            async with CaptureProgram() if self._stages_there else nullcontext() as program:
+                run["program"] = program
+                changes = await self._capture(transaction, run_id, mounts, script, stops=stops, keep=keep, run=run)
+            return transaction, changes
         except BaseException:
             self._locks.release()
             raise
@@ -257,11 +254,9 @@ class HostTarget(ImageKeeping):
         mounts: list[tuple[Mount, MountUse]],
         script: Script,
         *,
-        timeout_s: float,
-        on_output: OutputSink,
         stops: Sequence[str],
         keep: Sequence[str],
-        secrets: Mapping[str, str],
+        run: dict[str, Any],
     ) -> ChangeSet:
         # late: 20 ms, which a run that finds everything unchanged does not pay
         from workflow_agent.targets.capture import capture_script  # noqa: PLC0415
@@ -283,20 +278,19 @@ class HostTarget(ImageKeeping):
                 mounts=mounts,
                 shims=shims,
                 script=script,
-                secrets=secrets,
-                timeout_s=timeout_s,
-                on_output=on_output,
                 quota=self._quota,
                 store_fd=store_fd,
                 home=self._home(),
+                **run,
             )
             stand_ins = {shim["text"].encode() for shim in shims}
             left_alone = baselines, stand_ins, [os.fsencode(path) for path in keep]
             plan = await self._blocking(partial(make_plan, self._root, transaction, *left_alone, staged_fd=store_fd))
-            edits = await self._blocking(self._take_in, plan, transaction, baselines, secrets.values())
+            edits = await self._blocking(self._take_in, plan, transaction, baselines, run["secrets"].values())
             change_set = await self._blocking(reporter.report, plan, result.requested, result.outside)
             change_set = replace(change_set, notes=change_set.notes + edits + self._notes())
             await (await self._services()).refuse_stopped_units(change_set, stops)
+            self._brings_units = bool(change_set.units)
             await self._blocking(self._folders.drop_work, transaction, points)
             await self._blocking(
                 self._folders.write,
@@ -467,6 +461,8 @@ class HostTarget(ImageKeeping):
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
             committer = self._committer
+            if self._brings_units:
+                await self._make_services_ready()
             if stops:
                 figures = await complete(self._commit_stopped(committer, transaction, stops, owned))
             else:
@@ -582,6 +578,8 @@ class HostTarget(ImageKeeping):
         # First the locks: waiting for them may take long, and their holder changes things.
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
+            if plan.services:
+                await self._make_services_ready()
             looked = await self._look_before_rollback(plan, choice=choice)
             decided, merged = await self._blocking(self._committer.rebase, looked)
             kept, services, effects_left = await complete(self._roll_back(decided, keep, plan))
@@ -771,6 +769,7 @@ class HostTarget(ImageKeeping):
 
     async def close(self) -> None:
         """End the probe program and give every lock back."""
+        await self._drop_ready()
         await self._prober.close()
         if self._opened is not None:
             folders, lock, locks = self._opened

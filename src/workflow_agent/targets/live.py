@@ -18,7 +18,7 @@ from workflow_agent.targets.programs import program_argv
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["CLEAN_ENVIRONMENT", "LiveResult", "ask_program", "run_live"]
+__all__ = ["CLEAN_ENVIRONMENT", "LiveResult", "ask_program", "drop_ready", "make_ready", "run_live"]
 
 #: All that a live command finds in its environment unless the caller adds to it.
 CLEAN_ENVIRONMENT: dict[str, str] = {
@@ -26,6 +26,9 @@ CLEAN_ENVIRONMENT: dict[str, str] = {
     "LANG": "C.UTF-8",
 }
 _GRACE_S = 10.0
+_ENTER = "enter_program"
+#: Started before it is known what to run; each belongs to the event loop that started it.
+_ready: list[tuple[asyncio.AbstractEventLoop, asyncio.subprocess.Process]] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +89,7 @@ async def run_live(
         "timeout_s": timeout_s,
         "output_limit": output_limit,
     }
-    answer = await ask_program("enter_program", request, timeout_s=timeout_s + _GRACE_S)
+    answer = await ask_program(_ENTER, request, timeout_s=timeout_s + _GRACE_S)
     if "error" in answer:
         raise UnreachableError(
             f"the system of process {pid} cannot be entered",
@@ -116,15 +119,7 @@ async def ask_program(
     Raises:
         InternalError: It gave no answer.
     """
-    process = await asyncio.create_subprocess_exec(
-        *program_argv(f"workflow_agent.targets.{name}", *([label] if label else [])),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-        cwd="/",
-        env=CLEAN_ENVIRONMENT,  # ours may hold secrets, and a supervisor lives long
-    )
+    process = (_take_ready() if name == _ENTER else None) or await _start(name, label)
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
@@ -142,6 +137,44 @@ async def ask_program(
     answer = json.loads(said)
     assert isinstance(answer, dict)
     return answer
+
+
+async def make_ready() -> None:
+    """Start the program of the next :func:`run_live` already: it gets ready while other things are done.
+
+    Who calls this calls :func:`drop_ready` in the end.
+    """
+    loop = asyncio.get_running_loop()
+    if not any(owner is loop for owner, _ in _ready):
+        _ready.append((loop, await _start(_ENTER, "")))
+
+
+async def drop_ready() -> None:
+    """End the program that nobody needed, if there is one."""
+    if (process := _take_ready()) is not None:
+        assert process.stdin is not None
+        process.stdin.close()  # that is all that it waits for
+        await _ended(process)
+
+
+def _take_ready() -> asyncio.subprocess.Process | None:
+    loop = asyncio.get_running_loop()
+    mine = [entry for entry in _ready if entry[0] is loop]
+    for entry in mine:
+        _ready.remove(entry)
+    return next((process for _, process in mine if process.returncode is None), None)
+
+
+async def _start(name: str, label: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *program_argv(f"workflow_agent.targets.{name}", *([label] if label else [])),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        cwd="/",
+        env=CLEAN_ENVIRONMENT,  # ours may hold secrets, and a supervisor lives long
+    )
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:

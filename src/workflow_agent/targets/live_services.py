@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent.model.errors import CaptureError, ParameterError, ServiceFailedError
 from workflow_agent.model.system import InitKind, Service
 from workflow_agent.targets.linux import open_beneath
-from workflow_agent.targets.live import run_live
+from workflow_agent.targets.live import make_ready, run_live
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.operations import OperationKind
 from workflow_agent.targets.paths import open_root
@@ -46,8 +46,14 @@ class LiveServices:
 
     def __init__(self, pid: int, init: InitKind) -> None:
         self._pid = pid
+        self._init = init
         self._control = ServiceControl(pid, init)
         self._pulled = PulledUnits(pid) if init is InitKind.SYSTEMD else None
+
+    async def make_ready(self) -> None:
+        """Begin what the next start or stop needs, so that it is there when it comes to it (``live.drop_ready``)."""
+        if self._init is not InitKind.NONE:
+            await make_ready()
 
     async def refuse_stopped_units(self, change_set: ChangeSet, expected: Collection[str] = ()) -> None:
         """Refuse a script that wanted to stop what runs on the target: its data would move under it (rule 3).

@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from workflow_agent.model.errors import InternalError, UnreachableError
 from workflow_agent.targets.enter_program import session_members
-from workflow_agent.targets.live import ask_program, run_live
+from workflow_agent.targets.live import ask_program, drop_ready, make_ready, run_live
 
 
 def alive(pid: int) -> bool:
@@ -185,3 +186,51 @@ async def run_live_without_patience() -> None:
         "output_limit": 9,
     }
     await ask_program("enter_program", request, timeout_s=0.3)
+
+
+def started_by_us(name: str) -> set[int]:
+    """Give the children of this process that run a program of ours."""
+    found = set()
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):  # it ended meanwhile
+            if folder.name.isdecimal() and name in (folder / "cmdline").read_text(encoding="utf-8", errors="replace"):
+                parent = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1]
+                found |= {int(folder.name)} if int(parent) == os.getpid() else set()
+    return found
+
+
+async def test_a_program_that_was_made_ready_is_the_one_that_runs_the_next_command() -> None:
+    await make_ready()
+    await make_ready()
+    (ready,) = started_by_us("enter_program")
+
+    result = await run_live(0, ["sh", "-c", "cut -d ' ' -f 4 /proc/$$/stat"], timeout_s=20)
+
+    assert int(result.stdout) == ready
+    assert not started_by_us("enter_program")
+    assert (await run_live(0, ["echo", "again"], timeout_s=20)).stdout == "again\n"
+
+
+async def test_a_program_that_nobody_needed_is_ended() -> None:
+    await make_ready()
+    (ready,) = started_by_us("enter_program")
+
+    await drop_ready()
+    await drop_ready()
+
+    assert await gone(ready)
+
+
+async def test_what_another_event_loop_made_ready_is_left_alone() -> None:
+    def elsewhere() -> None:
+        async def leave() -> None:
+            await make_ready()
+            await drop_ready()
+
+        asyncio.run(leave())
+
+    await make_ready()
+    before = started_by_us("enter_program")
+    await asyncio.to_thread(elsewhere)
+    assert started_by_us("enter_program") == before
+    await drop_ready()
