@@ -129,6 +129,7 @@ class PythonAgent:
             step_id=step_id,
             step=step_id.partition("[")[0],
             attempt=message.attempt,
+            key=message.headers.get("idempotency-key", ""),
         )
         parallel = None
         if request.index is not None:

@@ -14,10 +14,11 @@ from workflow_agent.model.errors import InterruptedRunError, StepFailedError, Wo
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["call"]
+__all__ = ["THREADS", "call"]
 
 _FRAMES = 12
-_threads = StepThreads()
+#: Where functions run that are not async; tests put others here, to know when none is at work.
+THREADS = StepThreads()
 
 
 async def call(function: Callable[..., Any], named: dict[str, Any], *, name: str) -> Any:  # Any: what it returns
@@ -70,7 +71,7 @@ async def _in_thread(function: Callable[..., Any], named: dict[str, Any], name: 
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, result, problem)
 
-    _threads.run(work, f"step {name}")
+    THREADS.run(work, f"step {name}")
     return await done
 
 

@@ -29,7 +29,15 @@ if TYPE_CHECKING:
     from workflow_agent.app.flows import Flows
     from workflow_agent.authoring.sdk.containers import AgentRequest
 
-__all__ = ["MockAgent", "WorkflowTestCase", "mock_agent", "open_test_flows"]
+__all__ = [
+    "AnySecret",
+    "MockAgent",
+    "MockDeployer",
+    "WorkflowTestCase",
+    "forget_mocks",
+    "mock_agent",
+    "open_test_flows",
+]
 
 _WILD = frozenset("*?[")
 
@@ -108,13 +116,19 @@ class _Played:
         """Nothing is there to be stopped."""
 
 
-class _MockDeployer:
-    """Stands where containers are started."""
+def forget_mocks() -> None:
+    """End all mocks: a test begins, or is over."""
+    _MOCKS.clear()
+
+
+class MockDeployer:
+    """Stands where containers are started. `unexpected` are the names that nobody played."""
 
     def __init__(self) -> None:
         self.unexpected: list[str] = []
 
     async def deploy(self, request: AgentRequest) -> _Played:
+        """Let the mock whose name fits best play a container; raises StepFailedError."""
         mocks = sorted(_MOCKS, key=lambda mock: not mock.is_exact)
         for mock in mocks:
             if fnmatchcase(request.name, mock.pattern):
@@ -137,13 +151,15 @@ class _Names(frozenset[str]):
         return isinstance(name, str)
 
 
-class _AnySecret(Vault):
+class AnySecret(Vault):
     """Gives a made-up value for a secret that the test did not give."""
 
     def names(self, run_id: str | None) -> frozenset[str]:
+        """Hold every name."""
         return _Names(super().names(run_id))
 
     def reveal(self, run_id: str | None, name: str) -> str:
+        """Give a value, made up where there is none."""
         if name in set(super().names(run_id)):
             return super().reveal(run_id, name)
         return f"secret-of-the-test-{name}"
@@ -165,7 +181,7 @@ async def open_test_flows(folder: Path, deployer: object) -> AsyncIterator[Flows
     try:
         container = build_container(settings, store)
         container.deployer.override(providers.Object(deployer))
-        container.vault.override(providers.Singleton(_AnySecret))
+        container.vault.override(providers.Singleton(AnySecret))
         app = App(settings, store, container)
         try:
             yield await app.flows()
@@ -188,7 +204,7 @@ class WorkflowTestCase(unittest.IsolatedAsyncioTestCase):
         self.workflow_state: Mapping[str, Any] = {}
         #: Id of the last run.
         self.run_id = ""
-        self._deployer = _MockDeployer()
+        self._deployer = MockDeployer()
         self.enterContext(_mocks_end())
         folder = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="workflow-agent-test-")))
         self.flows = await self.enterAsyncContext(open_test_flows(folder, self._deployer))

@@ -16,7 +16,7 @@ from workflow_agent.store.encoding import check_head, check_order, dump_json
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["EventChain", "MemoryJournal"]
+__all__ = ["EventChain", "MemoryJournal", "StepwiseJournal"]
 
 #: When a chain's run is created: 2023-11-14 22:13:20 UTC.
 _EPOCH: Final = 1_700_000_000.0
@@ -79,6 +79,35 @@ class MemoryJournal:
             for record in event.records
             if record.kind != RecordKind.DEFINITION and (kind is None or record.kind == kind)
         ]
+
+
+class StepwiseJournal(MemoryJournal):
+    """Remembers where each transaction ended: a crash leaves whole transactions only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._order: list[tuple[str, list[Event]]] = []
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    async def append(self, run_id: str, expected_head: int, events: Sequence[Event]) -> int:
+        """Append events; raises as the journal in memory does."""
+        head = await super().append(run_id, expected_head, events)
+        self._order.append((run_id, [*events]))
+        return head
+
+    @property
+    def run_ids(self) -> list[str]:
+        """Give the runs that it knows, in the order in which they came."""
+        return list(dict.fromkeys(run_id for run_id, _ in self._order))
+
+    async def after(self, transactions: int) -> MemoryJournal:
+        """Give the journal as it was after a number of transactions."""
+        journal = MemoryJournal()
+        for run_id, events in self._order[:transactions]:
+            await journal.append(run_id, events[0].seq - 1, events)
+        return journal
 
 
 def _copy(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,16 +16,17 @@ from workflow_agent._version import __version__
 from workflow_agent.authoring import read_definition
 from workflow_agent.engine import replay
 from workflow_agent.model.event import Event, EventType
+from workflow_agent.testing import StepwiseJournal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.unit.engine.test_engine_sweep import CHILD, FLOWS, Stepwise, World
+    from tests.unit.engine.test_engine_sweep import CHILD, FLOWS, World
 
     from workflow_agent.model.workflow import Workflow
 
 else:
-    from test_engine_sweep import CHILD, FLOWS, Stepwise, World
+    from test_engine_sweep import CHILD, FLOWS, World
 
 FOLDER = Path(__file__).parents[2] / "examples" / "journals"
 _RUN = "r-01ARZ3NDEKTSV4RRFFQ69G5FAV"
@@ -70,12 +71,12 @@ def kept(definition: Mapping[str, Any], events: Sequence[Event]) -> dict[str, An
 async def _record() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, workflow in FLOWS.items():
-        journal = Stepwise()
+        journal = StepwiseJournal()
         world = World(journal, {})
         await world.open()
         await world.driver.start(workflow, {}, run_id=_RUN)
         await world.bus.drain()
-        for run_id in dict.fromkeys(run_id for run_id, _ in journal.order):
+        for run_id in journal.run_ids:
             title = name if run_id == _RUN else f"{name}, the child"
             definition = workflow if run_id == _RUN else CHILD
             found[title] = kept(definition.to_dict(), await journal.events(run_id))

@@ -15,7 +15,7 @@ from workflow_agent.engine import Driver, fold
 from workflow_agent.model.errors import NotFoundError, ScriptFailedError
 from workflow_agent.model.event import Event, EventType
 from workflow_agent.model.workflow import Backoff, EffectPolicy, Step, Workflow
-from workflow_agent.testing import MemoryJournal
+from workflow_agent.testing import MemoryJournal, StepwiseJournal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,19 +84,6 @@ FLOWS = {
 }
 
 
-class Stepwise(MemoryJournal):
-    """Remembers where each transaction ended; a crash leaves whole transactions only."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.order: list[tuple[str, list[Event]]] = []
-
-    async def append(self, run_id: str, expected_head: int, events: Sequence[Event]) -> int:
-        head = await super().append(run_id, expected_head, events)
-        self.order.append((run_id, [*events]))
-        return head
-
-
 class World:
     """A bus with steps that write a ledger, and a driver; answers a person's step as soon as it waits."""
 
@@ -146,17 +133,15 @@ async def finish(world: World, workflow: Workflow, run_id: str, events: Sequence
 @pytest.mark.parametrize("name", list(FLOWS))
 async def test_a_crash_after_any_transaction_loses_and_repeats_nothing(name: str) -> None:
     workflow, run_id = FLOWS[name], "r-01ARZ3NDEKTSV4RRFFQ69G5FAV"
-    journal, ledger = Stepwise(), dict[str, int]()
+    journal, ledger = StepwiseJournal(), dict[str, int]()
     world = World(journal, ledger)
     await world.open()
     whole = await world.driver.start(workflow, {}, run_id=run_id)
     await world.bus.drain()
     assert set(ledger.values()) <= {1}
 
-    for length in range(len(journal.order) + 1):
-        left = MemoryJournal()
-        for owner, events in journal.order[:length]:
-            await left.append(owner, events[0].seq - 1, events)
+    for length in range(len(journal) + 1):
+        left = await journal.after(length)
         again = World(left, done := dict[str, int]())
         await again.open()
         before = await left.events(run_id)

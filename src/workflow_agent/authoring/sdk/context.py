@@ -49,6 +49,7 @@ class StepPlace:
     step_id: str
     step: str
     attempt: int
+    key: str = ""
 
 
 class WorkflowState(MutableMapping[str, Any]):
@@ -171,6 +172,8 @@ class Context:
         step_id: The step, with the item of a parallel one: ``process[3]``.
         step_name: Name of the step.
         attempt: 1 for the first one.
+        idempotency_key: Tells whoever carries an effect out that it is the same one: it does not change with attempts,
+            nor when the run is taken up by another process.
         state: What steps keep for later steps.
         secrets: The run's secrets.
         input: What the run was given.
@@ -193,6 +196,7 @@ class Context:
         self.step_id = place.step_id
         self.step_name = place.step
         self.attempt = place.attempt
+        self.idempotency_key = place.key
         self.state = state
         self.secrets = secrets
         self.input: dict[str, Any] = dict(given)
