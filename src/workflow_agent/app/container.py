@@ -111,7 +111,12 @@ class Container(containers.DeclarativeContainer):
     driver = providers.Singleton(Driver, bus, journal, clock, workflows=catalogue, places=store.provided.places)
     registry = providers.Singleton(
         Registry,
-        providers.Callable(lambda settings: _folders(settings.integrations.folders, builtin_folder()), settings),
+        providers.Callable(
+            lambda settings: _folders(
+                [*settings.integrations.folders, settings.paths.state / "packages"], builtin_folder()
+            ),
+            settings,
+        ),
         providers.Callable(lambda settings: Plugins(settings.paths.state / "plugins"), settings),
         providers.Callable(lambda settings: RememberedResults(settings.paths.state / "remembered"), settings),
     )

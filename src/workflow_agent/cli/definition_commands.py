@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workflow_agent.cli import workshop_commands
+from workflow_agent.cli import package_commands, workshop_commands
 from workflow_agent.cli.flow_commands import workflows_compile
 from workflow_agent.cli.grammar import Group, declare
 from workflow_agent.cli.options import OneName  # noqa: TC001  # Typer reads the annotations
@@ -219,6 +219,7 @@ def register(app: typer.Typer) -> None:
         integrations_lint
     )
     workshop_commands.register(integrations)
+    package_commands.register(integrations)
     app.add_typer(integrations, name="integrations", rich_help_panel=_PANEL)
     workflows = typer.Typer(cls=Group, rich_markup_mode=None, help="Workflows: what the verbs do, step by step.")
     declare(workflows, "list", examples=["workflows list", "workflows list --json"])(workflows_list)

@@ -88,7 +88,7 @@ def requested(
         check_isolation(scripting.isolation, planned=workflow == "plan")
         more |= {"isolation": scripting.isolation} if workflow == "plan" else {}
         more["allow"] = scripting.allow or []
-    found = tuple(integration_input(settings, name) for name in names)
+    found = tuple(integration_input(settings, _brought_in(invocation, name)) for name in names)
     inputs = {
         "parameters": read_parameters(values.param or [], values.param_file) if values is not None else {},
         "wait_s": wait_seconds(invocation, place),
@@ -98,6 +98,15 @@ def requested(
     secrets = _secrets(invocation, values, found if workflow in {"install", "plan"} else ())
     targets = tuple(dict.fromkeys(_wanted_target(name) for name in place.target or ("host",)))
     return RunRequest(workflow=workflow, names=found, targets=targets, inputs=inputs, secrets=secrets, events=events)
+
+
+def _brought_in(invocation: Invocation, name: str) -> str:
+    """Bring in what is named by a package's file or a repository; gives the integration's name."""
+    if not name.startswith("git+") and not name.endswith(".integration.zip"):
+        return name
+    from workflow_agent.cli.packages import bring_in  # noqa: PLC0415  # late: few come so
+
+    return bring_in(invocation, name).name
 
 
 def _secrets(invocation: Invocation, values: Values | None, asked_for: Sequence[str]) -> dict[str, Secret]:

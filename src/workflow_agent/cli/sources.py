@@ -18,8 +18,8 @@ def registry_of(settings: Settings) -> Registry:
     from workflow_agent.integrations import Plugins, Registry, builtin_folder  # noqa: PLC0415  # late: few commands
     from workflow_agent.store.remembered import RememberedResults  # noqa: PLC0415  # late
 
-    folders = [*settings.integrations.folders, builtin_folder()]
     state = settings.paths.state
+    folders = [*settings.integrations.folders, state / "packages", builtin_folder()]
     return Registry(folders, Plugins(state / "plugins"), RememberedResults(state / "remembered"))
 
 
@@ -65,7 +65,7 @@ def integration_input(settings: Settings, name: str) -> str:
 
     Raises:
         NotFoundError: there is none of that name, or the folder holds none.
-        ConflictError: several folders define it.
+        ConflictError: several folders define it, or it was changed after it was brought in.
     """
     if is_folder_name(name):
         folder = Path(name).expanduser().resolve()
@@ -75,4 +75,8 @@ def integration_input(settings: Settings, name: str) -> str:
     registry = registry_of(settings)
     if not registry.knows(name):
         registry.get(name)  # says which names are near
+    if (settings.paths.state / "packages" / name).is_dir():
+        from workflow_agent.integrations.package_store import PackageStore  # noqa: PLC0415  # late: few come so
+
+        PackageStore(settings.paths.state).check(name)
     return name

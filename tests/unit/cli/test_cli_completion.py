@@ -42,7 +42,10 @@ def test_a_line_is_split_as_a_shell_does_also_while_it_is_typed(line: str, words
     ("line", "expected"),
     [
         ("inst", ["install"]),
-        ("integrations ", ["list", "info", "lint", "init", "format", "test", "docs"]),
+        (
+            "integrations ",
+            ["list", "info", "lint", "init", "format", "test", "pack", "sign", "verify-package", "add", "docs"],
+        ),
         ("--json integrations l", ["list", "lint"]),
         ("--color always integrations i", ["info", "init"]),
         ("nonsense ", []),
