@@ -10,7 +10,7 @@ from workflow_agent.model.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Documented", "documented"]
+__all__ = ["Documented", "accepted_parameters", "documented"]
 
 #: Kinds of which a manifest speaks, too.
 _COMPARED = ("package", "service", "port", "user", "file")
@@ -21,6 +21,10 @@ class Documented(Protocol):
 
     async def pages(self, subject: str | None = None) -> list[dict[str, Any]]:
         """List the newest revision of every page about an integration."""
+        ...
+
+    async def suggestions(self, *, state: str | None = None, integration: str | None = None) -> list[dict[str, Any]]:
+        """List what the improver suggests."""
         ...
 
     async def facts(self, addresses: Sequence[str], kind: str | None = None) -> list[dict[str, Any]]:
@@ -53,6 +57,16 @@ async def documented(knowledge: Documented | None, name: str, parts: Mapping[str
         for fact in facts
         if fact["kind"] in _COMPARED and fact["details"].get("manager", "apt") == "apt"
     ]
+
+
+async def accepted_parameters(knowledge: Documented, name: str) -> dict[str, Any]:
+    """Give the values of parameters that a person accepted for an integration; the last decision counts."""
+    try:
+        rows = await knowledge.suggestions(state="accepted", integration=name)
+    except StoreError:
+        return {}
+    said = [row["suggestion"] for row in reversed(rows)]
+    return {one["name"]: one["value"] for one in said if one["kind"] == "parameter"}
 
 
 def _said_by(parts: Mapping[str, Any]) -> dict[str, set[str]]:

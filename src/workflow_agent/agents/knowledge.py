@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from workflow_agent.agents.documented import documented
+from workflow_agent.agents.documented import accepted_parameters, documented
 from workflow_agent.agents.lifecycle import (
     differences,
     given_parameters,
@@ -177,6 +177,8 @@ class KnowledgeAgent:
         given = given_parameters(
             "verify" if request.required_by else request.action, known.parameters, request.parameters, installed
         )
+        if self._known is not None and request.action in {"install", "plan"}:
+            given = await accepted_parameters(self._known, known.name) | given
         bound = bound_parameters(self._registry, request.integration, given)
         facts = await target.facts()
         action = manifest_action(known, request.action)

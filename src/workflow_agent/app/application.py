@@ -14,7 +14,7 @@ from workflow_agent.app.ownership import RunOwnership
 from workflow_agent.app.run_errors import error_of_run, without_end
 from workflow_agent.app.run_report import report_run
 from workflow_agent.app.watching import RunWatcher
-from workflow_agent.model.errors import NotFoundError, StoreError, ValidationError
+from workflow_agent.model.errors import NotFoundError, StoreError, ValidationError, WorkflowAgentError
 from workflow_agent.model.identity import new_run_id
 from workflow_agent.model.status import TERMINAL_RUN, RunStatus
 from workflow_agent.store import SqliteStore
@@ -174,8 +174,19 @@ class App:
                 self._parts.vault().drop(run_id)
                 await self._release(run_id)
         if state.status is not RunStatus.SUCCEEDED:
+            await self._learn(run_id)
             raise error_of_run(state)
-        return await self.report(run_id)
+        report = await self.report(run_id)
+        if report.get("attempts"):
+            await self._learn(run_id)
+        return report
+
+    async def _learn(self, run_id: str) -> None:
+        """Let the improver look at a run in which something failed. What it cannot do stands in nobody's way."""
+        from workflow_agent.model.message import Message  # noqa: PLC0415  # late: needed after failures only
+
+        with suppress(WorkflowAgentError):
+            await self.bus.request(Message(subject="agent.improver.learn", data={"run": run_id}, source="app"))
 
     def _referring(self, values: dict[str, Any], secrets: Mapping[str, Secret]) -> dict[str, Any]:
         """Put references in the place of secrets; without parameters there is nothing to look for."""

@@ -45,6 +45,7 @@ AGENTS: Mapping[str, tuple[str, ...]] = {
     "executor": ("prepare", "commit", "activate", "configure", "rollback", "discard", "prune", "compare"),
     "verifier": ("verify", "current", "absent"),
     "recovery": ("recover",),
+    "improver": ("learn",),
     "person": ("approve",),
     "python": ("call",),
     "shell": ("run",),
@@ -150,6 +151,15 @@ class Container(containers.DeclarativeContainer):
     )
     verifier = providers.Singleton(_late("verifier:VerifierAgent"), targets, clock, vault)
     recovery = providers.Singleton(_late("recovery:RecoveryAgent"), bus)
+    improver = providers.Singleton(
+        _late("improver:ImproverAgent"),
+        history,
+        registry,
+        store.provided.knowledge,
+        clock,
+        bounds=providers.Callable(_bounds, settings),
+        script_s=settings.provided.timeouts.script_s,
+    )
     person = providers.Singleton(_late("person:PersonAgent"))
     live_flows = providers.Singleton(LiveFlows)
     deployer = providers.Singleton(_late("container_deployer:ContainerDeployer"))

@@ -42,6 +42,7 @@ __all__ = [
     "ActionName",
     "Argument",
     "Directory",
+    "Discovery",
     "Documentation",
     "Effect",
     "EffectCommand",
@@ -220,6 +221,21 @@ class Upgrade(Part):
     notes: Text = ""
 
 
+class Discovery(Part):
+    """By what one sees that a target has something for this integration: what it is, or what it looks after.
+
+    Without it, that is the services of what it requires, and its own where it requires nothing.
+    """
+
+    processes: tuple[Annotated[StrictStr, StringConstraints(pattern=r"^[^/\s][^/\s]{0,127}$")], ...] = Field(
+        default=(), description="Names of programs that run, such as `redis-server`."
+    )
+    packages: tuple[Annotated[StrictStr, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]{0,127}$")], ...] = ()
+    ports: tuple[Annotated[StrictInt, Field(ge=1, le=65535)], ...] = Field(
+        default=(), description="TCP ports on which something usually listens; none of them is a sign alone."
+    )
+
+
 class Documentation(Part):
     """A page that says more."""
 
@@ -251,6 +267,7 @@ class Manifest(Part):
     effects: tuple[Effect, ...] = ()
     state_data: tuple[StateData, ...] = ()
     upgrade: Upgrade = Field(default_factory=Upgrade)
+    discovery: Discovery | None = None
     documentation: tuple[Documentation, ...] = ()
 
     _folder: Path = PrivateAttr(default=Path())

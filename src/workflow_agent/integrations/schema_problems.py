@@ -36,6 +36,7 @@ _MODELS: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
     ("effects", "*"): models.Effect,
     ("state_data", "*"): models.StateData,
     ("upgrade",): models.Upgrade,
+    ("discovery",): models.Discovery,
     ("documentation", "*"): models.Documentation,
 }
 _CHECK_LISTS: Final = frozenset({"checks", "negative_checks"})

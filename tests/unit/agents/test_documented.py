@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.agents.documented import documented
+from workflow_agent.agents.documented import accepted_parameters, documented
 from workflow_agent.knowledge import read_page
 from workflow_agent.model.errors import StoreError
 
@@ -50,8 +50,14 @@ async def test_a_store_that_cannot_be_read_stands_in_nobodys_way() -> None:
         async def pages(self, subject: str | None = None) -> list[dict[str, Any]]:
             raise StoreError(f"no pages about {subject}")
 
+        async def suggestions(
+            self, *, state: str | None = None, integration: str | None = None
+        ) -> list[dict[str, Any]]:
+            raise StoreError(f"no {state} suggestions about {integration}")
+
         async def facts(self, addresses: Sequence[str], kind: str | None = None) -> list[dict[str, Any]]:
             raise AssertionError((addresses, kind))
 
     assert await documented(Broken(), "nginx", {}) == []
     assert await documented(None, "nginx", {}) == []
+    assert await accepted_parameters(Broken(), "nginx") == {}
