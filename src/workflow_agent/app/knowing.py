@@ -10,11 +10,14 @@ from workflow_agent.model.errors import NotFoundError, ValidationError
 
 if TYPE_CHECKING:
     from workflow_agent.app.application import App
-    from workflow_agent.knowledge import FetchLimits
+    from workflow_agent.knowledge import Extraction, FetchLimits
 
 __all__ = ["compare_revisions", "describe_subject", "fetch_source"]
 
 _LARGEST: Final = 5 << 20
+_LARGEST_PACKAGE: Final = 256 << 20
+#: Of a package that is installed here.
+_INSTALLED: Final = "deb:"
 
 
 async def fetch_source(app: App, source: str, *, subject: str | None, limits: FetchLimits) -> dict[str, Any]:
@@ -22,7 +25,7 @@ async def fetch_source(app: App, source: str, *, subject: str | None, limits: Fe
 
     Args:
         app: Opened for writing.
-        source: An address (``https://…``), or the path of a file of HTML or Markdown.
+        source: An address (``https://…``), a file of HTML or Markdown, a `.deb`, or ``deb:NAME``: installed here.
         subject: The integration that it is about.
         limits: Bounds of fetching.
 
@@ -33,39 +36,52 @@ async def fetch_source(app: App, source: str, *, subject: str | None, limits: Fe
     Raises:
         WorkflowAgentError: It cannot be fetched or read; nothing is kept.
     """
-    from workflow_agent.knowledge import read_page  # noqa: PLC0415  # late: few commands need it
-
-    if "://" in source:
-        from workflow_agent.knowledge import fetch_page  # noqa: PLC0415  # late: aiohttp
-
-        fetched = await fetch_page(source, limits)
-        read = read_page(fetched.text, fetched.address, fetched.media_type)
-    else:
-        read = read_page(_file_text(source), _address_of(source))
+    read, kind = await _read(source, limits)
     page = read.to_dict()
-    kind = "documentation"
     kept = await app.store.knowledge.put(page, source=kind, subject=subject, at=time.time())
     return {**kept, **_summary(page), "conflicts": await _conflicts(app, subject)}
 
 
+async def _read(source: str, limits: FetchLimits) -> tuple[Extraction, str]:
+    """Read a source; gives what it says, and what kind of source it is."""
+    from workflow_agent.knowledge import fetch_page, read_page  # noqa: PLC0415  # late: few commands need it
+
+    if "://" in source:
+        fetched = await fetch_page(source, limits)
+        return read_page(fetched.text, fetched.address, fetched.media_type), "documentation"
+    if source.startswith(_INSTALLED) or source.endswith(".deb"):
+        from workflow_agent.knowledge import packages  # noqa: PLC0415  # late: few commands need it
+
+        if source.startswith(_INSTALLED):
+            data = packages.read_installed(Path("/"), source.removeprefix(_INSTALLED))
+        else:
+            data = packages.parse_deb(_content(source, _LARGEST_PACKAGE), source)
+        return packages.package_extraction(data, _address_of(source)), "package-metadata"
+    return read_page(_file_text(source), _address_of(source)), "documentation"
+
+
 def _address_of(source: str) -> str:
     """Give the address of a page or a file."""
-    return source if "://" in source or source.startswith("deb:") else Path(source).absolute().as_uri()
+    return source if "://" in source or source.startswith(_INSTALLED) else Path(source).absolute().as_uri()
 
 
 def _file_text(source: str) -> str:
+    content = _content(source, _LARGEST)
+    if b"\0" in content:
+        raise ValidationError("the file is no text", where=source)
+    return content.decode("utf-8", "replace")
+
+
+def _content(source: str, largest: int) -> bytes:
     path = Path(source).absolute()
     try:
-        if path.stat().st_size > _LARGEST:
-            raise ValidationError(f"the file is larger than {_LARGEST >> 20} MiB", where=str(path))
-        text = path.read_bytes()
+        if path.stat().st_size > largest:
+            raise ValidationError(f"the file is larger than {largest >> 20} MiB", where=str(path))
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise NotFoundError("there is no such file", where=str(path), hint="an address begins with https://") from error
     except OSError as error:
         raise ValidationError("the file cannot be read", where=str(path), cause=error.strerror) from error
-    if b"\0" in text:
-        raise ValidationError("the file is no text", where=str(path))
-    return text.decode("utf-8", "replace")
 
 
 def _summary(page: dict[str, Any]) -> dict[str, Any]:

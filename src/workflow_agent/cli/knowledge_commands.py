@@ -53,7 +53,7 @@ def _kind(value: str | None) -> str | None:
 
 def knowledge_fetch(
     ctx: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Address of a page, or a file.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Address of a page, a file, or deb:NAME.")],
     *,
     subject: Annotated[str | None, typer.Option("--for", metavar="NAME", help="Integration that it is about.")] = None,
     allow: Annotated[
