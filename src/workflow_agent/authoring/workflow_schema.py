@@ -19,6 +19,7 @@ __all__ = [
     "InputDefinition",
     "RateDefinition",
     "RetryDefinition",
+    "ScheduleDefinition",
     "StepDefinition",
     "UndoDefinition",
     "WorkflowDefinition",
@@ -128,6 +129,26 @@ class ConcurrencyDefinition(_Definition):
         return {"key": self.key, "limit": self.limit, "on_conflict": self.on_conflict}
 
 
+class ScheduleDefinition(_Definition):
+    """When runs begin by themselves."""
+
+    cron: Annotated[str, Field(min_length=1, max_length=200)]
+    timezone: Annotated[str, Field(min_length=1, max_length=64)] = "UTC"
+    catch_up: Literal["none", "latest", "all"] = "none"
+    overlap: Literal["skip", "queue", "allow", "cancel"] = "skip"
+    inputs: dict[str, Any] = Field(default_factory=dict)  # Any: JSON values
+
+    def build(self) -> dict[str, Any]:
+        """Give the model's form, in which everything is said."""
+        return {
+            "cron": " ".join(self.cron.split()),
+            "timezone": self.timezone,
+            "catch_up": self.catch_up,
+            "overlap": self.overlap,
+            "inputs": self.inputs,
+        }
+
+
 class StepDefinition(_Definition):
     """One step."""
 
@@ -209,6 +230,7 @@ class WorkflowDefinition(_Definition):
     max_workers: _Workers | None = None
     concurrency: ConcurrencyDefinition | None = None
     priority: Annotated[int, Field(ge=0, le=9)] = DEFAULT_PRIORITY
+    schedule: list[ScheduleDefinition] = Field(default_factory=list, max_length=100)
 
     def build(self) -> Workflow:
         """Give the model's form."""
@@ -224,6 +246,7 @@ class WorkflowDefinition(_Definition):
             max_workers=self.max_workers,
             concurrency=self.concurrency.build() if self.concurrency else None,
             priority=self.priority,
+            schedule=tuple(each.build() for each in self.schedule),
         )
 
 
@@ -244,6 +267,8 @@ def keys_at(way: tuple[str | int, ...]) -> list[str]:
             model = RateDefinition
         case ("concurrency",):
             model = ConcurrencyDefinition
+        case ("schedule", int()):
+            model = ScheduleDefinition
         case (*_, int()):
             return [*_keys(StepDefinition), *_NESTED]
         case _:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from workflow_agent.authoring.expression_types import clashes, kind_of
 from workflow_agent.authoring.node_soundness import NodeCheck
 from workflow_agent.authoring.problem import Problem
+from workflow_agent.authoring.whole_soundness import whole_problems
 from workflow_agent.model.errors import ExpressionError, ValidationError
 from workflow_agent.model.expression import expressions_in, parse
 from workflow_agent.model.nearest import did_you_mean
@@ -62,7 +63,7 @@ class _Check:
         if not found:
             found = [*self._needs(), *self._repeats()]
         if not found:
-            found = [*NodeCheck(self._steps, self._places).problems()]
+            found = [*NodeCheck(self._steps, self._places).problems(), *whole_problems(self._workflow)]
         if not found:
             found = [*self._cycles()]
         return found or [*self._expressions()]

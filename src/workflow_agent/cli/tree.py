@@ -23,6 +23,7 @@ from workflow_agent.cli import (
     past_commands,
     recover_commands,
     run_commands,
+    schedule_commands,
     shell_commands,
     steering_commands,
     system_commands,
@@ -106,6 +107,7 @@ def build_app(only: str | None = None) -> typer.Typer:
         knowledge_commands,
         discover_commands,
         improvement_commands,
+        schedule_commands,
         system_commands,
         shell_commands,
     ):

@@ -75,6 +75,8 @@ TREE = {
     "knowledge show",
     "knowledge search",
     "knowledge diff",
+    "schedules list",
+    "schedules run",
     "workflows compile",
     "workflows list",
     "workflows show",
