@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from workflow_agent.authoring import load_workflow
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/sdk.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -38,8 +40,10 @@ def test_the_examples_in_python_run(number: int, tmp_path: Path) -> None:
 
 
 def test_the_example_in_yaml_runs(tmp_path: Path) -> None:
-    (text,) = [text for kind, text in BLOCKS if kind == "yaml"]
+    text, *others = [text for kind, text in BLOCKS if kind == "yaml"]
     (tmp_path / "nightly.yaml").write_text(text, encoding="utf-8")
+    for number, other in enumerate(others):
+        load_workflow(other, source=f"sdk.md {number}")
 
     said = run(tmp_path, "-P", "-m", "workflow_agent", "run", "nightly.yaml", "--input", "day=monday")
 

@@ -158,12 +158,11 @@ async def test_runs_may_go_on_beside_each_other_and_are_taken_up_by_the_next_pro
     task = house.begin(workflow)
     await asyncio.sleep(0.02)
     house.at += 2 * HOUR
-    await house.until_said("begins", 2)
+    await house.until_runs("waiting", "waiting")
     await stopped(task)
     assert [len(entry.running) for entry in read_ledger(house.folder).values()] == [2]
 
     task = house.begin(workflow)
-    await house.until_said("begins", 4)
     while len(house.flows._driver._runs) < 2:  # noqa: ASYNC110  # that a run is driven again tells nobody
         await asyncio.sleep(0.01)
     for run in await house.flows.history.runs(limit=9):
