@@ -1,17 +1,18 @@
 """``dataclass``, as in the standard library, for classes that most commands define and few commands make.
 
 A frozen dataclass costs 0.4 ms when its module loads: six methods are written as text and compiled. Sixty modules of
-ours load for one command, so that was a tenth of a second. Here the methods are written when the first object is made
-or compared, by the standard library itself; what is never made costs a quarter. Everything else is the same.
+ours load for one command, so that was a tenth of a second. Here the fields are found out when somebody asks for them,
+and the methods are written when objects are compared, or made more than a few times, by the standard library itself.
+Everything else is the same.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from dataclasses import dataclass, replace
 else:
 
@@ -27,6 +28,11 @@ else:
 
 __all__ = ["dataclass", "late_dataclass", "replace"]
 
+_FIELDS = "__dataclass_fields__"
+#: What these are in an annotation decides whether it is a field at all: the standard library finds out.
+_NO_FIELDS = ("ClassVar", "InitVar", "KW_ONLY")
+#: Objects of a class that are filled by hand: writing its `__init__` takes as long as a dozen of them.
+_FEW = 4
 _LATE_OPTIONS = ({"frozen": True, "slots": True}, {"frozen": True, "slots": True, "kw_only": True})
 
 
@@ -34,7 +40,7 @@ def _maker(options: dict[str, Any]) -> Callable[[type], type]:
     late = options in _LATE_OPTIONS
 
     def make(cls: type) -> type:
-        if late and not any(dataclasses.is_dataclass(base) for base in cls.__mro__[1:]):
+        if late and not _stands_on_dataclass(cls):
             return _late(cls, kw_only="kw_only" in options)
         made: type = dataclasses.dataclass(**options)(cls)
         return made
@@ -47,18 +53,92 @@ def late_dataclass(cls: type) -> None:
     _late(cls, kw_only=True, slots=False)
 
 
+def _stands_on_dataclass(cls: type) -> bool:
+    return any(_FIELDS in base.__dict__ for base in cls.__mro__[1:])
+
+
 def _late(cls: type, *, kw_only: bool, slots: bool = True) -> type:
     own = cls.__dict__
-    # a base that is frozen wants the same said of what stands on it
-    frozen = any(dataclasses.is_dataclass(base) for base in cls.__mro__[1:])
-    options = {"slots": slots, "kw_only": kw_only, "frozen": frozen}
-    made: Any = dataclasses.dataclass(init=False, repr=False, eq=False, **options)(cls)
+    notes: dict[str, Any] = own.get("__annotations__", {})
+    made: Any
+    if (slots and cls.__bases__ != (object,)) or not all(map(_is_field, notes.values())):
+        # a base that is frozen wants the same said of what stands on it
+        options = {"slots": slots, "kw_only": kw_only, "frozen": _stands_on_dataclass(cls)}
+        made = dataclasses.dataclass(init=False, repr=False, eq=False, **options)(cls)
+    else:
+        made = _declared(cls, notes, kw_only=kw_only, slots=slots)
     for name, method in _STAND_INS.items():
         if own.get(name) is None:  # a class with an `__eq__` of its own has None as `__hash__`
             setattr(made, name, method)
     made.__dataclass_params__ = _PARAMETERS
     result: type = made
     return result
+
+
+def _is_field(note: Any) -> bool:  # Any: an annotation
+    return isinstance(note, str) and not any(word in note for word in _NO_FIELDS)
+
+
+def _declared(cls: Any, notes: dict[str, Any], *, kw_only: bool, slots: bool) -> Any:
+    """Make a class that has fields, as the standard library does, but for finding out what they are."""
+    own = dict(cls.__dict__)
+    values = {name: own.get(name, dataclasses.MISSING) for name in notes}
+    positional = () if kw_only else tuple(name for name, value in values.items() if _is_positional(value))
+    added = {_FIELDS: _LateFields(notes, values, kw_only=kw_only)} | (
+        {} if "__match_args__" in own else {"__match_args__": positional}
+    )
+    if slots:
+        body = {name: value for name, value in own.items() if name not in {*notes, "__dict__", "__weakref__"}}
+        made = type(cls)(cls.__name__, cls.__bases__, body | added | {"__slots__": tuple(notes)})
+        made.__qualname__ = cls.__qualname__
+        return made
+    for name, value in values.items():
+        if isinstance(value, dataclasses.Field):
+            if value.default is dataclasses.MISSING:
+                delattr(cls, name)
+            else:
+                setattr(cls, name, value.default)
+    for name, value in added.items():
+        setattr(cls, name, value)
+    return cls
+
+
+def _is_positional(value: Any) -> bool:
+    return not isinstance(value, dataclasses.Field) or (value.init and value.kw_only is not True)
+
+
+class _LateFields:
+    """Stands for the fields of a class until somebody asks for them; then the standard library says what they are."""
+
+    def __init__(self, notes: dict[str, Any], values: dict[str, Any], *, kw_only: bool) -> None:
+        self._body = {name: value for name, value in values.items() if value is not dataclasses.MISSING}
+        self._body |= {"__annotations__": notes, "__doc__": "Has the same fields."}
+        self._kw_only = kw_only
+
+    def parameters(self) -> Iterator[_Parameter]:
+        """Give what `__init__` has to know of the fields of this class alone."""
+        absent = dataclasses.MISSING
+        for name in self._body["__annotations__"]:
+            value = self._body.get(name, absent)
+            if isinstance(value, dataclasses.Field):
+                by_keyword = self._kw_only if value.kw_only is absent else bool(value.kw_only)
+                yield _Parameter(name, value.init, by_keyword, value.default, value.default_factory)
+            else:
+                yield _Parameter(name, init=True, kw_only=self._kw_only, default=value, factory=absent)
+
+    def __get__(self, instance: Any, owner: Any) -> dict[str, Any]:
+        cls = next((base for base in owner.__mro__ if base.__dict__.get(_FIELDS) is self), None)
+        if cls is None:  # another thread was quicker
+            return dict(getattr(owner, _FIELDS))
+        fields: dict[str, Any] = {}
+        for base in cls.__mro__[-1:0:-1]:
+            fields |= getattr(base, _FIELDS, {})
+        template: Any = dataclasses.dataclass(init=False, repr=False, eq=False, kw_only=self._kw_only)(
+            type(cls.__name__, (), dict(self._body))
+        )
+        fields |= template.__dataclass_fields__
+        setattr(cls, _FIELDS, fields)
+        return fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +151,72 @@ _PARAMETERS = _Pattern.__dict__["__dataclass_params__"]
 
 def _complete(instance: Any, name: str) -> Any:
     """Write a method of the class that stands behind a stand-in; give it."""
-    owner = next(cls for cls in type(instance).__mro__ if cls.__dict__.get(name) is _STAND_INS[name])
+    owner = _owner(instance, name)
+    if owner is None:
+        return getattr(type(instance), name)
     method = _written_init(owner) if name == "__init__" else _standard(owner, name)
     setattr(owner, name, method)
     return method
+
+
+def _owner(instance: Any, name: str) -> Any:  # Any: a class, or None when another thread was quicker
+    return next((cls for cls in type(instance).__mro__ if cls.__dict__.get(name) is _STAND_INS[name]), None)
+
+
+_filled: dict[type, int] = {}
+
+
+class _Parameter(NamedTuple):
+    """What `__init__` has to know of a field."""
+
+    name: str
+    init: bool
+    kw_only: bool
+    default: Any
+    factory: Any
+
+
+def _parameters(owner: Any) -> list[_Parameter]:
+    """Give what `__init__` has to know of each field; nobody asks for the fields themselves for that."""
+    found: dict[str, _Parameter] = {}
+    for cls in reversed(owner.__mro__):
+        fields = cls.__dict__.get(_FIELDS)
+        if fields is not None:
+            late = isinstance(fields, _LateFields)
+            known = fields.parameters() if late else map(_parameter, dataclasses.fields(cls))
+            found |= {item.name: item for item in known}
+    return list(found.values())
+
+
+def _parameter(item: Any) -> _Parameter:  # Any: a field
+    return _Parameter(item.name, item.init, item.kw_only, item.default, item.default_factory)
+
+
+def _fill(self: Any, owner: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> bool:
+    """Do what `__init__` does; false, with nothing done, where it would refuse the arguments."""
+    fields = _parameters(owner)
+    positional = [item.name for item in fields if item.init and not item.kw_only]
+    given = dict(zip(positional, arguments, strict=False))
+    if len(arguments) > len(positional) or not given.keys().isdisjoint(named):
+        return False
+    given |= named
+    values: dict[str, Any] = {}
+    for item in fields:
+        if item.init and item.name in given:
+            values[item.name] = given.pop(item.name)
+        elif item.default is not dataclasses.MISSING:
+            values[item.name] = item.default
+        elif item.factory is not dataclasses.MISSING:
+            values[item.name] = item.factory()
+        elif item.init:
+            return False
+    if given:
+        return False
+    for name, value in values.items():
+        object.__setattr__(self, name, value)
+    if hasattr(owner, "__post_init__"):
+        self.__post_init__()
+    return True
 
 
 def _standard(owner: Any, name: str) -> Any:
@@ -94,13 +236,13 @@ def _written_init(owner: Any) -> Any:
     positional: list[str] = []
     by_keyword: list[str] = []
     lines: list[str] = []
-    for item in dataclasses.fields(owner):
+    for item in _parameters(owner):
         name, default = item.name, f"_default_{item.name}"
         value = name if item.init else default
-        made = item.default_factory is not dataclasses.MISSING
+        made = item.factory is not dataclasses.MISSING
         given = made or item.default is not dataclasses.MISSING
         if given:
-            known[default] = item.default_factory if made else item.default
+            known[default] = item.factory if made else item.default
         if made:
             value = f"{default}() if {name} is _absent else {name}" if item.init else f"{default}()"
         if item.init:
@@ -144,7 +286,10 @@ def _written_copier(owner: Any) -> Callable[[Any, dict[str, Any]], Any]:
 
 
 def _init(self: Any, /, *arguments: Any, **named: Any) -> None:
-    _complete(self, "__init__")(self, *arguments, **named)
+    owner = _owner(self, "__init__")
+    count = _filled[owner] = _filled.get(owner, 0) + 1
+    if owner is None or count > _FEW or not _fill(self, owner, arguments, named):
+        _complete(self, "__init__")(self, *arguments, **named)
 
 
 def _repr(self: Any) -> str:

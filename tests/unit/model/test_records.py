@@ -208,3 +208,70 @@ def test_a_copy_is_checked_where_the_class_checks() -> None:
     assert replace(_Checked(1), low=2) == _Checked(2)
     with pytest.raises(ValueError, match="low is above high"):
         replace(_Checked(1), low=10)
+
+
+def test_the_first_objects_of_a_class_are_as_the_later_ones() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Mixed:
+        first: int
+        second: list[int] = field(default_factory=list)
+        third: str = field(default="c", kw_only=True)
+
+    made = [Mixed(1, [2]) for _ in range(8)]
+    assert made == [Mixed(first=1, second=[2], third="c")] * 8
+    assert made[0].second is not made[7].second
+    assert Mixed.__match_args__ == ("first", "second")
+
+
+@pytest.mark.parametrize("arguments", [(), (1, 2, 3), (1, 2)])
+def test_the_first_object_is_refused_in_the_same_words(arguments: tuple[int, ...]) -> None:
+    @dataclass(frozen=True, slots=True)
+    class Ours:
+        low: int
+
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class Theirs:
+        low: int
+
+    with pytest.raises(TypeError) as theirs:
+        Theirs(*arguments)
+    with pytest.raises(TypeError) as ours:
+        Ours(*arguments)
+    assert str(ours.value) == str(theirs.value).replace("Theirs", "Ours")
+    with pytest.raises(TypeError, match="multiple values"):
+        Ours(1, low=2)  # type: ignore[misc]
+
+
+def test_fields_are_those_of_the_standard_library_whoever_asks_first() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Asked:
+        """Known by its fields."""
+
+        name: str
+        tags: list[str] = field(default_factory=list, hash=False, metadata={"a": 1})
+
+    for asked in (Asked, Asked(name="a")):
+        fields = {item.name: item for item in dataclasses.fields(asked)}
+        assert list(fields) == ["name", "tags"]
+        assert not fields["tags"].hash
+        assert dict(fields["tags"].metadata) == {"a": 1}
+        assert fields["name"].kw_only
+        assert (fields["name"].type, fields["name"].default) == ("str", dataclasses.MISSING)
+    assert dataclasses.is_dataclass(Asked)
+    assert Asked.__doc__ == "Known by its fields."
+
+
+def test_several_threads_may_be_the_first() -> None:
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    for _ in range(20):
+
+        @dataclass(frozen=True, slots=True, kw_only=True)
+        class Shared:
+            name: str
+            size: int = 0
+
+        with ThreadPoolExecutor(8) as pool:
+            made = list(pool.map(lambda size, kind=Shared: kind(name="a", size=size), range(40)))
+        assert [one.size for one in made] == list(range(40))
+        assert len({repr(one) for one in made}) == 40
