@@ -141,3 +141,8 @@ def plan_mounts(mounts: list[Mount], *, container: bool = False) -> list[tuple[M
             use = MountUse.READ_ONLY
         result.append((mount, use))
     return result
+
+
+def captured_points(mounts: list[tuple[Mount, MountUse]]) -> tuple[bytes, ...]:
+    """Give where the file systems are mounted on which effects are captured, outermost first."""
+    return tuple(mount.point for mount, use in mounts if use is MountUse.OVERLAY)
