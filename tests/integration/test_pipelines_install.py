@@ -44,7 +44,8 @@ NODE_ONLY = {"integration": "prometheus-node-exporter"}
 NODE = {**NODE_ONLY, "approve": True}
 PATH = "/etc/default/prometheus-node-exporter"
 STEPS = [
-    "lookup", "current", "build", "validate", "prepare", "agree", "approve", "commit", "activate", "configure",
+    "lookup", "current", "build", "validate", "prepare", "agree", "decide", "approve", "commit", "activate",
+    "configure",
     "verify",
 ]  # fmt: skip
 
@@ -121,6 +122,7 @@ def assert_reported(report: Mapping[str, Any], run_id: str) -> None:
     assert {name: status for name, status in statuses(report).items() if status != "succeeded"} == {
         "current": "skipped",
         "agree": "skipped",
+        "decide": "skipped",
         "configure": "skipped",
     }
 

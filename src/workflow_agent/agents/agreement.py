@@ -44,8 +44,8 @@ def expectation(
         change_set: Of `executor.prepare`; None as well.
 
     Returns:
-        version, manifest_hash, parameter_hash, script_hash, facts, packages (``NAME VERSION``: action) and paths
-        (path: ``ACTION KIND MODE UID GID``).
+        version, manifest_hash, parameter_hash, script_hash, facts, packages (``NAME VERSION``: action), paths
+        (path: ``ACTION KIND MODE UID GID``) and edited (path: since which run somebody edited what is written over).
     """
     changes = change_set or {}
     return {
@@ -54,13 +54,14 @@ def expectation(
         "facts": {name: (lookup.get("facts") or {}).get(name) for name in _FACTS},
         "packages": {f"{one['name']} {one['version']}": one["action"] for one in changes.get("packages") or ()},
         "paths": {one["path"]: _path_text(one) for one in changes.get("changes") or () if _counts(one)},
+        "edited": {one["path"]: f"edited since {one['run_id']}" for one in changes.get("edits") or ()},
     }
 
 
 def disagreements(planned: Mapping[str, Any], now: Mapping[str, Any]) -> list[Disagreement]:
     """Compare two expectations; what is told first explains what is told later."""
     found = [_different(name.replace("_", " "), planned.get(name), now.get(name)) for name in _SUBJECT]
-    for part in ("facts", "packages", "paths"):
+    for part in ("facts", "packages", "paths", "edited"):
         before, after = planned.get(part) or {}, now.get(part) or {}
         found += [_different(name, before.get(name), after.get(name)) for name in sorted({*before, *after})]
     return [one for one in found if one is not None]

@@ -6,6 +6,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from workflow_agent.agents.diagnosing import Diagnostician
+from workflow_agent.agents.edits import kept_edit
 from workflow_agent.agents.logical import CompareReply, CompareRequest, compared
 from workflow_agent.agents.masking import masked
 from workflow_agent.agents.output_log import OutputLog
@@ -87,11 +88,13 @@ class TransactionRequest(Question):
 class CommitRequest(TransactionRequest):
     """Commit a capture, or a transaction that was rolled back; the services `stops` end before.
 
-    What these wrote meanwhile below the paths `owned` is no conflict where they go altogether.
+    What these wrote meanwhile below the paths `owned` is no conflict where they go altogether. The paths `theirs` are
+    left out of it: they stay as somebody left them.
     """
 
     stops: list[Service] = field(default_factory=list)
     owned: list[str] = field(default_factory=list)
+    theirs: list[str] = field(default_factory=list)
     wait_s: Wait = 0.0
 
 
@@ -267,8 +270,11 @@ class ExecutorAgent:
         except WorkflowAgentError as error:
             error.details["begun"] = False  # a target that is gone cannot be asked any more
             raise
-        figures = await target.commit(request.transaction, stops=request.stops, owned=request.owned)
+        figures = await target.commit(
+            request.transaction, stops=request.stops, owned=request.owned, theirs=request.theirs
+        )
         records = [_transaction_record(request.transaction, "committed", request.target)]
+        records += [{"kind": RecordKind.DECISION, "data": kept_edit(path)} for path in request.theirs]
         reply = CommitReply(transaction=request.transaction, **figures)
         # Where all of it was there already, nothing is changed: what we only found is not ours to take back. Another
         # part of the run may have changed something.

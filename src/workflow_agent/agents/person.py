@@ -1,20 +1,28 @@
-"""The person agent: asks whoever started the run. Without anybody to ask, it refuses."""
+"""The person agent: asks whoever started the run. Without anybody to ask, it refuses.
+
+It asks whether what is shown may be done, and which version of a configuration file it shall be where somebody edited
+it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from workflow_agent.agents.edits import open_edits, refused_edits
 from workflow_agent.agents.serving import Answer, Question, Verb
 from workflow_agent.model.errors import ConsentError, DeclinedError
 
 if TYPE_CHECKING:
     from workflow_agent.model.message import Message
 
-__all__ = ["ApproveReply", "ApproveRequest", "Approver", "PersonAgent"]
+__all__ = ["ApproveReply", "ApproveRequest", "Approver", "DecideReply", "DecideRequest", "Decider", "PersonAgent"]
 
-#: Shows a summary to a person and gives the answer.
+#: Shows a summary to a person and gives the answer. One that has a method `decide` is asked about edits as well.
 Approver: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[bool]]
+#: Asks a person about each edit; gives the paths of those that stay.
+Decider: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], Awaitable[Sequence[str]]]
 
 
 class ApproveRequest(Question):
@@ -27,6 +35,27 @@ class ApproveReply(Answer):
     """Approved; a refusal is an error."""
 
     approved: bool
+
+
+class DecideRequest(Question):
+    """Decide about `edits` of configuration files (see `ChangeSet`) that an action writes over.
+
+    The paths `theirs` stay; with `force` the others do not. About the rest a person is asked where `ask` says so.
+    """
+
+    action: str
+    integration: str
+    target: str = "host"
+    edits: list[dict[str, Any]]
+    theirs: list[str] = field(default_factory=list)
+    force: bool = False
+    ask: bool = True
+
+
+class DecideReply(Answer):
+    """Which paths stay as somebody left them; about the others it was decided that they do not."""
+
+    theirs: list[str]
 
 
 class PersonAgent:
@@ -45,8 +74,20 @@ class PersonAgent:
             self._approvers[run_id] = approver
 
     def verbs(self) -> Mapping[str, Verb]:
-        """Approve."""
-        return {"approve": Verb(ApproveRequest, ApproveReply, self._approve)}
+        """Approve, decide."""
+        return {
+            "approve": Verb(ApproveRequest, ApproveReply, self._approve),
+            "decide": Verb(DecideRequest, DecideReply, self._decide),
+        }
+
+    async def _decide(self, request: DecideRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
+        stay, left = open_edits(request.edits, request.theirs, force=request.force)
+        if left:
+            decider: Decider | None = getattr(self._approvers.get(message.run_id or ""), "decide", None)
+            if not request.ask or decider is None:
+                raise refused_edits(left, request.action, request.integration, request.target)
+            stay += await decider(left)
+        return DecideReply(theirs=stay), {}
 
     async def _approve(self, request: ApproveRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         approver = self._approvers.get(message.run_id or "")

@@ -46,7 +46,7 @@ AGENTS: Mapping[str, tuple[str, ...]] = {
     "verifier": ("verify", "current", "absent"),
     "recovery": ("recover",),
     "improver": ("learn",),
-    "person": ("approve",),
+    "person": ("approve", "decide"),
     "python": ("call",),
     "shell": ("run",),
     "container": ("run",),

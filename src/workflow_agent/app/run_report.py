@@ -42,7 +42,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
     sets = by_kind.get(RecordKind.CHANGE_SET, [])
     change_set = sets[-1] if sets else {}
     decisions = by_kind.get(RecordKind.DECISION, [])
-    items = _changes(sets) if sets else _without_kept(await _taken_back(history, run), decisions)
+    items = _without_kept(_changes(sets) if sets else await _taken_back(history, run), decisions)
     counts = Counter(item["action"] for item in items)
     return {
         **{key: run[key] for key in ("run_id", "action", "integration", "version", "target", "status")},
@@ -107,7 +107,9 @@ async def _taken_back(history: History, run: dict[str, Any]) -> list[dict[str, A
     if depth == 0 or not run["changed"]:
         return []
     records = await history.records(source["run_id"], RecordKind.CHANGE_SET)
-    items = [item for item in _changes([record.data for record in records]) if item["action"] != "appended"]
+    decisions = [record.data for record in await history.records(source["run_id"], RecordKind.DECISION)]
+    changes = _without_kept(_changes([record.data for record in records]), decisions)
+    items = [item for item in changes if item["action"] != "appended"]
     return [_inverse(item) for item in items] if depth % 2 else items
 
 

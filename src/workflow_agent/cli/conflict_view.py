@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.cli.style import safe
 from workflow_agent.cli.tables import moment
+from workflow_agent.model.system import EDITED_NOTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from workflow_agent.cli.style import Style
 
-__all__ = ["conflict_lines", "decision_lines", "diff_lines", "side_lines"]
+__all__ = ["conflict_lines", "decision_lines", "diff_lines", "found_line", "is_about", "side_lines"]
 
 _SHOWN = 5
 _SHOWN_LINES = 20
@@ -36,13 +37,18 @@ def side_lines(conflict: Mapping[str, Any]) -> Iterator[str]:
     if "before" in conflict:
         yield f"before the run   {_side(conflict['before'])}"
     yield f"left by the run  {_side(conflict.get('expected'))}"
-    changed = conflict.get("changed_ns")
-    when = f", changed {moment(changed / 1e9)}" if changed else ""
     by = f", by run {safe(conflict['run_id'])}" if conflict.get("run_id") else ""
-    yield f"there now        {_side(conflict.get('found'))}{when}{by}"
+    yield f"{found_line(conflict)}{by}"
     yield from (f"changed          {safe(text)}" for text in conflict.get("changes") or ())
     if conflict.get("group"):
         yield f"belongs to       {safe(conflict['group'])}, which is restored as a whole or not at all"
+
+
+def found_line(conflict: Mapping[str, Any]) -> str:
+    """Write what is there now, and since when."""
+    changed = conflict.get("changed_ns")
+    when = f", changed {moment(changed / 1e9)}" if changed else ""
+    return f"there now        {_side(conflict.get('found'))}{when}"
 
 
 def _side(side: Mapping[str, Any] | None) -> str:
@@ -51,6 +57,11 @@ def _side(side: Mapping[str, Any] | None) -> str:
     size = "" if side.get("kind") == "directory" else f", {side.get('size', 0):,} bytes"
     owner = f"{side.get('uid')}:{side.get('gid')}"
     return f"{safe(side.get('kind'))}, mode {safe(side.get('mode'))}, owner {owner}{size}"
+
+
+def is_about(note: str, paths: Sequence[str]) -> bool:
+    """Say whether a note is about the edit of one of these files."""
+    return any(note.startswith(f"{EDITED_NOTE} {path},") for path in paths)
 
 
 def diff_lines(text: str | None, style: Style) -> Iterator[str]:

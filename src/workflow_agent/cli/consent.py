@@ -11,7 +11,7 @@ from workflow_agent.cli.plan_view import plan_lines, rollback_lines
 from workflow_agent.model.errors import ConsentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from workflow_agent.cli.invocation import Invocation
     from workflow_agent.cli.progress import Progress
@@ -64,6 +64,16 @@ class TerminalApprover:
         finally:
             self._progress.resume()
         return answer_is_yes(answer)
+
+    async def decide(self, edits: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Ask which edited files stay; the end of the input is an abort."""
+        from workflow_agent.cli.edit_prompt import ask_about_edits  # noqa: PLC0415  # late: few runs need it
+
+        self._progress.pause()
+        try:
+            return await ask_about_edits(edits, self._invocation.style(sys.stderr))
+        finally:
+            self._progress.resume()
 
 
 def _writer(summary: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Style], Iterator[str]]:

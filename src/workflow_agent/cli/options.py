@@ -25,6 +25,7 @@ __all__ = [
     "Approve",
     "BreakBefore",
     "Consent",
+    "Edited",
     "Events",
     "Inputs",
     "Isolation",
@@ -219,6 +220,28 @@ class Consent:
     yes: Approve = False
     plan_only: _PlanOnly = False
     check: _Check = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edited:
+    """Which version of edited configuration files it shall be, where nobody is asked."""
+
+    theirs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--theirs",
+            metavar="PATH",
+            help="Keep the edited file PATH as it is; may be repeated.",
+            rich_help_panel="Conflicts",
+            show_default=False,
+        ),
+    ] = None
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Write over edited files; a rollback brings them back.", rich_help_panel="Conflicts"
+        ),
+    ] = False
 
 
 def spread(function: Callable[..., Outcome]) -> Callable[..., Outcome]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.cli.conflict_view import decision_lines
+from workflow_agent.cli.conflict_view import decision_lines, is_about
 from workflow_agent.cli.drift_view import repaired_paths
 from workflow_agent.cli.style import Style, clip, safe
 from workflow_agent.cli.tables import counted, size
@@ -63,7 +63,8 @@ def plan_lines(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
         style: What the stream shows; `verbose` shows every path.
     """
     change_set = plan.get("change_set") or {}
-    changes = change_set.get("changes") or ()
+    stays = plan.get("stays") or ()
+    changes = [change for change in change_set.get("changes") or () if change.get("path") not in stays]
     subject = plan.get("integration") or plan.get("script")
     name = " ".join(safe(part) for part in (subject, plan.get("version")) if part)
     yield style.paint(f"{name} on {safe(plan.get('target', 'host'))}", "bold")
@@ -84,8 +85,9 @@ def plan_lines(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
         yield from _services([one for one in services if one not in first], "restarts", style)
     yield from _left(plan.get("left") or (), style)
     yield from (_label("keeps", safe(path), style) for path in plan.get("keep") or ())
+    yield from (_label("stays", safe(path), style) for path in stays)
     yield from _files(changes, change_set.get("bytes_added") or 0, style, own=bool(plan.get("script")))
-    yield from _remarks(change_set, style)
+    yield from _remarks(change_set, stays, style)
     yield from _findings(plan.get("findings") or (), style)
     yield from _effects(plan.get("effects") or (), style)
     yield from _tier(plan, style)
@@ -240,12 +242,14 @@ def _path(change: Mapping[str, Any]) -> str:
     return f"{safe(change.get('path'))}{kind}{told}"
 
 
-def _remarks(change_set: Mapping[str, Any], style: Style) -> Iterator[str]:
+def _remarks(change_set: Mapping[str, Any], stays: Sequence[str], style: Style) -> Iterator[str]:
     for entry in change_set.get("dropped") or ():
         if str(entry.get("reason")).startswith(_KEPT_REASON):
             continue  # said as what is kept
         yield _label("left out", f"{safe(entry.get('path'))} ({safe(entry.get('reason'))})", style)
     for note in change_set.get("notes") or ():
+        if is_about(str(note), stays):
+            continue
         yield _label("note", style.paint(safe(note), "yellow"), style)
 
 

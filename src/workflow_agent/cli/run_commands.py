@@ -11,6 +11,7 @@ import typer
 from workflow_agent.cli.grammar import declare
 from workflow_agent.cli.options import (
     Consent,
+    Edited,
     Events,
     KeepOnFailure,
     Names,
@@ -221,6 +222,7 @@ def upgrade(
     place: Place,
     scripting: Scripting,
     keep_on_failure: KeepOnFailure = False,
+    edited: Edited,
     consent: Consent,
     out: PlanOut = None,
     events: Events = False,
@@ -237,7 +239,29 @@ def upgrade(
         events=events,
         out=out,
         keep_on_failure=keep_on_failure,
+        **_about_edits(ctx, edited, consent),
     )
+
+
+def _about_edits(ctx: typer.Context, edited: Edited, consent: Consent) -> dict[str, Any]:
+    """Give the inputs that decide about edited files; nothing where nothing was decided.
+
+    Raises:
+        UsageError: nothing can be decided so.
+    """
+    if not (edited.theirs or edited.force):
+        return {}
+    from workflow_agent.cli.sources import catalogue_of  # noqa: PLC0415  # late: yaml
+
+    where = "--theirs" if edited.theirs else "--force"
+    if consent.plan_only:
+        raise UsageError("a plan decides nothing", where=where, hint="leave it out: the plan names the edited files")
+    if relative := [path for path in edited.theirs or () if not path.startswith("/")]:
+        raise UsageError("a path of the target is absolute", where=f"--theirs {relative[0]}")
+    if "theirs" not in catalogue_of(ctx.obj.settings()).get("install").inputs:
+        hint = "its definition needs the inputs `theirs` and `force` and the step `person.decide` of the shipped one"
+        raise UsageError("the workflow `install` of this system asks about no edits", where=where, hint=hint)
+    return {"theirs": edited.theirs or [], "force": edited.force}
 
 
 def repair(
@@ -248,6 +272,7 @@ def repair(
     place: Place,
     scripting: Scripting,
     keep_on_failure: KeepOnFailure = False,
+    edited: Edited,
     consent: Consent,
     out: PlanOut = None,
     events: Events = False,
@@ -264,6 +289,7 @@ def repair(
         events=events,
         out=out,
         keep_on_failure=keep_on_failure,
+        **_about_edits(ctx, edited, consent),
     )
 
 
@@ -304,7 +330,11 @@ def register(app: typer.Typer) -> None:
             "install --apply-plan nginx.plan",
         ],
         plan: ["plan nginx", "plan ./my-integration --check", "plan nginx -o nginx.plan"],
-        upgrade: ["upgrade nginx", "upgrade nginx --param gzip=false --plan"],
+        upgrade: [
+            "upgrade nginx",
+            "upgrade nginx --param gzip=false --plan",
+            "upgrade nginx --theirs /etc/nginx/nginx.conf",
+        ],
         repair: ["repair nginx", "repair nginx --plan --check"],
         verify: ["verify nginx", "verify nginx --drift", "verify --drift --json"],
     }

@@ -308,13 +308,17 @@ def _remarks(ended: Ended) -> Iterator[str]:
     """Say what a person should know of a run beside its end."""
     if ended.error is not None:
         return
+    from workflow_agent.cli.conflict_view import is_about  # noqa: PLC0415  # late: when a run is over
+
     lookup = ended.outputs.get("lookup") or {}
     if (ended.outputs.get("absent") or {}).get("adopted"):
         yield f"`{lookup['integration']}` was not installed by workflow-agent: only this uninstall can be rolled back"
     for step, output in ended.outputs.items():
         is_done = step.endswith("prepare") and (ended.report or {}).get("changed")  # else its plan says it
         notes = ((output or {}).get("change_set") or {}).get("notes") or () if is_done else ()
-        yield from (str(note) for note in notes if str(note).startswith(EDITED_NOTE))
+        stays = [str(one["path"]) for one in (ended.report or {}).get("decisions") or ()]
+        told = (str(note) for note in notes if str(note).startswith(EDITED_NOTE))
+        yield from (note for note in told if not is_about(note, stays))
     for step, output in ended.outputs.items():
         if step.endswith("current") and (output or {}).get("adopted"):
             name = ended.outputs[f"{step.removesuffix('current')}lookup"]["integration"]

@@ -314,10 +314,16 @@ class Target(Protocol):
         ...
 
     async def commit(
-        self, transaction: str, *, stops: Sequence[Service] = (), owned: Sequence[str] = ()
+        self,
+        transaction: str,
+        *,
+        stops: Sequence[Service] = (),
+        owned: Sequence[str] = (),
+        theirs: Sequence[str] = (),
     ) -> Mapping[str, Any]:
         """Bring the captured effects to the target; gives timings and counts.
 
+        The paths `theirs` are left out, with what lies below them: they are no part of the transaction any more.
         Services `stops` are stopped first, and start again where the commit is refused or taken back later. What they
         wrote below the paths `owned` meanwhile is no conflict where these go altogether.
 

@@ -229,8 +229,9 @@ class ChangeSet:
     ``{name, id, action}`` · `units`: ``{name, action, enabled, kind}`` · `dropped`: paths left out by
     policy with the reason · `requested`: service actions that the script asked for and that were recorded
     instead of carried out (``{verb, unit}``) · `outside`: what it did that is no file on a disk, and of which nothing
-    is committed or taken back: ``{kind: process|memory|connection|mount|..., what, count, stays}`` · `notes`:
-    sentences that a person should read before saying yes ·
+    is committed or taken back: ``{kind: process|memory|connection|mount|..., what, count, stays}`` · `edits`:
+    configuration files that somebody edited since a run wrote them and that this writes over or removes: ``{path,
+    run_id, removed, found, changed_ns, diffs}`` · `notes`: sentences that a person should read before saying yes ·
     `tier`: exact, or approximate where the script ran in a clone.
     """
 
@@ -242,6 +243,7 @@ class ChangeSet:
     requested: tuple[Mapping[str, Any], ...] = ()
     outside: tuple[Mapping[str, Any], ...] = ()
     dropped: tuple[Mapping[str, Any], ...] = ()
+    edits: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     bytes_added: int = 0
     tier: Tier = Tier.EXACT

@@ -28,6 +28,7 @@ from workflow_agent.targets.facts import read_facts
 from workflow_agent.targets.finishing import blocking, complete
 from workflow_agent.targets.image_keeping import ImageKeeping
 from workflow_agent.targets.late_services import LateServices
+from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.mounts import captured_points, plan_mounts, read_mounts
 from workflow_agent.targets.package_locks import PackageLocks
 from workflow_agent.targets.paths import root_folder, stat_in_root
@@ -277,9 +278,9 @@ class HostTarget(ImageKeeping, RollingBack, LateServices):
             stand_ins = {shim["text"].encode() for shim in shims}
             left_alone = baselines, stand_ins, [os.fsencode(path) for path in keep]
             plan = await self._blocking(partial(make_plan, self._root, transaction, *left_alone, staged_fd=store_fd))
-            edits = await self._blocking(self._take_in, plan, transaction, baselines, run["secrets"].values())
+            edits, said = await self._blocking(self._take_in, plan, transaction, baselines, run["secrets"].values())
             change_set = await self._blocking(reporter.report, plan, result.requested, result.outside)
-            change_set = replace(change_set, notes=change_set.notes + edits + self._notes())
+            change_set = replace(change_set, edits=edits, notes=change_set.notes + said + self._notes())
             await (await self._services()).refuse_stopped_units(change_set, stops)
             self._brings_units = bool(change_set.units)
             await self._blocking(self._folders.drop_work, transaction, points)
@@ -312,15 +313,16 @@ class HostTarget(ImageKeeping, RollingBack, LateServices):
 
     def _take_in(
         self, plan: Plan, transaction: str, baselines: Mapping[bytes, Baseline], secrets: Collection[str]
-    ) -> tuple[str, ...]:
-        """Have everything staged on the target, note what it holds: drift is told from that; gives notes for people."""
+    ) -> tuple[tuple[dict[str, object], ...], tuple[str, ...]]:
+        """Have everything staged on the target, and note what it holds, for drift; gives edits that it would end."""
         # late: with the capture only
         from workflow_agent.targets.noted_contents import note_contents  # noqa: PLC0415
-        from workflow_agent.targets.overwritten_edits import overwritten_edits  # noqa: PLC0415
+        from workflow_agent.targets.overwritten_edits import edit_notes, overwritten_edits  # noqa: PLC0415
 
         self._bring_in(plan, transaction, baselines)
         note_contents(self._root, transaction, plan.operations, secrets, base=self._base)
-        return overwritten_edits(self._root, self._folders, plan.operations)
+        edits = overwritten_edits(self._root, self._folders, transaction, plan.operations)
+        return edits, edit_notes(edits)
 
     async def rehearse(
         self,
@@ -445,12 +447,19 @@ class HostTarget(ImageKeeping, RollingBack, LateServices):
     # -- commit ------------------------------------------------------------------------------------------------------
 
     async def commit(
-        self, transaction: str, *, stops: Sequence[Service] = (), owned: Sequence[str] = ()
+        self,
+        transaction: str,
+        *,
+        stops: Sequence[Service] = (),
+        owned: Sequence[str] = (),
+        theirs: Sequence[str] = (),
     ) -> Mapping[str, Any]:
         """Bring captured (or once more rolled-back) effects to the target; gives timings and counts."""
         self._require_root()
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
+            if theirs:
+                await self._blocking(self._leave, transaction, theirs)
             committer = self._committer
             if self._brings_units:
                 await self._make_services_ready()
@@ -463,6 +472,13 @@ class HostTarget(ImageKeeping, RollingBack, LateServices):
             return figures
         finally:
             self._locks.release()
+
+    def _leave(self, transaction: str, paths: Sequence[str]) -> None:
+        """Leave paths out of a capture: they stay as somebody left them. The plan file alone says so afterwards."""
+        from workflow_agent.targets.leaving_edits import without_paths  # noqa: PLC0415  # late: few commits need it
+
+        with LiveTree(self._root) as tree:
+            self._folders.write(without_paths(tree, self._folders.read(transaction), paths))
 
     async def _commit_stopped(
         self, committer: Committer, transaction: str, stops: Sequence[Service], owned: Sequence[str]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from workflow_agent.targets.live_tree import LiveTree
     from workflow_agent.targets.operations import Operation
 
-__all__ = ["edited_configuration", "text_differences"]
+__all__ = ["edited_configuration", "text_differences", "unified"]
 
 _CONFIGURATION = b"/etc/"
 _BROUGHT = frozenset({OperationKind.CREATE, OperationKind.EXCHANGE})
@@ -97,8 +97,8 @@ def text_differences(
     if now is None:
         return None
     return {
-        "by_run": _unified(path, before, noted.text, "before the run", "left by the run"),
-        "since": _unified(path, noted.text, now, "left by the run", "there now"),
+        "by_run": unified(path, before, noted.text, "before the run", "left by the run"),
+        "since": unified(path, noted.text, now, "left by the run", "there now"),
     }
 
 
@@ -108,7 +108,8 @@ def _text(tree: LiveTree, path: bytes, entry: Entry) -> str | None:
     return None
 
 
-def _unified(path: bytes, one: str, other: str, from_word: str, to_word: str) -> str:
+def unified(path: bytes, one: str, other: str, from_word: str, to_word: str) -> str:
+    """Write the difference of two texts of a file, the first lines of it."""
     name = escape_path(path)
     found = difflib.unified_diff(
         one.splitlines(), other.splitlines(), f"{name} ({from_word})", f"{name} ({to_word})", lineterm=""

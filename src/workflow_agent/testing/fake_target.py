@@ -217,13 +217,20 @@ class FakeTarget:
         return replace(changes, tier=Tier.APPROXIMATE, notes=(note,))
 
     async def commit(
-        self, transaction: str, *, stops: Sequence[Service] = (), owned: Sequence[str] = ()
+        self,
+        transaction: str,
+        *,
+        stops: Sequence[Service] = (),
+        owned: Sequence[str] = (),
+        theirs: Sequence[str] = (),
     ) -> Mapping[str, Any]:
         """Put the files in place; a captured or rolled-back transaction only."""
         await self._enter("commit")
         found = self._find(transaction)
         if found.state not in {"captured", "rolled-back"}:
             raise TransactionError(f"a transaction that is {found.state} cannot be committed", where=transaction)
+        for path in [path for path in found.after if _is_below(path, theirs)]:
+            del found.before[path], found.after[path]
         found.before |= {path: self.world.files.get(path) for path in found.before if _is_below(path, owned)}
         self._refuse_changed(found.before)
         found.state = "committing"

@@ -221,6 +221,59 @@ async def test_an_edit_that_a_later_run_would_write_over_is_told_before(
     trial.shell(f"rm -r /etc/{name}")
 
 
+@pytest.mark.parametrize(
+    ("script", "now"),
+    [
+        ("echo a=3 > main.conf; echo b=2 > other.conf", "a=2 b=2 c=1"),
+        ("echo a=3 > main.conf", "a=2 b=1 c=1"),
+        ("rm main.conf sub/c.conf", "a=2 b=1"),
+        ("cd ..; rm -r {0}", "a=2"),
+    ],
+)
+async def test_an_edit_that_stays_is_no_part_of_the_run_that_would_have_ended_it(
+    trial: Trial, later: Trial, place: str, script: str, now: str
+) -> None:
+    """Neither the commit nor a rollback of it changes anything of the file, or of a folder in which it alone lay."""
+    name = f"wl-{place.rpartition('-')[2]}"
+    folder = f"/etc/{name}"
+    await trial.apply(
+        f"mkdir -p {folder}/sub; cd {folder}; echo a=1 >main.conf; echo b=1 >other.conf; echo c=1 >sub/c.conf"
+    )
+    trial.shell(f"echo a=2 >{folder}/main.conf; chmod 640 {folder}/main.conf")
+    await trial.target.release(trial.run_id)
+    before = trial.lab.digest()
+    mine = _seen(trial, f"{folder}/main.conf")
+    await later.begin()
+    transaction, change_set = await later.capture(f"cd {folder}; {script.format(name)}")
+    assert [edit["path"] for edit in change_set.edits] == [f"{folder}/main.conf"]
+    assert change_set.edits[0]["run_id"] == trial.run_id
+
+    await later.target.commit(transaction, theirs=[f"{folder}/main.conf"])
+
+    assert trial.shell(f"cat $(find {folder} -type f | sort)").split() == now.split()
+    assert _seen(trial, f"{folder}/main.conf") == mine
+    await later.target.rollback(transaction)
+    assert diff(before, trial.lab.digest()) == []
+    trial.shell(f"rm -r {folder}")
+
+
+async def test_an_edit_in_a_folder_that_is_replaced_as_a_whole_cannot_stay_alone(
+    trial: Trial, later: Trial, place: str
+) -> None:
+    folder = f"/etc/wr-{place.rpartition('-')[2]}"
+    await trial.apply(f"mkdir {folder}; echo a=1 >{folder}/main.conf")
+    trial.shell(f"echo a=2 >{folder}/main.conf")
+    await trial.target.release(trial.run_id)
+    await later.begin()
+    transaction, _ = await later.capture(f"rm -r {folder}; mkdir {folder}; echo a=3 >{folder}/main.conf")
+    with pytest.raises(PathConflictError, match="replaced as a whole"):
+        await later.target.commit(transaction, theirs=[f"{folder}/main.conf"])
+    assert trial.shell(f"cat {folder}/main.conf") == "a=2\n"
+    await later.target.commit(transaction, theirs=[folder])
+    assert trial.shell(f"cat {folder}/main.conf") == "a=2\n"
+    trial.shell(f"rm -r {folder}")
+
+
 async def test_a_later_run_is_not_forced_but_what_it_left_can_be_kept(trial: Trial, later: Trial, place: str) -> None:
     first = await trial.apply(f"echo 1 > {place}/f; echo 1 > {place}/g")
     await trial.target.release(trial.run_id)

@@ -59,6 +59,7 @@ def test_nothing_to_do_is_a_plan_too() -> None:
         "facts": {},
         "packages": {},
         "paths": {},
+        "edited": {},
     }
 
 
