@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from workflow_agent.app.application import App
     from workflow_agent.knowledge import Extraction, FetchLimits
 
-__all__ = ["compare_revisions", "describe_subject", "fetch_source"]
+__all__ = ["compare_revisions", "describe_subject", "fetch_source", "read_source"]
 
 _LARGEST: Final = 5 << 20
 _LARGEST_PACKAGE: Final = 256 << 20
@@ -36,14 +36,18 @@ async def fetch_source(app: App, source: str, *, subject: str | None, limits: Fe
     Raises:
         WorkflowAgentError: It cannot be fetched or read; nothing is kept.
     """
-    read, kind = await _read(source, limits)
+    read, kind = await read_source(source, limits)
     page = read.to_dict()
     kept = await app.store.knowledge.put(page, source=kind, subject=subject, at=time.time())
     return {**kept, **_summary(page), "conflicts": await _conflicts(app, subject)}
 
 
-async def _read(source: str, limits: FetchLimits) -> tuple[Extraction, str]:
-    """Read a source; gives what it says, and what kind of source it is."""
+async def read_source(source: str, limits: FetchLimits) -> tuple[Extraction, str]:
+    """Read a source; gives what it says, and what kind of source it is. Nothing is kept.
+
+    Raises:
+        WorkflowAgentError: it cannot be fetched or read.
+    """
     from workflow_agent.knowledge import fetch_page, read_page  # noqa: PLC0415  # late: few commands need it
 
     if "://" in source:

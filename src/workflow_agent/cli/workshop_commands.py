@@ -54,10 +54,18 @@ def integrations_init(
     description: Annotated[str | None, typer.Option("--description", metavar="TEXT", help="What it is.")] = None,
     category: Annotated[str | None, typer.Option("--category", metavar="WORD", help="Such as web, database.")] = None,
     port: Annotated[str | None, typer.Option("--port", metavar="N", help="TCP port that it opens.")] = None,
+    from_docs: Annotated[
+        str | None, typer.Option("--from-docs", metavar="SOURCE", help="Draft it from a page of documentation.")
+    ] = None,
     into: Annotated[Path, typer.Option("--into", metavar="FOLDER", help="Where its folder is made.")] = Path(),
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: what is not given is as usual.")] = False,
 ) -> Outcome:
     """Write the first draft of an integration: it lints and passes its tests at once."""
+    if from_docs is not None:
+        from workflow_agent.cli.docs_draft import draft_from_docs  # noqa: PLC0415  # late
+
+        others = {"--template": template, "--package": package, "--port": port}
+        return draft_from_docs(ctx.obj, name, from_docs, into, others)
     from workflow_agent.cli.scaffolding import Asked, ask_for, write_draft  # noqa: PLC0415  # late
 
     invocation: Invocation = ctx.obj

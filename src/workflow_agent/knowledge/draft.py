@@ -1,0 +1,231 @@
+"""A manifest drafted from facts, through blocks that are known to work: packages by apt, the unit, ports, HTTP answers.
+
+What is certain becomes a line with its provenance as a comment. What is not becomes a question, which is a comment:
+nothing that a page says in another way than these blocks can be executed, and nothing is guessed. Commands of a page
+are never copied into a script.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from workflow_agent.knowledge.placeholders import has_placeholder
+from workflow_agent.knowledge.sources import ranked
+from workflow_agent.model.errors import ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["DraftedManifest", "manifest"]
+
+_PACKAGE: Final = re.compile(r"[a-z0-9][a-z0-9+.-]{1,99}")
+_UNIT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._-]{0,127}")
+_ADDRESS: Final = re.compile(r"https?://\S+")
+_LOCAL: Final = re.compile(r"http://(?:localhost|127\.0\.0\.1)(:\d{2,5})?(/[\w./-]*)?(?=['\"\s]|$)")
+#: Less sure than this is a question.
+_SURE: Final = 0.75
+_QUOTE: Final = 90
+_INSTALLERS: Final = frozenset(
+    {"apt-transport-https", "ca-certificates", "curl", "wget", "gnupg", "software-properties-common"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftedManifest:
+    """The text of `integration.yaml`, and what a person has to answer."""
+
+    text: str
+    questions: tuple[str, ...]
+
+
+def manifest(name: str, page: Mapping[str, Any]) -> DraftedManifest:
+    """Draft a manifest.
+
+    Args:
+        name: That of the integration.
+        page: As an extraction gives it as JSON: address, title, facts, flags.
+
+    Raises:
+        ValidationError: the page names no Debian package, so there is nothing that could be installed.
+    """
+    drafting = _Drafting(name, page)
+    return DraftedManifest(text="\n".join(drafting.lines()) + "\n", questions=tuple(drafting.questions))
+
+
+class _Drafting:
+    """Chooses facts, once; then writes."""
+
+    def __init__(self, name: str, page: Mapping[str, Any]) -> None:
+        self.name = name
+        self.page = page
+        self.questions: list[str] = []
+        self._facts = ranked(page["facts"])
+        self.packages = self._packages()
+        self.service = self._service()
+        self.ports = [fact for fact in self._of("port") if self._sure(fact)]
+
+    def _of(self, kind: str) -> list[Mapping[str, Any]]:
+        return [fact for fact in self._facts if fact["kind"] == kind]
+
+    def _sure(self, fact: Mapping[str, Any]) -> bool:
+        return float(fact["provenance"]["confidence"]) >= _SURE and not has_placeholder(str(fact["value"]))
+
+    def _packages(self) -> list[Mapping[str, Any]]:
+        """Choose the packages of the first place that installs any; the others are asked about."""
+        every = [
+            fact
+            for fact in self._of("package")
+            if fact["details"].get("manager") == "apt" and self._sure(fact) and _PACKAGE.fullmatch(fact["value"])
+        ]
+        own = [fact for fact in every if fact["value"] not in _INSTALLERS]
+        if not own:
+            raise ValidationError(
+                "this page names no package that apt installs",
+                where=str(self.page["address"]),
+                hint="`workflow-agent integrations init NAME --template KIND` drafts another kind",
+            )
+        first = own[0]["provenance"]["selector"]
+        for fact in own:
+            if fact["provenance"]["selector"] != first:
+                self._ask(f"is the package `{fact['value']}` needed, too?", fact)
+        return [fact for fact in own if fact["provenance"]["selector"] == first]
+
+    def _service(self) -> Mapping[str, Any] | None:
+        found = [fact for fact in self._of("service") if self._sure(fact) and _UNIT.fullmatch(fact["value"])]
+        names = {fact["value"] for fact in self.packages}
+        ours = [fact for fact in found if fact["value"] in names] or found
+        for fact in found:
+            if fact is not ours[0]:
+                self._ask(f"is `{fact['value']}` a service of it, too?", fact)
+        return ours[0] if ours else None
+
+    def _ask(self, question: str, fact: Mapping[str, Any]) -> None:
+        self.questions.append(f"{question} ({_source(fact)})")
+
+    # -- text --------------------------------------------------------------------------------------------------------
+
+    def lines(self) -> Iterator[str]:
+        title = _plain(str(self.page["title"])) or self.name
+        yield f"# Drafted from {_plain(str(self.page['address']))}"
+        yield "# Lines say where they are from. What is a QUESTION is for you to answer; nothing of it is executed."
+        yield "schema: workflow-agent/integration/1"
+        yield f"name: {self.name}"
+        yield "version: 0.1.0"
+        yield f"description: {_quoted(f'{title}, as its documentation says.')}"
+        yield "category: other"
+        yield "platforms:"
+        init = ", init: [systemd]" if self.service is not None else ""
+        yield f'  - {{family: debian, os: [debian], releases: ["12"]{init}}}'
+        yield from self._actions()
+        yield from self._services()
+        yield from self._checks()
+        yield from self._gone()
+        if _ADDRESS.fullmatch(str(self.page["address"])):
+            yield "documentation:"
+            yield f"  - {{title: {_quoted(title)}, url: {_quoted(str(self.page['address']))}}}"
+        yield from self._rest()
+
+    def _actions(self) -> Iterator[str]:
+        yield "actions:"
+        for action, more in (("install", ["    network: true"]), ("uninstall", [])):
+            yield f"  {action}:"
+            yield f"    template: apt/{action}"
+            yield from more
+            yield "    with:"
+            yield "      packages:"
+            for fact in self.packages:
+                yield f"        - {fact['value']}  # {_source(fact)}"
+
+    def _services(self) -> Iterator[str]:
+        if self.service is None:
+            return
+        yield "services:"
+        yield f"  - name: {self.service['value']}  # {_source(self.service)}"
+        if self.ports:
+            listens = ", ".join(f"tcp/{fact['value']}" for fact in self._tcp())
+            yield f"    listens: [{listens}]" if listens else "    # no port of it is known to be TCP"
+
+    def _tcp(self) -> list[Mapping[str, Any]]:
+        """List the ports that are not said to be UDP."""
+        return [fact for fact in self.ports if not re.search(r"(?i)\budp\b", str(fact["provenance"]["quote"]))]
+
+    def _checks(self) -> Iterator[str]:
+        yield "checks:"
+        for fact in self.packages:
+            item = {"id": _id("package", fact["value"]), "kind": "package", "name": fact["value"]}
+            yield f"  - {_flow(item)}  # {_source(fact)}"
+        if self.service is not None:
+            unit = {"id": "unit", "kind": "unit", "name": f"{self.service['value']}.service", "active": True}
+            yield f"  - {_flow(unit)}  # {_source(self.service)}"
+        for fact in self._tcp():
+            port = {"id": _id("port", fact["value"]), "kind": "port", "port": int(fact["value"])}
+            yield f"  - {_flow(port)}  # {_source(fact)}"
+        yield from self._answers()
+
+    def _answers(self) -> Iterator[str]:
+        """Make a look over HTTP of a command that fetches something from this machine; ask about the others."""
+        known = {fact["value"] for fact in self.ports}
+        urls: set[str] = set()
+        for fact in self._of("verification"):
+            found = _LOCAL.search(fact["value"])
+            port = (found[1] or ":80")[1:] if found else ""
+            if found is None or port not in known or not fact["value"].startswith(("curl ", "wget ")):
+                self._ask(f"does `{_plain(fact['value'])}` prove that it works? As what check?", fact)
+            elif found[0] not in urls:
+                urls.add(found[0])
+                item = {"id": _id("answers", str(len(urls))), "kind": "http", "url": found[0], "status": 200}
+                yield f"  - {_flow(item)}  # {_source(fact)}"
+
+    def _gone(self) -> Iterator[str]:
+        yield "negative_checks:"
+        for fact in self.packages:
+            gone = {"id": _id("gone", fact["value"]), "kind": "package", "name": fact["value"], "installed": False}
+            yield f"  - {_flow(gone)}"
+        if self.service is not None:
+            unit = {"id": "unit-gone", "kind": "unit", "name": f"{self.service['value']}.service", "active": False}
+            yield f"  - {_flow(unit)}"
+
+    def _rest(self) -> Iterator[str]:
+        """Ask about what the blocks do not say."""
+        for fact in self._of("repository"):
+            self._ask(
+                f"does the package come from `{_plain(fact['value'])}`? Then the target needs that source first", fact
+            )
+        for fact in self._of("setting"):
+            default = fact["details"].get("default")
+            says = f" (default `{_plain(default)}`)" if default else ""
+            self._ask(f"should `{_plain(fact['value'])}`{says} be a parameter, in which file?", fact)
+        for fact in self.ports:
+            if fact not in self._tcp():
+                self._ask(f"UDP port {fact['value']}: how is it seen to work?", fact)
+        for flag in self.page.get("flags", ()):
+            self._ask(f"{flag['kind']}: what is `{_plain(flag['text'])}` to be?", flag)
+        yield from (f"# QUESTION: {question}" for question in self.questions)
+
+
+def _source(fact: Mapping[str, Any]) -> str:
+    """Say where a fact is from, in a comment."""
+    where = fact["provenance"]
+    return _plain(f"{where['selector'].rsplit(' > ', 1)[-1]}: {where['quote']}")[:_QUOTE].rstrip()
+
+
+def _plain(text: str) -> str:
+    """Make one printable line of a text."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(_plain(text))
+
+
+def _id(kind: str, value: str) -> str:
+    return f"{kind}-{re.sub(r'[^a-z0-9]+', '-', value.lower()).strip('-')}"[:63]
+
+
+def _flow(item: Mapping[str, Any]) -> str:
+    """Write a mapping in one line, as JSON, which is YAML."""
+    pairs: Sequence[str] = [f"{key}: {json.dumps(value)}" for key, value in item.items()]
+    return "{" + ", ".join(pairs) + "}"
