@@ -53,6 +53,7 @@ def definitions(draw: st.DrawFn) -> dict[str, Any]:
             "timeout": st.sampled_from([choice for texts in _DURATIONS.values() for choice in texts]),
             "retry": retries(),
             "on_error": st.just("continue"),
+            "pure": st.just(True),
         }))  # fmt: skip
         steps.append(said)
     return {
@@ -60,7 +61,14 @@ def definitions(draw: st.DrawFn) -> dict[str, Any]:
         "version": draw(st.sampled_from(["1", "2.0"])),
         "steps": steps,
         **draw(
-            st.fixed_dictionaries({}, optional={"timeout": st.sampled_from(["2h", "120m", 7200]), "retry": retries()})
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "timeout": st.sampled_from(["2h", "120m", 7200]),
+                    "retry": retries(),
+                    "durability": st.sampled_from(["strict", "pipelined", "exit"]),
+                },
+            )
         ),
     }
 
@@ -88,12 +96,13 @@ def decorated(said: dict[str, Any]) -> Definition:
             retry_policy=retry,
             error_handler=ErrorHandler(one.get("on_error", "fail")),
             always_run=bool(one.get("always_run")),
+            pure=bool(one.get("pure")),
         )(method)
     cls = type("Jobs", (), body)
     retry = RetryPolicy(**said["retry"]) if "retry" in said else None
     made = workflow(
         name=said["name"], version=said["version"], description="for people", timeout=said.get("timeout"),
-        retry_policy=retry,
+        retry_policy=retry, durability=said.get("durability", "strict"),
     )(cls)  # fmt: skip
     return compile_workflow(made)
 
@@ -103,6 +112,8 @@ def fluent(said: dict[str, Any]) -> Definition:
     made = Workflow(said["name"], "said otherwise").version(said["version"])
     if "timeout" in said:
         made.timeout(said["timeout"])
+    if "durability" in said:
+        made.durability(said["durability"])
     if "retry" in said:
         made.retry(RetryPolicy(**said["retry"]))
     for one in said["steps"]:
@@ -119,6 +130,8 @@ def fluent(said: dict[str, Any]) -> Definition:
             each.parallel(max_concurrent=one["max_workers"])
         if one.get("always_run"):
             each.always()
+        if one.get("pure"):
+            each.pure()
         made.add(each.continue_on(one.get("on_error") == "continue"))
     return made.compile()
 

@@ -8,6 +8,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.app.application import current_user
+from workflow_agent.authoring.durability import durability_of
 from workflow_agent.authoring.flow_lowering import INPUT, INSTANCE, is_open
 from workflow_agent.authoring.sdk.compiling import compile_workflow, instance_input, instance_to_run
 from workflow_agent.authoring.sdk.values import as_json
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from workflow_agent.model.event import Event
-    from workflow_agent.model.workflow import Workflow
+    from workflow_agent.model.workflow import Durability, Workflow
 
 __all__ = ["ACTION", "FlowRun", "check_same", "check_steps", "child_id", "missing_secrets", "prepared"]
 
@@ -47,6 +48,7 @@ class FlowRun:
     meta: Mapping[str, Any]
     #: What the run's first record says besides: breakpoints, and what it keeps of the run that it is made from.
     beginning: Mapping[str, Any] = field(default_factory=dict)
+    durability: Durability | None = None
 
 
 def prepared(
@@ -58,6 +60,7 @@ def prepared(
     tags: Mapping[str, str] | None = None,
     idempotency_key: str | None = None,
     break_before: Collection[str] = (),
+    durability: str | None = None,
     **meta: Any,  # Any: JSON values
 ) -> FlowRun:
     """Say which run is wanted.
@@ -70,6 +73,7 @@ def prepared(
         tags: Kept with the run.
         idempotency_key: The run of this workflow with this key is begun once.
         break_before: Steps before which the run pauses.
+        durability: When its records reach the disk; as the workflow says when None.
         meta: Kept with the run.
 
     Raises:
@@ -98,6 +102,7 @@ def prepared(
         secrets={name: _secret(name, value) for name, value in (secrets or {}).items()},
         meta=as_json(kept, what="the tags"),
         beginning={"break_before": sorted(break_before)} if break_before else {},
+        durability=None if durability is None else durability_of(durability),
     )
 
 

@@ -71,6 +71,7 @@ class Flows(FlowWords):
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         break_before: Collection[str] = (),
+        durability: str | None = None,
         **meta: Any,
     ) -> FlowRun:
         """Say which run is wanted; see :func:`prepared`."""
@@ -81,6 +82,7 @@ class Flows(FlowWords):
             tags=tags,
             idempotency_key=idempotency_key,
             break_before=break_before,
+            durability=durability,
             **meta,
         )
 
@@ -110,7 +112,14 @@ class Flows(FlowWords):
         try:
             if is_known:
                 return await self._driver.resume(definition, run.run_id)
-            return await self._driver.start(definition, run.inputs, run.meta, run.run_id, beginning=run.beginning)
+            return await self._driver.start(
+                definition,
+                run.inputs,
+                run.meta,
+                run.run_id,
+                beginning=run.beginning,
+                durability=run.durability,
+            )
         finally:
             self._live.runs.pop(run.run_id, None)
             self._vault.drop(run.run_id)

@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
+from workflow_agent.authoring.durability import durability_of
 from workflow_agent.authoring.durations import duration_s
 from workflow_agent.authoring.flow import Flow, FlowStep
 from workflow_agent.authoring.flow_lowering import lowered
@@ -125,6 +126,10 @@ class Step:
             function=name, uses=None, is_method=is_method, where=where, has_guard=guard, with_=dict(arguments)
         )
 
+    def pure(self, is_pure: bool = True) -> Self:  # as the other switches
+        """Say that it has no effect but its result: it may begin before what led to it is on disk."""
+        return self._with(pure=is_pure)
+
     def uses(self, verb: str, **inputs: Any) -> Self:
         """Ask an agent: ``uses("verifier.verify", ...)``; `inputs` are JSON values or references."""
         return self._with(uses=verb, function=None, with_=dict(inputs))
@@ -231,6 +236,7 @@ _FIELDS = {
     "retry": lambda step, value: step.retry(value),
     "env": lambda step, value: step.env(value),
     "dir": lambda step, value: step.dir(value),
+    "pure": lambda step, value: step.pure(value),
     "always": lambda step, value: step.always() if value else step,
     "continue_on": lambda step, value: step.continue_on(value),
 }
@@ -281,7 +287,7 @@ class Workflow:
             name: Its name.
             command: A shell command.
             callback: Takes the ``Step`` to say more of it.
-            said: depends_on, when, timeout, retry, env, dir, always, continue_on, description.
+            said: depends_on, when, timeout, retry, env, dir, pure, always, continue_on, description.
 
         Raises:
             ValidationError: there is no such word.
@@ -347,6 +353,10 @@ class Workflow:
     def timeout(self, seconds: float | str) -> Self:
         """Bound the time of a run."""
         return self._with(timeout_s=duration_s(seconds, where=f"{self._flow.where} › timeout"))
+
+    def durability(self, mode: str) -> Self:
+        """Say when records reach the disk: ``strict``, ``pipelined`` or ``exit``; raises ValidationError."""
+        return self._with(durability=durability_of(mode, where=f"{self._flow.where} › durability"))
 
     def retry(self, policy: RetryPolicy) -> Self:
         """Give all steps without a policy of their own this one."""

@@ -9,6 +9,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.records import dataclass
+from workflow_agent.model.workflow import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,7 @@ class FlowStep:
         parallel: The step runs once per item: of `each` (an expression), of the list that the step before gave
             (`dynamic`), or `max_workers` times.
         reduce: It takes the list of results of a parallel step.
+        pure: It has no effect but its result.
     """
 
     id: str
@@ -53,6 +55,7 @@ class FlowStep:
     reduce: bool = False
     each: str | None = None
     max_workers: int | None = None
+    pure: bool = False
     description: str = ""
 
 
@@ -68,4 +71,5 @@ class Flow:
     on_failure: tuple[FlowStep, ...] = ()
     inputs: Mapping[str, InputSpec] | None = None
     timeout_s: float | None = None
+    durability: Durability = Durability.STRICT
     retry: Backoff | None = None

@@ -155,6 +155,7 @@ def _workflow(flow: Flow) -> Workflow:
         steps=tuple(made for step in flow.steps for made in _steps(flow, step, known)),
         on_failure=tuple(made for step in flow.on_failure for made in _steps(flow, step, known)),
         timeout_s=flow.timeout_s,
+        durability=flow.durability,
     )
 
 
@@ -182,6 +183,7 @@ def _steps(flow: Flow, step: FlowStep, known: Mapping[str, FlowStep]) -> Iterato
         each=items,
         max_workers=step.max_workers if items is not None else None,
         on_error="continue" if step.carry_on else "fail",
+        pure=step.pure,
         description=step.description,
     )
 

@@ -26,7 +26,7 @@ from workflow_agent.authoring.yaml_source import load_yaml
 from workflow_agent.model.errors import ValidationError
 from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.value_types import is_of_type, type_of
-from workflow_agent.model.workflow import InputSpec
+from workflow_agent.model.workflow import Durability, InputSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -48,6 +48,7 @@ _WORKFLOW = {
     "retry_config": "object",
     "error_handling": "string",
     "chain": "boolean",
+    "durability": "string",
     "steps": "array",
     "on_failure": "array",
     "tasks": "array",
@@ -75,6 +76,7 @@ _STEP = {
     "dynamic": "boolean",
     "reduce": "boolean",
     "max_workers": "integer",
+    "pure": "boolean",
 }
 _TASK = {
     "id": "string",
@@ -96,6 +98,7 @@ _RETRY = {
 _INPUT = {"type": "string", "required": "boolean", "default": "any", "description": "string"}
 _ACTIONS: Final = ("command", "function", "image", "uses")
 _ON_ERROR = ("fail", "continue")
+_DURABILITY = tuple(mode.value for mode in Durability)
 _TASK_KINDS = {"agent": "agent_id", "tool": "tool_id"}
 
 
@@ -165,6 +168,8 @@ class _Reading:
             found = data.get(group)
             for index, step in enumerate(found if isinstance(found, list) else ()):
                 yield from self._step_problems(step, (group, index))
+        if isinstance(data.get("durability"), str) and data["durability"] not in _DURABILITY:
+            yield Problem(("durability",), f"must be one of {', '.join(_DURABILITY)}")
         for key in ("retry", "retry_config"):
             if isinstance(data.get(key), dict):
                 yield from _keys(data[key], _RETRY, (key,))
@@ -203,6 +208,8 @@ class _Reading:
         if data.get("env"):
             made.env(self._texts(data["env"], ("env",)))
         self._said(data, "timeout", (), made.timeout)
+        if "durability" in data:
+            made.durability(str(data["durability"]))
         for key in ("retry", "retry_config"):
             if key in data:
                 made.retry(self._policy(data[key], (key,)))
@@ -234,6 +241,8 @@ class _Reading:
         step.continue_on(said.get("on_error") == "continue")
         if said.get("always_run"):
             step.always()
+        if said.get("pure"):
+            step.pure()
         self._fan(step, said)
         return step
 

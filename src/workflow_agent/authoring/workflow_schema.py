@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from workflow_agent.model.status import RunStatus
-from workflow_agent.model.workflow import DEFAULT_PRIORITY, Backoff, EffectPolicy, InputSpec, Step, Workflow
+from workflow_agent.model.workflow import DEFAULT_PRIORITY, Backoff, Durability, EffectPolicy, InputSpec, Step, Workflow
 
 __all__ = [
     "ConcurrencyDefinition",
@@ -180,6 +180,7 @@ class StepDefinition(_Definition):
     part: Literal["body", "catch", "finally"] = "body"
     lock: _Key | None = None
     rate: RateDefinition | None = None
+    pure: bool = False
 
     def build(self) -> Step:
         """Give the model's form."""
@@ -212,6 +213,7 @@ class StepDefinition(_Definition):
             part=self.part,
             lock=self.lock,
             rate=self.rate.build() if self.rate else None,
+            pure=self.pure,
         )
 
 
@@ -231,6 +233,7 @@ class WorkflowDefinition(_Definition):
     concurrency: ConcurrencyDefinition | None = None
     priority: Annotated[int, Field(ge=0, le=9)] = DEFAULT_PRIORITY
     schedule: list[ScheduleDefinition] = Field(default_factory=list, max_length=100)
+    durability: Literal["strict", "pipelined", "exit"] = "strict"
 
     def build(self) -> Workflow:
         """Give the model's form."""
@@ -247,6 +250,7 @@ class WorkflowDefinition(_Definition):
             concurrency=self.concurrency.build() if self.concurrency else None,
             priority=self.priority,
             schedule=tuple(each.build() for each in self.schedule),
+            durability=Durability(self.durability),
         )
 
 

@@ -97,8 +97,9 @@ def _ordered(workflow: Workflow) -> dict[str, Any]:
     result: dict[str, Any] = {key: plain[key] for key in ("schema", "name", "version")}
     if workflow.description:
         result["description"] = workflow.description
-    if "timeout_s" in plain:
-        result["timeout_s"] = plain["timeout_s"]
+    for key in ("timeout_s", "max_workers", "durability", "output"):
+        if key in plain:
+            result[key] = plain[key]
     if workflow.inputs:
         result["inputs"] = {
             name: plain["inputs"][name] | ({"description": spec.description} if spec.description else {})

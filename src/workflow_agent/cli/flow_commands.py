@@ -62,6 +62,16 @@ def run(
     tag: Tags = None,
     break_before: BreakBefore = None,
     no_wait: NoWait = False,
+    durability: Annotated[
+        str | None,
+        typer.Option(
+            "--durability",
+            metavar="MODE",
+            help="When records reach the disk: strict, pipelined or exit; as the workflow says.",
+            rich_help_panel="How",
+            show_default=False,
+        ),
+    ] = None,
     events: Events = False,
 ) -> Outcome:
     """Run a workflow from a file to its end; its result is printed as JSON."""
@@ -91,6 +101,7 @@ def run(
         break_before=break_before or (),
         source=source,
         events=events,
+        durability=durability,
     )
     return ended_outcome(carry_out_flow(ctx.obj, request), streamed=events)
 

@@ -60,6 +60,7 @@ class FlowRequest:
     break_before: Collection[str]
     source: str
     events: bool
+    durability: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,7 @@ def prepared_request(request: FlowRequest) -> FlowRun:
         idempotency_key=request.key,
         break_before=request.break_before,
         source=request.source,
+        durability=request.durability,
     )
 
 

@@ -105,6 +105,7 @@ class WorkflowClient:
         secrets: Mapping[str, str | Secret] | None = None,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        durability: str | None = None,
     ) -> WorkflowExecution:
         """Begin a run.
 
@@ -116,6 +117,8 @@ class WorkflowClient:
             tags: Kept with the run.
             idempotency_key: With the same key the same run is meant: it is begun once, taken up where its process
                 died, and answers from the journal when it has ended.
+            durability: When its records reach the disk: ``strict``, ``pipelined`` or ``exit``; as the workflow says
+                when None.
 
         Raises:
             ValidationError: the workflow, its input or a secret is not valid; nothing was begun.
@@ -125,7 +128,14 @@ class WorkflowClient:
         stack = AsyncExitStack()
         engine = await stack.enter_async_context(self._connection.engine())
         try:
-            run = engine.prepare(workflow, input or {}, secrets=secrets, tags=tags, idempotency_key=idempotency_key)
+            run = engine.prepare(
+                workflow,
+                input or {},
+                secrets=secrets,
+                tags=tags,
+                idempotency_key=idempotency_key,
+                durability=durability,
+            )
             if idempotency_key is not None and engine.is_driven(run.run_id):
                 execution = WorkflowExecution(self._connection.engine, run.run_id, run.definition, None)
                 await stack.aclose()
@@ -153,6 +163,7 @@ class WorkflowClient:
         secrets: Mapping[str, str | Secret] | None = None,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        durability: str | None = None,
     ) -> Any:  # Any: a JSON value
         """Run a workflow to its end and give its result; for programs without an event loop.
 
@@ -162,7 +173,12 @@ class WorkflowClient:
 
         async def ran() -> Any:
             execution = await self.run_workflow(
-                workflow, input=input, secrets=secrets, tags=tags, idempotency_key=idempotency_key
+                workflow,
+                input=input,
+                secrets=secrets,
+                tags=tags,
+                idempotency_key=idempotency_key,
+                durability=durability,
             )
             return await execution.get_result()
 

@@ -86,6 +86,7 @@ class FlowEngine(FlowRecords, Protocol):
         secrets: Mapping[str, str | Secret] | None = None,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        durability: str | None = None,
         **meta: Any,
     ) -> PreparedRun:
         """Say which run is wanted; raises ValidationError."""

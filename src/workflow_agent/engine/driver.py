@@ -32,10 +32,12 @@ from workflow_agent.engine.merging import merged
 from workflow_agent.engine.outcomes import lost
 from workflow_agent.engine.places import LocalPlaces, Waiting
 from workflow_agent.engine.timing import Timing
+from workflow_agent.engine.writing import Writing
 from workflow_agent.model.errors import ConflictError, NotFoundError, ValidationError
 from workflow_agent.model.event import Event, EventType, Record, RecordKind
 from workflow_agent.model.identity import new_run_id, ulid
 from workflow_agent.model.status import TERMINAL_RUN
+from workflow_agent.model.workflow import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -92,6 +94,7 @@ class Driver:
         self._entrance = Entrance(self._waiting, clock)
         self._asker = Asker(bus, clock, Children(self, workflows), self._waiting, grace_s=grace_s)
         self._timing = Timing(clock)
+        self._writing = Writing(journal, self._entrance.leave_ended, self._asker.tell)
         self._runs: dict[str, LiveRun] = {}
         self._ends: dict[str, asyncio.Future[RunState]] = {}
 
@@ -106,6 +109,7 @@ class Driver:
         *,
         key: str | None = None,
         beginning: Mapping[str, Any] | None = None,
+        durability: Durability | None = None,
     ) -> RunState:
         """Create a run and drive it to its end.
 
@@ -120,6 +124,8 @@ class Driver:
                 or read from the journal, and no other is created.
             beginning: What RunCreated says besides: ``break_before`` (steps), ``kept`` and ``origin`` of a run that is
                 made from another one.
+            durability: When its records reach the disk (``writing`` says what that means); as the workflow says
+                when None.
 
         Raises:
             ValidationError: the inputs do not fit.
@@ -137,13 +143,20 @@ class Driver:
             kept["key"] = key
             if (known := await self._again(workflow, run_id, values)) is not None:
                 return known
-        return await self._create(workflow, values, kept, run_id or new_run_id(), beginning or {})
+        mode = workflow.durability if durability is None else durability
+        said = dict(beginning or {}) | ({} if mode is Durability.STRICT else {"durability": mode.value})
+        return await self._create(workflow, values, kept, run_id or new_run_id(), said)
 
     async def _create(
-        self, workflow: Workflow, inputs: Any, meta: Any, run_id: str, beginning: Mapping[str, Any]
+        self,
+        workflow: Workflow,
+        inputs: Any,
+        meta: Any,
+        run_id: str,
+        beginning: Mapping[str, Any],
     ) -> RunState:
         definition = definition_of(workflow)
-        run = LiveRun(definition.workflow, run_id)
+        run = LiveRun(definition.workflow, run_id, durability=_durability(beginning))
         self._entrance.knock(run, inputs)
         created = {
             "workflow": workflow.name,
@@ -227,7 +240,8 @@ class Driver:
         state, commands = replay(workflow, events)
         # The wall clock may have been set back since another process wrote that.
         spent = 0.0 if state.started_at is None else max(self._clock.now() - state.started_at, 0.0)
-        run = LiveRun(workflow, run_id, state, spent_s=spent)
+        durability = _durability(events[0].data)
+        run = LiveRun(workflow, run_id, state, spent_s=spent, durability=durability)
         run.was_resumed = True
         return await self._own(run, [lost(run, command) or command for command in commands])
 
@@ -344,13 +358,17 @@ class Driver:
 
     async def _drive(self, run: LiveRun, todo: list[Draft | Command]) -> RunState:
         while True:
+            run.check()
             drafts = [item for item in todo if isinstance(item, Draft)]
             commands = [item for item in todo if not isinstance(item, Draft)]
             if not drafts:
-                drafts, commands = self._perform(run, commands), []
+                drafts, commands = self._perform(run, [*commands, *run.released()]), []
             if not drafts:
-                if run.state is not None and run.state.status in TERMINAL_RUN:
+                if run.draft is not None and run.draft.status in TERMINAL_RUN:
+                    await self._writing.settle(run)
+                    assert run.state is not None
                     return run.state
+                await self._writing.before_waiting(run)
                 drafts = await self._arrived(run)
             todo = [*commands, *await self._record(run, drafts)]
 
@@ -395,19 +413,18 @@ class Driver:
         if not drafts:
             return []
         batch = list[Event]()
+        head = run.draft.head if run.draft else 0
         todo = list[Command]()
         for first in drafts:
             draft: Draft | None = first
             while draft is not None:
-                event = draft.event(run.run_id, run.head + len(batch) + 1, self._clock.now())
+                event = draft.event(run.run_id, head + len(batch) + 1, self._clock.now())
                 run.draft, commands = decide(run.workflow, run.draft, event)
                 batch.append(event)
                 draft = draft_of(commands[-1], event.at, self._chance()) if commands else None
                 todo += commands[:-1] if draft is not None else commands
-        await self._journal.append(run.run_id, run.head, batch)
-        run.state = run.draft
-        run.answer()
-        self._entrance.leave_ended(run, batch)
-        for event in batch:
-            await self._asker.tell(event)
-        return todo
+        return await self._writing.record(run, batch, todo)
+
+
+def _durability(created: Mapping[str, Any]) -> Durability:
+    return Durability(created.get("durability", Durability.STRICT))

@@ -30,6 +30,7 @@ from workflow_agent.engine.units import parse_unit
 from workflow_agent.model.errors import ConflictError
 from workflow_agent.model.event import Event, EventType, Record, RunState
 from workflow_agent.model.records import dataclass
+from workflow_agent.model.workflow import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -154,9 +155,18 @@ class LiveRun:
         run_id: Its id.
         state: What the journal says of it so far; None for a new one.
         spent_s: Seconds of the run's time that are over already.
+        durability: When its records reach the disk.
     """
 
-    def __init__(self, workflow: Workflow, run_id: str, state: RunState | None = None, *, spent_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        workflow: Workflow,
+        run_id: str,
+        state: RunState | None = None,
+        *,
+        spent_s: float = 0.0,
+        durability: Durability = Durability.STRICT,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.workflow = workflow
         self.plan: Plan = plan_of(workflow)
@@ -174,6 +184,14 @@ class LiveRun:
         self.cancel_reason: str | None = None
         #: Whether another process, or an earlier task, drove it before.
         self.was_resumed = False
+        self.durability = durability
+        #: Records that were decided and are not on their way to the disk yet.
+        self.unwritten: list[Event] = []
+        #: Commands that wait until the record of the number beside them is on disk.
+        self.held: deque[tuple[int, Command]] = deque()
+        #: The task that writes meanwhile, and why nothing can be written any more.
+        self.writing: asyncio.Task[None] | None = None
+        self.broken: BaseException | None = None
         self._arrivals: deque[Arrival] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._cancels: list[asyncio.Future[bool]] = []
@@ -208,6 +226,23 @@ class LiveRun:
     def is_cancellable(self) -> bool:
         """Whether a cancel would have an effect now."""
         return self.draft is not None and is_cancellable(self.draft)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits to hear that what he said is on disk."""
+        return bool(self._said or self._cancels)
+
+    def check(self) -> None:
+        """Raise what broke the journal, if something did."""
+        if self.broken is not None:
+            raise self.broken
+
+    def released(self) -> list[Command]:
+        """Give the commands whose records are on disk now."""
+        commands: list[Command] = []
+        while self.held and self.held[0][0] <= self.head:
+            commands.append(self.held.popleft()[1])
+        return commands
 
     @property
     def is_ending(self) -> bool:

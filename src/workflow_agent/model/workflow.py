@@ -11,7 +11,7 @@ from workflow_agent.model.identity import content_hash
 from workflow_agent.model.records import dataclass
 from workflow_agent.model.status import RunStatus
 
-__all__ = ["DEFAULT_PRIORITY", "Backoff", "EffectPolicy", "InputSpec", "Step", "Workflow"]
+__all__ = ["DEFAULT_PRIORITY", "Backoff", "Durability", "EffectPolicy", "InputSpec", "Step", "Workflow"]
 
 #: Of 0 to 9: runs that say nothing are in the middle.
 DEFAULT_PRIORITY = 5
@@ -23,6 +23,14 @@ class EffectPolicy(StrEnum):
     AT_LEAST_ONCE = "at_least_once"
     AT_MOST_ONCE = "at_most_once"
     TRANSACTIONAL = "transactional"
+
+
+class Durability(StrEnum):
+    """When a run's records reach the disk: before all that follows; while pure steps go on; when it ends or waits."""
+
+    STRICT = "strict"
+    PIPELINED = "pipelined"
+    EXIT = "exit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +93,7 @@ class Step:
     items that came to the end of the list are started too. `scope` is the step, a ``flow.scope``, to which this step
     belongs, as `part` of it. `lock` is a text: of all steps and scopes that say the same, in every run on the database,
     one is in flight at a time. `rate` is ``{"key", "limit", "per_s"}``: so many starts in such a time, in all runs.
+    `pure`: the step has no effect but its output, so that it may begin before what led to it is on disk.
     """
 
     id: str
@@ -115,6 +124,7 @@ class Step:
     part: Literal["body", "catch", "finally"] = "body"
     lock: str | None = None
     rate: Mapping[str, Any] | None = None
+    pure: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Give the canonical form: keys as in YAML, defaults left out, description left out."""
@@ -155,6 +165,7 @@ class Step:
             "part": None if self.part == "body" else self.part,
             "lock": self.lock,
             "rate": None if self.rate is None else dict(self.rate),
+            "pure": self.pure or None,
         }
         return {key: value for key, value in optional.items() if value is not None}
 
@@ -173,6 +184,7 @@ class Workflow:
     workflow; one more waits, is refused, or cancels the oldest. Those that wait begin by `priority` (0 to 9, the
     highest first), then by age. `schedule` lists ``{"cron", "timezone", "catch_up", "overlap", "inputs"}``: when runs
     begin by themselves.
+    `durability` is what runs have that do not say otherwise.
     """
 
     name: str
@@ -187,6 +199,7 @@ class Workflow:
     concurrency: Mapping[str, Any] | None = None
     priority: int = DEFAULT_PRIORITY
     schedule: tuple[Mapping[str, Any], ...] = ()
+    durability: Durability = Durability.STRICT
 
     def to_dict(self) -> dict[str, Any]:
         """Give the canonical form, the one that is hashed, stored and shown."""
@@ -209,6 +222,7 @@ class Workflow:
             "max_workers": self.max_workers,
             "concurrency": None if self.concurrency is None else dict(self.concurrency),
             "priority": None if self.priority == DEFAULT_PRIORITY else self.priority,
+            "durability": None if self.durability is Durability.STRICT else self.durability.value,
             "schedule": [dict(each) for each in self.schedule] or None,
         }
         return result | {key: value for key, value in optional.items() if value is not None}

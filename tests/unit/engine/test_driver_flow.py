@@ -666,12 +666,12 @@ async def test_who_speaks_to_a_run_that_stops_is_told_so(house: House) -> None:
 async def test_an_abandoned_run_leaves_no_timer(house: House) -> None:
     started = asyncio.Event()
     await house.agent("x.hung", hung(started))
-    task = asyncio.create_task(house.driver.start(flow(Step(id="a", uses="x.hung", timeout_s=0.01)), {}))
+    task = asyncio.create_task(house.driver.start(flow(Step(id="a", uses="x.hung", timeout_s=0.3)), {}))
     await started.wait()
 
     task.cancel()
     await asyncio.wait({task})
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.35)
 
     assert house.stopped == []
 

@@ -11,12 +11,14 @@ import inspect
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from workflow_agent.authoring.durability import durability_of
 from workflow_agent.authoring.durations import duration_s
 from workflow_agent.authoring.flow import Flow, FlowStep
 from workflow_agent.authoring.sdk import callables
 from workflow_agent.authoring.sdk.policies import ErrorHandler, RetryPolicy
 from workflow_agent.model.errors import ValidationError
 from workflow_agent.model.records import dataclass
+from workflow_agent.model.workflow import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -49,6 +51,7 @@ class _WorkflowSaid:
     timeout_s: float | None = None
     retry: RetryPolicy | None = None
     inputs: Mapping[str, InputSpec] | None = None
+    durability: Durability = Durability.STRICT
     steps: tuple[str, ...] = field(default_factory=tuple)
 
 
@@ -66,6 +69,7 @@ def workflow(
     timeout: float | str | None = None,
     retry_policy: RetryPolicy | None = None,
     inputs: Mapping[str, InputSpec] | None = None,
+    durability: Durability | str = Durability.STRICT,
 ) -> Callable[[_Any], _Any]: ...
 
 
@@ -80,6 +84,7 @@ def workflow(
     timeout: float | str | None = None,
     retry_policy: RetryPolicy | None = None,
     inputs: Mapping[str, InputSpec] | None = None,
+    durability: Durability | str = Durability.STRICT,
 ) -> Any:  # Any: the target itself, or what takes it
     """Make a class with ``@step`` methods, or one plain function, a workflow.
 
@@ -92,6 +97,8 @@ def workflow(
         timeout: Longest time of a whole run.
         retry_policy: For every step that has none of its own.
         inputs: Declared inputs; without any, a run takes what it is given.
+        durability: When records reach the disk: ``strict``, before all that follows; ``pipelined``, while pure steps
+            go on; ``exit``, when the run ends or waits.
 
     Raises:
         ValidationError: a value is out of range, or something else than a class or function is decorated.
@@ -108,6 +115,7 @@ def workflow(
             timeout_s=None if timeout is None else duration_s(timeout, where=f"{where} › timeout"),
             retry=_policy(max_retries, retry_policy, where),
             inputs=inputs,
+            durability=durability_of(durability, where=where),
         )
         if inspect.isclass(target):
             _keep_arguments(target)
@@ -165,6 +173,7 @@ def step(
     retry_policy: RetryPolicy | None = None,
     error_handler: ErrorHandler = ErrorHandler.FAIL,
     always_run: bool = False,
+    pure: bool = False,
 ) -> Callable[[_Any], _Any]: ...
 
 
@@ -183,6 +192,7 @@ def step(
     retry_policy: RetryPolicy | None = None,
     error_handler: ErrorHandler = ErrorHandler.FAIL,
     always_run: bool = False,
+    pure: bool = False,
 ) -> Any:  # Any: the target itself, or what takes it
     """Make a method or a function a step.
 
@@ -204,6 +214,8 @@ def step(
         retry_policy: In place of the workflow's.
         error_handler: What a failure means for the run.
         always_run: Run at the end in every case, also after a failure or a cancel.
+        pure: The step has no effect but its result: with ``durability="pipelined"`` it may begin before what led to
+            it is on disk.
 
     Raises:
         ValidationError: a value is out of range, or something else than a function is decorated.
@@ -233,6 +245,7 @@ def step(
             dynamic=dynamic,
             reduce=reduce,
             max_workers=max_workers,
+            pure=pure,
             description=_first_line(target),
         )
         setattr(target, _STEP, _StepSaid(flow_step=made, guard=when if callable(when) else None))
@@ -285,6 +298,7 @@ def flow_of(target: Any) -> Flow:  # Any: a decorated class, its instance, or a 
         steps=steps,
         inputs=said.inputs,
         timeout_s=said.timeout_s,
+        durability=said.durability,
         retry=None if said.retry is None else said.retry.backoff,
     )
 
