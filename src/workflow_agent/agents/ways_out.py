@@ -17,7 +17,7 @@ _SHOWN = 10
 
 def can_be_decided(conflict: Mapping[str, Any]) -> bool:
     """Say whether a person can decide a conflict: what a later run or a package needs is no question of sides."""
-    return not conflict.keys() & {"run_id", "needs", "holders"}
+    return not conflict.keys() & {"run_id", "needs", "holders", "flags"}
 
 
 def name_ways_out(error: PathConflictError, run: str | None, target: str) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HELD",
     "clear_flags",
+    "flagged_since",
     "held_flags",
     "overlay_flags",
     "remove_tree",
@@ -84,6 +85,26 @@ def with_flags(operation: Operation, staged: Mapping[int, int], root_fd: int) ->
     if not (before or after or content):
         return operation
     return replace(operation, before_flags=before, after_flags=after, content_flags=content)
+
+
+def flagged_since(tree: LiveTree, operations: Iterable[Operation]) -> list[bytes]:
+    """List what stands against taking operations back: entries and folders that got a flag since they were done.
+
+    Args:
+        tree: The target's files.
+        operations: What would be taken back; the flags that they left are cleared before.
+    """
+    operations = list(operations)
+    known = {operation.path: operation.after_flags for operation in operations}
+    moved = [operation for operation in operations if operation.kind.moves]
+    looked_at = {operation.path for operation in operations if operation.kind.is_undone}
+    looked_at |= {operation.path.rpartition(b"/")[0] or b"/" for operation in moved}
+    found = []
+    for path in sorted(looked_at):
+        with suppress(FileNotFoundError, PermissionError):  # it went meanwhile, or somebody without root asks
+            if held_flags(tree.root_fd, path, tree.read(path)) & ~known.get(path, 0):
+                found.append(path)
+    return found
 
 
 def clear_flags(tree: LiveTree, operations: Iterable[Operation]) -> None:

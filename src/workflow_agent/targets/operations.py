@@ -31,6 +31,16 @@ class OperationKind(StrEnum):
     ATTRIBUTES = "attributes"  # a folder that stays gets mode, owner, xattrs, mtime
     APPEND = "append"  # a log grows by what the script wrote to it
 
+    @property
+    def moves(self) -> bool:
+        """Whether an entry comes, goes or is replaced, for which its folder has to be written."""
+        return self not in {OperationKind.ATTRIBUTES, OperationKind.APPEND}
+
+    @property
+    def is_undone(self) -> bool:
+        """Whether a rollback does anything about it: lines of logs stay."""
+        return self is not OperationKind.APPEND
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from workflow_agent.model.system import escape_path, unescape_path
 from workflow_agent.targets.belonging import CLUSTER_MARKS, Group, GroupKind, groups_of, sqlite_base
 from workflow_agent.targets.deciding import Conflict, decide
 from workflow_agent.targets.entries import describe
+from workflow_agent.targets.flags import flagged_since
 from workflow_agent.targets.later_runs import later_runs
 from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import staged_path
@@ -95,9 +97,26 @@ def look_before_rollback(
     sides.check_images(decided.plan.operations)
     if decided.open:
         raise _refusal([conflict.told for conflict in decided.open])
+    _refuse_flags(tree, [one for one in decided.plan.operations if not theirs.explains(escape_path(one.path))])
     kept = _Left.at(decided.kept)
     owned = [path for path in sides.owned(plan.operations) if not (theirs.explains(path) or kept.explains(path))]
     return Looked(plan=decided.plan, owned=owned, folders=decided.folders)
+
+
+def _refuse_flags(tree: LiveTree, operations: Sequence[Operation]) -> None:
+    """Refuse what could not be moved: without this look the rollback would end in the middle."""
+    flagged = [escape_path(path) for path in flagged_since(tree, operations)]
+    if not flagged:
+        return
+    more = f" and {len(flagged) - _SHOWN} more" if len(flagged) > _SHOWN else ""
+    raise PathConflictError(
+        f"immutable or append-only since the run committed: {', '.join(flagged[:_SHOWN])}{more}",
+        where=flagged[0],
+        cause="somebody set that flag with chattr, and nothing there can be moved or written",
+        state="nothing was changed",
+        hint=f"clear it, then run the command again: `chattr -ia {shlex.join(flagged[:_SHOWN])}`",
+        details={"conflicts": [{"path": path, "flags": True} for path in flagged]},
+    )
 
 
 class _Look:

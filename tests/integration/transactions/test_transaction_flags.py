@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from workflow_agent.model import failpoint
-from workflow_agent.model.errors import CommitError, RollbackIncompleteError
+from workflow_agent.model.choice import ConflictChoice
+from workflow_agent.model.errors import CommitError, PathConflictError, RollbackIncompleteError
 from workflow_agent.testing.lab import diff
 
 if TYPE_CHECKING:
@@ -182,14 +183,38 @@ async def test_before_images_that_hold_flags_can_be_pruned_and_discarded(flagged
     assert sorted(path.name for path in folder.iterdir()) == ["contents.json", "plan.json"]
 
 
-async def test_a_folder_that_somebody_locked_since_is_named_and_the_rollback_goes_on_later(flagged: Trial) -> None:
+@pytest.mark.parametrize(
+    ("flag", "name"), [("i", "plain"), ("a", "plain"), ("i", "plain/1"), ("i", "whole"), ("i", "n")]
+)
+async def test_what_somebody_locked_since_refuses_the_rollback_by_name_before_anything_is_touched(
+    flagged: Trial, flag: str, name: str
+) -> None:
     flagged.shell(f"mkdir {PLACE}/plain")
     files, before = flagged.look(PLACE), flags(flagged)
-    transaction = await flagged.apply(f"cd {PLACE}; echo 1 > plain/1; echo n > n")
-    flagged.shell(f"chattr +i {PLACE}/plain")
-    with pytest.raises(RollbackIncompleteError) as stuck:
+    transaction = await flagged.apply(
+        f"cd {PLACE}; echo 1 > plain/1; echo n > n; chattr +i n; mkdir whole; touch whole/x"
+    )
+    if name == "n":  # the script locked it: that is no change of anybody's
         await flagged.target.rollback(transaction)
-    assert f"{PLACE}/plain/1" in {item["path"] for item in stuck.value.details["left"]}
-    flagged.shell(f"chattr -i {PLACE}/plain")
-    await flagged.target.rollback(transaction)
+        assert (flags(flagged), diff(files, flagged.look(PLACE))) == (before, [])
+        return
+    flagged.shell(f"chattr +{flag} {PLACE}/{name}")
+    locked = flagged.look(PLACE)
+    # Of a file that is a change as well, about which somebody has to decide.
+    choice = ConflictChoice(force=name.endswith("1"))
+    for plan_only in (True, False):
+        with pytest.raises(PathConflictError, match="immutable or append-only since the run committed") as refused:
+            await flagged.target.rollback(transaction, plan_only=plan_only, choice=choice)
+        assert [one["path"] for one in refused.value.details["conflicts"]] == [f"{PLACE}/{name}"]
+        assert refused.value.hint == f"clear it, then run the command again: `chattr -ia {PLACE}/{name}`"
+        assert diff(locked, flagged.look(PLACE)) == []
+    flagged.shell(f"chattr -{flag} {PLACE}/{name}")
+    await flagged.target.rollback(transaction, choice=choice)
     assert (flags(flagged), diff(files, flagged.look(PLACE))) == (before, [])
+
+
+async def test_a_locked_path_that_stays_as_it_is_stands_against_nothing(flagged: Trial) -> None:
+    transaction = await flagged.apply(f"cd {PLACE}; chattr -i f; echo new > f; mkdir other; echo n > other/n")
+    flagged.shell(f"chattr +i {PLACE}/f")
+    await flagged.target.rollback(transaction, choice=ConflictChoice(theirs=(f"{PLACE}/f",)))
+    assert flagged.shell(f"cat {PLACE}/f; ls {PLACE}/other 2>&1 | wc -l") == "new\n1\n"
