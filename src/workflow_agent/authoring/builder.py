@@ -25,7 +25,7 @@ from workflow_agent.model.records import dataclass
 from workflow_agent.model.workflow import InputSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from workflow_agent.model.workflow import Workflow as Definition
 
@@ -79,6 +79,7 @@ class Step:
     ) -> None:
         self._step = FlowStep(id=name, where=f"step {name}", description=description, needs=tuple(depends_on))
         self._env: dict[str, str] = {}
+        self._held: list[Step] = []
         if command is not None:
             self.shell(command)
 
@@ -226,6 +227,87 @@ class Step:
         """Run at the end in every case."""
         return self._with(always=True)
 
+    # -- how it hangs together with others ---------------------------------------------------------------------------
+
+    def more(self, **keys: Any) -> Self:
+        """Say further keys of the model's step: edges, cancels, scope, part and the like; mappings are added to."""
+        known = dict(self._step.more)
+        for key, value in keys.items():
+            known[key] = {**known.get(key, {}), **value} if key == "edges" else value
+            if key == "cancels":
+                known[key] = tuple(value)
+        return self._with(more=known)
+
+    def after(self, name: str, end: str = "success") -> Self:
+        """Follow on one end of another step: success, failure, skip, always, or a case of a choice."""
+        self.depends(*([] if name in self._step.needs else [name]))
+        return self.more(edges={name: end})
+
+    def join(self, how: str | int, *names: str) -> Self:
+        """Start when ``all`` or ``any`` of the steps before have ended well, or so many of them."""
+        return self.depends(names).more(join=how)
+
+    def join_until(self, condition: str, *names: str) -> Self:
+        """Start as soon as this holds, looked at when one of the steps before ends."""
+        return self.depends(names).more(join_until=condition)
+
+    def until(self, condition: str, max_iterations: int | None = None) -> Self:
+        """Run again until this holds; it sees ``iteration`` and ``previous``."""
+        return self.more(until=condition, **({} if max_iterations is None else {"max_iterations": max_iterations}))
+
+    def cancels(self, *names: str) -> Self:
+        """Stop these steps and scopes when this step has ended well."""
+        return self.more(cancels=names)
+
+    def enough(self, condition: str, *, finish: bool = False) -> Self:
+        """Let a parallel step be done as soon as this holds; the rest is stopped, or goes on (`finish`)."""
+        return self.more(enough=condition, **({"rest": "finish"} if finish else {}))
+
+    def grows(self) -> Self:
+        """Start what comes to the end of a parallel step's list while it runs."""
+        return self.more(grows=True)
+
+    def lock(self, key: str) -> Self:
+        """Let one at a time run of all steps that say the same text, in every run."""
+        return self.more(lock=key)
+
+    def rate(self, key: str, limit: int, per: float | str) -> Self:
+        """Let so many steps with this key start in such a time."""
+        seconds = duration_s(per, where=f"{self._step.where} › rate")
+        return self.more(rate={"key": key, "limit": limit, "per_s": seconds})
+
+    def undo(self, verb: str, **inputs: Any) -> Self:
+        """Ask an agent to take this step back when the run fails or is cancelled later."""
+        return self.more(undo={"uses": verb, **({"with": inputs} if inputs else {})})
+
+    def choice(self, cases: Mapping[str, str], default: str | None = None, *, every: bool = False) -> Self:
+        """Choose the first case whose expression holds (all that hold with `every`), or the default."""
+        listed = [{"name": name, "when": f"${{{{ {condition} }}}}"} for name, condition in cases.items()]
+        given = {"default": default, "every": every or None}
+        return self.uses("flow.choice", cases=listed, **{key: value for key, value in given.items() if value})
+
+    def emit(self, name: str, data: Any = None) -> Self:
+        """Send a signal to the run itself."""
+        return self.uses("flow.emit", name=name, **({} if data is None else {"data": data}))
+
+    def end(self, status: str = "succeeded", **said: Any) -> Self:
+        """End the run, with an ``output`` or a ``reason``."""
+        return self.uses("flow.end", status=status, **said)
+
+    def scope(self, *steps: Step, catch: Iterable[Step] = (), final: Iterable[Step] = ()) -> Self:
+        """Hold steps together: a body, what takes up its failure, what comes last in every case."""
+        for part, held in (("body", steps), ("catch", catch), ("finally", final)):
+            for step in held:
+                step.more(scope=self.name, **({} if part == "body" else {"part": part}))
+                self._held.append(step)
+        return self.uses("flow.scope")
+
+    def whole(self) -> Iterator[Step]:
+        """Give the step, and after it all that it holds."""
+        yield self
+        for step in self._held:
+            yield from step.whole()
+
 
 #: What ``Workflow.step`` takes beside name and command.
 _FIELDS = {
@@ -362,15 +444,32 @@ class Workflow:
         """Give all steps without a policy of their own this one."""
         return self._with(retry=policy.backoff)
 
+    def more(self, **keys: Any) -> Self:
+        """Say further keys of the model's workflow: concurrency, priority, schedule, max_workers."""
+        return self._with(more={**self._flow.more, **keys})
+
+    def concurrency(self, key: str, limit: int = 1, on_conflict: str = "wait") -> Self:
+        """Let so many runs with one key go on at a time; one more waits, is refused, or cancels the oldest."""
+        return self.more(concurrency={"key": key, "limit": limit, "on_conflict": on_conflict})
+
+    def priority(self, number: int) -> Self:
+        """Say which of those that wait comes first: 0 to 9, the highest."""
+        return self.more(priority=number)
+
+    def schedule(self, cron: str, timezone: str = "UTC", **said: Any) -> Self:
+        """Let runs begin by themselves; `said` are catch_up, overlap and inputs."""
+        known = self._flow.more.get("schedule", [])
+        return self.more(schedule=[*known, {"cron": cron, "timezone": timezone, **said}])
+
     def _with(self, **values: Any) -> Self:
         self._flow = replace(self._flow, **values)
         return self
 
     def flow(self) -> Flow:
         """Give the workflow as all front ends have it."""
-        steps = [step.flow_step(self._env) for step in self._steps]
+        steps = [each.flow_step(self._env) for step in self._steps for each in step.whole()]
         if self._is_chain:
-            main = [step for step in steps if not step.always]
+            main = [step for step in steps if not step.always and "scope" not in step.more]
             before = {step.id: previous.id for previous, step in pairwise(main)}
             steps = [
                 replace(step, needs=tuple(dict.fromkeys((*step.needs, before[step.id])))) if step.id in before else step

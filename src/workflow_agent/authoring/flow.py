@@ -35,6 +35,7 @@ class FlowStep:
             (`dynamic`), or `max_workers` times.
         reduce: It takes the list of results of a parallel step.
         pure: It has no effect but its result.
+        more: Further keys of the model's step, by their names there: edges, joins, loops, scopes, locks and the like.
     """
 
     id: str
@@ -57,11 +58,15 @@ class FlowStep:
     max_workers: int | None = None
     pure: bool = False
     description: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)  # Any: as the model has them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """A workflow before it is checked. `inputs` None means: whatever is given, as one object."""
+    """A workflow before it is checked. `inputs` None means: whatever is given, as one object.
+
+    `more` are further keys of the model's workflow: `concurrency`, `priority`, `schedule`, `max_workers`.
+    """
 
     name: str
     version: str = "1"
@@ -73,3 +78,4 @@ class Flow:
     timeout_s: float | None = None
     durability: Durability = Durability.STRICT
     retry: Backoff | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)  # Any: as the model has them

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.authoring.problem import schema_problems
 from workflow_agent.authoring.workflow_soundness import soundness
 from workflow_agent.model.errors import ValidationError
 from workflow_agent.model.nearest import did_you_mean
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from workflow_agent.authoring.flow import Flow, FlowStep
+    from workflow_agent.authoring.problem import Problem
 
 __all__ = ["GUARD_SUFFIX", "INPUT", "INSTANCE", "PYTHON", "is_open", "lowered"]
 
@@ -46,8 +48,9 @@ def lowered(flow: Flow) -> Workflow:
     """
     problems = list(_problems(flow))
     if not problems:
-        workflow = _workflow(flow)
-        problems = [(_place(flow, workflow, found.way), found.message, found.hint) for found in soundness(workflow)]
+        workflow, wrong = _shaped(flow, _workflow(flow))
+        found = wrong or soundness(workflow)
+        problems = [(_place(flow, workflow, each.way), each.message, each.hint) for each in found]
         if not problems:
             return workflow
     where, message, hint = problems[0]
@@ -156,7 +159,28 @@ def _workflow(flow: Flow) -> Workflow:
         on_failure=tuple(made for step in flow.on_failure for made in _steps(flow, step, known)),
         timeout_s=flow.timeout_s,
         durability=flow.durability,
+        **flow.more,
     )
+
+
+def _shaped(flow: Flow, workflow: Workflow) -> tuple[Workflow, list[Problem]]:
+    """Check the shape of what only the model knows, and give it its canonical form: durations, what is left out."""
+    if not flow.more and not any(step.more for step in (*flow.steps, *flow.on_failure)):
+        return workflow, []
+    import pydantic  # noqa: PLC0415  # late: 36 ms
+
+    from workflow_agent.authoring.workflow_schema import WorkflowDefinition, keys_at  # noqa: PLC0415  # late
+
+    data = workflow.to_dict() | {"description": workflow.description}
+    for group in ("steps", "on_failure"):
+        told = [{**step.to_dict(), "description": step.description} for step in getattr(workflow, group)]
+        data |= {group: told} if told else {}
+    for name, spec in workflow.inputs.items():
+        data["inputs"][name]["description"] = spec.description
+    try:
+        return WorkflowDefinition.model_validate(data).build(), []
+    except pydantic.ValidationError as error:
+        return workflow, [*schema_problems(error, keys_at)]
 
 
 def _steps(flow: Flow, step: FlowStep, known: Mapping[str, FlowStep]) -> Iterator[Step]:
@@ -165,7 +189,9 @@ def _steps(flow: Flow, step: FlowStep, known: Mapping[str, FlowStep]) -> Iterato
     if step.has_guard:
         guard = {**_call(flow, step), "guard": True}
         name = step.id + GUARD_SUFFIX
-        yield Step(id=name, uses=PYTHON, with_=guard, needs=needs, always=step.always, description=f"{step.id}?")
+        inside = {key: value for key, value in step.more.items() if key in {"scope", "part"}}
+        asked = f"{step.id}?"
+        yield Step(id=name, uses=PYTHON, with_=guard, needs=needs, always=step.always, description=asked, **inside)
         needs = (*needs, name)
     items = _items(step, known)
     with_ = dict(step.with_)
@@ -185,6 +211,7 @@ def _steps(flow: Flow, step: FlowStep, known: Mapping[str, FlowStep]) -> Iterato
         on_error="continue" if step.carry_on else "fail",
         pure=step.pure,
         description=step.description,
+        **step.more,
     )
 
 

@@ -22,6 +22,7 @@ from workflow_agent.authoring.builder import Step, Workflow
 from workflow_agent.authoring.durations import duration_s
 from workflow_agent.authoring.problem import Problem, refusal
 from workflow_agent.authoring.sdk.policies import RetryPolicy
+from workflow_agent.authoring.workflow_nesting import Flat, flattened
 from workflow_agent.authoring.yaml_source import load_yaml
 from workflow_agent.model.errors import ValidationError
 from workflow_agent.model.nearest import did_you_mean
@@ -53,6 +54,24 @@ _WORKFLOW = {
     "on_failure": "array",
     "tasks": "array",
     "dependencies": "object",
+}
+#: Keys that the model has under the same names.
+_MORE = {"concurrency": "object", "priority": "integer", "schedule": "array", "max_workers": "integer"}
+_MORE_OF_STEP = {
+    "edges": "object",
+    "join": "any",
+    "join_until": "string",
+    "until": "string",
+    "max_iterations": "integer",
+    "cancels": "array",
+    "enough": "string",
+    "rest": "string",
+    "grows": "boolean",
+    "lock": "string",
+    "rate": "object",
+    "undo": "object",
+    "scope": "string",
+    "part": "string",
 }
 _STEP = {
     "name": "string",
@@ -137,11 +156,12 @@ def _compiled(document: YamlDocument) -> Definition:
     data = document.data
     if not isinstance(data, dict):
         raise refusal(document, [Problem((), "a workflow is a mapping with `name` and `steps`")])
-    reading = _Reading(document)
-    problems = list(reading.problems(data))
+    flat = flattened(data, "name")
+    reading = _Reading(document, flat)
+    problems = [*flat.problems, *flat.placed(reading.problems(flat.data))]
     if problems:
         raise refusal(document, problems)
-    made = reading.workflow(data)
+    made = reading.workflow(flat.data)
     try:
         return made.compile()
     except ValidationError as error:
@@ -151,14 +171,15 @@ def _compiled(document: YamlDocument) -> Definition:
 class _Reading:
     """One text on its way: the first problem of each value is kept with its place."""
 
-    def __init__(self, document: YamlDocument) -> None:
+    def __init__(self, document: YamlDocument, flat: Flat) -> None:
         self._document = document
+        self._flat = flat
         self._ways: dict[str, tuple[str | int, ...]] = {}
 
     # -- shape -------------------------------------------------------------------------------------------------------
 
     def problems(self, data: Mapping[str, Any]) -> Iterator[Problem]:
-        yield from _keys(data, _WORKFLOW, ())
+        yield from _keys(data, _WORKFLOW | _MORE, ())
         if "name" not in data and "id" not in data:
             yield Problem((), "the key `name` is missing")
         groups = ("tasks",) if "tasks" in data else ("steps", "on_failure")
@@ -182,7 +203,7 @@ class _Reading:
         if not isinstance(step, dict):
             yield Problem(way, "must be a mapping")
             return
-        known = _TASK if way[0] == "tasks" else _STEP
+        known = _TASK if way[0] == "tasks" else _STEP | _MORE_OF_STEP
         yield from _keys(step, known, way)
         name = "id" if known is _TASK else "name"
         if name not in step:
@@ -217,8 +238,9 @@ class _Reading:
             made.params(**{name: _input(spec) for name, spec in data["inputs"].items()})
         if data.get("chain"):
             made.chain()
+        made.more(**{key: data[key] for key in _MORE if key in data})
         for index, step in enumerate(data.get("steps") or ()):
-            made.add(self._step(step, ("steps", index)))
+            made.add(self._step(step, self._flat.way(("steps", index))))
         made.on_failure(
             *(self._step(step, ("on_failure", index)) for index, step in enumerate(data.get("on_failure") or ()))
         )
@@ -244,7 +266,7 @@ class _Reading:
         if said.get("pure"):
             step.pure()
         self._fan(step, said)
-        return step
+        return step.more(**{key: said[key] for key in _MORE_OF_STEP if key in said})
 
     def _action(self, step: Step, said: Mapping[str, Any], way: tuple[str | int, ...]) -> None:
         given = dict(said.get("with", {}))
@@ -366,7 +388,10 @@ class _Reading:
         name, *rest = where.removeprefix("step ").split(" › ")
         way = self._ways.get(name)
         if way is None:
-            return ()
+            return tuple(int(part) if part.isdigit() else part for part in rest) if rest and rest[0] in _MORE else ()
+        found = next((at for at, part in enumerate(rest) if part in _MORE_OF_STEP), None)
+        if found is not None:
+            return (*way, *(int(part) if part.isdigit() else part for part in rest[found:]))
         return (*way, *rest[-1:]) if rest and rest[-1] in {"when", "with"} else way
 
 

@@ -53,6 +53,7 @@ class _WorkflowSaid:
     inputs: Mapping[str, InputSpec] | None = None
     durability: Durability = Durability.STRICT
     steps: tuple[str, ...] = field(default_factory=tuple)
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 @overload
@@ -70,6 +71,9 @@ def workflow(
     retry_policy: RetryPolicy | None = None,
     inputs: Mapping[str, InputSpec] | None = None,
     durability: Durability | str = Durability.STRICT,
+    concurrency: Mapping[str, Any] | None = None,
+    priority: int | None = None,
+    schedule: Iterable[Mapping[str, Any]] = (),
 ) -> Callable[[_Any], _Any]: ...
 
 
@@ -85,6 +89,9 @@ def workflow(
     retry_policy: RetryPolicy | None = None,
     inputs: Mapping[str, InputSpec] | None = None,
     durability: Durability | str = Durability.STRICT,
+    concurrency: Mapping[str, Any] | None = None,
+    priority: int | None = None,
+    schedule: Iterable[Mapping[str, Any]] = (),
 ) -> Any:  # Any: the target itself, or what takes it
     """Make a class with ``@step`` methods, or one plain function, a workflow.
 
@@ -99,6 +106,9 @@ def workflow(
         inputs: Declared inputs; without any, a run takes what it is given.
         durability: When records reach the disk: ``strict``, before all that follows; ``pipelined``, while pure steps
             go on; ``exit``, when the run ends or waits.
+        concurrency: ``{"key", "limit", "on_conflict"}``: how many runs with one key there may be at a time.
+        priority: 0 to 9: of the runs that wait, the highest comes first.
+        schedule: ``{"cron", "timezone", "catch_up", "overlap", "inputs"}`` each: when runs begin by themselves.
 
     Raises:
         ValidationError: a value is out of range, or something else than a class or function is decorated.
@@ -116,6 +126,7 @@ def workflow(
             retry=_policy(max_retries, retry_policy, where),
             inputs=inputs,
             durability=durability_of(durability, where=where),
+            more=_said(concurrency=concurrency, priority=priority, schedule=[*schedule]),
         )
         if inspect.isclass(target):
             _keep_arguments(target)
@@ -124,6 +135,11 @@ def workflow(
         return target
 
     return decorate if target is None else decorate(target)
+
+
+def _said(**keys: Any) -> dict[str, Any]:
+    """Give what was said; what is empty says nothing."""
+    return {key: value for key, value in keys.items() if value not in (None, (), [])}
 
 
 def _policy(max_retries: int | None, policy: RetryPolicy | None, where: str) -> RetryPolicy | None:
@@ -174,6 +190,13 @@ def step(
     error_handler: ErrorHandler = ErrorHandler.FAIL,
     always_run: bool = False,
     pure: bool = False,
+    edges: Mapping[str, str] | None = None,
+    join: str | int | None = None,
+    until: str | None = None,
+    max_iterations: int | None = None,
+    cancels: Iterable[str] = (),
+    lock: str | None = None,
+    rate: Mapping[str, Any] | None = None,
 ) -> Callable[[_Any], _Any]: ...
 
 
@@ -193,6 +216,13 @@ def step(
     error_handler: ErrorHandler = ErrorHandler.FAIL,
     always_run: bool = False,
     pure: bool = False,
+    edges: Mapping[str, str] | None = None,
+    join: str | int | None = None,
+    until: str | None = None,
+    max_iterations: int | None = None,
+    cancels: Iterable[str] = (),
+    lock: str | None = None,
+    rate: Mapping[str, Any] | None = None,
 ) -> Any:  # Any: the target itself, or what takes it
     """Make a method or a function a step.
 
@@ -216,6 +246,13 @@ def step(
         always_run: Run at the end in every case, also after a failure or a cancel.
         pure: The step has no effect but its result: with ``durability="pipelined"`` it may begin before what led to
             it is on disk.
+        edges: For a step that it depends on, on which end of it to follow: success, failure, skip, always.
+        join: How many of the steps that it depends on must have ended well: all, any, or a number.
+        until: An expression: run again until it holds. It sees ``previous.value`` and ``iteration``.
+        max_iterations: How often, at most.
+        cancels: Steps that are stopped when this one has ended well.
+        lock: Of all steps that say the same text, in every run, one runs at a time.
+        rate: ``{"key", "limit", "per_s"}``: so many starts in such a time, in all runs.
 
     Raises:
         ValidationError: a value is out of range, or something else than a function is decorated.
@@ -247,7 +284,11 @@ def step(
             max_workers=max_workers,
             pure=pure,
             description=_first_line(target),
-        )
+            more=_said(
+                edges=edges, join=join, until=until, max_iterations=max_iterations, cancels=tuple(cancels), lock=lock,
+                rate=rate,
+            ),
+        )  # fmt: skip
         setattr(target, _STEP, _StepSaid(flow_step=made, guard=when if callable(when) else None))
         callables.register(target)
         return target
@@ -300,6 +341,7 @@ def flow_of(target: Any) -> Flow:  # Any: a decorated class, its instance, or a 
         timeout_s=said.timeout_s,
         durability=said.durability,
         retry=None if said.retry is None else said.retry.backoff,
+        more=said.more,
     )
 
 
