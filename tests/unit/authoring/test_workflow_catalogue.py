@@ -89,7 +89,7 @@ def test_it_shows_where_it_looks(tmp_path: Path) -> None:
 
 PICTURES = {
     "install": (
-        "lookup current build validate prepare agree approve commit activate configure verify",
+        "lookup current build validate prepare agree decide approve commit activate configure verify",
         "recover",
         "",
     ),
