@@ -11,6 +11,7 @@ import pytest
 from workflow_agent.integrations import Registry, builtin_folder, load_folder, load_manifest, readme
 from workflow_agent.integrations.scaffold import Draft, DraftTemplate, files_of
 from workflow_agent.model.errors import ManifestError
+from workflow_agent.model.failpoint import known
 from workflow_agent.testing.bench import Kind, Outcome, Suite, TargetKind, Verdict, junit_text, update_cases
 from workflow_agent.testing.bench.golden import compare, plan_text
 from workflow_agent.testing.bench.outcomes import TestFailedError
@@ -18,6 +19,7 @@ from workflow_agent.testing.bench.plan_file import packages_of, read_plan
 from workflow_agent.testing.bench.render_cases import check_case
 from workflow_agent.testing.bench.suite import at_once
 from workflow_agent.testing.bench.targets import offered
+from workflow_agent.testing.bench.walk import CRASH_POINTS, older_version
 from workflow_agent.testing.lab.image import CATALOGUE_PACKAGES, DEFAULT_PACKAGES
 
 if TYPE_CHECKING:
@@ -242,3 +244,23 @@ def test_walks_at_the_same_time_give_all_that_they_find_and_what_breaks_them_is_
 
     with pytest.raises(OSError, match="no disk"):
         list(at_once([broken()], lambda _: None))
+
+
+def test_an_upgrade_begins_with_the_version_that_is_kept_or_with_a_lower_number(folder: Path, tmp_path: Path) -> None:
+    assert older_version(folder, tmp_path / "older/greeting") == "0.0.1"
+    assert load_manifest(tmp_path / "older/greeting").version == "0.0.1"
+
+    kept = folder / "tests/upgrade/from"
+    kept.mkdir(parents=True)
+    text = (folder / "integration.yaml").read_text(encoding="utf-8").replace("version: 0.1.0", "version: 0.0.7")
+    (kept / "integration.yaml").write_text(text, encoding="utf-8")
+    (kept / "templates").mkdir()
+    (kept / "templates/install.sh.j2").write_text("true\n", encoding="utf-8")
+
+    assert older_version(folder, tmp_path / "kept/greeting") == "0.0.7"
+    assert (tmp_path / "kept/greeting/templates/install.sh.j2").read_text(encoding="utf-8") == "true\n"
+    assert load_manifest(folder).version == "0.1.0"
+
+
+def test_every_point_of_a_crash_is_one_that_the_product_has() -> None:
+    assert set(CRASH_POINTS) <= known()

@@ -38,6 +38,9 @@ class BenchPlan(Part):
     targets: tuple[StrictStr, ...] | None = Field(default=None, description="Kinds of targets; all without it.")
     reason: StrictStr = Field(default="", description="Why not all kinds of targets.")
     parameters: dict[Identifier, JsonValue] = Field(default_factory=dict, description="What is installed with.")
+    secrets: dict[Identifier, StrictStr] = Field(
+        default_factory=dict, description="Secrets of the tests; real ones have no place here."
+    )
     packages: tuple[StrictStr, ...] = Field(default=(), description="Further Debian packages on offer on the target.")
     negative: tuple[Break, ...] = ()
     stops: StrictBool = Field(default=True, description="Stopping a service must turn a check red.")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -85,12 +86,14 @@ class Command:
 
     host: LabHost
     folder: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, *words: str, more: Mapping[str, str] | None = None) -> Reply:
         """Run it to its end; every call is kept in the folder as evidence."""
         environment = os.environ | {
             "WORKFLOW_AGENT_PATHS__STATE": str(self.folder / "state"),
             "WORKFLOW_AGENT_PATHS__CONFIG": str(self.folder / "config"),
+            **self.variables,
             **(more or {}),
         }
         target = []
@@ -142,14 +145,23 @@ class BenchTarget:
         packages: That can be installed there.
         folder: For the command's state and the evidence; made when missing.
         files: A folder that is copied onto the target first, as root's.
+        variables: Of the command's environment.
     """
 
-    def __init__(self, kind: TargetKind, *, packages: Iterable[str], folder: Path, files: Path | None = None) -> None:
+    def __init__(
+        self,
+        kind: TargetKind,
+        *,
+        packages: Iterable[str],
+        folder: Path,
+        files: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         made = LabContainer if kind.is_container else LabHost
         self.kind = kind
         self.host: LabHost = made(kind.value.removeprefix("docker-"), packages=offered(packages))
         self.folder = folder
-        self.command = Command(host=self.host, folder=folder)
+        self.command = Command(host=self.host, folder=folder, variables=variables or {})
         self._files = files
 
     def __enter__(self) -> Self:

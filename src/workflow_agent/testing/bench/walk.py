@@ -6,6 +6,7 @@ thrown away with the target, and the next kind gets a fresh one.
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import shutil
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 #: Its name, how to break, which checks must be red (any, when none is named), and how to mend: false where it cannot.
 _Way: TypeAlias = "tuple[str, Callable[[], object], tuple[str, ...], Callable[[], object]]"
 
-__all__ = ["CRASH_POINTS", "Subject", "Walk"]
+__all__ = ["CRASH_POINTS", "Subject", "Walk", "older_version"]
 
 _CHECKS_RED = 1
 _NOT_FOUND = 5
@@ -51,6 +52,8 @@ CRASH_POINTS: Final = (
     "transaction.committed",
 )
 _VARIABLE = "WORKFLOW_AGENT_FAILPOINT"
+#: Variables in which secrets of tests are given.
+_GIVEN: Final = "INTEGRATION_TEST_{}"
 _VERSION = re.compile(r"^version:.*$", re.MULTILINE)
 
 
@@ -109,6 +112,7 @@ class Walk:
                 packages=self.subject.packages,
                 folder=self.folder / f"{self.kind}-{self._number}",
                 files=self.subject.folder / "tests/target",
+                variables={_GIVEN.format(name): value for name, value in self.subject.plan.secrets.items()},
             )
             self._target = self._stack.enter_context(made)
             for name in self.subject.manifest.requires:
@@ -141,13 +145,14 @@ class Walk:
         return reply
 
     def _with_parameters(self) -> tuple[str, ...]:
+        secrets = [
+            word for name in self.subject.plan.secrets for word in ("--secret", f"{name}=env:{_GIVEN.format(name)}")
+        ]
         if not self.subject.plan.parameters:
-            return ()
-        import json  # noqa: PLC0415  # late: few integrations need parameters
-
+            return tuple(secrets)
         file = self.target.folder / "parameters.json"
         file.write_text(json.dumps(self.subject.plan.parameters), encoding="utf-8")
-        return ("--param-file", str(file))
+        return ("--param-file", str(file), *secrets)
 
     def _absent(self) -> World:
         """Give what the target was before; what is installed is taken back."""
@@ -312,7 +317,8 @@ class Walk:
         before = self._absent()
         name = self.subject.name
         with tempfile.TemporaryDirectory() as folder:
-            older, version = self._older(Path(folder) / self.subject.folder.name)
+            older = Path(folder) / self.subject.folder.name
+            version = older_version(self.subject.folder, older)
             self._install(older)
             given = self._with_parameters()
             upgraded = self._done("upgrade", self.subject.name, *given, "--yes").data
@@ -324,18 +330,6 @@ class Walk:
         self._absent()
         self._as(before, "an upgrade and two rollbacks")
         return f"from {version} to {self.subject.manifest.version}{passed}"
-
-    def _older(self, folder: Path) -> tuple[Path, str]:
-        """Give an older version: the one that the author keeps, else this one with a lower number."""
-        kept = self.subject.folder / "tests/upgrade/from"
-        shutil.copytree(kept if kept.is_dir() else self.subject.folder, folder)
-        file = folder / "integration.yaml"
-        text = file.read_text(encoding="utf-8")
-        if not kept.is_dir():
-            text = _VERSION.sub("version: 0.0.1", text, count=1)
-            file.write_text(text, encoding="utf-8")
-        found = _VERSION.search(text)
-        return folder, found[0].partition(":")[2].strip() if found else ""
 
     def _crash(self) -> str:
         before = self._absent()
@@ -355,11 +349,25 @@ class Walk:
             raise TestFailedError(f"at {point}: {killed.sentence}", _reasons(killed))
         report = self._done(*words).data
         _require_passed(report)
-        self._installed = self._live_run() or report["run_id"]
+        # what the killed one committed, if the second one found nothing to do
+        self._installed = report["run_id"] if report["changed"] else self._live_run() or report["run_id"]
 
     def _live_run(self) -> str | None:
         listed = self._done("generations", "list", self.subject.manifest.name).data["items"]
         return next((str(item["run_id"]) for item in listed if item.get("live")), None)
+
+
+def older_version(folder: Path, into: Path) -> str:
+    """Write an older version: the one that the author keeps, else this one as 0.0.1; gives its number."""
+    kept = folder / "tests/upgrade/from"
+    shutil.copytree(kept if kept.is_dir() else folder, into)
+    file = into / "integration.yaml"
+    text = file.read_text(encoding="utf-8")
+    if not kept.is_dir():
+        text = _VERSION.sub("version: 0.0.1", text, count=1)
+        file.write_text(text, encoding="utf-8")
+    found = _VERSION.search(text)
+    return found[0].partition(":")[2].strip() if found else ""
 
 
 def _require_passed(report: Mapping[str, Any]) -> str:
