@@ -178,11 +178,12 @@ def why(
         records = records_of(app)
         run_id = await app.history.resolve(run)
         state = await records.state(run_id)
-        unmet = unmet_of(await records.definition(run_id), state, step or None, records.waits_of(run_id))
+        is_left = bool(app.orphans([await app.history.run(run_id)]))
+        waits = records.waits_of(run_id)
+        definition = await records.definition(run_id)
+        unmet = unmet_of(definition, state, step or None, waits, is_driven=not is_left)
         items = [each.to_dict() for each in unmet]
-        return {"run_id": run_id, "status": state.status.value, "items": items}, bool(
-            app.orphans([await app.history.run(run_id)])
-        )
+        return {"run_id": run_id, "status": state.status.value, "items": items}, is_left
 
     known, is_orphaned = ask(ctx.obj, found)
 

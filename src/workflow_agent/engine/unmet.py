@@ -9,7 +9,7 @@ from workflow_agent.engine.plan import PARTS, SCOPE, TIMER, WAITS, Plan, plan_of
 from workflow_agent.engine.scratch import Group, Work
 from workflow_agent.engine.tables import Fan
 from workflow_agent.engine.units import parse_unit
-from workflow_agent.model.errors import NotFoundError
+from workflow_agent.model.errors import NoResponderError, NotFoundError
 from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.records import dataclass
 from workflow_agent.model.status import TERMINAL_RUN, TERMINAL_STEP, StepStatus
@@ -29,8 +29,8 @@ class Unmet:
     """What a step lacks.
 
     `kind`: ended, running, dependency, retry, timer, signal, person, pause, worker, trouble, end, scope, lock, rate,
-    concurrency. `details` has the names: ``needs``, ``due_at``, ``signal``, ``limit``, ``key``, ``holders``, as the
-    kind has them.
+    concurrency, agent (nobody answers), process (nobody drives the run). `details` has the names: ``needs``, ``due_at``,
+    ``signal``, ``limit``, ``key``, ``holders``, ``agent``, as the kind has them.
     """
 
     step: str
@@ -43,7 +43,14 @@ class Unmet:
         return {"step": self.step, "kind": self.kind, "message": self.message, "details": dict(self.details)}
 
 
-def why(workflow: Workflow, state: RunState, step: str | None = None, waits: Iterable[Standing] = ()) -> list[Unmet]:
+def why(
+    workflow: Workflow,
+    state: RunState,
+    step: str | None = None,
+    waits: Iterable[Standing] = (),
+    *,
+    is_driven: bool = True,
+) -> list[Unmet]:
     """Name what each step waits for.
 
     Args:
@@ -51,6 +58,7 @@ def why(workflow: Workflow, state: RunState, step: str | None = None, waits: Ite
         state: Where the run stands.
         step: One step; None for all that are part of the run and have no end.
         waits: The places for which the run stands in line.
+        is_driven: Whether a process drives the run.
 
     Raises:
         NotFoundError: there is no such step.
@@ -63,7 +71,25 @@ def why(workflow: Workflow, state: RunState, step: str | None = None, waits: Ite
         return []
     wanted = names if step is None else [step]
     lines = {parse_unit(each.wanted.unit)[0]: each for each in waits}
-    return [_in_line(name, lines) if _stands(state, name, lines) else _unmet(plan, state, name) for name in wanted]
+    found = [_in_line(name, lines) if _stands(state, name, lines) else _unmet(plan, state, name) for name in wanted]
+    return found if is_driven else [_left(each) for each in found]
+
+
+def _left(unmet: Unmet) -> Unmet:
+    """Say of what would be under way that nobody works on it."""
+    if unmet.kind not in {"running", "worker", "lock", "rate", "concurrency"}:
+        return unmet
+    text = f"nobody works on `{unmet.step}`: the process that drove the run has ended"
+    return Unmet(unmet.step, "process", text, unmet.details)
+
+
+def _without_agent(plan: Plan, name: str, cell: StepState) -> Unmet | None:
+    """Name the agent that was missing, of a step that failed for want of one."""
+    if cell.status is not StepStatus.FAILED or (cell.error or {}).get("code") != NoResponderError.code:
+        return None
+    uses = plan.steps[name].uses
+    text = f"`{name}` has failed: nobody answers `{uses}`; `workflow-agent agents list` shows who is there"
+    return Unmet(name, "agent", text, {"uses": uses, "agent": uses.partition(".")[0]})
 
 
 def _stands(state: RunState, name: str, lines: Mapping[str, Standing]) -> bool:
@@ -87,8 +113,7 @@ def _unmet(plan: Plan, state: RunState, name: str) -> Unmet:
     if cell is None:
         return Unmet(name, "trouble", f"`{name}` runs only after something went wrong", {})
     if cell.status in TERMINAL_STEP:
-        reason = f": {cell.reason}" if cell.reason else ""
-        return Unmet(name, "ended", f"`{name}` has ended as {cell.status.value}{reason}", {"status": cell.status.value})
+        return _without_agent(plan, name, cell) or _ended(name, cell)
     if state.status in TERMINAL_RUN:
         return Unmet(name, "end", f"the run has ended as {state.status.value}", {})
     if cell.status is StepStatus.RUNNING:
@@ -96,6 +121,11 @@ def _unmet(plan: Plan, state: RunState, name: str) -> Unmet:
     if cell.status is StepStatus.WAITING:
         return _waiting(plan, state, name, cell)
     return _pending(plan, state, name)
+
+
+def _ended(name: str, cell: StepState) -> Unmet:
+    reason = f": {cell.reason}" if cell.reason else ""
+    return Unmet(name, "ended", f"`{name}` has ended as {cell.status.value}{reason}", {"status": cell.status.value})
 
 
 def _running(name: str, cell: StepState) -> Unmet:
