@@ -29,8 +29,8 @@ class Unmet:
     """What a step lacks.
 
     `kind`: ended, running, dependency, retry, timer, signal, person, pause, worker, trouble, end, scope, lock, rate,
-    concurrency, agent (nobody answers), process (nobody drives the run). `details` has the names: ``needs``, ``due_at``,
-    ``signal``, ``limit``, ``key``, ``holders``, ``agent``, as the kind has them.
+    concurrency, agent (nobody answers), process (nobody drives the run). `details` has the names: ``needs``,
+    ``due_at``, ``signal``, ``limit``, ``key``, ``holders``, ``agent``, as the kind has them.
     """
 
     step: str
