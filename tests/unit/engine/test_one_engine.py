@@ -50,7 +50,9 @@ def test_journals_are_written_by_the_driver_and_for_runs_that_nobody_drives() ->
 
 
 def test_agents_are_asked_by_the_engine_and_by_recovery_which_is_a_step() -> None:
-    assert where("bus", "request") == {"engine/asking.py", "agents/recovery.py"}
+    """The application lets the improver look at a run that is over: no step, and nothing waits for it."""
+    assert where("bus", "request") == {"engine/asking.py", "agents/recovery.py", "app/application.py"}
+    assert "agent.improver.learn" in (ROOT / "app/application.py").read_text(encoding="utf-8")
 
 
 def test_runs_are_driven_by_one_driver() -> None:
