@@ -130,11 +130,12 @@ KNOWN: Final = frozenset(
 )
 #: `$ `, `# `, `root@host:~# `, `user@host$ `, `[user@host ~]$ `, `PS> `.
 _PROMPT: Final = re.compile(
-    r"^\s*(?:(?:\[?[\w.-]+@[\w.-]+(?:[: ][^\s#$]*)?\]?)\s?(?P<at>[#$%])|(?P<bare>[$%]))\s+(?=\S)"
+    r"^\s*(?:(?:\[?[\w.-]+@[\w.-]+(?:[: ][^\s#$]*)?\]?)\s?(?P<at>[#$%])|"
+    r"(?P<bare>(?:~[\w./-]*\s?|\w+:~?[\w./-]*\s?)?[$%]))\s+(?=\S)"
 )
 _ROOT_PROMPT: Final = re.compile(r"^\s*#\s+(?=(?P<word>[\w./-]+))")
 _HEREDOC: Final = re.compile(r"<<-?\s*(['\"]?)(?P<word>\w+)\1")
-_CHAIN: Final = re.compile(r"\s*(?:&&|\|\||;)\s*(?=(?:[^'\"]|'[^']*'|\"[^\"]*\")*$)")
+_PIECE: Final = re.compile(r"'[^']*'?|\"[^\"]*\"?|&&|\|\||;|[^'\"&|;]+|.")
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*=")
 _SUDO: Final = re.compile(r"^(?:sudo(?:\s+-[EHns]+|\s+-u\s+\S+|\s+--)*|doas|time|nohup)\s+")
 
@@ -214,8 +215,14 @@ def _without_comment(line: str) -> str:
 
 
 def split_chain(line: str) -> list[str]:
-    """Split ``a && b; c`` into commands, without `sudo`; pipes stay together."""
-    return [_SUDO.sub("", part.strip()) for part in _CHAIN.split(line) if part.strip()]
+    """Split ``a && b; c`` into commands, without `sudo`; pipes stay together, and so does what is quoted."""
+    parts = [""]
+    for piece in _PIECE.findall(line):
+        if piece in {"&&", "||", ";"}:
+            parts.append("")
+        else:
+            parts[-1] += piece
+    return [_SUDO.sub("", part.strip()) for part in parts if part.strip()]
 
 
 def words_of(command: str) -> list[str]:

@@ -47,13 +47,15 @@ _NOTHING: Final = frozenset(
         "\u2013",
     }
 )
+#: Keys whose value on a page is a sample.
+_SECRET: Final = re.compile(r"(?i)(password|passwd|secret|token|api_?key|credentials?)$")
 _KEYS: Final = re.compile(
     r"(?i)^(setting|option|key|name|variable|environment variable|flag|argument|directive|parameter|"
     r"property|env( var)?|command[- ]line flag)s?$"
 )
 _DEFAULTS: Final = re.compile(r"(?i)^default( values?)?s?$")
 _DEFAULTS_TO: Final = re.compile(
-    r"(?i)\bdefaults? (?:to|is|value is|:)\s*[`\"']?([^\s`\"'(),;]+?)[`\"'.]*(?=[\s,;)]|$)"
+    r"(?i)\bdefaults?(?: to| is| value is|:)\s*[`\"']?([^\s`\"'(),;]+?)[`\"'.]*(?=[\s,;)]|$)"
 )
 _MEANINGS: Final = re.compile(r"(?i)^(description|meaning|what it does|help|explanation|purpose)$|^$")
 _METRICS: Final = re.compile(r"(?i)\bmetrics?\b")
@@ -87,7 +89,7 @@ def configuration_facts(place: Place) -> Iterator[Fact]:
     if repositories or _is_compose(text):
         return
     for key, value in _settings(place):
-        known = "" if has_placeholder(value) else value
+        known = "" if has_placeholder(value) or _SECRET.search(key) else value
         yield place.fact(FactKind.SETTING, key, 0.75, default=known, quote=f"{key} {value}", said="sample")
         yield from _setting_facts(place, key, value)
 
@@ -200,9 +202,8 @@ def _setting_facts(place: Place, key: str, value: str) -> Iterator[Fact]:
     port = _PORT.search(f" {value.strip()}")
     if port and (_LISTENS.search(key) or _LISTENS.search(last)) and _LOWEST <= int(port[1]) <= _HIGHEST:
         yield place.fact(FactKind.PORT, port[1], 0.8, quote=f"{key} {value}")
-    if last.lower() in {"user", "run as user", "run_as", "runas", "-u", "--user"} and re.fullmatch(
-        r"[a-z_][\w-]*", value
-    ):
+    is_account = key.lower() in {"user", "-u", "--user"} or last.lower() in {"run as user", "run_as", "runas"}
+    if is_account and re.fullmatch(r"[a-z_][\w-]*", value):
         yield place.fact(FactKind.USER, value, 0.8, quote=f"{key} {value}")
     if key == "-p" and value.isdigit():
         yield place.fact(FactKind.PORT, value, 0.7, quote=f"{key} {value}")

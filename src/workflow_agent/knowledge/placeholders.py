@@ -20,7 +20,7 @@ _UPPER: Final = re.compile(
 )
 _CROSSED: Final = re.compile(r"(?<!\w)([xX]{4,}|\*{4,}|\.{3}(?=['\"]))")
 _BRACED: Final = re.compile(r"\{\{\s*[\w .-]+\s*\}\}|\$\{([A-Za-z_]\w*)\}|%\([\w]+\)s")
-_SAMPLE: Final = re.compile(r"(?i)(?<![\w.])(change_?me\w*|s3cret\w*(?:-\w+)?|p[a@]ssw0rd\w*|hunter2|replace_?me\w*)\b")
+_SAMPLE: Final = re.compile(r"(?i)(?<![\w.])(change_?me\w*|s3cret\w*(?:-\w+)?|p[a@]ssw0rd\w*|hunter2|replace_?me)\b")
 _EXAMPLE: Final = re.compile(r"(?<![\w@-])((?:[\w-]+\.)*example\.(?:com|org|net))(?![\w.])")
 _SECRETS: Final = re.compile(
     r"(?i)(?:\b(?:IDENTIFIED BY|PASSWORD)\s+'([^']+)'|^\s*[\w.-]*(?:password|passwd|secret|token|api_?key|"
