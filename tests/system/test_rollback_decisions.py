@@ -118,6 +118,51 @@ def test_a_person_is_asked_about_each(edited: _Edited) -> None:
     assert edited.shell("cat /etc/wa-app/app.conf; ls /etc/wa-common.conf 2>&1 | wc -l") == "port=8080\n1\n"
 
 
+_LATER = """
+echo level=3 >/etc/wa-common.conf
+echo more >/opt/wa-app/more
+"""
+
+
+@pytest.mark.parametrize("way", ["--cascade", "--to"])
+def test_what_is_decided_holds_for_all_runs_that_are_taken_back(host: Machine, way: str) -> None:
+    base = host.folder / "base.sh"
+    base.write_text("mkdir -p /srv/wa-base; touch /srv/wa-base/one", encoding="utf-8")
+    first = host.json("apply", str(base), "--yes").data["run_id"]
+    wanted = host.world()
+    edited = _Edited(host)
+    later = host.folder / "later.sh"
+    later.write_text(_LATER, encoding="utf-8")
+    edited.shell("cp -a /etc/wa-common.conf /root/wa-edit")
+    second = host.json("apply", str(later), "--yes").data["run_id"]
+    edited.shell("echo level=4 >/etc/wa-common.conf")
+    now = host.world()
+    command = ["rollback", edited.run, "--cascade"] if way == "--cascade" else ["rollback", "--to", first]
+
+    assert host.json(*command, "--yes").code == 6
+    machine_plan = host.cli(*command, "--theirs", _PATHS[0], "--force", "--plan")
+    assert "/etc/wa-app/app.conf, as somebody else left it" in machine_plan.out, str(machine_plan)
+    host.assert_as(now)
+
+    done = host.json(*command, "--theirs", _PATHS[0], "--force", "--yes")
+    assert [one["undoes"] for one in done.data["items"]] == [second, edited.run], str(done)
+    assert (
+        edited.shell("cat /etc/wa-app/app.conf; ls -d /etc/wa-common.conf /opt/wa-app 2>&1 | wc -l") == "port=8080\n2\n"
+    )
+    assert edited.decisions(done.data["items"][0]["run_id"])["/etc/wa-common.conf"]["decision"] == "before"
+    aside = edited.decisions(done.data["items"][0]["run_id"])["/etc/wa-common.conf"]["aside"]
+    assert edited.shell(f"cat {aside}") == "level=4\n"
+
+    edited.shell("rm -r /etc/wa-app /root/wa-edit")
+    gone = [
+        line
+        for line in wanted.differences(host.world(), host.host.root)
+        if "/etc: " not in line and "/root" not in line
+    ]
+    assert gone == []
+    assert host.json("rollback", first, "--yes").code == 0
+
+
 def _aborted(edited: _Edited, answer: str) -> int:
     with edited.machine.running("rollback", edited.run, terminal=True) as running:
         running.wait_for(r"\[k/t/d/A\]")
@@ -132,7 +177,7 @@ def _aborted(edited: _Edited, answer: str) -> int:
 WRONG = {
     ("--theirs", "/etc/wa-common.con"): "did you mean `/etc/wa-common.conf`",
     ("--theirs", "etc/wa-common.conf"): "absolute",
-    ("--theirs", "/etc/wa-common.conf", "--cascade"): "one run at a time",
+    ("--theirs", "/etc/wa-common.con", "--force", "--cascade"): "did you mean `/etc/wa-common.conf`",
 }
 
 
@@ -143,7 +188,6 @@ def test_to_abort_and_what_cannot_be_meant_change_nothing(edited: _Edited) -> No
     for typed, said in WRONG.items():
         refused = edited.machine.cli("rollback", edited.run, *typed, "--yes")
         assert (refused.code, said in refused.err) == (2, True), str(refused)
-    assert edited.machine.cli("rollback", "--to", edited.run, "--force", "--yes").code == 2
     edited.machine.assert_as(state)
     assert edited.machine.json("show", edited.run).data["undone_by"] is None
 

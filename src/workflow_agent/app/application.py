@@ -14,6 +14,7 @@ from workflow_agent.app.ownership import RunOwnership
 from workflow_agent.app.run_errors import error_of_run, without_end
 from workflow_agent.app.run_report import report_run
 from workflow_agent.app.watching import RunWatcher
+from workflow_agent.model.choice import NOTHING_CHOSEN
 from workflow_agent.model.errors import NotFoundError, StoreError, ValidationError, WorkflowAgentError
 from workflow_agent.model.identity import new_run_id
 from workflow_agent.model.status import TERMINAL_RUN, RunStatus
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from workflow_agent.app.settling import Settler
     from workflow_agent.app.watching import OnEvent, OnOutput
     from workflow_agent.integrations import Registry
+    from workflow_agent.model.choice import ConflictChoice
     from workflow_agent.model.ports import Bus, History, TargetRegistry, WorkflowCatalogue
     from workflow_agent.model.workflow import Workflow
     from workflow_agent.security.secret import Secret
@@ -208,7 +210,9 @@ class App:
 
         return await expanded(self.catalogue.get(workflow), inputs, lambda: self.registry, self.history)
 
-    async def standing_on(self, run_id: str, *, wait_s: float = 0.0) -> list[dict[str, Any]]:
+    async def standing_on(
+        self, run_id: str, *, wait_s: float = 0.0, choice: ConflictChoice = NOTHING_CHOSEN
+    ) -> list[dict[str, Any]]:
         """List a run and the later ones that stand on it, in the order in which they can be taken back.
 
         Each as :func:`foresee_rollbacks` gives it; the run itself is the last one.
@@ -223,8 +227,8 @@ class App:
 
         name = str((await self.history.run(run_id))["target"] or _TARGET)
         await self.settle(name)
-        runs = await standing_on(self.history, self.targets.get(name), run_id, wait_s=wait_s)
-        return await foresee_rollbacks(self.history, self.targets, name, runs) if len(runs) > 1 else runs
+        runs = await standing_on(self.history, self.targets.get(name), run_id, wait_s=wait_s, choice=choice)
+        return await foresee_rollbacks(self.history, self.targets, name, runs, choice) if len(runs) > 1 else runs
 
     async def disputed(self, run_id: str, target: str, *, wait_s: float = 0.0) -> tuple[str, list[dict[str, Any]]]:
         """Give a run (where none is named: the newest of the target) and what stands against taking it back.

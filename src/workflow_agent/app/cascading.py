@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.agents.parts import parts_of, source_of, subject_of
+from workflow_agent.model.choice import NOTHING_CHOSEN
 from workflow_agent.model.errors import PathConflictError
 from workflow_agent.model.identity import new_run_id
 
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from workflow_agent.agents.parts import RunPart
+    from workflow_agent.model.choice import ConflictChoice
     from workflow_agent.model.ports import History, Target
 
 __all__ = ["standing_on"]
 
 
-async def standing_on(history: History, target: Target, run_id: str, *, wait_s: float) -> list[dict[str, Any]]:
+async def standing_on(
+    history: History, target: Target, run_id: str, *, wait_s: float, choice: ConflictChoice = NOTHING_CHOSEN
+) -> list[dict[str, Any]]:
     """List a run and those that stand on it in the order in which they can be taken back: the run itself is the last.
 
     The target is taken for the time of the look.
@@ -30,6 +34,8 @@ async def standing_on(history: History, target: Target, run_id: str, *, wait_s: 
         target: On which they were.
         run_id: The run that is to be taken back.
         wait_s: How long to wait for a target that another run holds.
+        choice: What was decided about conflicts, for all of them; a later run of which only paths that stay stand
+            against it need not go.
 
     Raises:
         PathConflictError: somebody else than a run changed paths since; they are named.
@@ -40,14 +46,15 @@ async def standing_on(history: History, target: Target, run_id: str, *, wait_s: 
     await target.acquire(looker, wait_s=wait_s)
     try:
         found: dict[str, dict[str, Any]] = {}
-        await _Look(history, target).visit(run_id, found, set())
+        await _Look(history, target, choice).visit(run_id, found, set())
     finally:
         await target.release(looker)
     return list(found.values())
 
 
 class _Look:
-    def __init__(self, history: History, target: Target) -> None:
+    def __init__(self, history: History, target: Target, choice: ConflictChoice) -> None:
+        self._choice = choice
         self._history = history
         self._target = target
 
@@ -68,7 +75,7 @@ class _Look:
     async def _by_path(self, part: RunPart) -> list[str]:
         """Name the runs whose files or packages need those of a transaction."""
         try:
-            await self._target.rollback(part.transaction, plan_only=True)
+            await self._target.rollback(part.transaction, plan_only=True, choice=self._choice)
         except PathConflictError as error:
             conflicts: list[Mapping[str, Any]] = error.details["conflicts"]
             unknown = [conflict for conflict in conflicts if "run_id" not in conflict]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.ports import History, Target
 
-__all__ = ["disputed", "is_known", "require_known"]
+__all__ = ["disputed", "is_known", "require_known", "require_known_of_any"]
 
 _BESIDE = ("-wal", "-shm", "-journal")
 
@@ -74,6 +74,22 @@ async def require_known(history: History, run_id: str, paths: Sequence[str]) -> 
                 where="--theirs",
                 hint=did_you_mean(path, known) or f"`workflow-agent diff {source['run_id']}` lists what it changed",
             )
+
+
+async def require_known_of_any(history: History, runs: Sequence[str], paths: Sequence[str]) -> None:
+    """Refuse paths about which the rollbacks of several runs decide nothing.
+
+    Raises:
+        UsageError: none of the runs changed anything at, above or below one of them.
+    """
+    for path in paths:
+        for number, run_id in enumerate(runs, start=1):
+            try:
+                await require_known(history, run_id, [path])
+                break
+            except UsageError:
+                if number == len(runs):
+                    raise
 
 
 def is_known(path: str, known: Mapping[str, bool]) -> bool:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.model.choice import NOTHING_CHOSEN
 from workflow_agent.model.errors import ConflictError, NotFoundError, PathConflictError
 from workflow_agent.model.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from workflow_agent.model.choice import ConflictChoice
     from workflow_agent.model.ports import History, TargetRegistry
 
 __all__ = ["foresee_rollbacks", "runs_after"]
@@ -90,9 +92,15 @@ _DONE = frozenset({RunStatus.SUCCEEDED, RunStatus.NEEDS_ATTENTION})
 
 
 async def foresee_rollbacks(
-    history: History, targets: TargetRegistry, target: str, runs: Sequence[Mapping[str, Any]]
+    history: History,
+    targets: TargetRegistry,
+    target: str,
+    runs: Sequence[Mapping[str, Any]],
+    choice: ConflictChoice = NOTHING_CHOSEN,
 ) -> list[dict[str, Any]]:
     """Look what taking runs back one after the other would meet; nothing is changed.
+
+    What was decided about conflicts, the `choice`, holds for each of them.
 
     Returns:
         For each run ``{run_id, action, integration, version, script, previews}``, a preview for each of its
@@ -111,7 +119,8 @@ async def foresee_rollbacks(
         whole = await history.run(run["run_id"])
         for part in await parts_of(history, whole):
             try:
-                preview = await targets.get(target).rollback(part.transaction, plan_only=True, after=taken)
+                look = targets.get(target).rollback
+                preview = await look(part.transaction, plan_only=True, after=taken, choice=choice)
             except PathConflictError as error:
                 error.run_id = error.run_id or run["run_id"]
                 error.state = "nothing was changed: all were looked at before the first was to be taken back"

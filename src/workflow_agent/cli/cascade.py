@@ -6,10 +6,12 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.cli.conflict_view import decision_lines
 from workflow_agent.cli.consent import answer_is_yes, read_answer
 from workflow_agent.cli.outcome import Outcome
 from workflow_agent.cli.running import RunRequest, carry_out, told
 from workflow_agent.cli.style import safe
+from workflow_agent.model.choice import NOTHING_CHOSEN
 from workflow_agent.model.errors import ChangesPendingError, DeclinedError
 
 if TYPE_CHECKING:
@@ -18,15 +20,19 @@ if TYPE_CHECKING:
     from workflow_agent.cli.invocation import Invocation
     from workflow_agent.cli.options import Consent
     from workflow_agent.cli.style import Style
+    from workflow_agent.model.choice import ConflictChoice
 
 __all__ = ["cascade_lines", "cascaded", "runs_in_order"]
 
 
-def runs_in_order(invocation: Invocation, run_id: str, wait_s: float) -> list[dict[str, Any]]:
+def runs_in_order(
+    invocation: Invocation, run_id: str, wait_s: float, choice: ConflictChoice = NOTHING_CHOSEN
+) -> list[dict[str, Any]]:
     """List a run and those that stand on it, in the order in which they are taken back, with what each would do.
 
     Raises:
-        PathConflictError: somebody else than a run changed paths since.
+        PathConflictError: somebody else than a run changed paths since, about which nothing was decided.
+        UsageError: none of the runs changed a path about which something was decided.
     """
     import asyncio  # noqa: PLC0415  # late: 35 ms
 
@@ -34,7 +40,12 @@ def runs_in_order(invocation: Invocation, run_id: str, wait_s: float) -> list[di
 
     async def look() -> list[dict[str, Any]]:
         async with open_app(invocation.settings()) as app:
-            return await app.standing_on(run_id, wait_s=wait_s)
+            runs = await app.standing_on(run_id, wait_s=wait_s, choice=choice)
+            if choice.theirs:
+                from workflow_agent.app.disputes import require_known_of_any  # noqa: PLC0415  # late: few ask for it
+
+                await require_known_of_any(app.history, [str(one["run_id"]) for one in runs], choice.theirs)
+            return runs
 
     return asyncio.run(look())
 
@@ -78,6 +89,7 @@ def cascade_lines(runs: Sequence[Mapping[str, Any]], target: str, style: Style) 
         for preview in run["previews"]:
             yield f"      {preview['restored']:,} restored, {preview['removed']:,} removed"
             yield from (f"      data     {safe(path)}" for path in preview["owned"])
+            yield from (f"    {line}" for line in decision_lines(preview.get("decided") or (), style, planned=True))
     yield "  each in a run of its own, which can be rolled back by itself; if one fails, those after it are not begun"
 
 

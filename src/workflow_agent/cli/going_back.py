@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.cli.conflict_view import decision_lines
 from workflow_agent.cli.consent import answer_is_yes, read_answer, require_consent
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.running import requested
 from workflow_agent.cli.style import safe
 from workflow_agent.cli.tables import counted
+from workflow_agent.model.choice import NOTHING_CHOSEN
 from workflow_agent.model.errors import ChangesPendingError, DeclinedError, UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from workflow_agent.cli.options import Consent, Place, Values
     from workflow_agent.cli.session import Ended
     from workflow_agent.cli.style import Style
+    from workflow_agent.model.choice import ConflictChoice
 
 __all__ = ["go_back", "going_lines", "told_back"]
 
@@ -32,8 +35,11 @@ def go_back(
     consent: Consent,
     events: bool,
     keep_data: bool,
+    choice: ConflictChoice = NOTHING_CHOSEN,
 ) -> Outcome:
     """Take back everything that came after a run on its target; the run itself stays.
+
+    What was decided about conflicts holds for each of them.
 
     Raises:
         CommandFailedError: one could not be taken back; it carries the reports of all that were begun.
@@ -46,15 +52,20 @@ def go_back(
     if not consent.plan_only:
         require_consent(given=consent.yes, verb="roll back")
     target = (place.target or ["host"])[0]
-    inputs = requested(
-        invocation, "rollback", (), place=place, values=values, events=events, approve=True, keep_data=keep_data
-    )
+    more: dict[str, Any] = {
+        "approve": True,
+        "keep_data": keep_data,
+        "theirs": list(choice.theirs),
+        "force": choice.force,
+    }
+    inputs = requested(invocation, "rollback", (), place=place, values=values, events=events, **more)
 
     import asyncio  # noqa: PLC0415  # late: 35 ms
 
     from workflow_agent.app import open_app  # noqa: PLC0415  # late: 60 ms
 
     async def all_of_it() -> tuple[list[dict[str, Any]], list[Ended]]:
+        from workflow_agent.app.disputes import require_known_of_any  # noqa: PLC0415  # late: as the others
         from workflow_agent.app.going_back import foresee_rollbacks, runs_after  # noqa: PLC0415  # late: as the others
         from workflow_agent.cli.session import conduct  # noqa: PLC0415  # late
 
@@ -63,7 +74,8 @@ def go_back(
             if not consent.plan_only:
                 await app.settle(target)
             runs = await runs_after(app.history, target, run)
-            foreseen = await foresee_rollbacks(app.history, app.targets, target, runs)
+            foreseen = await foresee_rollbacks(app.history, app.targets, target, runs, choice)
+            await require_known_of_any(app.history, [str(one["run_id"]) for one in foreseen], choice.theirs)
             if foreseen and not consent.plan_only and not consent.yes:
                 await _ask(invocation, run, target, foreseen)
             for one in () if consent.plan_only else foreseen:
@@ -112,6 +124,7 @@ def going_lines(run: str, target: str, foreseen: Sequence[Mapping[str, Any]], st
             several = f"{safe(preview['integration'])}: " if len(one["previews"]) > 1 else ""
             yield f"      {several}{counts}"
             yield from (f"      data     {safe(path)}" for path in preview["owned"])
+            yield from (f"    {line}" for line in decision_lines(preview.get("decided") or (), style, planned=True))
             yield from (f"      merged   {safe(path)}" for path in preview["merged"])
     yield f"  run {safe(run)} stays, and what came before it"
 

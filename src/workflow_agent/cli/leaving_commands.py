@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,7 @@ from workflow_agent.cli.outcome import Outcome  # noqa: TC001  # Typer reads the
 from workflow_agent.cli.planned import planned_rollback
 from workflow_agent.cli.run_commands import PANEL, script_verb
 from workflow_agent.cli.running import RunRequest, done_or_planned, existing_target, requested, require_options
+from workflow_agent.model.choice import ConflictChoice
 from workflow_agent.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,12 +109,7 @@ def rollback(
     events: Events = False,
 ) -> Outcome:
     """Take back what a run did, exactly or not at all."""
-    if (theirs or force) and (to is not None or cascade):
-        raise UsageError(
-            "conflicts are decided for one run at a time",
-            where="--theirs" if theirs else "--force",
-            hint="take the later runs back first, then this one with `--theirs` or `--force`",
-        )
+    choice = ConflictChoice(theirs=tuple(theirs or ()), force=force)
     if logical:
         others = [to is not None, cascade, theirs, force]
         return _logically(ctx.obj, "" if any(others) else run, place, consent, events=events, keep_data=keep_data)
@@ -124,7 +120,8 @@ def rollback(
             raise UsageError("a run is taken back, or gone back to", where="--to", hint="leave one of the two out")
         found, where = _run_and_place(ctx.obj, to, place)
         values = Values(secret=secret)
-        return go_back(ctx.obj, found, place=where, values=values, consent=consent, events=events, keep_data=keep_data)
+        how: dict[str, Any] = {"consent": consent, "events": events, "keep_data": keep_data, "choice": choice}
+        return go_back(ctx.obj, found, place=where, values=values, **how)
     if cascade and not run:
         raise UsageError("the newest run has no later ones", where="--cascade", hint="name a run, or leave it out")
     found, where = _run_and_place(ctx.obj, run, place) if run else ("", place)
@@ -154,7 +151,7 @@ def rollback(
 
         require_options(consent, "roll back")
         asked = request(False)
-        runs = runs_in_order(ctx.obj, found, asked.inputs["wait_s"])
+        runs = runs_in_order(ctx.obj, found, asked.inputs["wait_s"], choice)
         if len(runs) > 1:
             return cascaded(ctx.obj, consent, asked, runs)
     return done_or_planned(ctx.obj, consent, "roll back", request, planned_rollback)
