@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.agents.flow_log import FlowLog
 from workflow_agent.agents.masking import masked
+from workflow_agent.agents.process_tree import MARK, end_marked
 from workflow_agent.agents.serving import Answer, Question, Verb
 from workflow_agent.authoring.durations import duration_s
 from workflow_agent.authoring.sdk.containers import AgentRequest, ResourceRequirements
@@ -102,6 +103,10 @@ class ShellAgent:
                 kept += line[: _MOST_BYTES - len(kept)]
                 log.log("info", line.decode("utf-8", "replace").rstrip("\n"))
             code = await process.wait()
+        except asyncio.CancelledError:
+            _kill(process)
+            end_marked(_mark(message))
+            raise
         finally:
             _kill(process)
             await log.flush()
@@ -127,7 +132,7 @@ async def _started(request: ShellRequest, message: Message) -> asyncio.subproces
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             cwd=request.dir,
-            env={**os.environ, **request.env},
+            env={**os.environ, **request.env, MARK: _mark(message)},
             start_new_session=True,
             limit=_LINE_BYTES,
         )
@@ -135,6 +140,10 @@ async def _started(request: ShellRequest, message: Message) -> asyncio.subproces
         raise NotFoundError(
             f"the folder of `{message.step_id}` cannot be used", where=str(request.dir), cause=error.strerror
         ) from error
+
+
+def _mark(message: Message) -> str:
+    return f"{message.run_id}/{message.step_id}/{message.attempt}"
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
