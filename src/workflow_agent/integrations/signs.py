@@ -61,7 +61,7 @@ def _own(manifest: Manifest) -> Signs:
         packages=tuple(name for name in packages if isinstance(name, str) and "$" not in name)
         if isinstance(packages, list | tuple)
         else (),
-        ports=tuple(int(found[1]) for listen in listens if (found := _LISTEN.fullmatch(listen))),
+        ports=tuple(dict.fromkeys(int(found[1]) for listen in listens if (found := _LISTEN.fullmatch(listen)))),
     )
 
 

@@ -94,6 +94,7 @@ def test_shipped_exporters_say_what_they_look_after() -> None:
     redis = signs_of(registry.get("prometheus-redis-exporter"), registry.get)
     own = signs_of(registry.get("redis-server"), registry.get)
 
+    assert signs_of(registry.get("postgresql"), registry.get).ports == (5432,)
     assert ("redis-server" in redis.processes, redis.ports, redis.monitors) == (True, (6379,), True)
     assert (own.processes, own.packages, own.ports, own.monitors) == (
         ("redis-server",),
