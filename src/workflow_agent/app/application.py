@@ -17,7 +17,7 @@ from workflow_agent.app.watching import RunWatcher
 from workflow_agent.model.choice import NOTHING_CHOSEN
 from workflow_agent.model.errors import NotFoundError, StoreError, ValidationError, WorkflowAgentError
 from workflow_agent.model.identity import new_run_id
-from workflow_agent.model.status import TERMINAL_RUN, RunStatus
+from workflow_agent.model.status import OWN_ACTION, TERMINAL_RUN, RunStatus
 from workflow_agent.store import SqliteStore
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ __all__ = ["App", "current_user", "open_app"]
 
 #: The target of a workflow that names none.
 _TARGET = "host"
-#: Action of runs of people's own workflows (``flow_run``), which go on where they stood.
-_OWN = "run"
 _RUN_ID = re.compile(r"r-[0-9A-HJKMNP-TV-Z]{26}")
 
 
@@ -282,7 +280,7 @@ class App:
             ConflictError: it has an end, its process lives, or the target cannot be taken now.
             StoreError: the journal cannot be used.
         """
-        if (await self.history.run(run_id))["action"] != _OWN:
+        if (await self.history.run(run_id))["action"] != OWN_ACTION:
             return await self.take_back(run_id)
         await (await self.flows()).resume(run_id)
         return await self.report(run_id)
@@ -299,7 +297,7 @@ class App:
             StoreError: the journal cannot be used.
         """
         run = await self.history.run(run_id)
-        if run["action"] == _OWN:
+        if run["action"] == OWN_ACTION:
             await (await self.flows()).end(run_id, "the process that drove the run ended")
             return await self.report(run_id)
         warning = await (await self._settler()).settle_run(run_id, run["workflow"], run["target"] or _TARGET)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from workflow_agent.app.application import current_user
 from workflow_agent.authoring.durability import durability_of
@@ -18,6 +18,7 @@ from workflow_agent.model.errors import ConflictError, NotFoundError, ParameterE
 from workflow_agent.model.identity import content_hash, new_run_id
 from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.records import dataclass
+from workflow_agent.model.status import OWN_ACTION
 from workflow_agent.security.secret import Secret
 
 if TYPE_CHECKING:
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
     from workflow_agent.model.event import Event
     from workflow_agent.model.workflow import Durability, Workflow
 
-__all__ = ["ACTION", "FlowRun", "check_same", "check_steps", "child_id", "missing_secrets", "prepared"]
+__all__ = ["FlowRun", "check_same", "check_steps", "child_id", "missing_secrets", "prepared"]
 
-#: What history says that such a run is; its target is none, so that nothing is taken back when its process dies.
-ACTION: Final = "run"
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 #: Characters of a run id that are random; those before them are its time.
 _RANDOM = 16
@@ -89,7 +88,13 @@ def prepared(
         inputs[INSTANCE] = instance_input(instance)
     if run_id is None:
         run_id = new_run_id() if idempotency_key is None else run_id_of_key(definition.name, idempotency_key)
-    kept = {"action": ACTION, "host": socket.gethostname(), "user": current_user(), "tags": dict(tags or {}), **meta}
+    kept = {
+        "action": OWN_ACTION,
+        "host": socket.gethostname(),
+        "user": current_user(),
+        "tags": dict(tags or {}),
+        **meta,
+    }
     if secrets:
         kept["secrets"] = sorted(secrets)  # their names, so that who takes the run up can be asked for them
     if idempotency_key is not None:

@@ -25,7 +25,7 @@ from workflow_agent.model.status import TERMINAL_RUN
 from workflow_agent.security.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from workflow_agent.app.container import Container
     from workflow_agent.app.flow_fork import Fork
@@ -62,29 +62,9 @@ class Flows(FlowWords):
         """Tells what happens, at once."""
         return self._bus
 
-    def prepare(
-        self,
-        workflow: Any,
-        given: Mapping[str, Any],
-        *,
-        secrets: Mapping[str, str | Secret] | None = None,
-        tags: Mapping[str, str] | None = None,
-        idempotency_key: str | None = None,
-        break_before: Collection[str] = (),
-        durability: str | None = None,
-        **meta: Any,
-    ) -> FlowRun:
-        """Say which run is wanted; see :func:`prepared`."""
-        return prepared(
-            workflow,
-            given,
-            secrets=secrets,
-            tags=tags,
-            idempotency_key=idempotency_key,
-            break_before=break_before,
-            durability=durability,
-            **meta,
-        )
+    def prepare(self, workflow: Any, given: Mapping[str, Any], **wanted: Any) -> FlowRun:
+        """Say which run is wanted; `wanted` is what :func:`prepared` takes besides."""
+        return prepared(workflow, given, **wanted)
 
     async def run(self, run: FlowRun) -> RunState:
         """Drive a run to its end; one that the journal knows is taken up where it stands, or only read.

@@ -14,7 +14,7 @@ from workflow_agent.model.errors import (
     WorkflowAgentError,
     error_from_dict,
 )
-from workflow_agent.model.status import TERMINAL_RUN, RunStatus
+from workflow_agent.model.status import OWN_ACTION, TERMINAL_RUN, RunStatus
 
 if TYPE_CHECKING:
     from workflow_agent.model.errors import StoreError
@@ -28,8 +28,6 @@ _BEFORE_COMMIT = frozenset({RunStatus.QUEUED, RunStatus.PLANNING, RunStatus.AWAI
 _NOTHING = "nothing was changed"
 _IN_PLACE = "changes of the run are in place"
 _TAKEN_BACK = "everything that the run changed was taken back"
-#: What steps of a person's own workflow do is not captured: nobody knows what became of it but their `undo`.
-_OWN = "run"
 _STEPS_STAY = "what its steps did stays, but for what their `undo` took back"
 
 
@@ -92,7 +90,7 @@ async def without_end(error: StoreError, history: History, run_id: str, target: 
 
 
 def _state_after(state: RunState) -> str:
-    if state.meta.get("action") == _OWN:
+    if state.meta.get("action") == OWN_ACTION:
         return _STEPS_STAY
     if state.status is RunStatus.ROLLED_BACK:
         return _TAKEN_BACK

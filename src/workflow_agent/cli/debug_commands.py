@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from workflow_agent.app.flows import Flows
     from workflow_agent.cli.style import Style
 
-__all__ = ["register"]
+__all__ = ["register", "standing_lines"]
 
 _WHAT = "What"
 _Step = Annotated[str, typer.Argument(metavar="[STEP]", help="A step; the one that it is paused before if left out.")]
@@ -39,10 +39,11 @@ def inspect(ctx: typer.Context, run: RunId, step: _Step = "") -> Outcome:
         return look(await records.definition(run_id), await records.state(run_id), step or None)
 
     known = ask(ctx.obj, found)
-    return Outcome(data=known, lines=lambda style: _lines(known, style))
+    return Outcome(data=known, lines=lambda style: standing_lines(known, style))
 
 
-def _lines(found: Mapping[str, Any], style: Style) -> Iterator[str]:
+def standing_lines(found: Mapping[str, Any], style: Style) -> Iterator[str]:
+    """Write where a run stands, as ``look`` gives it."""
     paused = "" if found["paused"] is None else f": {safe(found['paused'])}"
     yield f"{found['run_id']}  {style.status(found['status'])}{paused}"
     if found["breakpoints"]:

@@ -11,6 +11,7 @@ from workflow_agent.app.flow_records import records_of
 from workflow_agent.app.flow_run import prepared
 from workflow_agent.app.run_report import report_run
 from workflow_agent.app.watching import RunWatcher
+from workflow_agent.cli.break_prompt import BreakPrompt
 from workflow_agent.cli.envelope import json_line
 from workflow_agent.cli.prints import prints_as_talk
 from workflow_agent.cli.progress import choose_progress
@@ -168,19 +169,25 @@ async def driven(invocation: Invocation, drive: Drive, progress: Progress, answe
 
 
 async def _watched(flows: Flows, invocation: Invocation, drive: Drive, progress: Progress, answers: TextIO) -> RunState:
+    prompt = BreakPrompt(invocation, flows, drive.run_id, progress)
+
     def on_event(event: Mapping[str, Any], status: str) -> None:
+        is_asked = prompt.take(event)
         if drive.events:
             answers.write(json_line(event) + "\n")
             answers.flush()
         progress.event(event, status)
-        if event["type"] == EventType.RUN_PAUSED:
+        if event["type"] == EventType.RUN_PAUSED and not is_asked:
             progress.pause()
             for line in _paused_lines(drive.run_id, str(event["data"].get("reason"))):
                 invocation.say(line)
             progress.resume()
 
-    async with RunWatcher(flows.bus, drive.definition, drive.run_id, on_event, progress.output):
-        return await drive.act(flows)
+    try:
+        async with RunWatcher(flows.bus, drive.definition, drive.run_id, on_event, progress.output):
+            return await drive.act(flows)
+    finally:
+        prompt.close()
 
 
 def _paused_lines(run_id: str, reason: str) -> tuple[str, ...]:

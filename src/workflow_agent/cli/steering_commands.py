@@ -13,6 +13,7 @@ from workflow_agent.cli.options import RunId  # noqa: TC001  # Typer reads the a
 from workflow_agent.cli.outcome import Outcome
 from workflow_agent.model.errors import ConflictError, UsageError
 from workflow_agent.model.nearest import did_you_mean
+from workflow_agent.model.status import OWN_ACTION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["OWN_PANEL", "register", "require_own", "say_to_run"]
 
 OWN_PANEL = "Run workflows of your own"
-#: Action of runs of people's own workflows.
-_OWN = "run"
 _WHAT = "What"
 _Reason = Annotated[
     str,
@@ -147,7 +146,7 @@ def say_to_run(
 async def require_own(app: App, run_id: str) -> None:
     """Refuse a run that is none of a person's own workflow; raises ConflictError."""
     run = await app.history.run(run_id)
-    if run["action"] not in {_OWN, None}:  # a workflow that is a step of another one has no action
+    if run["action"] not in {OWN_ACTION, None}:  # a workflow that is a step of another one has no action
         raise ConflictError(
             f"run {run_id} is no run of a workflow of your own",
             cause=f"it is {run['action']} {run['integration'] or ''}".rstrip(),

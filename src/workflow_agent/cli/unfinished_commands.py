@@ -11,7 +11,7 @@ from workflow_agent.cli.options import NoWait, RunId, Secrets  # noqa: TC001  # 
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.run_commands import PANEL
 from workflow_agent.model.errors import ConflictError, RollbackIncompleteError, StepTimeoutError, UsageError
-from workflow_agent.model.status import TERMINAL_RUN, RunStatus
+from workflow_agent.model.status import OWN_ACTION, TERMINAL_RUN, RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-#: Action of runs of people's own workflows.
-OWN = "run"
 _POLL_S = 0.1
 #: Ends of runs that leave nothing on their target.
 _TAKEN_BACK = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.ROLLED_BACK})
@@ -45,7 +43,7 @@ def resume(
     from workflow_agent.cli.past import find  # noqa: PLC0415  # late
 
     known = find(ctx.obj, run)
-    if known["action"] in {OWN, None} and known["status"] not in TERMINAL_RUN:
+    if known["action"] in {OWN_ACTION, None} and known["status"] not in TERMINAL_RUN:
         from workflow_agent.cli.resuming import resume_own  # noqa: PLC0415  # late: the application
 
         return resume_own(ctx.obj, known, secret or (), one_step=step, no_wait=no_wait)
@@ -105,7 +103,7 @@ async def _cancel(app: App, invocation: Invocation, run: Mapping[str, Any]) -> d
     owner = app.owner(run_id)
     if owner is None:
         return await _resume(app, invocation, run, take_back=True)
-    if run["action"] == OWN:
+    if run["action"] == OWN_ACTION:
         await (await app.flows()).cancel(run_id, "cancelled by request")
         invocation.say(f"asked process {owner.pid} to stop; steps that say how are undone")
     else:
@@ -161,7 +159,7 @@ def _outcome(report: dict[str, Any], warnings: tuple[str, ...]) -> Outcome:
         from workflow_agent.cli.run_view import ending_lines  # noqa: PLC0415  # late
 
         yield from ending_lines(report, style)
-        if report["status"] in _TAKEN_BACK and report["action"] != OWN:
+        if report["status"] in _TAKEN_BACK and report["action"] != OWN_ACTION:
             yield "  target    as it was before the run"
 
     outcome = Outcome(data=report, lines=lines, warnings=warnings)

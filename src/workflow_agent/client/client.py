@@ -106,6 +106,7 @@ class WorkflowClient:
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         durability: str | None = None,
+        break_before: Collection[str] = (),
     ) -> WorkflowExecution:
         """Begin a run.
 
@@ -119,6 +120,7 @@ class WorkflowClient:
                 died, and answers from the journal when it has ended.
             durability: When its records reach the disk: ``strict``, ``pipelined`` or ``exit``; as the workflow says
                 when None.
+            break_before: Steps before which it pauses; see :meth:`WorkflowExecution.inspect`.
 
         Raises:
             ValidationError: the workflow, its input or a secret is not valid; nothing was begun.
@@ -135,6 +137,7 @@ class WorkflowClient:
                 tags=tags,
                 idempotency_key=idempotency_key,
                 durability=durability,
+                break_before=break_before,
             )
             if idempotency_key is not None and engine.is_driven(run.run_id):
                 execution = WorkflowExecution(self._connection.engine, run.run_id, run.definition, None)

@@ -6,11 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.client.events import POLL_S, stream_run
+from workflow_agent.engine.looking import look
 from workflow_agent.model.errors import ConflictError
 from workflow_agent.model.status import TERMINAL_RUN, RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from workflow_agent.client.events import WorkflowEvent
@@ -93,10 +94,47 @@ class WorkflowExecution:
         async with self._use() as engine:
             await engine.pause(self.id, reason)
 
-    async def unpause(self) -> None:
-        """Let it go on; raises ConflictError when it is not paused."""
+    async def unpause(self, *, one_step: bool = False) -> None:
+        """Let it go on, or one step of it; raises ConflictError when it is not paused."""
         async with self._use() as engine:
-            await engine.unpause(self.id)
+            await engine.unpause(self.id, one_step=one_step)
+
+    async def inspect(self, step: str | None = None) -> dict[str, Any]:
+        """Give where it stands, its state, its breakpoints, and what a step would be asked with.
+
+        Args:
+            step: The step; None: the one that it is paused before.
+
+        Raises:
+            NotFoundError: there is no such step.
+        """
+        async with self._use() as engine:
+            return look(self._definition, await engine.state(self.id), step)
+
+    async def change(
+        self,
+        *,
+        state: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Mapping[str, Any]] | None = None,
+        break_before: Collection[str] | None = None,
+    ) -> None:
+        """Change what it does next; recorded.
+
+        Args:
+            state: Values of ``ctx.state``, while it is paused.
+            inputs: Inputs by step, of steps that did not begin, while it is paused.
+            break_before: The steps before which it pauses from now on.
+
+        Raises:
+            ConflictError: it has ended, is not paused, or a step has begun.
+        """
+        data: dict[str, Any] = {} if state is None else {"state": {"set": dict(state)}}
+        if inputs is not None:
+            data["with"] = {name: dict(values) for name, values in inputs.items()}
+        if break_before is not None:
+            data["break_before"] = sorted(break_before)
+        async with self._use() as engine:
+            await engine.change(self.id, data)
 
     async def stream_events(self) -> AsyncIterator[WorkflowEvent]:
         """Give its events, from the first to the last, as they happen."""

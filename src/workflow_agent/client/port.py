@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from typing import TypeAlias
@@ -87,6 +87,7 @@ class FlowEngine(FlowRecords, Protocol):
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         durability: str | None = None,
+        break_before: Collection[str] = (),
         **meta: Any,
     ) -> PreparedRun:
         """Say which run is wanted; raises ValidationError."""
@@ -105,13 +106,17 @@ class FlowEngine(FlowRecords, Protocol):
         ...
 
     async def signal(self, run_id: str, name: str, data: Any = None) -> None:
-        """Tell a run of this process that something happened."""
+        """Tell a run that something happened."""
         ...
 
     async def pause(self, run_id: str, reason: str) -> None:
-        """Let nothing new start in a run of this process."""
+        """Let nothing new start in a run."""
         ...
 
-    async def unpause(self, run_id: str) -> None:
-        """Let a paused run of this process go on."""
+    async def unpause(self, run_id: str, *, one_step: bool = False) -> None:
+        """Let a paused run go on, or one step of it."""
+        ...
+
+    async def change(self, run_id: str, data: Mapping[str, Any]) -> None:
+        """Change breakpoints at any time; inputs of steps and the state while a run is paused."""
         ...

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum, StrEnum
+from typing import Final
 
 from workflow_agent.model.records import dataclass
 
-__all__ = ["TERMINAL_RUN", "TERMINAL_STEP", "RunStatus", "StatusStyle", "StepStatus", "style_of"]
+__all__ = ["OWN_ACTION", "TERMINAL_RUN", "TERMINAL_STEP", "RunStatus", "StatusStyle", "StepStatus", "style_of"]
+
+#: The action, in history, of runs of people's own workflows: they have no target, and nothing of them is captured.
+OWN_ACTION: Final = "run"
 
 
 class RunStatus(StrEnum):

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from workflow_agent import Context, ErrorHandler, RetryPolicy, Step, Workflow, WorkflowClient, step, workflow
+from workflow_agent import (
+    Context,
+    ErrorHandler,
+    ExecutionMode,
+    RetryPolicy,
+    Step,
+    Workflow,
+    WorkflowClient,
+    step,
+    workflow,
+)
 from workflow_agent.model.errors import ConflictError, StepFailedError, ValidationError
+from workflow_agent.model.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -131,3 +143,31 @@ async def test_a_step_that_blocks_the_loop_is_named_in_the_log(client: WorkflowC
     (line,) = client.get_logs(execution.id)
     assert "warning blocks: the event loop has not run for 1." in line
     assert f"it stands at {__file__}:" in line
+
+
+async def test_a_run_is_debugged_through_its_execution(tmp_path: Path) -> None:
+    @workflow(name="debugged")
+    class Debugged:
+        @step
+        async def first(self, ctx: Context) -> int:
+            ctx.state["n"] = 1
+            return 1
+
+        @step(depends_on=["first"])
+        async def second(self, ctx: Context, first_result: int) -> int:
+            return first_result + int(ctx.state["n"])
+
+    async with WorkflowClient(settings={"paths.state": str(tmp_path)}) as client:
+        execution = await client.run_workflow(Debugged(), mode=ExecutionMode.ASYNC, break_before=["second"])
+        while (await execution.get_status()) is not RunStatus.PAUSED:  # noqa: ASYNC110  # it tells nobody
+            await asyncio.sleep(0.01)
+
+        seen = await execution.inspect()
+        await execution.change(
+            state={"n": 10}, inputs={"second": {"results": {"first": {"value": 100}}}}, break_before=[]
+        )
+        await execution.unpause()
+
+        assert (seen["before"], seen["breakpoints"], seen["state"]) == ("second", ["second"], {"n": 1})
+        assert await execution.get_result() == 110
+        assert (await execution.inspect("first"))["step"]["output"] == {"value": 1}
