@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.client.events import POLL_S, stream_run
-from workflow_agent.engine.looking import look
 from workflow_agent.model.errors import ConflictError
 from workflow_agent.model.status import TERMINAL_RUN, RunStatus
 
@@ -108,6 +107,8 @@ class WorkflowExecution:
         Raises:
             NotFoundError: there is no such step.
         """
+        from workflow_agent.engine.looking import look  # noqa: PLC0415  # late: few look
+
         async with self._use() as engine:
             return look(self._definition, await engine.state(self.id), step)
 
