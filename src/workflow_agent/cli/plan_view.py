@@ -74,7 +74,13 @@ def plan_lines(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from _standing(plan, style)
     if not changes:
         yield "  no file would change" if (plan.get("current") or {}).get("reason") else "  nothing would change"
-    for kind, describe in (("packages", _package), ("users", _account), ("groups", _account), ("units", _unit)):
+    for kind, describe in (
+        ("packages", _package),
+        ("users", _account),
+        ("groups", _account),
+        ("units", _unit),
+        ("kernel", _kernel),
+    ):
         yield from _facts(kind, change_set.get(kind) or (), describe, style)
     leaving = plan.get("action") == "uninstall"
     if not plan.get("unchanged"):
@@ -261,6 +267,12 @@ def _findings(findings: Sequence[Mapping[str, Any]], style: Style) -> Iterator[s
         allowed = ", allowed" if finding.get("allowed") else ""
         text = f"{safe(finding.get('message'))} (line {finding.get('line')}, {safe(finding.get('rule'))}{allowed})"
         yield _label(safe(severity), style.paint(text, "red" if severity == "error" else "yellow"), style)
+
+
+def _kernel(fact: Mapping[str, Any]) -> str:
+    value, before = fact.get("value"), fact.get("before")
+    told = " -> ".join(safe(one) for one in (before, value) if one)
+    return f"{safe(fact.get('kind'))} {safe(fact.get('name'))}{f' = {told}' if told else ''} (at the next start)"
 
 
 def _effects(effects: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent.model.system import ChangeSet, escape_path, unescape_path
 from workflow_agent.targets.content import read_file, read_link
 from workflow_agent.targets.derive import derive_changes, needs_content
+from workflow_agent.targets.derive_kernel import is_about_the_kernel, kernel_changes
 from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import transaction_folder
 from workflow_agent.targets.outside import outside_effects, outside_notes
@@ -62,7 +63,8 @@ class ChangeReporter:
 
     def report(self, plan: Plan, requested: str, outside: Mapping[str, Any]) -> ChangeSet:  # Any: JSON
         """Make the change set of a plan, of the service actions that the script asked for, and of what is no file."""
-        paths = [change.path for change in plan.changes if needs_content(change.path)]
+        wanted = (change.path for change in plan.changes)
+        paths = [path for path in wanted if needs_content(path) or is_about_the_kernel(path)]
         points = sorted({operation.point for operation in plan.operations}, key=len, reverse=True)
         before = {path: self._content(unescape_path(path)) for path in paths}
         after = {path: self._content(self._staged(unescape_path(path), points)) for path in paths}
@@ -73,6 +75,7 @@ class ChangeReporter:
             users=derived.users,
             groups=derived.groups,
             units=derived.units,
+            kernel=tuple(kernel_changes(before, after, plan.changes)),
             requested=parse_requested(requested),
             dropped=_dropped(plan),
             outside=outside_effects(outside),

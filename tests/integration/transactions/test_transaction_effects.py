@@ -174,3 +174,11 @@ async def test_a_file_that_an_earlier_before_image_shares_can_be_changed(trial: 
     await trial.target.rollback(first)
 
     assert diff(before, trial.look("/srv/shared")) == []
+
+
+async def test_what_files_set_in_the_kernel_is_told(trial: Trial) -> None:
+    script = "mkdir -p /etc/modules-load.d /etc/sysctl.d; echo wireguard >/etc/modules-load.d/wa.conf"
+    transaction, change_set = await trial.capture(f"{script}; echo net.ipv4.ip_forward=1 >/etc/sysctl.d/9-wa.conf")
+    told = [(one["kind"], one["name"], one["action"], one["value"]) for one in change_set.kernel]
+    assert told == [("module", "wireguard", "added", ""), ("sysctl", "net.ipv4.ip_forward", "added", "1")]
+    await trial.target.discard(transaction)
