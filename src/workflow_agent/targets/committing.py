@@ -421,14 +421,25 @@ def _moves(before: Iterable[Operation], after: Iterable[Operation]) -> dict[_Mom
 
 
 def _as_owned(tree: LiveTree, operations: Iterable[Operation], owned: Sequence[bytes]) -> Iterable[Operation]:
-    """Take owned folders that go as a whole as they are now; whatever else changed in them stays a conflict."""
+    """Take owned paths that go as a whole as they are now; whatever else changed beside them stays a conflict."""
     for operation in operations:
-        live = tree.read(operation.path) if operation.path in owned else None
-        if operation.kind is OperationKind.REMOVE and live is not None and live.same_identity(operation.before):
-            subtree = tree.below(operation.path) if live.is_dir else {}
-            yield replace(operation, before=live, subtree=subtree)
-        else:
+        if operation.kind is not OperationKind.REMOVE or operation.before is None:
             yield operation
+            continue
+        path = operation.path
+        if path in owned:
+            live = tree.read(path)
+            if live is not None and live.same_identity(operation.before):
+                operation = replace(operation, before=live, subtree=tree.below(path) if live.is_dir else {})  # noqa: PLW2901
+        elif inner := tuple(each[len(path) + 1 :] for each in owned if each.startswith(path + b"/")):
+            kept = {name: entry for name, entry in operation.subtree.items() if not _is_at_or_below(name, inner)}
+            now = {name: entry for name, entry in tree.below(path).items() if _is_at_or_below(name, inner)}
+            operation = replace(operation, subtree=kept | now)  # noqa: PLW2901
+        yield operation
+
+
+def _is_at_or_below(name: bytes, folders: Sequence[bytes]) -> bool:
+    return any(name == folder or name.startswith(folder + b"/") for folder in folders)
 
 
 def _moment(entry: Entry) -> _Moment:

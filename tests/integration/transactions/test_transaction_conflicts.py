@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -152,6 +153,36 @@ async def test_what_a_service_writes_into_a_created_folder_goes_with_it_and_is_l
 
     assert planned["owned"] == result["owned"] == [f"{place}/new/d/state", f"{place}/new/data"]
     assert diff(before, trial.look(place)) == []
+
+
+@pytest.mark.parametrize("elsewhere", ["", "; echo 2 > note"])
+async def test_data_that_goes_with_a_folder_may_change_until_the_end_but_nothing_beside_it(
+    trial: Trial, place: str, elsewhere: str
+) -> None:
+    """As a database that writes until the commit of its removal has stopped it."""
+    trial.shell(
+        f"mkdir -p {place}/lib/data/wal; cd {place}/lib; echo 1 > data/wal/1; echo 1 > data/lock; echo 1 > note"
+    )
+    before = trial.look(place)
+    transaction, _ = await trial.capture(f"rm -r {place}/lib")
+    trial.shell(f"cd {place}/lib; echo 2 >> data/wal/1; echo 2 > data/wal/2; rm data/lock{elsewhere}")
+    later = trial.look(place)
+
+    def commit() -> None:
+        owned = [os.fsencode(f"{place}/lib/data")]
+        trial.target._committer.commit(transaction, before_exchange=lambda: None, owned=owned)
+
+    if elsewhere:
+        with pytest.raises(PathConflictError, match=f"{place}/lib"):
+            commit()
+        assert diff(later, trial.look(place)) == []
+        return
+    commit()
+
+    assert "lib" not in trial.shell(f"ls -A {place}").split()
+    await trial.target.rollback(transaction)
+    assert diff(later, trial.look(place)) == []
+    assert diff(before, later) != []
 
 
 async def test_runs_that_stand_on_each_other_come_off_in_turn(trial: Trial, place: str) -> None:
