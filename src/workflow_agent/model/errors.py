@@ -435,8 +435,14 @@ def error_classes(root: type[WorkflowAgentError] = WorkflowAgentError) -> Iterat
 
 
 def error_from_dict(data: Mapping[str, Any]) -> WorkflowAgentError:
-    """Rebuild an error from :meth:`WorkflowAgentError.to_dict`; unknown codes become InternalError."""
-    classes = {cls.code: cls for cls in error_classes()}
+    """Rebuild an error from :meth:`WorkflowAgentError.to_dict`; unknown codes become InternalError.
+
+    A class that inherits its code, or that is made in another way, comes out as the one that it is a kind of.
+    """
+    classes: dict[str, type[WorkflowAgentError]] = {}
+    for each in error_classes():
+        if each.__init__ is WorkflowAgentError.__init__:
+            classes.setdefault(each.code, each)
     cls = classes.get(str(data.get("code")), InternalError)
     return cls(
         data.get("message"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from workflow_agent.model import ports
 from workflow_agent.model.errors import (
     CallerError,
+    CheckFailedError,
     InternalError,
     ParameterError,
     WorkflowAgentError,
@@ -40,6 +42,20 @@ def test_codes_are_unique_and_only_the_world_is_retried() -> None:
     assert [cls.code for cls in callers] == ["conflict.target-locked"]
     assert WorldError.retryable
     assert not InternalError.retryable
+
+
+def test_what_others_derive_comes_out_as_what_it_is_a_kind_of() -> None:
+    """A requester must hear of it, whatever its constructor takes."""
+
+    class OddError(CheckFailedError):
+        def __init__(self, number: int) -> None:
+            super().__init__(f"number {number}")
+
+    again = error_from_dict(OddError(7).to_dict())
+
+    del OddError
+    gc.collect()  # other tests walk the tree of errors
+    assert (type(again), again.message) == (CheckFailedError, "number 7")
 
 
 def test_an_unknown_code_is_a_defect_of_ours() -> None:

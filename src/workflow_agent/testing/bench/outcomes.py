@@ -5,7 +5,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.model.errors import CheckFailedError
 from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
@@ -70,13 +69,14 @@ class Outcome:
         }
 
 
-class TestFailedError(CheckFailedError):
-    """What was tested is not so."""
+class TestFailedError(Exception):
+    """What was tested is not so; `lines` are the details. Told as an outcome, never to who types."""
 
     __test__ = False
 
     def __init__(self, message: str, lines: Sequence[str] = ()) -> None:
-        super().__init__(message, cause="; ".join(lines) or None)
+        super().__init__(message)
+        self.message = message
         self.lines = tuple(lines)
 
 
