@@ -66,7 +66,11 @@ def test_drift_is_listed_and_a_repair_brings_back_what_is_the_packages(fresh: Ma
     assert plan.code == 3, str(plan)
     assert f"{PROGRAM}  mode 0755 -> 0700: is put right" in plan.out
     assert drifted(machine.json("verify", NAME, "--drift")).keys() == found.keys(), "a plan changes nothing"
-    repaired = machine.json("repair", NAME, "--yes").data
+    refused = machine.json("repair", NAME, "--yes")
+    assert (refused.code, refused.error["code"]) == (6, "conflict.paths"), str(refused)
+    assert CONFIGURATION in str(refused.error)
+    assert drifted(machine.json("verify", NAME, "--drift")).keys() == found.keys(), "nobody decided about the edit"
+    repaired = machine.json("repair", NAME, "--yes", "--force").data
     assert repaired["changed"] is True
     assert {item["path"] for item in repaired["broken"]["drift"]} == found.keys()
     assert machine.json("verify", NAME, "--drift").code == 0

@@ -47,6 +47,7 @@ class Bench:
     world: FakeWorld = field(default_factory=FakeWorld)
     person: PersonAgent = field(default_factory=PersonAgent)
     vault: Vault = field(default_factory=Vault)
+    clock: FixedClock = field(default_factory=FixedClock)
 
     def __post_init__(self) -> None:
         self.targets = FakeTargets(self.world)
@@ -106,7 +107,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         ScriptBuilderAgent([_TEMPLATES]),
         ValidatorAgent(),
         ExecutorAgent(bench.targets, bus, store.artifacts_dir, output_limit=1000, vault=bench.vault),
-        VerifierAgent(bench.targets, FixedClock(), bench.vault),
+        VerifierAgent(bench.targets, bench.clock, bench.vault),
         RecoveryAgent(bus),
         bench.person,
     )

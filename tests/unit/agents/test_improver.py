@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.unit.agents.conftest import FixedClock
 
 from workflow_agent.agents.improver import ImproverAgent
 from workflow_agent.agents.improving_rules import Failure, failures_of, suggestion_for
@@ -126,7 +125,7 @@ async def test_what_was_learnt_is_kept_and_counts_only_when_accepted(bench: Benc
         bench.store.history,
         Registry([builtin_folder()]),
         knowledge,
-        FixedClock(),
+        bench.clock,
         bounds=Bounds(),
         script_s=900.0,
     )
@@ -154,7 +153,7 @@ async def test_an_integration_that_is_gone_is_no_reason_to_learn_nothing(bench: 
         bench.store.history,
         Registry([builtin_folder()]),
         bench.store.knowledge,
-        FixedClock(),
+        bench.clock,
         bounds=Bounds(),
         script_s=900.0,
     )
