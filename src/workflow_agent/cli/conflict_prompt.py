@@ -10,9 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.cli.conflict_view import diff_lines, side_lines
-from workflow_agent.cli.consent import read_answer
+from workflow_agent.cli.keep_or_take import keep_or_take, say
 from workflow_agent.cli.style import safe
-from workflow_agent.model.errors import DeclinedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from workflow_agent.cli.style import Style
 
 __all__ = ["ask_about_conflicts", "can_ask", "conflicts_of"]
-
-_KEEP, _BACK, _SHOW, _ABORT = ("k", "keep"), ("t", "take", "take back"), ("d", "diff"), ("a", "abort", "")
 
 
 def can_ask() -> bool:
@@ -71,7 +68,7 @@ async def _ask_all(
     answers: dict[str, bool] = {}  # by group or path: whether it stays
     stay: list[str] = []
     back: list[str] = []
-    _say(style.paint(f"somebody changed what run {safe(run)} left", "bold"))
+    say(style.paint(f"somebody changed what run {safe(run)} left", "bold"))
     for conflict in conflicts:
         key = str(conflict.get("group") or conflict["path"])
         if key not in answers:
@@ -83,33 +80,15 @@ async def _ask_all(
 async def _ask(conflict: Mapping[str, Any], style: Style) -> bool:
     """Ask about one conflict; gives whether it stays."""
     diffs = conflict.get("diffs") or {}
-    _say("", style.paint(safe(conflict["path"]), "bold"), *(f"  {line}" for line in side_lines(conflict)))
-    _say(*(f"  {line}" for line in diff_lines(diffs.get("since"), style)))
-    can_show = bool(diffs.get("by_run"))
-    _say(
+    say("", style.paint(safe(conflict["path"]), "bold"), *(f"  {line}" for line in side_lines(conflict)))
+    say(*(f"  {line}" for line in diff_lines(diffs.get("since"), style)))
+    shown = list(diff_lines(diffs.get("by_run"), style))
+    say(
         "  k  keep it as it is now",
         "  t  take back: it becomes as it was before the run, what is there now is kept aside",
-        *(["  d  show what the run did to it"] if can_show else []),
+        *(["  d  show what the run did to it"] if shown else []),
         "  a  abort: nothing is changed",
     )
     if "impossible" in conflict:
-        _say(f"  ({safe(conflict['impossible'])})")
-    while True:
-        sys.stderr.write(f"{style.paint('Which one?', 'bold')} [{'k/t/d' if can_show else 'k/t'}/A] ")
-        sys.stderr.flush()
-        answer = (await read_answer()).strip().lower()
-        if answer in _KEEP:
-            return True
-        if answer in _BACK:
-            return False
-        if answer in _ABORT:
-            raise DeclinedError("not rolled back: the answer was to abort", state="nothing was changed")
-        if can_show and answer in _SHOW:
-            _say(*(f"  {line}" for line in diff_lines(diffs["by_run"], style)))
-        else:
-            _say("  please answer with one of these letters")
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        sys.stderr.write(f"{line}\n")
+        say(f"  ({safe(conflict['impossible'])})")
+    return await keep_or_take(style, shown, aborted="not rolled back: the answer was to abort")
