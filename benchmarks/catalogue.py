@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks._report import installed, remark
+from benchmarks.catalogue_tests import HEADING
 from workflow_agent.integrations import Registry, builtin_folder
 from workflow_agent.testing.bench.targets import BenchTarget, TargetKind
 from workflow_agent.testing.bench.worlds import Left
@@ -174,7 +175,8 @@ def main() -> None:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
     page = _page(rows, ["docs/catalogue.md", *(f"--rows {file.name}" for file in options.rows or ())])
     if options.page:
-        options.page.write_text(page, encoding="utf-8")
+        _, heading, tests = options.page.read_text(encoding="utf-8").partition(HEADING)
+        options.page.write_text(page + ("\n" + heading + tests if heading else ""), encoding="utf-8")
     else:
         sys.stdout.write(page)
 

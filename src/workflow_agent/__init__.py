@@ -25,16 +25,20 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent._version import __version__
 
 if TYPE_CHECKING:
-    from workflow_agent.authoring.builder import Step, Workflow
+    from workflow_agent.authoring.builder import Workflow
+    from workflow_agent.authoring.crons import daily, every_minutes, hourly
+    from workflow_agent.authoring.fluent_step import Step
     from workflow_agent.authoring.sdk.containers import AgentHandle, AgentResult, ResourceRequirements
     from workflow_agent.authoring.sdk.context import Context, ParallelContext, SecretStore, WorkflowState
     from workflow_agent.authoring.sdk.decorators import step, workflow
     from workflow_agent.authoring.sdk.policies import ErrorHandler, ExecutionMode, RetryPolicy
-    from workflow_agent.client import WorkflowClient, WorkflowEvent, WorkflowExecution, WorkflowMetrics
+    from workflow_agent.authoring.step_actions import secret
+    from workflow_agent.client import Client, WorkflowClient, WorkflowEvent, WorkflowExecution, WorkflowMetrics
 
 __all__ = [
     "AgentHandle",
     "AgentResult",
+    "Client",
     "Context",
     "ErrorHandler",
     "ExecutionMode",
@@ -50,6 +54,10 @@ __all__ = [
     "WorkflowMetrics",
     "WorkflowState",
     "__version__",
+    "daily",
+    "every_minutes",
+    "hourly",
+    "secret",
     "step",
     "workflow",
 ]
@@ -58,6 +66,7 @@ _SDK = "authoring.sdk"
 _HOMES = {
     "AgentHandle": f"{_SDK}.containers",
     "AgentResult": f"{_SDK}.containers",
+    "Client": "client",
     "Context": f"{_SDK}.context",
     "ErrorHandler": f"{_SDK}.policies",
     "ExecutionMode": f"{_SDK}.policies",
@@ -65,16 +74,20 @@ _HOMES = {
     "ResourceRequirements": f"{_SDK}.containers",
     "RetryPolicy": f"{_SDK}.policies",
     "SecretStore": f"{_SDK}.context",
-    "Step": "authoring.builder",
+    "Step": "authoring.fluent_step",
     "Workflow": "authoring.builder",
     "WorkflowClient": "client",
     "WorkflowEvent": "client",
     "WorkflowExecution": "client",
     "WorkflowMetrics": "client",
     "WorkflowState": f"{_SDK}.context",
+    "daily": "authoring.crons",
+    "every_minutes": "authoring.crons",
+    "hourly": "authoring.crons",
     # for the client, which lies below the application
     "open_flow_records": "app.flow_records",
     "open_flows": "app.flows",
+    "secret": "authoring.step_actions",
     "step": f"{_SDK}.decorators",
     "workflow": f"{_SDK}.decorators",
 }

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from workflow_agent.model.errors import InternalError, JournalConflictError, ValidationError
-from workflow_agent.model.event import Event, EventType
+from workflow_agent.model.errors import InternalError, JournalConflictError, StoreError, ValidationError
+from workflow_agent.model.event import Event, EventType, Snapshot
 from workflow_agent.testing import EventChain
 
 if TYPE_CHECKING:
@@ -67,6 +67,38 @@ class JournalContract:
 
         assert found == {run_id: await journal.events(run_id) for run_id in ("r-0", "r-2")}
         assert await journal.events_of([]) == {}
+
+    async def test_the_newest_snapshot_of_a_run_is_kept_until_the_run_ends(self, journal: Journal) -> None:
+        chain = EventChain("r-1")
+        await journal.append("r-1", 0, [chain.created(), chain.event(EventType.RUN_STARTED)])
+        large = {"state": {"n": [1, None, "ü"]}, "values": ["x" * 40_000, {"a": {}}, None, HOSTILE[6]]}
+
+        await journal.keep_snapshot("r-1", 2, "f", lambda: large)
+        await journal.keep_snapshot("r-1", 1, "f", lambda: {"state": {}, "values": []})
+
+        assert await journal.snapshots(["r-1", "r-none", "r-1"]) == {"r-1": Snapshot(seq=2, fold="f", data=large)}
+        assert await journal.snapshots([]) == {}
+
+        await journal.append("r-1", 2, [chain.finished()])
+        await journal.keep_snapshot("r-1", 3, "f", lambda: large)
+        assert await journal.snapshots(["r-1"]) == {}
+
+    async def test_a_snapshot_of_a_record_that_is_not_there_is_refused(self, journal: Journal) -> None:
+        await journal.append("r-1", 0, [EventChain("r-1").created()])
+
+        for seq in (0, 2):
+            with pytest.raises(StoreError):
+                await journal.keep_snapshot("r-1", seq, "f", lambda: {"state": {}, "values": []})
+
+        assert await journal.snapshots(["r-1"]) == {}
+
+    async def test_a_snapshot_that_is_no_json_is_refused(self, journal: Journal) -> None:
+        await journal.append("r-1", 0, [EventChain("r-1").created()])
+
+        with pytest.raises(ValidationError):
+            await journal.keep_snapshot("r-1", 1, "f", lambda: {"state": {"n": {1, 2}}, "values": []})
+
+        assert await journal.snapshots(["r-1"]) == {}
 
     async def test_runs_do_not_see_each_other(self, journal: Journal) -> None:
         first, second = EventChain("r-1").created(), EventChain("r-2").created()

@@ -369,6 +369,17 @@ class TargetContract:
             await target.commit(transaction)
         await target.release(second)
 
+    async def test_a_transaction_that_started_nothing_has_nothing_to_wait_for(self, target: Target) -> None:
+        run_id = new_run_id()
+        transaction = await self.committed(target, run_id)
+        await target.activate(transaction, [])
+
+        async with asyncio.timeout(30):
+            await target.stay(transaction, for_s=3600)
+
+        await target.rollback(transaction)
+        await target.release(run_id)
+
     async def test_checks_are_answered_in_order(self, target: Target) -> None:
         self.write(PATH, "x\n")
 

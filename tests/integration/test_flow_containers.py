@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from workflow_agent import Context, ExecutionMode, ResourceRequirements, Step, Workflow, WorkflowClient, workflow
+from workflow_agent import (
+    Context,
+    ExecutionMode,
+    ResourceRequirements,
+    Step,
+    Workflow,
+    WorkflowClient,
+    secret,
+    workflow,
+)
 from workflow_agent.model.errors import StepFailedError, StepTimeoutError, UnreachableError, ValidationError
 from workflow_agent.model.status import RunStatus
 from workflow_agent.testing.lab.engine import container_image, docker
@@ -179,3 +188,50 @@ async def test_a_run_that_is_taken_up_finds_its_container_again(image: str, tmp_
 def test_limits_that_cannot_be_meant_are_refused(limits: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         ResourceRequirements(**limits).checked("here")
+
+
+# -- services beside a container --------------------------------------------------------------------------------------
+
+
+def talking(image: str, **service: Any) -> Workflow:
+    """A container that resolves the name of what stands beside it."""
+    content = "getent hosts beside > /dev/null && echo '\"found\"' || echo '\"alone\"'"
+    step = Step("box").docker(image, content=content).with_service("beside", image, **service)
+    return Workflow("beside", steps=[step])
+
+
+def networks_of(run_id: str) -> list[str]:
+    """List the networks of a run."""
+    return docker("network", "ls", "--quiet", "--filter", f"label={_RUN}={run_id}").split()
+
+
+async def test_a_service_is_found_under_its_name_and_gone_with_the_step(client: WorkflowClient, image: str) -> None:
+    command = ["sh", "-c", 'test "$WORD" = "hello you" && touch /ready; exec sleep 60']
+    made = talking(image, env={"WORD": secret("word")}, command=command, ready=["test", "-e", "/ready"])
+
+    execution = await client.run_workflow(made, secrets={"word": "hello you"})
+
+    assert await execution.get_result() == {"value": "found"}
+    assert left_of(execution.id) == []
+    assert networks_of(execution.id) == []
+
+
+async def test_a_service_that_ends_or_is_never_ready_fails_the_step_and_leaves_nothing(
+    client: WorkflowClient, image: str
+) -> None:
+    ended = talking(image, command=["sh", "-c", "echo no room >&2; exit 3"], ready=["false"])
+    never = Workflow("never", steps=[Step("box").docker(image, ["true"]).with_service(
+        "beside", image, command=["sleep", "60"], ready=["false"]
+    ).args(ready_timeout="500ms")])  # fmt: skip
+
+    execution = await client.run_workflow(ended)
+    with pytest.raises(StepFailedError, match="`beside` ended with code 3") as failed:
+        await execution.get_result()
+    assert failed.value.cause == "no room"
+    late = await client.run_workflow(never)
+    with pytest.raises(StepTimeoutError, match="`beside` was not ready"):
+        await late.get_result()
+
+    for one in (execution, late):
+        assert left_of(one.id) == []
+        assert networks_of(one.id) == []

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from workflow_agent.model.errors import StoreError, TargetLockedError
-from workflow_agent.model.event import Event, EventType
+from workflow_agent.model.event import Event, EventType, Snapshot
 from workflow_agent.model.identity import new_run_id
 from workflow_agent.model.status import TERMINAL_RUN
 from workflow_agent.testing.fake_app import open_fake_app
 from workflow_agent.testing.fake_target import FakeWorld
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from workflow_agent.app import App
@@ -48,6 +48,12 @@ class DyingJournal:
 
     async def events(self, run_id: str, *, after: int = 0) -> list[Event]:
         return await self._inner.events(run_id, after=after)
+
+    async def keep_snapshot(self, run_id: str, seq: int, fold: str, make: Callable[[], Mapping[str, Any]]) -> None:
+        await self._inner.keep_snapshot(run_id, seq, fold, make)
+
+    async def snapshots(self, run_ids: Sequence[str]) -> dict[str, Snapshot]:
+        return await self._inner.snapshots(run_ids)
 
     async def events_of(self, run_ids: Sequence[str]) -> dict[str, list[Event]]:
         return await self._inner.events_of(run_ids)

@@ -353,9 +353,28 @@ async def test_a_service_that_died_is_started_again(app: App, world: FakeWorld, 
 
     assert (repaired["broken"]["reason"], repaired["changed"], world.running) == ("checks", True, {"thing"})
     assert {check["status"] for check in repaired["checks"]} == {"passed"}
-    assert await live(app) == [repaired["run_id"]]
-    assert installed["run_id"] != repaired["run_id"]
+    assert await live(app) == [installed["run_id"]], "nothing new was installed"
 
     world.files[CONFIG] = "changed"
     again = await app.run("install", {**thing, "action": "repair"})
-    assert again["broken"]["missing"] == [CONFIG], "of the run before the one that is live"
+    assert again["broken"]["missing"] == [CONFIG]
+
+
+async def test_after_a_repair_of_a_stopped_service_a_rollback_of_the_installation_leaves_nothing_live(
+    app: App, world: FakeWorld, author: Author
+) -> None:
+    thing = author.write()
+    installed = await app.run("install", thing)
+    world.running.clear()
+    world.red.add("works")
+
+    async def heal() -> None:
+        world.red.clear()
+
+    world.hooks["activate"] = heal
+    await app.run("install", thing)
+
+    back = await app.run("rollback", {"run": installed["run_id"], "approve": True})
+
+    assert (back["status"], await live(app), world.running) == (RunStatus.SUCCEEDED, [], set())
+    assert CONFIG not in world.files

@@ -22,6 +22,7 @@ from workflow_agent.engine.live import Draft, draft_of
 from workflow_agent.engine.machine import outstanding, refusal
 from workflow_agent.engine.proceeding import is_cancellable
 from workflow_agent.engine.scratch import DEFAULT_WORKERS
+from workflow_agent.engine.snapshots import encoded, may_be_kept, restored
 from workflow_agent.engine.units import UNDO, parse_unit
 from workflow_agent.model.errors import InternalError, ScriptFailedError
 from workflow_agent.model.event import Event, EventType, RunState
@@ -139,6 +140,18 @@ class World:
             draft = None if due is None else draft_of(due, event.at, 0.5)
             assert not any(only_records(command) for command in commands[:-1])
             self._compare(due)
+            self._take_up_from_snapshot()
+
+    def _take_up_from_snapshot(self) -> None:
+        """Go on from a snapshot, as another process would: it says what the fold of all records says."""
+        if self.state is None or not may_be_kept(self.state):
+            return
+        stored = json.loads(json.dumps(encoded(self.state, self.events[0].data)))
+        found = restored(self.workflow, stored)
+        assert found == self.state
+        assert outstanding(self.workflow, found) == outstanding(self.workflow, self.state)
+        assert encoded(found, self.events[0].data) == stored
+        self.state = found
 
     def _compare(self, due: Command | None) -> None:
         """What a refold says is to be done is what was said to be done and was not."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow_agent import ErrorHandler, RetryPolicy, Step, Workflow, step, workflow
+from workflow_agent import ErrorHandler, RetryPolicy, Step, Workflow, secret, step, workflow
 from workflow_agent.authoring import dump_workflow, load_workflow
 from workflow_agent.authoring.flow_source import load_flow
 from workflow_agent.authoring.sdk.compiling import compile_workflow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workflow_agent.model.workflow import Workflow as Definition
 
 _DURATIONS = {90: ("90s", "1m30s", 90), 3600: ("1h", "60m", 3600), 0.25: ("250ms", 0.25, "0.25s")}
@@ -71,6 +74,64 @@ def definitions(draw: st.DrawFn) -> dict[str, Any]:
             )
         ),
     }
+
+
+#: What each step that is no function says, in YAML and in the fluent form.
+_WORDS: dict[str, tuple[dict[str, Any], Callable[[Step], Step]]] = {
+    "command": (
+        {"command": "make", "env": {"A": "1", "T": {"$secret": "token"}}, "dir": "/x", "with": {"stop_signal": "INT"}},
+        lambda step: step.shell("make").env(A="1", T=secret("token")).dir("/x").signal_on_stop("INT"),
+    ),
+    "exit codes": (
+        {"command": "make", "with": {"exit_codes": [0, 3], "keep_as": "made"}},
+        lambda step: step.script("make").continue_on(exit_code=[3]).output("made"),
+    ),
+    "container": (
+        {"image": "a:1", "with": {"command": ["x"], "services": [{"name": "s", "image": "b:1", "ready": ["true"]}]}},
+        lambda step: step.docker("a:1", ["x"]).with_service("s", "b:1", ready=["true"]),
+    ),
+    "http": (
+        {"uses": "http.request", "with": {"url": "https://example.org", "method": "POST", "body": {"a": 1},
+                                          "headers": {"A": {"$secret": "token", "before": "Bearer "}}}},
+        lambda step: step.http("https://example.org", "POST", {"A": secret("token", "Bearer ")}, {"a": 1}),
+    ),
+    "ssh": (
+        {"uses": "ssh.run", "with": {"host": "web1", "command": "uptime", "user": "ann", "port": 2222}},
+        lambda step: step.ssh("web1", "uptime", "ann", 2222),
+    ),
+    "model": ({"uses": "model.chat", "with": {"prompt": "who?", "as_json": True}},
+              lambda step: step.chat("who?", as_json=True)),
+    "webhook": ({"uses": "notify.webhook", "with": {"url": {"$secret": "hook"}, "text": "done"}},
+                lambda step: step.webhook(secret("hook"), "done")),
+    "file": ({"uses": "notify.file", "with": {"path": "/tmp/x", "text": "done"}},
+             lambda step: step.note("/tmp/x", "done")),
+    "timer": ({"uses": "wait.timer", "with": {"seconds": 3}}, lambda step: step.wait(3)),
+    "workflow": ({"uses": "workflow.run", "with": {"workflow": "other", "inputs": {"a": 1}}},
+                 lambda step: step.sub_workflow("other", a=1)),
+}  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(sorted(_WORDS)), min_size=1, max_size=5), st.booleans())
+def test_steps_without_python_have_one_hash_in_every_form(kinds: list[str], is_chain: bool) -> None:
+    named = [(f"step{number}", kind) for number, kind in enumerate(kinds)]
+    said = {"name": "words", "chain": is_chain, "steps": [{"name": name, **_WORDS[kind][0]} for name, kind in named]}
+    made = Workflow("words", steps=[_WORDS[kind][1](Step(name)) for name, kind in named])
+    body = {name: _WORDS[kind][1](Step(name)) for name, kind in named}
+    if is_chain:
+        made.chain()
+        for before, (name, _) in pairwise([("", ""), *named]):
+            body[name].depends(*filter(None, [before[0]]))
+    cls = workflow(name="words")(type("Words", (), {"__module__": "shop.jobs", "__qualname__": "Words", **body}))
+    forms = {
+        "yaml": load_flow(yaml.safe_dump(json.loads(json.dumps(said)), sort_keys=False), source="w.yaml"),
+        "json": load_flow(json.dumps(said), source="w.json"),
+        "fluent": made.compile(),
+        "decorated": compile_workflow(cls),
+    }
+
+    assert {name: form.hash for name, form in forms.items()} == dict.fromkeys(forms, forms["yaml"].hash)
+    compiled = load_workflow(dump_workflow(forms["fluent"]), source="compiled.yaml")
+    assert compiled.hash == forms["yaml"].hash
 
 
 def decorated(said: dict[str, Any]) -> Definition:

@@ -121,6 +121,8 @@ class Machine:
             "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "WORKFLOW_AGENT_PATHS__CONFIG": str(self.folder / "config"),
             "WORKFLOW_AGENT_PATHS__STATE": str(self.state),
+            # that services stay has tests of its own; the others need not wait for it
+            "WORKFLOW_AGENT_TIMEOUTS__STAY_S": "0.1",
             **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
             **({} if isinstance(self.host, LabContainer) else {"WORKFLOW_AGENT_TARGETS__HOST_PID": str(self.host.pid)}),
             **self.variables,

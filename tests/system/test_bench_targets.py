@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from workflow_agent.cli.scaffolding import write_draft
-from workflow_agent.integrations import load_folder
+from workflow_agent.integrations import Registry, builtin_folder, load_folder
 from workflow_agent.integrations.scaffold import Draft, DraftTemplate
 from workflow_agent.testing.bench import Kind, Suite, TargetKind, Verdict
 
@@ -84,10 +84,8 @@ def test_other_drafts_install_from_their_samples(tmp_path: Path, template: Draft
 
 @pytest.mark.long
 @pytest.mark.systemd
-@pytest.mark.parametrize("name", ["nginx", "prometheus-redis-exporter"])
+@pytest.mark.parametrize("name", Registry([builtin_folder()]).names())
 def test_the_catalogue_passes_on_a_plain_and_a_systemd_target(tmp_path: Path, name: str) -> None:
-    from workflow_agent.integrations import builtin_folder  # noqa: PLC0415  # only here
-
     suite = Suite(manifest=load_folder(builtin_folder() / name), evidence=tmp_path / "evidence")
     found = list(suite.run())
 

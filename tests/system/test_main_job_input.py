@@ -212,6 +212,17 @@ def test_another_distribution_is_refused(machine: Machine) -> None:
     machine.assert_as(before)
 
 
+def test_what_the_kernel_gives_nobody_there_is_said_before_anything_is_begun(machine: Machine) -> None:
+    before = machine.world()
+
+    answer = machine.json("install", "auditd", "--yes")
+
+    assert answer.code == 2, str(answer)
+    assert answer.error["code"] == "validation.capability"
+    assert answer.error["message"] == "capability missing: auditd needs AUDIT_CONTROL"
+    machine.assert_as(before)
+
+
 def test_without_root_people_may_look_but_not_change(machine: Machine) -> None:
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     if subprocess.run([*nobody, str(COMMAND), "--version"], check=False, capture_output=True).returncode != 0:

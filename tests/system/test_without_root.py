@@ -330,3 +330,71 @@ def test_pip_installs_for_one_person_and_is_taken_back(ada: Person) -> None:
     assert (ada.home / ".local/bin/hello-ada").exists()
     assert ada.json("rollback", "--yes")["ok"]
     assert diff(before, ada.world()) == []
+
+
+_INTEGRATION = """\
+schema: workflow-agent/integration/1
+name: greeter
+version: 1.0.0
+description: Greets.
+category: other
+platforms: [{{family: debian, os: [debian], releases: ["12"]}}]
+actions:
+  install: {{template: install}}
+  uninstall: {{template: uninstall}}
+files:
+  - {{path: {config}, format: text, content: "hello\\n"}}
+checks:
+  - {{id: runs, kind: command, argv: [{home}/.local/greeter/tool/run], stdout_contains: tool, description: It runs.}}
+negative_checks:
+  - {{id: gone, kind: file, path: {home}/.local/greeter, exists: false, description: Its files are gone.}}
+documentation:
+  - {{title: Home page, url: "https://example.org/greeter"}}
+"""
+_TEMPLATES = {
+    "install": "mkdir -p ~/.local/greeter\ntar -xf ~/tool.tar -C ~/.local/greeter\n",
+    "uninstall": "rm -r ~/.local/greeter\n",
+}
+
+
+def integration(ada: Person, config: str, more: str = "") -> str:
+    """Write an integration of theirs; gives its folder."""
+    text = _INTEGRATION.format(config=config, home=ada.home)
+    ada.own("greeter/integration.yaml", text.replace("checks:\n", f"{more}checks:\n", 1))
+    for name, script in _TEMPLATES.items():
+        ada.own(f"greeter/templates/{name}.sh.j2", script)
+    return "./greeter"
+
+
+def test_an_integration_in_the_home_folder_is_installed_verified_and_taken_back(ada: Person) -> None:
+    folder = integration(ada, f"{ada.home}/.config/greeter.conf")
+    before = ada.world()
+
+    done = ada.json("install", folder, "--yes")
+
+    assert done["ok"], done
+    config = ada.home / ".config/greeter.conf"
+    assert (config.read_text(), config.stat().st_uid, config.stat().st_gid) == ("hello\n", UID, UID)
+    assert ada.json("verify", "greeter")["ok"]
+    again = ada.json("install", folder, "--yes")
+    assert (again["ok"], again["data"]["changed"]) == (True, False)
+    assert ada.json("rollback", "--yes")["ok"]
+    assert diff(before, ada.world()) == []
+
+
+def test_what_needs_root_is_said_before_anything_is_run(ada: Person) -> None:
+    service = "services:\n  - {name: greeter, exe: /usr/bin/greeter, argv: [/usr/bin/greeter], user: root}\n"
+    for config, more, reason in (
+        ("/etc/greeter.conf", "", "it writes /etc/greeter.conf"),
+        (f"{ada.home}/x", service, "it starts greeter as root"),
+    ):
+        answer = ada.json("install", integration(ada, config, more), "--yes")
+        assert answer["error"]["details"]["needs_root"] == [reason]
+    before = ada.world()
+    for verb in ("install", "plan"):
+        told = ada.run(verb, "prometheus-node-exporter", *(("--yes",) if verb == "install" else ()))
+        assert told.returncode == 4, told.stderr
+        assert "it changes packages of the system; it writes /etc/default/prometheus-node-exporter" in told.stderr
+        assert "state: nothing was run, and nothing was changed" in told.stderr
+        assert "hint: run the command as root, for example with `sudo`" in told.stderr
+    assert diff(before, ada.world()) == []

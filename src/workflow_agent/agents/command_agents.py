@@ -1,46 +1,53 @@
-"""The shell and container agents: commands of people's workflows, on this machine or in a container of their own."""
+"""The shell agent: commands of people's workflows on this machine."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-from contextlib import suppress
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from workflow_agent.agents.flow_log import FlowLog
+from workflow_agent.agents.given_secrets import filled, filled_texts
+from workflow_agent.agents.logged_process import MOST_BYTES, Program, Ran, run_logged
 from workflow_agent.agents.masking import masked
-from workflow_agent.agents.process_tree import MARK, end_marked
 from workflow_agent.agents.serving import Answer, Question, Verb
-from workflow_agent.authoring.durations import duration_s
-from workflow_agent.authoring.sdk.containers import AgentRequest, ResourceRequirements
-from workflow_agent.model.errors import NotFoundError, StepFailedError
+from workflow_agent.model.errors import NotFoundError, ParameterError, StepFailedError
+from workflow_agent.model.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
-    from workflow_agent.agents.python_agent import Deployer
     from workflow_agent.model.message import Message
     from workflow_agent.model.ports import Bus, Clock
     from workflow_agent.security.vault import Vault
 
-__all__ = ["ContainerAgent", "ContainerReply", "ContainerRequest", "ShellAgent", "ShellReply", "ShellRequest"]
-
-#: Bytes of a command's output that its result keeps.
-_MOST_BYTES: Final = 1 << 20
-_TAIL = 20
-#: Longest line that is read as one.
-_LINE_BYTES: Final = 1 << 20
+__all__ = ["ShellAgent", "ShellReply", "ShellRequest", "ended_well", "keep"]
 
 
 class ShellRequest(Question):
-    """Run a command in ``/bin/sh``. `env` is added to this process's environment."""
+    """Run a command in a shell.
+
+    `env` is added to this process's environment, and above it what the files of `dotenv` say (read when the step runs,
+    so not in the journal). A value of `env`, and `stdin`, may name a secret: ``{"$secret": "token"}``. `shell` gets the
+    command after ``-c``. The output is also written to the file `stdout`, and kept in the run's state as `keep_as`. Of
+    codes other than `exit_codes` those of `retry_codes` are tried again, where that is not every one. `stop_signal` is
+    what it gets 5 seconds before it is killed.
+    """
 
     command: str
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, Any] = field(default_factory=dict)
     dir: str | None = None
+    dotenv: list[str] = field(default_factory=list)
+    shell: str = "/bin/sh"
+    stdin: Any = None
+    stdout: str | None = None
+    keep_as: str | None = None
+    exit_codes: list[int] = field(default_factory=lambda: [0])
+    retry_codes: list[int] | None = None
+    stop_signal: str = "SIGKILL"
+    max_output: int = MOST_BYTES
 
 
 class ShellReply(Answer):
@@ -49,23 +56,6 @@ class ShellReply(Answer):
     stdout: str
     exit_code: int
     truncated: bool = False
-
-
-class ContainerRequest(Question):
-    """Run a container to its end."""
-
-    image: str
-    command: list[str] | None = None
-    env: dict[str, str] = field(default_factory=dict)
-    cpu: float | None = None
-    memory_mib: int | None = None
-    timeout: str = "30m"
-
-
-class ContainerReply(Answer):
-    """The JSON value on the last line of its stdout."""
-
-    value: Any = None
 
 
 class ShellAgent:
@@ -91,97 +81,79 @@ class ShellAgent:
         return masked(self._vault, {"run": Verb(ShellRequest, ShellReply, self._run)})
 
     async def _run(self, request: ShellRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
-        run_id = str(message.run_id)
-        path = self._artifacts(run_id) / "output.log"
-        log = FlowLog(self._bus, lambda: path, message, self._clock, self._vault.masker(run_id))
-        process = await _started(request, message)
-        kept, size = bytearray(), 0
-        assert process.stdout is not None
-        try:
-            while line := await process.stdout.readline():
-                size += len(line)
-                kept += line[: _MOST_BYTES - len(kept)]
-                log.log("info", line.decode("utf-8", "replace").rstrip("\n"))
-            code = await process.wait()
-        except asyncio.CancelledError:
-            _kill(process)
-            end_marked(_mark(message))
-            raise
-        finally:
-            _kill(process)
-            await log.flush()
-        text = kept.decode("utf-8", "replace").removesuffix("\n")
-        if code != 0:
-            tail = text.splitlines()[-_TAIL:]
-            raise StepFailedError(
-                f"the command of `{message.step_id}` ended with code {code}",
-                where=str(message.step_id),
-                cause="\n".join(tail) or None,
-                details={"exit_code": code, "tail": tail},
-            )
-        return ShellReply(stdout=text, exit_code=code, truncated=size > len(kept)), {}
-
-
-async def _started(request: ShellRequest, message: Message) -> asyncio.subprocess.Process:
-    try:
-        return await asyncio.create_subprocess_exec(
-            "/bin/sh",
-            "-c",
-            request.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=request.dir,
-            env={**os.environ, **request.env, MARK: _mark(message)},
-            start_new_session=True,
-            limit=_LINE_BYTES,
+        where, run_id = str(message.step_id), str(message.run_id)
+        masker = self._vault.masker(run_id)
+        log = FlowLog(self._bus, lambda: self._artifacts(run_id) / "output.log", message, self._clock, masker)
+        read = await asyncio.to_thread(_read_dotenv, request.dotenv) if request.dotenv else {}
+        stdin = filled(request.stdin, self._vault, run_id)
+        if stdin is not None and not isinstance(stdin, str):
+            raise ParameterError("`stdin` must be a text", where=where)
+        program = Program(
+            command=[request.shell, "-c", request.command],
+            env=read | filled_texts(request.env, self._vault, run_id),
+            folder=request.dir,
+            stdin=stdin,
+            stop_signal=_signal(request.stop_signal, where),
+            most_bytes=request.max_output,
         )
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        raise NotFoundError(
-            f"the folder of `{message.step_id}` cannot be used", where=str(request.dir), cause=error.strerror
-        ) from error
+        ran = await run_logged(program, message, log)
+        text = ran.text if masker is None else masker.mask(ran.text)
+        if request.stdout is not None:
+            await asyncio.to_thread(_write, Path(request.dir or ".") / request.stdout, text)
+        ended_well(ran, request.exit_codes, request.retry_codes, f"the command of `{where}`", where)
+        reply = ShellReply(stdout=ran.text, exit_code=ran.code, truncated=ran.truncated)
+        return reply, keep(request.keep_as, ran.text)
 
 
-def _mark(message: Message) -> str:
-    return f"{message.run_id}/{message.step_id}/{message.attempt}"
+def keep(name: str | None, value: Any) -> dict[str, Any]:  # Any: a JSON value
+    """Give what a reply says besides, so that a value is kept in the run's state."""
+    return {} if name is None else {"_state": {"set": {name: value}}}
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
-    """End the command and all that it started and that stayed in its session."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-class ContainerAgent:
-    """Answers ``container.run``.
+def ended_well(ran: Ran, good: list[int], again: list[int] | None, what: str, where: str) -> None:
+    """Check how a program ended.
 
     Args:
-        vault: The secrets of runs.
-        deployer: Starts containers.
+        ran: What became of it.
+        good: Exit codes that are no failure.
+        again: Exit codes after which it may be tried again; None: all.
+        what: The program, for people.
+        where: The step.
+
+    Raises:
+        StepFailedError: it ended with another code.
     """
+    if ran.code in good:
+        return
+    details: dict[str, Any] = {"exit_code": ran.code, "tail": ran.tail}
+    if again is not None and ran.code not in again:
+        details["retry"] = None
+    cause = "\n".join(ran.tail) or None
+    raise StepFailedError(f"{what} ended with code {ran.code}", where=where, cause=cause, details=details)
 
-    name = "container"
 
-    def __init__(self, vault: Vault, deployer: Deployer) -> None:
-        self._vault = vault
-        self._deployer = deployer
+def _signal(name: str, where: str) -> signal.Signals:
+    wanted = name.upper() if name.upper().startswith("SIG") else f"SIG{name.upper()}"
+    if wanted not in signal.Signals.__members__:
+        hint = did_you_mean(wanted, signal.Signals.__members__)
+        raise ParameterError(f"there is no signal `{name[:40]}`", where=f"{where} › stop_signal", hint=hint)
+    return signal.Signals[wanted]
 
-    def verbs(self) -> Mapping[str, Verb]:
-        """Run."""
-        return masked(self._vault, {"run": Verb(ContainerRequest, ContainerReply, self._run)})
 
-    async def _run(self, request: ContainerRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
-        where = str(message.step_id)
-        asked = AgentRequest(
-            run_id=str(message.run_id),
-            step=where,
-            name=where,
-            image=request.image,
-            env=request.env,
-            command=None if request.command is None else tuple(request.command),
-            resources=ResourceRequirements(cpu=request.cpu, memory_mib=request.memory_mib).checked(where),
-            timeout_s=duration_s(request.timeout, where=f"{where} › timeout"),
-        )
-        deployed = await self._deployer.deploy(asked)
-        result = await deployed.wait()
-        return ContainerReply(value=result.output), {}
+def _read_dotenv(paths: list[str]) -> dict[str, str]:
+    from workflow_agent.targets.env_file import parse_env_file  # noqa: PLC0415  # late: few steps ask for it
+
+    found: dict[str, str] = {}
+    for path in paths:
+        try:
+            found |= parse_env_file(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise NotFoundError("a file of variables cannot be read", where=path, cause=str(error)) from error
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text + ("\n" if text else ""), encoding="utf-8")
+    except OSError as error:
+        raise StepFailedError("the output cannot be written", where=str(path), cause=error.strerror) from error

@@ -6,9 +6,11 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.agents.service_start import begin_services
 from workflow_agent.authoring.sdk.containers import AgentResult
 from workflow_agent.model.errors import StepFailedError, StepTimeoutError
 from workflow_agent.targets.step_containers import StepContainers
+from workflow_agent.targets.step_services import StepServices
 
 if TYPE_CHECKING:
     from workflow_agent.authoring.sdk.containers import AgentRequest
@@ -27,7 +29,24 @@ class ContainerDeployer:
         self._containers = StepContainers()
 
     async def deploy(self, request: AgentRequest) -> _Deployed:
-        """Start a container; raises UnreachableError."""
+        """Start a container and what runs beside it.
+
+        Raises:
+            UnreachableError: no engine answers, or it refused.
+            StepFailedError: a service ended.
+            StepTimeoutError: a service was not ready in time.
+        """
+        services = StepServices(request.run_id, request.step, request.name) if request.services else None
+        if services is None:
+            return await self._deployed(request, None)
+        try:
+            await begin_services(services, request)
+            return await self._deployed(request, services)
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(services.remove))
+            raise
+
+    async def _deployed(self, request: AgentRequest, services: StepServices | None) -> _Deployed:
         starting = asyncio.ensure_future(
             asyncio.to_thread(
                 self._containers.start,
@@ -40,6 +59,7 @@ class ContainerDeployer:
                 cpu=request.resources.cpu,
                 memory_bytes=request.resources.memory_bytes,
                 pids=request.resources.pids,
+                network=None if services is None else services.network,
             )
         )
         try:
@@ -50,16 +70,23 @@ class ContainerDeployer:
             if not isinstance(started[0], BaseException):
                 await asyncio.to_thread(self._containers.remove, started[0].id)
             raise
-        return _Deployed(self._containers, container, request)
+        return _Deployed(self._containers, container, request, services)
 
 
 class _Deployed:
     """A container of a step; see ``authoring.sdk.containers.Deployed``."""
 
-    def __init__(self, containers: StepContainers, container: StepContainer, request: AgentRequest) -> None:
+    def __init__(
+        self,
+        containers: StepContainers,
+        container: StepContainer,
+        request: AgentRequest,
+        services: StepServices | None,
+    ) -> None:
         self._containers = containers
         self._container = container
         self._request = request
+        self._services = services
         self._result: AgentResult | None = None
         self.id = container.id
 
@@ -69,7 +96,13 @@ class _Deployed:
         return self._result
 
     async def stop(self) -> None:
-        await asyncio.to_thread(self._containers.remove, self.id)
+        await asyncio.to_thread(self._gone)
+
+    def _gone(self) -> None:
+        """Remove the container and what runs beside it."""
+        self._containers.remove(self.id)
+        if self._services is not None:
+            self._services.remove()
 
     async def _ended(self) -> AgentResult:
         limit = max(0.0, self._request.timeout_s - self._container.age_s)
@@ -98,7 +131,7 @@ class _Deployed:
 
     async def _removed(self, waiting: asyncio.Future[Any]) -> None:
         """Remove the container whatever happened; its end ends the thread that waits for it."""
-        await asyncio.shield(asyncio.to_thread(self._containers.remove, self.id))
+        await asyncio.shield(asyncio.to_thread(self._gone))
         await asyncio.gather(waiting, return_exceptions=True)
 
     def _output(self, lines: list[str]) -> Any:  # Any: a JSON value

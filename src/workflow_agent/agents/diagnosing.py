@@ -46,6 +46,8 @@ _HINTS: Final[Mapping[FailureClass, str]] = {
     FailureClass.PORT: "stop what holds the port, or choose another one with `--param`",
     FailureClass.PERMISSION: "look at who may do this on the target; a file system may be read-only",
     FailureClass.TIME_OUT: "give it longer with `--timeout`, or look at what it waits for",
+    FailureClass.CONFIGURATION: "correct what it names, in the parameters or in a file that was there before",
+    FailureClass.NOT_RUNNING: "look at what it said last, and at what it needs: files, folders, rights",
 }
 
 
@@ -96,7 +98,7 @@ class Diagnostician:
         if found.failure is not FailureClass.UNKNOWN:
             error.cause = f"{found.failure.value}: {await self._cause(found, error, target)}"
             if found.failure is not FailureClass.PERMISSION or error.code not in _KNOWS_MORE:
-                error.hint = _HINTS[found.failure]
+                error.hint = _HINTS.get(found.failure, error.hint)
         staged = error.details.pop("staged", None)
         error.details["failure"] = {
             "class": found.failure.value,
@@ -126,6 +128,8 @@ class Diagnostician:
             return await self._port(found.evidence, target)
         if found.failure is FailureClass.LOCK:
             return _lock(error, found.evidence)
+        if found.failure is FailureClass.NOT_RUNNING:
+            return error.cause or error.state or found.evidence
         return found.evidence or error.message
 
     async def _port(self, evidence: str, target: str) -> str:

@@ -27,6 +27,10 @@ class Documented(Protocol):
         """List what the improver suggests."""
         ...
 
+    async def page(self, address: str, *, before: int = 0) -> dict[str, Any]:
+        """Give a page with its facts and flags."""
+        ...
+
     async def facts(self, addresses: Sequence[str], kind: str | None = None) -> list[dict[str, Any]]:
         """List what some pages say."""
         ...

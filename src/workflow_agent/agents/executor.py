@@ -56,6 +56,7 @@ class PrepareRequest(Question):
     """Run a script in a capture. `hold_locks` keeps the host's package locks until the commit.
 
     The script may ask that the services `stops` end: the commit does it. What it does to the paths `keep` is left out.
+    The `services` are started afterwards: a person without root learns before that it takes root.
     With the isolation `container` it runs in a clone of the target instead, which has a `network` only on request, and
     there is no transaction.
     """
@@ -67,6 +68,7 @@ class PrepareRequest(Question):
     hold_locks: bool = True
     stops: list[str] = field(default_factory=list)
     keep: list[str] = field(default_factory=list)
+    services: list[Service] = field(default_factory=list)
     isolation: Literal["auto", "transaction", "container"] = "auto"
     network: bool = False
 
@@ -155,7 +157,10 @@ class RollbackRequest(TransactionRequest):
 
 
 class RollbackReply(Answer):
-    """What went back, what went, what stayed. `was` is the transaction's state before, such as committed."""
+    """What went back, what went, what stayed. `was` is the transaction's state before, such as committed.
+
+    `stays` is what services changed in the running system and nobody could put back, each with its `reason`.
+    """
 
     transaction: str
     was: str
@@ -170,6 +175,7 @@ class RollbackReply(Answer):
     merged: list[str]
     decided: list[dict[str, Any]]
     exact: bool
+    stays: list[dict[str, Any]] = field(default_factory=list)
 
 
 class DiscardReply(Answer):
@@ -230,6 +236,7 @@ class ExecutorAgent:
         secrets = {name: self._vault.reveal(run_id, name) for name in script.secrets}
         rehearsed = request.isolation == "container"
         if not rehearsed:  # a clone needs nothing of the target
+            script = target.fitted(script, request.services)
             await target.acquire(run_id, wait_s=request.wait_s)
         masker = self._vault.masker(run_id)
         output = OutputLog(self._bus, self._artifacts(run_id), message, limit=self._output_limit, masker=masker)
@@ -317,6 +324,8 @@ class ExecutorAgent:
             records = [_transaction_record(request.transaction, "rolled-back", request.target)]
             records += [{"kind": RecordKind.DECISION, "data": dict(one)} for one in result["decided"]]
             records += [{"kind": RecordKind.UNDONE, "data": {"run": run}} for run in request.undoes]
+            if result.get("stays"):
+                records.append({"kind": RecordKind.RUNNING, "data": {"items": [], "stays": result["stays"]}})
             special = {"_records": records, "_changed": True}
         return RollbackReply(**result), special
 

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from workflow_agent.agents.documented import Documented
+    from workflow_agent.agents.serving import Reply, VerbHandler
     from workflow_agent.integrations import Brief, Registry
     from workflow_agent.model.message import Message
     from workflow_agent.model.ports import History, TargetRegistry
-    from workflow_agent.model.system import Generation
+    from workflow_agent.model.system import Generation, TargetFacts
 
 __all__ = ["KnowledgeAgent", "LocateReply", "LocateRequest", "LookupReply", "LookupRequest"]
 
@@ -91,6 +92,7 @@ class LookupReply(Answer):
     soak_s: float
     multiline: list[str]
     network: bool
+    setup: dict[str, Any] = field(default_factory=dict)
     knowledge: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -159,12 +161,19 @@ class KnowledgeAgent:
     def verbs(self) -> Mapping[str, Verb]:
         """lookup, locate, requested, prunable, inverse."""
         return {
-            "lookup": Verb(LookupRequest, LookupReply, self._lookup),
-            "locate": Verb(LocateRequest, LocateReply, self._locate),
+            "lookup": Verb(LookupRequest, LookupReply, self._reading(self._lookup)),
+            "locate": Verb(LocateRequest, LocateReply, self._reading(self._locate)),
             "requested": Verb(RequestedRequest, RequestedReply, self._requested),
             "prunable": Verb(PrunableRequest, PrunableReply, self._prunable),
             "inverse": Verb(InverseRequest, InverseReply, self._inverse),
         }
+
+    def _reading(self, handler: VerbHandler) -> VerbHandler:
+        async def handle(request: Any, message: Message) -> tuple[Answer | Reply, Mapping[str, Any]]:  # Any: the verb's
+            async with self._history.reading():
+                return await handler(request, message)
+
+        return handle
 
     # -- lookup ------------------------------------------------------------------------------------------------------
 
@@ -184,6 +193,7 @@ class KnowledgeAgent:
         action = manifest_action(known, request.action)
         purge = request.purge if request.action == "uninstall" else None
         parts = resolved_parts(self._registry, request.integration, action, bound["parameters"], facts, purge=purge)
+        composed = await self._composed(request, known.name, facts, installed, parts)
         reply = LookupReply(
             integration=known.name,
             action=request.action,
@@ -203,11 +213,34 @@ class KnowledgeAgent:
             knowledge=await documented(self._known, known.name, parts),
             **parts,
         )
+        if installed is None and request.action in {"install", "plan"}:
+            target.expect_capture()
         # What a rollback of the run needs to know later, when the manifest may be another one.
         kept = {name: getattr(reply, name) for name in _KEPT}
         kept |= {"required_by": request.required_by} if request.required_by else {}
+        kept |= {"composed": composed} if composed else {}
         kept |= {"knowledge": reply.knowledge} if reply.knowledge else {}
         return reply, _subject(known.name, known.version, kept)
+
+    async def _composed(
+        self,
+        request: LookupRequest,
+        name: str,
+        facts: TargetFacts,
+        installed: Generation | None,
+        parts: dict[str, Any],
+    ) -> dict[str, Any]:
+        """Compose what no template gives, into `parts`; gives what it was composed of."""
+        if parts["template"] or request.action == "verify":
+            return {}
+        from workflow_agent.agents.composed import composed_parts  # noqa: PLC0415  # late: few have no template
+
+        earlier = await subject_of(self._history, installed.run_id, name) if installed else {}
+        found = await composed_parts(self._known, name, request.action, facts, earlier)
+        parts["template"] = found["template"]
+        parts["context"] = {"packages": found["packages"], **parts["context"]}
+        parts["setup"] = {**parts["setup"], "sources": found["sources"]}
+        return {"packages": found["packages"], "sources": found["sources"]}
 
     async def _earlier(self, installed: Generation) -> list[str]:
         """List the transactions of the generations that followed each other up to this one, newest first."""

@@ -69,6 +69,7 @@ def _parts(resolved: ResolvedAction) -> dict[str, Any]:
         "template": resolved.template,
         "folder": str(resolved.folder),
         "context": dict(resolved.context),
+        "setup": dict(resolved.setup),
         "files": [plain(item) for item in resolved.files],
         "services": [plain(service) for service in resolved.services],
         "checks": [plain(check) for check in resolved.checks],

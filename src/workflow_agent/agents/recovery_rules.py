@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from workflow_agent.agents.failure_classes import Diagnosis, FailureClass, Source, diagnose_checks
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -27,20 +29,6 @@ __all__ = [
 ]
 
 
-class FailureClass(StrEnum):
-    """Kinds of failures that are told apart."""
-
-    LOCK = "lock"
-    NETWORK = "network"
-    DISK = "disk"
-    SIGNATURE = "signature"
-    DEPENDENCY = "missing-dependency"
-    PORT = "port-in-use"
-    PERMISSION = "permission"
-    TIME_OUT = "time-out"
-    UNKNOWN = "unknown"
-
-
 class Decision(StrEnum):
     """What is to be done: before the commit an attempt is repeatable, because nothing of the target changed."""
 
@@ -48,14 +36,6 @@ class Decision(StrEnum):
     WAIT = "wait"
     ROLL_BACK = "roll-back"
     STOP = "stop"
-
-
-class Source(StrEnum):
-    """Where a sign of a failure is looked for."""
-
-    ERROR_CODE = "error-code"
-    OUTPUT = "output"
-    EXIT_CODE = "exit-code"
 
 
 class Rule(NamedTuple):
@@ -114,10 +94,24 @@ RULES = (
     Rule(_DEPENDENCY, Source.OUTPUT, r"\S+: command not found", "bash"),
     Rule(_PERMISSION, Source.OUTPUT, r"Permission denied|Operation not permitted|are you root\?", "the kernel"),
     Rule(_PERMISSION, Source.OUTPUT, r"Read-only file system", "the kernel"),
+    Rule(
+        FailureClass.CONFIGURATION,
+        Source.OUTPUT,
+        r"FATAL CONFIG FILE ERROR|configuration file \S+ test failed|unknown directive|unknown (long )?flag"
+        r"|[Ee]rror loading config|configuration file \S+ contains errors|[Cc]onfiguration error|Bad configuration",
+        "programs that refuse their configuration",
+    ),
+    Rule(
+        FailureClass.NOT_RUNNING,
+        Source.OUTPUT,
+        r"Job for \S+ failed|Unit \S+ is masked|does not run as it should|cannot be started",
+        "systemctl",
+    ),
     Rule(_TIME_OUT, Source.EXIT_CODE, "124", "timeout"),
     Rule(_PERMISSION, Source.EXIT_CODE, "126", "bash"),
     Rule(_DEPENDENCY, Source.EXIT_CODE, "127", "bash"),
 )
+_CHECKS = "step-failed.checks"
 _BEFORE = {FailureClass.LOCK: Decision.WAIT, FailureClass.NETWORK: Decision.RETRY}
 
 
@@ -136,29 +130,35 @@ class Bounds:
     lock_pause_s: float = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis:
-    """A class, the sign by which it was recognised (`source`, and `evidence`: the line or the code), who said so."""
-
-    failure: FailureClass
-    source: Source | None = None
-    evidence: str = ""
-    who: str = ""
-
-
 def diagnose(error: Mapping[str, Any]) -> Diagnosis:
     """Recognise the class of an error, given as its JSON.
 
     Looked at are its code, its exit code (``details.exit_code``) and what was said: ``details.tail`` and
-    ``details.trouble``, its cause and its message.
+    ``details.trouble``, its cause and its message. Failed checks are told by what they saw: words of the programs that
+    they asked would mislead. A class that was told before stays.
     """
     details = error.get("details") or {}
+    told = _told(details.get("failure"))
+    if told is not None:
+        return told
+    if error.get("code") == _CHECKS:
+        return diagnose_checks(details.get("checks") or ())
     lines = list(_lines(error, details))
     for rule in RULES:
         evidence = _sign(rule, error, details, lines)
         if evidence is not None:
             return Diagnosis(failure=rule.failure, source=rule.source, evidence=evidence, who=rule.who)
     return Diagnosis(failure=FailureClass.UNKNOWN)
+
+
+def _told(failure: Any) -> Diagnosis | None:  # Any: a JSON value
+    """Read the class that an error carries."""
+    name = failure.get("class") if isinstance(failure, dict) else None
+    known = next((kind for kind in FailureClass if kind == name), FailureClass.UNKNOWN)
+    if known is FailureClass.UNKNOWN:
+        return None
+    source = next((kind for kind in Source if kind == failure.get("source")), None)
+    return Diagnosis(failure=known, source=source, evidence=str(failure.get("evidence") or ""))
 
 
 def _lines(error: Mapping[str, Any], details: Mapping[str, Any]) -> Iterator[str]:

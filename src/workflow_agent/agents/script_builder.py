@@ -6,6 +6,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.agents.script_setup import around, blocks_before, told, with_sources
 from workflow_agent.agents.serving import Answer, Question, Verb, plain
 from workflow_agent.integrations import ResolvedFile  # noqa: TC001  # the annotations are read
 from workflow_agent.model.event import RecordKind
@@ -24,7 +25,8 @@ __all__ = ["BuildReply", "BuildRequest", "ScriptBuilderAgent", "TakeRequest"]
 class BuildRequest(Question):
     """What `knowledge.lookup` gave, as far as a script needs it; the paths `removes` go after it.
 
-    Templates see `missing`: committed paths that are gone or replaced, which the script is to bring back.
+    Templates see `missing`: committed paths that are gone or replaced, which the script is to bring back. `setup` is
+    what goes around the script: users, directories, hooks (before, after), and the sources of what it is composed of.
     """
 
     integration: str
@@ -38,6 +40,7 @@ class BuildRequest(Question):
     removes: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     multiline: list[str]
+    setup: dict[str, Any] = field(default_factory=dict)
 
 
 class TakeRequest(Question):
@@ -49,9 +52,10 @@ class TakeRequest(Question):
 
 
 class BuildReply(Answer):
-    """The script, as JSON of ``model.system.Script``."""
+    """The script, as JSON of ``model.system.Script``, and what of it a person should see (``script_setup.told``)."""
 
     script: dict[str, Any]
+    told: list[dict[str, Any]] = field(default_factory=list)
 
 
 class ScriptBuilderAgent:
@@ -87,9 +91,12 @@ class ScriptBuilderAgent:
             files=files,
             removes=request.removes,
             multiline=request.multiline,
+            blocks=blocks_before(request.action, request.setup, request.context),
+            around=around(request),
         )
+        script = with_sources(script, request)
         data = plain(script)
-        return BuildReply(script=data), {"_records": [{"kind": RecordKind.SCRIPT, "data": data}]}
+        return BuildReply(script=data, told=told(data)), {"_records": [{"kind": RecordKind.SCRIPT, "data": data}]}
 
     @staticmethod
     def _file(item: ResolvedFile, request: BuildRequest, search: Sequence[Path]) -> FileWrite:

@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.agents.agreement import Disagreement, disagreements, expectation
+from workflow_agent.agents.consent_findings import consent_findings
 from workflow_agent.agents.serving import Answer, Question, Verb, plain
 from workflow_agent.model.errors import PlanStaleError, ScriptRefusedError
 from workflow_agent.model.event import RecordKind
-from workflow_agent.model.system import Script  # noqa: TC001  # the annotations are read
+from workflow_agent.model.system import Effect, Script  # noqa: TC001  # the annotations are read
 from workflow_agent.scripts import locate_findings, refuse_on_errors, validate_plain, validate_script
 
 if TYPE_CHECKING:
@@ -30,11 +31,13 @@ class ValidateRequest(Question):
     """A script, and what a person allows for it: ids of rules, each for all of its findings or as ``RULE:LINE``.
 
     For a script of a person's `own`, what shellcheck calls an error is a warning, and other languages are read too.
+    Python hooks, and `effects` that cannot be undone, are refused unless they are allowed.
     """
 
     script: Script
     allow: list[str] = field(default_factory=list)
     own: bool = False
+    effects: list[Effect] = field(default_factory=list)
 
 
 class ValidateReply(Answer):
@@ -79,7 +82,7 @@ class ValidatorAgent:
         await asyncio.sleep(0)  # it begins
         _load_what_follows()
         found = await checking
-        findings = locate_findings(found, request.script)
+        findings = locate_findings(found, request.script) + consent_findings(script, request.effects, allow)
         data = [plain(finding) for finding in findings]
         records = [{"kind": RecordKind.FINDING, "data": item} for item in data]
         try:

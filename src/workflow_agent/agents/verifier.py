@@ -8,17 +8,19 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from workflow_agent.agents.masking import masked
+from workflow_agent.agents.red_checks import failure_of, red_of, trouble_of_services
 from workflow_agent.agents.secret_checks import check_with_secrets, hint_of, sort_checks
 from workflow_agent.agents.serving import Answer, Question, Verb, plain
-from workflow_agent.model.errors import CheckFailedError, ConflictError, DriftFoundError, NotFoundError
+from workflow_agent.model.errors import ConflictError, DriftFoundError, NotFoundError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.exact import Within
-from workflow_agent.model.system import Check, CheckResult, CheckStatus, Generation
+from workflow_agent.model.system import Check, CheckResult, Generation  # noqa: TC001  # read by their models
 from workflow_agent.security.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from workflow_agent.model.errors import ServiceFailedError
     from workflow_agent.model.message import Message
     from workflow_agent.model.ports import Clock, Target, TargetRegistry
 
@@ -35,10 +37,14 @@ __all__ = [
 
 #: Kinds of checks that hold whether or not a service runs.
 _STATIC_KINDS = frozenset({"file", "package", "command"})
+#: Kinds of checks that show what a service does; the others show that it is there.
+_SHOWING_KINDS = frozenset({"http", "metric", "tcp", "snmp", "log", "command"})
 #: To see that something is there takes one look; not to see it is confirmed by another.
 _GLANCE_S = 0.5
 #: What works answers now; what has only just been started is waited for elsewhere.
 _NOW_S = 4.0
+#: Between two looks while something new soaks.
+_SOAK_PAUSE_S = 1.0
 #: Paths that a sentence names.
 _NAMED = 5
 
@@ -58,9 +64,14 @@ class VerifyRequest(Question):
 
     Once everything holds, `generation` is recorded as live, the generation of the run `ends` as uninstalled, and the
     run `redoes`, which was rolled back, as in force again. Without `started` only what does not need a running service
-    is looked at. After `soak_s` seconds everything must still hold. With `without_secrets` the checks that need secrets
-    which the run has not are left out; else they are no pass. With `drift` every path of the transactions is compared
-    with what they left there, but for `state_data`.
+    is looked at. For `soak_s` seconds more everything must hold, at every look. With `stays` the services that the
+    transaction started must still run by then, and have run for a while (settings ``timeouts.stay_s`` and
+    ``stay_proven_s``). With
+    `without_secrets` the checks that need secrets which the run has not are left out; else they are no pass. With
+    `drift` every path of the transactions is compared with what they left there, but for `state_data`. Where
+    what is `installed` is the same, and the commit had no `operations` (what was repaired is a service that had
+    stopped), that stays live: nothing new is installed. With `notice` it is compared what the started services
+    changed beside files.
     """
 
     target: str
@@ -72,10 +83,14 @@ class VerifyRequest(Question):
     redoes: str | None = None
     ends: str | None = None
     soak_s: Annotated[float, Within(ge=0, le=3600)] = 0.0
+    stays: bool = False
     without_secrets: bool = False
     drift: bool = False
     state_data: list[dict[str, Any]] = field(default_factory=list)
     integration: str | None = None
+    installed: Generation | None = None
+    operations: int | None = None
+    notice: bool = False
 
 
 class VerifyReply(Answer):
@@ -145,10 +160,20 @@ class VerifierAgent:
 
     name = "verifier"
 
-    def __init__(self, targets: TargetRegistry, clock: Clock, vault: Vault | None = None) -> None:
+    def __init__(
+        self,
+        targets: TargetRegistry,
+        clock: Clock,
+        vault: Vault | None = None,
+        *,
+        stay_s: float = 0.0,
+        stay_proven_s: float = 0.0,
+    ) -> None:
         self._targets = targets
         self._clock = clock
         self._vault = vault or Vault()
+        self._stay_s = stay_s
+        self._stay_proven_s = stay_proven_s
 
     def verbs(self) -> Mapping[str, Verb]:
         """verify, current, absent."""
@@ -170,11 +195,15 @@ class VerifierAgent:
             left_out = [{"id": check, "secrets": sorted(names)} for check, names in lacking.items()]
             checks = [check for check in checks if check.id not in lacking]
         results = await check_with_secrets(target, checks, self._vault, message.run_id)
-        if request.soak_s and request.started and not _red(results):
-            await asyncio.sleep(request.soak_s)
-            results = await check_with_secrets(target, checks, self._vault, message.run_id)
+        if request.soak_s and request.started:
+            results = await self._soaked(request.soak_s, target, checks, results, message.run_id)
+        trouble: ServiceFailedError | None = None
+        if request.stays and request.started and request.transaction:
+            for_s = self._stay_proven_s if any(check.kind in _SHOWING_KINDS for check in checks) else self._stay_s
+            for_s = 0.0 if red_of(results) else for_s
+            trouble = await trouble_of_services(target, request.transaction, for_s)
         data = [plain(result) for result in results]
-        failed = _red(results)
+        failed = red_of(results)
         missing: list[str] = []
         if request.transaction and not request.drift:
             missing = await target.missing_paths(request.transaction, earlier=request.earlier)
@@ -185,14 +214,26 @@ class VerifierAgent:
             found = await _drift(target, request.transaction, request.earlier, request.state_data)
             drift = {"integration": request.integration, **found}
             records.append({"kind": RecordKind.DRIFT, "data": drift})
-        if failed or missing:
-            error = _failure(request.target, failed, missing, records)
-            error.hint = hint_of(checks, self._vault, message.run_id)
+        if failed or missing or trouble:
+            error = failure_of(request.target, failed, missing, records, trouble)
+            error.hint = hint_of(checks, self._vault, message.run_id) or error.hint
             raise error
         if drift is not None and drift["items"]:
             raise _drifted(request, drift["items"], records)
+        records += await _noticed(target, request)
         records += self._declared(request, message)
         return VerifyReply(checks=data, left_out=left_out, drift=drift), {"_records": records}
+
+    async def _soaked(
+        self, soak_s: float, target: Target, checks: list[Check], results: list[CheckResult], run_id: str | None
+    ) -> list[CheckResult]:
+        """Look again and again until the time is over; gives the first results that are red, else the last ones."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + soak_s
+        while (left := end - clock()) > 0 and not red_of(results):
+            await asyncio.sleep(min(_SOAK_PAUSE_S, left))
+            results = await check_with_secrets(target, _within(checks, _GLANCE_S), self._vault, run_id)
+        return results
 
     def _declared(self, request: VerifyRequest, message: Message) -> list[dict[str, Any]]:
         """Give the records of what is so once everything holds."""
@@ -202,7 +243,7 @@ class VerifierAgent:
         if request.ends is not None:
             ended = {"generation": request.ends, "reason": "uninstalled"}
             records.append({"kind": RecordKind.GENERATION_ENDED, "data": ended})
-        if request.generation is not None:
+        if request.generation is not None and not _is_the_same(request):
             generation = request.generation.model_dump(mode="json") | {
                 "target": request.target,
                 "run_id": message.run_id,
@@ -234,7 +275,7 @@ class VerifierAgent:
         if not missing:
             results = await check_with_secrets(target, _within(request.checks, _NOW_S), self._vault, message.run_id)
         data = [plain(result) for result in results]
-        reason = "missing-paths" if missing else "checks" if _red(results) else None
+        reason = "missing-paths" if missing else "checks" if red_of(results) else None
         reply = CurrentReply(unchanged=reason is None, reason=reason, missing=missing, checks=data, drift=drift)
         if reason is not None:
             if installed.manifest_hash != request.manifest_hash:
@@ -249,7 +290,7 @@ class VerifierAgent:
         """Look whether something works that we did not install."""
         results = await self._targets.get(request.target).check(_within(request.checks, _GLANCE_S))
         data = [plain(result) for result in results]
-        if _red(results) or not results:
+        if red_of(results) or not results:
             return CurrentReply(unchanged=False, reason="absent", missing=[], checks=data), {}
         about = {"integration": request.integration}
         records = [{"kind": RecordKind.CHECK, "data": item | about} for item in data]
@@ -263,7 +304,7 @@ class VerifierAgent:
             return AbsentReply(unchanged=False, adopted=False, checks=[]), {}
         results = await self._targets.get(request.target).check(_within(request.checks, _GLANCE_S))
         data = [plain(result) for result in results]
-        if _red(results):
+        if red_of(results):
             return AbsentReply(unchanged=False, adopted=True, checks=data), {}
         records = [{"kind": RecordKind.CHECK, "data": item} for item in data]
         reply = AbsentReply(unchanged=True, adopted=False, checks=data)
@@ -292,6 +333,22 @@ async def _drift(
     except NotFoundError as error:
         return found | {"reason": f"{error.message}: what it left is not known any more"}
     return found | {"items": [dict(item) for item in items], "compared": True, "reason": None}
+
+
+async def _noticed(target: Target, request: VerifyRequest) -> list[dict[str, Any]]:
+    """Give the record of what started services changed beside files."""
+    if not (request.notice and request.started and request.transaction):
+        return []
+    items = [dict(one) for one in await target.noticed(request.transaction)]
+    return [{"kind": RecordKind.RUNNING, "data": {"items": items, "stays": []}}] if items else []
+
+
+def _is_the_same(request: VerifyRequest) -> bool:
+    """Whether what is installed already is what is declared, and nothing was committed."""
+    installed, declared = request.installed, request.generation
+    if installed is None or declared is None or request.operations != 0:
+        return False
+    return (installed.manifest_hash, installed.parameter_hash) == (declared.manifest_hash, declared.parameter_hash)
 
 
 def _drifted(
@@ -323,27 +380,3 @@ def _outdated(installed: Generation, request: CurrentRequest) -> ConflictError:
 def _within(checks: Sequence[Check], limit_s: float) -> list[Check]:
     """Let checks be polled no longer than this."""
     return [dataclasses.replace(check, timeout_s=min(check.timeout_s, limit_s)) for check in checks]
-
-
-def _red(results: Sequence[CheckResult]) -> list[CheckResult]:
-    return [result for result in results if result.status is not CheckStatus.PASSED]
-
-
-def _failure(
-    target: str, failed: Sequence[CheckResult], missing: Sequence[str], records: list[dict[str, Any]]
-) -> CheckFailedError:
-    names = [result.id for result in failed]
-    first = failed[0] if failed else None
-    checked = sum(record["kind"] == RecordKind.CHECK for record in records)
-    return CheckFailedError(
-        f"{len(names)} of {checked} checks failed: {', '.join(names)}"
-        if names
-        else f"{len(missing)} installed paths are missing or were replaced: {', '.join(missing[:5])}",
-        where=f"{target} › {names[0] if names else missing[0]}",
-        cause=f"expected {first.expected}, observed {first.observed}" if first else None,
-        details={
-            "checks": [record["data"] for record in records if record["kind"] == RecordKind.CHECK],
-            "missing": list(missing),
-            "_records": records,
-        },
-    )

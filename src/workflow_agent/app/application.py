@@ -252,7 +252,8 @@ class App:
 
     async def report(self, run_id: str) -> dict[str, Any]:
         """Describe a run; raises NotFoundError."""
-        return await report_run(self.history, run_id)
+        async with self.history.reading():
+            return await report_run(self.history, run_id)
 
     async def settle(self, target: str) -> list[str]:
         """End the runs on a target whose process died: what they had begun is taken back.

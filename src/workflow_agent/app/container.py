@@ -50,10 +50,14 @@ AGENTS: Mapping[str, tuple[str, ...]] = {
     "python": ("call",),
     "shell": ("run",),
     "container": ("run",),
+    "http": ("request",),
+    "ssh": ("run",),
+    "notify": ("webhook", "mail", "file"),
+    "model": ("chat",),
 }
 #: Requests that an agent answers at the same time, where it is not the usual number: a step that waits for a child
 #: workflow must not keep the child's steps waiting. The driver bounds how much is asked.
-_CONCURRENCY = dict.fromkeys(("python", "shell", "container"), 4096)
+_CONCURRENCY = dict.fromkeys(("python", "shell", "container", "http", "ssh", "notify", "model"), 4096)
 
 
 def _data(name: str) -> Path:
@@ -114,7 +118,8 @@ class Container(containers.DeclarativeContainer):
         Registry,
         providers.Callable(
             lambda settings: _folders(
-                [*settings.integrations.folders, settings.paths.state / "packages"], builtin_folder()
+                [*settings.integrations.folders, settings.paths.state / "packages", settings.paths.state / "composed"],
+                builtin_folder(),
             ),
             settings,
         ),
@@ -149,7 +154,14 @@ class Container(containers.DeclarativeContainer):
         vault=vault,
         bounds=providers.Callable(_bounds, settings),
     )
-    verifier = providers.Singleton(_late("verifier:VerifierAgent"), targets, clock, vault)
+    verifier = providers.Singleton(
+        _late("verifier:VerifierAgent"),
+        targets,
+        clock,
+        vault,
+        stay_s=settings.provided.timeouts.stay_s,
+        stay_proven_s=settings.provided.timeouts.stay_proven_s,
+    )
     recovery = providers.Singleton(_late("recovery:RecoveryAgent"), bus)
     improver = providers.Singleton(
         _late("improver:ImproverAgent"),
@@ -167,7 +179,22 @@ class Container(containers.DeclarativeContainer):
         _late("python_agent:PythonAgent"), bus, clock, store.provided.artifacts_dir, vault, live_flows, deployer
     )
     shell = providers.Singleton(_late("command_agents:ShellAgent"), bus, clock, store.provided.artifacts_dir, vault)
-    container = providers.Singleton(_late("command_agents:ContainerAgent"), vault, deployer)
+    container = providers.Singleton(_late("container_agent:ContainerAgent"), vault, deployer)
+    http_calls = providers.Singleton(_late("http_calls:AiohttpCalls"))
+    http = providers.Singleton(_late("http_agent:HttpAgent"), vault, http_calls)
+    ssh = providers.Singleton(_late("ssh_agent:SshAgent"), bus, clock, store.provided.artifacts_dir, vault)
+    mailer = providers.Singleton(_late("mailing:SmtpMailer"))
+    notify = providers.Singleton(_late("notify_agent:NotifyAgent"), vault, http_calls, mailer)
+    chat_model = providers.Singleton(
+        _late("chat_models:HttpChatModel"),
+        http_calls,
+        url=settings.provided.models.url,
+        model=settings.provided.models.model,
+        key=settings.provided.models.key,
+    )
+    model = providers.Singleton(
+        _late("model_agent:ModelAgent"), bus, clock, store.provided.artifacts_dir, vault, chat_model
+    )
 
 
 def build_container(settings: Settings, store: SqliteStore) -> Container:

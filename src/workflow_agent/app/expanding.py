@@ -37,7 +37,8 @@ async def expanded(
         if "required_by" in workflow.inputs and inputs.get("planned") != "uninstall":
             return _with_requirements(workflow, inputs, registry())
         if "part" in workflow.inputs:
-            return await _with_parts(workflow, inputs, history)
+            async with history.reading():
+                return await _with_parts(workflow, inputs, history)
     except StoreError:
         raise
     except WorkflowAgentError:

@@ -12,7 +12,7 @@ from workflow_agent.app.run_errors import error_of_run
 from workflow_agent.app.settings import load_settings
 from workflow_agent.authoring import read_definition
 from workflow_agent.authoring.sdk.outcome import result_of
-from workflow_agent.engine import replay
+from workflow_agent.engine import pasts_of, state_of
 from workflow_agent.model.errors import NotFoundError
 from workflow_agent.model.status import RunStatus
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from workflow_agent.app.application import App
+    from workflow_agent.engine import Past
     from workflow_agent.model.event import Event, RunState
     from workflow_agent.model.places import Standing
     from workflow_agent.model.ports import History, Journal
@@ -66,27 +67,31 @@ class FlowRecords:
 
     async def state(self, run_id: str) -> RunState:
         """Fold a run's journal; raises NotFoundError."""
-        definition, events = await self.known(run_id)
-        state, _ = replay(definition, events)
-        return state
+        definition, past = await self.past(run_id)
+        return await state_of(self.journal, definition, past)
 
     async def definition(self, run_id: str) -> Workflow:
         """Give the definition that a run was created with; raises NotFoundError."""
-        return (await self.known(run_id))[0]
+        return (await self.past(run_id))[0]
 
     async def known(self, run_id: str) -> tuple[Workflow, list[Event]]:
-        """Give a run's definition and its events.
+        """Give a run's definition and all of its events; raises as :meth:`past` does."""
+        definition, past = await self.past(run_id)
+        return definition, [*past.events] if past.snapshot is None else await self.journal.events(run_id)
+
+    async def past(self, run_id: str) -> tuple[Workflow, Past]:
+        """Give a run's definition and what is needed of its journal to say where it stands.
 
         Raises:
             NotFoundError: there is no such run, or its definition was not kept.
         """
-        events = await self.journal.events(run_id)
-        if not events:
+        past = (await pasts_of(self.journal, [run_id])).get(run_id)
+        if past is None:
             raise NotFoundError(f"there is no run `{run_id[:40]}`", hint="`workflow-agent history` lists runs")
-        kept = await self.journal.definition(str(events[0].data["workflow_hash"]))
+        kept = await self.journal.definition(str(past.created["workflow_hash"]))
         if kept is None:
             raise NotFoundError("the definition of the run was not kept", run_id=run_id)
-        return read_definition(kept), events
+        return read_definition(kept), past
 
     def outcome(self, definition: Workflow, state: RunState) -> Any:  # Any: a JSON value
         """Give a finished run's result.

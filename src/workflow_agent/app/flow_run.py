@@ -22,7 +22,7 @@ from workflow_agent.model.status import OWN_ACTION
 from workflow_agent.security.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping
 
     from workflow_agent.model.event import Event
     from workflow_agent.model.workflow import Durability, Workflow
@@ -160,13 +160,12 @@ def _characters(text: str, length: int) -> str:
     return "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in range(length))
 
 
-def check_same(run: FlowRun, events: Sequence[Event]) -> None:
-    """Compare a run with the one that the journal has under its id.
+def check_same(run: FlowRun, created: Mapping[str, Any]) -> None:
+    """Compare a run with the one that the journal has under its id, as its RunCreated says.
 
     Raises:
         ConflictError: that is a run of another workflow, or with another input.
     """
-    created = events[0].data
     for name, known, wanted in (
         ("workflow", created["workflow_hash"], run.definition.hash),
         ("input", content_hash(created["inputs"]), content_hash(checked_inputs(run.definition, run.inputs))),

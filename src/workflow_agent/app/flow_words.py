@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent.app.flow_records import FlowRecords
 from workflow_agent.app.run_socket import RunSocket, tell
 from workflow_agent.authoring.sdk.values import as_json
-from workflow_agent.engine import replay
+from workflow_agent.engine import pasts_of
 from workflow_agent.engine.machine import refusal
 from workflow_agent.engine.proceeding import is_cancellable
 from workflow_agent.model.errors import ConflictError, UsageError
@@ -89,8 +89,8 @@ class FlowWords(FlowRecords):
             owner = self._ownership.owner(run_id)
             if owner is not None:
                 return owner
-            events = await self.journal.events(run_id)
-            parent = events[0].data["meta"].get("parent") if events else None
+            past = (await pasts_of(self.journal, [run_id])).get(run_id)
+            parent = None if past is None else past.created["meta"].get("parent")
             if parent is None:
                 return None
             run_id = str(parent["run_id"])
@@ -125,12 +125,11 @@ class FlowWords(FlowRecords):
 
     async def _note(self, run_id: str, kind: EventType, data: Mapping[str, Any]) -> None:
         """Write what is said into the journal of a run that nobody drives; the caller owns it."""
-        definition, events = await self.known(run_id)
-        state, _ = replay(definition, events)
+        state = await self.state(run_id)
         problem = refusal(state, kind, data)
         if problem is not None:
             raise ConflictError(problem, run_id=run_id)
-        await self._append(run_id, events[-1].seq, kind, data)
+        await self._append(run_id, state.head, kind, data)
 
     async def _append(self, run_id: str, head: int, kind: EventType, data: Mapping[str, Any]) -> None:
         records = (Record(RecordKind.CHANGED, data),) if kind is EventType.RUN_CHANGED else ()
@@ -139,13 +138,12 @@ class FlowWords(FlowRecords):
 
     async def _note_cancel(self, run_id: str, reason: str) -> None:
         """Write that a run is cancelled, where that has an effect; raises ConflictError when it has ended."""
-        definition, events = await self.known(run_id)
-        state, _ = replay(definition, events)
+        state = await self.state(run_id)
         if state.status in TERMINAL_RUN:
             raise ConflictError("the run has ended", run_id=run_id)
         if is_cancellable(state):
             with self._ownership.held(run_id):
-                await self._append(run_id, events[-1].seq, EventType.CANCEL_REQUESTED, {"reason": reason})
+                await self._append(run_id, state.head, EventType.CANCEL_REQUESTED, {"reason": reason})
 
     async def _let_go_on(self, run_id: str, *, one_step: bool) -> None:
         """Write that a paused run that nobody drives goes on."""

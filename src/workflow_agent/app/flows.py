@@ -20,6 +20,7 @@ from workflow_agent.authoring.sdk.compiling import compile_workflow
 from workflow_agent.authoring.sdk.live import LiveFlow
 from workflow_agent.authoring.sdk.loading import load_module
 from workflow_agent.authoring.sdk.values import as_json
+from workflow_agent.engine import pasts_of
 from workflow_agent.model.errors import ConflictError, NotFoundError
 from workflow_agent.model.status import TERMINAL_RUN
 from workflow_agent.security.secret import Secret
@@ -74,14 +75,14 @@ class Flows(FlowWords):
             ValidationError: the inputs do not fit the definition.
             StoreError: the journal cannot be written.
         """
-        events = await self.journal.events(run.run_id)
-        if events:
-            check_same(run, events)
+        past = (await pasts_of(self.journal, [run.run_id])).get(run.run_id)
+        if past is not None:
+            check_same(run, past.created)
             if (state := await self.state(run.run_id)).status in TERMINAL_RUN:
                 return state
         async with self._socket.listening() as name:
             with self._ownership.held(run.run_id, name):
-                return await self._driven(run, is_known=bool(events))
+                return await self._driven(run, is_known=past is not None)
 
     async def _driven(self, run: FlowRun, *, is_known: bool) -> RunState:
         definition = run.definition
@@ -119,12 +120,12 @@ class Flows(FlowWords):
             ConflictError: another process drives it.
             ParameterError: it was given a secret that is not here; what it did stays, and it can be resumed.
         """
-        definition, events = await self.known(run_id)
+        definition, past = await self.past(run_id)
         if (owner := await self.owner(run_id)) is not None:
             raise ConflictError(f"process {owner.pid} drives the run", run_id=run_id)
-        missing_secrets(events[0], secrets or {})
+        missing_secrets(past.first, secrets or {})
         await self._let_go_on(run_id, one_step=one_step)
-        return await self._taken_up(definition, events[0], secrets or {})
+        return await self._taken_up(definition, past.first, secrets or {})
 
     async def end(self, run_id: str, reason: str) -> RunState:
         """Cancel a run whose process died: what it does after a cancel and at the end in every case, it does now.
@@ -133,9 +134,9 @@ class Flows(FlowWords):
             NotFoundError: there is no such run.
             ConflictError: another process drives it, or it has ended.
         """
-        definition, events = await self.known(run_id)
+        definition, past = await self.past(run_id)
         await self._note_cancel(run_id, reason)
-        return await self._taken_up(definition, events[0], {})
+        return await self._taken_up(definition, past.first, {})
 
     async def begin_fork(self, fork: Fork, secrets: Mapping[str, Secret] | None = None) -> RunState:
         """Drive a run to its end that is made from another one (``fork_of``).
@@ -144,8 +145,8 @@ class Flows(FlowWords):
             ParameterError: the other one was given a secret that is not here.
             ValidationError: the changed inputs do not fit.
         """
-        definition, events = await self.known(fork.origin)
-        missing_secrets(events[0], secrets or {})
+        definition, past = await self.past(fork.origin)
+        missing_secrets(past.first, secrets or {})
         self._load(fork.meta)
         return await self.run(
             FlowRun(

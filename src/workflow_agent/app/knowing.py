@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from workflow_agent.app.application import App
     from workflow_agent.knowledge import Extraction, FetchLimits
 
-__all__ = ["compare_revisions", "describe_subject", "fetch_source", "read_source"]
+__all__ = ["compare_revisions", "describe_subject", "fetch_source", "known_page", "read_source"]
 
 _LARGEST: Final = 5 << 20
 _LARGEST_PACKAGE: Final = 256 << 20
@@ -131,6 +131,19 @@ async def describe_subject(app: App, name: str) -> dict[str, Any]:
     flags = [flag for address in addresses for flag in (await knowledge.page(address))["flags"]]
     sources = [{key: value for key, value in page.items() if key != "page_id"} for page in chosen]
     return {"sources": sources, "facts": ranked(facts), "flags": flags, "conflicts": conflicts(facts)}
+
+
+async def known_page(app: App, name: str) -> dict[str, Any]:
+    """Give all that is known about an integration as one page, for a manifest that is composed of it.
+
+    Raises:
+        NotFoundError: nothing is known.
+    """
+    found = await describe_subject(app, name)
+    pages = [page["address"] for page in found["sources"]]
+    first = found["sources"][0]
+    facts = await app.store.knowledge.facts(pages)
+    return {"address": first["address"], "title": first["title"], "facts": facts, "flags": found["flags"]}
 
 
 async def compare_revisions(app: App, address: str) -> dict[str, Any]:

@@ -25,9 +25,11 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
     Keys of the contract: run_id, action, integration, version, target, status, changed, tier, changes {created,
     modified, deleted, appended, items}, checks, generation, rollback_command, started_at, finished_at; of a person's
     own script also script {name, hash, interpreter, arguments}, started (services) and left (asked of them, not done);
+    of a script that has them also told (hooks, validations, and the facts of which it was composed);
     beside them requirements (what came with it or was there), change_set (without its changes), broken (what was wrong
     before), drift (where the target is not as it was left, of a run that looked for it), decisions (which side
-    won where somebody had changed what a run left), pruned (what it gave up: runs, bytes), remainder (what is not as
+    won where somebody had changed what a run left), running (what services changed in the running system: items, and
+    what a rollback left of it: stays), pruned (what it gave up: runs, bytes), remainder (what is not as
     before, after a rollback that was not exact), findings, attempts (that failed), transaction, output, steps, error,
     user, host, undoes, undone_by, pruned_by, workflow, origin (the run that it was made from), tags, altered
     (what people changed while it stood still).
@@ -47,6 +49,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
     return {
         **{key: run[key] for key in ("run_id", "action", "integration", "version", "target", "status")},
         **_own_script(by_kind, run),
+        **_told(by_kind),
         "changed": bool(run["changed"]),
         "tier": run["tier"],
         "changes": {action: counts[action] for action in _ACTIONS} | {"items": items},
@@ -63,6 +66,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         "broken": _last(by_kind, RecordKind.BROKEN),
         "drift": _last(by_kind, RecordKind.DRIFT),
         "decisions": decisions,
+        "running": _running(by_kind),
         "findings": [_finding(item, run) for item in by_kind.get(RecordKind.FINDING, [])],
         "attempts": by_kind.get(RecordKind.ATTEMPT, []),
         "transaction": _last(by_kind, RecordKind.TRANSACTION),
@@ -84,6 +88,23 @@ def _own_script(by_kind: Mapping[str, Sequence[Mapping[str, Any]]], run: Mapping
     names = [str(service["name"]) for service in subject.get("services", ())]
     begun = any(step["id"] == "activate" and step["status"] == "succeeded" for step in run["steps"])
     return {"script": told, "started": names if begun else [], "left": subject.get("left", [])}
+
+
+def _told(by_kind: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """Say what of its scripts is no shell text, and whence the facts are of which they were composed; often nothing."""
+    found = [data for data in by_kind.get(RecordKind.SCRIPT, ()) if data.keys() & {"before", "after", "sources"}]
+    if not found:
+        return {}
+    from workflow_agent.agents.script_setup import told  # noqa: PLC0415  # late: few scripts have any
+
+    items = [one for data in found for one in told(data)]
+    return {"told": items} if items else {}
+
+
+def _running(by_kind: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Any]]:
+    """Say what services changed beside files, and what of it a rollback had to leave."""
+    records = by_kind.get(RecordKind.RUNNING, ())
+    return {key: [item for record in records for item in record[key]] for key in ("items", "stays")}
 
 
 def _pruned(by_kind: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any] | None:

@@ -106,6 +106,8 @@ class Timeouts(Data, strict=True):
     package_lock_s: Annotated[float, Within(ge=0)]
     script_s: Annotated[float, Within(gt=0)]
     target_s: Annotated[float, Within(ge=0)]
+    stay_s: Annotated[float, Within(ge=0, le=3600)]
+    stay_proven_s: Annotated[float, Within(ge=0, le=3600)]
 
 
 class Recovery(Data, strict=True):
@@ -117,6 +119,14 @@ class Recovery(Data, strict=True):
     longest_pause_s: Annotated[float, Within(ge=0, le=60)]
     lock_attempts: Annotated[int, Within(ge=1, le=20)]
     lock_pause_s: Annotated[float, Within(ge=0, le=60)]
+
+
+class Models(Data, strict=True):
+    """The language model that steps which ask one (``model.chat``) ask; empty: none is."""
+
+    url: str
+    model: str
+    key: str
 
 
 class Output(Data, strict=True):
@@ -138,6 +148,7 @@ class Settings(Data, strict=True):
     limits: Limits
     timeouts: Timeouts
     recovery: Recovery
+    models: Models
     output: Output
     #: By the setting's name; settings that were loaded have their own.
     _origins: ClassVar[dict[str, str]] = {}

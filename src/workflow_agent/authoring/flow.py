@@ -12,11 +12,11 @@ from workflow_agent.model.records import dataclass
 from workflow_agent.model.workflow import Durability
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from workflow_agent.model.workflow import Backoff, InputSpec
 
-__all__ = ["Flow", "FlowStep"]
+__all__ = ["Flow", "FlowStep", "StepSource"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +79,11 @@ class Flow:
     durability: Durability = Durability.STRICT
     retry: Backoff | None = None
     more: Mapping[str, Any] = field(default_factory=dict)  # Any: as the model has them
+
+
+class StepSource:
+    """What stands for a step in a workflow's class without being a method of it."""
+
+    def flow_steps(self) -> Iterator[FlowStep]:
+        """Give the step, and after it all that it holds."""
+        raise NotImplementedError

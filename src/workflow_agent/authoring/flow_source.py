@@ -22,12 +22,14 @@ from workflow_agent.authoring.builder import Step, Workflow
 from workflow_agent.authoring.durations import duration_s
 from workflow_agent.authoring.problem import Problem, refusal
 from workflow_agent.authoring.sdk.policies import RetryPolicy
+from workflow_agent.authoring.task_source import TASK_KEYS, Tasks, spoken, task_problems
 from workflow_agent.authoring.workflow_nesting import Flat, flattened
 from workflow_agent.authoring.yaml_source import load_yaml
 from workflow_agent.model.errors import ValidationError
 from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.value_types import is_of_type, type_of
 from workflow_agent.model.workflow import Durability, InputSpec
+from workflow_agent.security.marks import SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -97,16 +99,6 @@ _STEP = {
     "max_workers": "integer",
     "pure": "boolean",
 }
-_TASK = {
-    "id": "string",
-    "type": "string",
-    "agent_id": "string",
-    "tool_id": "string",
-    "inputs": "object",
-    "outputs": "object",
-    "condition": "string",
-    "description": "string",
-}
 _RETRY = {
     "max_attempts": "integer",
     "backoff": "string",
@@ -118,7 +110,7 @@ _INPUT = {"type": "string", "required": "boolean", "default": "any", "descriptio
 _ACTIONS: Final = ("command", "function", "image", "uses")
 _ON_ERROR = ("fail", "continue")
 _DURABILITY = tuple(mode.value for mode in Durability)
-_TASK_KINDS = {"agent": "agent_id", "tool": "tool_id"}
+_ERROR_HANDLING = ("fail", "continue", "compensate")
 
 
 def is_flow_text(document: YamlDocument) -> bool:
@@ -189,29 +181,29 @@ class _Reading:
             found = data.get(group)
             for index, step in enumerate(found if isinstance(found, list) else ()):
                 yield from self._step_problems(step, (group, index))
-        if isinstance(data.get("durability"), str) and data["durability"] not in _DURABILITY:
-            yield Problem(("durability",), f"must be one of {', '.join(_DURABILITY)}")
+        for key, words in (("durability", _DURABILITY), ("error_handling", _ERROR_HANDLING)):
+            if isinstance(data.get(key), str) and data[key] not in words:
+                yield Problem((key,), f"must be one of {', '.join(words)}")
         for key in ("retry", "retry_config"):
             if isinstance(data.get(key), dict):
                 yield from _keys(data[key], _RETRY, (key,))
-        inputs = data.get("inputs")
-        for name, spec in (inputs if isinstance(inputs, dict) else {}).items():
-            if isinstance(spec, dict):
-                yield from _keys(spec, _INPUT, ("inputs", name))
+        yield from _input_problems(data.get("inputs"))
 
     def _step_problems(self, step: Any, way: tuple[str | int, ...]) -> Iterator[Problem]:
         if not isinstance(step, dict):
             yield Problem(way, "must be a mapping")
             return
-        known = _TASK if way[0] == "tasks" else _STEP | _MORE_OF_STEP
-        yield from _keys(step, known, way)
-        name = "id" if known is _TASK else "name"
+        is_task = way[0] == "tasks"
+        step = spoken(step) if is_task else step
+        wrong = [*_keys(step, TASK_KEYS if is_task else _STEP | _MORE_OF_STEP, way)]
+        yield from wrong
+        name = "id" if is_task else "name"
         if name not in step:
             yield Problem(way, f"the key `{name}` is missing")
         if isinstance(step.get("retry"), dict):
             yield from _keys(step["retry"], _RETRY, (*way, "retry"))
-        if known is _TASK:
-            yield from _task_problems(step, way)
+        if is_task:
+            yield from () if wrong else task_problems(step, way)
             return
         actions = [key for key in _ACTIONS if key in step]
         if len(actions) != 1:
@@ -293,11 +285,15 @@ class _Reading:
         if said.get("reduce"):
             step.reduce()
 
-    def _texts(self, found: Mapping[str, Any], way: tuple[str | int, ...]) -> dict[str, str]:
-        wrong = [Problem((*way, key), "must be a text") for key, value in found.items() if not isinstance(value, str)]
+    def _texts(self, found: Mapping[str, Any], way: tuple[str | int, ...]) -> dict[str, Any]:
+        wrong = [
+            Problem((*way, key), "must be a text, or a secret: `{$secret: NAME}`")
+            for key, value in found.items()
+            if not isinstance(value, str) and not (isinstance(value, dict) and isinstance(value.get(SECRET), str))
+        ]
         if wrong:
             raise refusal(self._document, wrong)
-        return {str(key): str(value) for key, value in found.items()}
+        return {str(key): value for key, value in found.items()}
 
     def _said(
         self, said: Mapping[str, Any], key: str, way: tuple[str | int, ...], take: Callable[[float], object]
@@ -315,61 +311,12 @@ class _Reading:
         except ValidationError as error:
             raise refusal(self._document, [Problem(way, error.message, error.hint)]) from None
 
-    # -- tasks -------------------------------------------------------------------------------------------------------
-
     def _tasks(self, data: Mapping[str, Any]) -> list[Step]:
-        """Make steps of tasks: `dependencies` by task, `outputs` from a task's output to an input of another one."""
-        tasks = list(data.get("tasks") or ())
-        needs = {str(name): list(wanted) for name, wanted in (data.get("dependencies") or {}).items()}
-        known = {str(task["id"]): dict(task.get("inputs") or {}) for task in tasks}
-        wrong = [
-            Problem(("dependencies", name), f"there is no task `{name[:60]}`", did_you_mean(name, known), at_key=True)
-            for name in needs
-            if name not in known
-        ]
-        for index, task in enumerate(tasks):
-            wrong += self._wire(task, ("tasks", index, "outputs"), known, needs)
-        if wrong:
-            raise refusal(self._document, wrong)
-        return [self._task(data, task, index, known, needs) for index, task in enumerate(tasks)]
-
-    def _task(
-        self,
-        data: Mapping[str, Any],
-        task: Mapping[str, Any],
-        index: int,
-        known: Mapping[str, dict[str, Any]],
-        needs: Mapping[str, list[str]],
-    ) -> Step:
-        name = str(task["id"])
-        step = Step(name, description=str(task.get("description", "")))
-        self._ways[name] = ("tasks", index)
-        if task["type"] == "tool":
-            step.python(str(task["tool_id"]), **known[name])
-        else:
-            step.uses(str(task["agent_id"]), **known[name])
-        step.depends(*needs.get(name, ()))
-        if task.get("condition"):
-            step.when(str(task["condition"]))
-        return step.continue_on(data.get("error_handling") == "continue")
-
-    def _wire(
-        self,
-        task: Mapping[str, Any],
-        way: tuple[str | int, ...],
-        known: Mapping[str, dict[str, Any]],
-        needs: dict[str, list[str]],
-    ) -> Iterator[Problem]:
-        for output, target in (task.get("outputs") or {}).items():
-            to, dot, name = str(target).partition(".")
-            if not dot or to not in known:
-                hint = did_you_mean(to, known) if dot else "write it as `task.input`"
-                yield Problem((*way, output), f"there is no task `{to[:60]}` with an input", hint)
-                continue
-            part = f".value.{output}" if task["type"] == "tool" else f".{output}"
-            known[to][name] = f"${{{{ steps.{task['id']}.output{part} }}}}"
-            if task["id"] not in needs.setdefault(to, []):
-                needs[to].append(str(task["id"]))
+        tasks = Tasks(data)
+        if tasks.problems:
+            raise refusal(self._document, tasks.problems)
+        self._ways |= {str(task["id"]): ("tasks", index) for index, task in enumerate(data.get("tasks") or ())}
+        return tasks.steps()
 
     # -- places ------------------------------------------------------------------------------------------------------
 
@@ -403,13 +350,10 @@ def _keys(found: Mapping[str, Any], known: Mapping[str, str], way: tuple[str | i
             yield Problem((*way, key), f"must be of type {known[key]}, not {type_of(value)}")
 
 
-def _task_problems(task: Mapping[str, Any], way: tuple[str | int, ...]) -> Iterator[Problem]:
-    kind = task.get("type")
-    if kind not in _TASK_KINDS:
-        hint = "a condition is the key `condition` of a task; a loop is a step with `items` or `dynamic`"
-        yield Problem((*way, "type"), f"must be one of {', '.join(_TASK_KINDS)}", hint)
-    elif _TASK_KINDS[kind] not in task:
-        yield Problem(way, f"the key `{_TASK_KINDS[kind]}` is missing")
+def _input_problems(inputs: Any) -> Iterator[Problem]:
+    for name, spec in (inputs if isinstance(inputs, dict) else {}).items():
+        if isinstance(spec, dict):
+            yield from _keys(spec, _INPUT, ("inputs", name))
 
 
 def _input(spec: Any) -> Any:

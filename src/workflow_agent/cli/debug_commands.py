@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workflow_agent.cli.grammar import declare
-from workflow_agent.cli.options import BreakBefore, RunId  # noqa: TC001  # Typer reads the annotations
+from workflow_agent.cli.options import BreakBefore, RunId, valued
 from workflow_agent.cli.outcome import Outcome
 from workflow_agent.cli.steering_commands import OWN_PANEL, say_to_run
 from workflow_agent.cli.style import safe
@@ -75,32 +75,25 @@ def change(
     *,
     state: Annotated[
         list[str] | None,
-        typer.Option(
-            "--state", metavar="K=V", help="Set a value of the state.", rich_help_panel=_WHAT, show_default=False
-        ),
+        valued("--state", metavar="K=V", text="Set a value of the state.", panel=_WHAT),
     ] = None,
     unset: Annotated[
         list[str] | None,
-        typer.Option(
-            "--unset", metavar="K", help="Take a value out of the state.", rich_help_panel=_WHAT, show_default=False
-        ),
+        valued("--unset", metavar="K", text="Take a value out of the state.", panel=_WHAT),
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option(
+        valued(
             "--with",
             metavar="STEP.K=V",
-            help="Set an input of a step that did not begin; K may go on: a.b.",
-            rich_help_panel=_WHAT,
-            show_default=False,
+            text="Set an input of a step that did not begin; K may go on: a.b.",
+            panel=_WHAT,
         ),
     ] = None,
     break_before: BreakBefore = None,
     clear: Annotated[
         list[str] | None,
-        typer.Option(
-            "--clear", metavar="STEP", help="Take a breakpoint away.", rich_help_panel=_WHAT, show_default=False
-        ),
+        valued("--clear", metavar="STEP", text="Take a breakpoint away.", panel=_WHAT),
     ] = None,
 ) -> Outcome:
     """Change a paused run: its state, inputs of steps that did not begin; breakpoints at any time. Recorded."""

@@ -46,12 +46,19 @@ __all__ = [
     "Values",
     "Wait",
     "spread",
+    "valued",
 ]
 
 _WHAT = "What"
 _HOW = "How"
 _CONSENT = "Consent"
 _OUTPUT = "Output"
+
+
+def valued(*flags: str, metavar: str, text: str, panel: str) -> Any:  # Any: what Typer reads in an annotation
+    """Declare an option with a value, and without a default that would say anything."""
+    return typer.Option(*flags, metavar=metavar, help=text, rich_help_panel=panel, show_default=False)
+
 
 Names = Annotated[
     list[str], typer.Argument(metavar="NAME...", help="Integrations by name, or ./FOLDER.", show_default=False)
@@ -64,33 +71,15 @@ OneName = Annotated[str, typer.Argument(metavar="NAME", help="Name of an integra
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Run id, or the beginning of one.")]
 Params = Annotated[
     list[str] | None,
-    typer.Option(
-        "--param",
-        metavar="K=V",
-        help="Set a parameter; repeat for lists; K=@FILE reads a file.",
-        rich_help_panel=_WHAT,
-        show_default=False,
-    ),
+    valued("--param", metavar="K=V", text="Set a parameter; repeat for lists; K=@FILE reads a file.", panel=_WHAT),
 ]
 ParamFile = Annotated[
     Path | None,
-    typer.Option(
-        "--param-file",
-        metavar="FILE",
-        help="Read parameters from YAML, JSON or TOML.",
-        rich_help_panel=_WHAT,
-        show_default=False,
-    ),
+    valued("--param-file", metavar="FILE", text="Read parameters from YAML, JSON or TOML.", panel=_WHAT),
 ]
 Secrets = Annotated[
     list[str] | None,
-    typer.Option(
-        "--secret",
-        metavar="K=SOURCE",
-        help="Give a secret: K=env:NAME, K=file:PATH or K=- (stdin).",
-        rich_help_panel=_WHAT,
-        show_default=False,
-    ),
+    valued("--secret", metavar="K=SOURCE", text="Give a secret: K=env:NAME, K=file:PATH or K=- (stdin).", panel=_WHAT),
 ]
 Targets = Annotated[
     list[str] | None,
@@ -113,55 +102,25 @@ Isolation = Annotated[
 ]
 Allow = Annotated[
     list[str] | None,
-    typer.Option(
-        "--allow",
-        metavar="RULE_ID",
-        help="Accept what this rule finds; recorded.",
-        rich_help_panel=_CONSENT,
-        show_default=False,
-    ),
+    valued("--allow", metavar="RULE_ID", text="Accept what this rule finds; recorded.", panel=_CONSENT),
 ]
 Timeout = Annotated[
     str | None,
-    typer.Option(
-        "--timeout",
-        metavar="TIME",
-        help="How long the script may take (90, 90s, 10m).",
-        rich_help_panel=_HOW,
-        show_default=False,
-    ),
+    valued("--timeout", metavar="TIME", text="How long the script may take (90, 90s, 10m).", panel=_HOW),
 ]
 Wait = Annotated[
     str | None,
-    typer.Option(
-        "--wait",
-        metavar="[=S]",
-        help="Wait for a target that another run holds.",
-        rich_help_panel=_HOW,
-        show_default=False,
-    ),
+    valued("--wait", metavar="[=S]", text="Wait for a target that another run holds.", panel=_HOW),
 ]
 Approve = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.", rich_help_panel=_CONSENT)]
 Events = Annotated[bool, typer.Option("--events", help="Write each event as a line of JSON.", rich_help_panel=_OUTPUT)]
 BreakBefore = Annotated[
     list[str] | None,
-    typer.Option(
-        "--break-before",
-        metavar="STEP",
-        help="Pause before this step.",
-        rich_help_panel=_HOW,
-        show_default=False,
-    ),
+    valued("--break-before", metavar="STEP", text="Pause before this step.", panel=_HOW),
 ]
 Inputs = Annotated[
     list[str] | None,
-    typer.Option(
-        "--input",
-        metavar="K=V",
-        help="Give an input: JSON, or text; K=@FILE reads it from a file.",
-        rich_help_panel=_WHAT,
-        show_default=False,
-    ),
+    valued("--input", metavar="K=V", text="Give an input: JSON, or text; K=@FILE reads it from a file.", panel=_WHAT),
 ]
 NoWait = Annotated[
     bool,
@@ -174,14 +133,7 @@ KeepOnFailure = Annotated[
 ]
 PlanOut = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        "-o",
-        metavar="FILE",
-        help="Keep the plan; `install --apply-plan FILE` does it.",
-        rich_help_panel=_OUTPUT,
-        show_default=False,
-    ),
+    valued("--out", "-o", metavar="FILE", text="Keep the plan; `install --apply-plan FILE` does it.", panel=_OUTPUT),
 ]
 _PlanOnly = Annotated[bool, typer.Option("--plan", help="Only show what would change.", rich_help_panel=_CONSENT)]
 _Check = Annotated[bool, typer.Option("--check", help="With --plan: exit 3 on changes.", rich_help_panel=_CONSENT)]

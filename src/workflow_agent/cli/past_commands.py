@@ -130,10 +130,13 @@ def diff(ctx: typer.Context, run: RunId) -> Outcome:
 
     def lines(style: Style) -> Iterator[str]:
         from workflow_agent.cli.run_view import diff_lines  # noqa: PLC0415  # late
+        from workflow_agent.cli.running_view import running_texts  # noqa: PLC0415  # late
 
         yield from diff_lines(items, style)
+        yield from running_texts(report["running"], style)
 
-    return Outcome(data={"run_id": report["run_id"], "items": items}, lines=lines)
+    data = {"run_id": report["run_id"], "items": items, "running": report["running"]["items"]}
+    return Outcome(data=data, lines=lines)
 
 
 def logs(

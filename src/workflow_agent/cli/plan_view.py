@@ -13,7 +13,7 @@ from workflow_agent.cli.tables import counted, size
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["CHANGE_SIGNS", "change_summary", "plan_lines", "rollback_lines"]
+__all__ = ["CHANGE_SIGNS", "change_summary", "plan_lines", "rollback_lines", "told_lines"]
 
 #: Sign and colour of what happens to a path; all are ASCII.
 CHANGE_SIGNS = {
@@ -95,6 +95,7 @@ def plan_lines(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from _files(changes, change_set.get("bytes_added") or 0, style, own=bool(plan.get("script")))
     yield from _remarks(change_set, stays, style)
     yield from _findings(plan.get("findings") or (), style)
+    yield from told_lines(plan.get("told") or (), style)
     yield from _effects(plan.get("effects") or (), style)
     yield from _tier(plan, style)
 
@@ -265,8 +266,26 @@ def _findings(findings: Sequence[Mapping[str, Any]], style: Style) -> Iterator[s
         if severity == "info" and not style.verbose:
             continue
         allowed = ", allowed" if finding.get("allowed") else ""
-        text = f"{safe(finding.get('message'))} (line {finding.get('line')}, {safe(finding.get('rule'))}{allowed})"
+        line = f"line {finding.get('line')}, " if finding.get("line") else ""
+        text = f"{safe(finding.get('message'))} ({line}{safe(finding.get('rule'))}{allowed})"
         yield _label(safe(severity), style.paint(text, "red" if severity == "error" else "yellow"), style)
+
+
+def told_lines(told: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+    """Write what of a script is no shell text, and whence the facts are that it stands upon."""
+    for one in told:
+        match one.get("kind"):
+            case "hook":
+                text = f"Python {safe(one.get('file'))}, sha256 {safe(one.get('sha256'))} ({safe(one.get('when'))})"
+                yield _label("hook", style.paint(text, "yellow"), style)
+            case "validation":
+                argv = " ".join(safe(word) for word in one.get("argv") or ())
+                yield _label("judged by", f"`{argv}` ({safe(one.get('label'))})", style)
+            case _:
+                where = f"{safe(one.get('address'))} {safe(one.get('selector'))}"
+                value = f"{safe(one.get('fact'))} {safe(one.get('value'))}"
+                lines = f"lines {one.get('first')}-{one.get('last')} of {safe(one.get('template'))}"
+                yield _label("from", f"{value}: {where}, sha256 {safe(one.get('text_sha256'))} ({lines})", style)
 
 
 def _kernel(fact: Mapping[str, Any]) -> str:

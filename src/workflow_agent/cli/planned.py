@@ -55,6 +55,7 @@ def _plan_of(outputs: Mapping[str, Any]) -> dict[str, Any]:
         "effects": lookup.get("effects") or [],
         "unchanged": bool(current.get("unchanged") or absent.get("unchanged")),
         "findings": (outputs.get("validate") or {}).get("findings") or [],
+        "told": (outputs.get("build") or {}).get("told") or [],
         "change_set": change_set,
         "differences": lookup.get("differences"),
         "current": current or None,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.cli.conflict_view import decision_lines
 from workflow_agent.cli.drift_view import drift_lines, repaired_paths
-from workflow_agent.cli.plan_view import CHANGE_SIGNS, change_summary
+from workflow_agent.cli.plan_view import CHANGE_SIGNS, change_summary, told_lines
+from workflow_agent.cli.running_view import running_lines
 from workflow_agent.cli.style import Style, safe
 from workflow_agent.cli.tables import Column, ago, counted, duration, moment, size, table
 
@@ -64,6 +65,7 @@ def ending_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from check_lines(run.get("checks") or (), style)
     yield from drift_lines(run.get("drift"), style)
     yield from decision_lines(run.get("decisions") or (), style)
+    yield from running_lines(run.get("running"), style)
     yield from _own_lines(run, style)
     yield from _pruned_lines(run)
     yield from _remainder_lines(run, style)
@@ -201,6 +203,7 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from check_lines(run.get("checks") or (), style)
     yield from drift_lines(run.get("drift"), style)
     yield from decision_lines(run.get("decisions") or (), style)
+    yield from running_lines(run.get("running"), style)
     yield from _own_lines(run, style)
     yield from _pruned_lines(run)
     yield from _remainder_lines(run, style)
@@ -238,7 +241,8 @@ def _attempt(attempt: Mapping[str, Any]) -> str:
 
 def _finding(finding: Mapping[str, Any]) -> str:
     """Write what the validator found, where it comes from, and who allowed it."""
-    text = f"{safe(finding.get('rule'))}, line {finding.get('line')}: {safe(finding.get('message'))}"
+    line = f", line {finding.get('line')}" if finding.get("line") else ""
+    text = f"{safe(finding.get('rule'))}{line}: {safe(finding.get('message'))}"
     if finding.get("origin"):
         text += f" ({safe(finding['origin'])})"
     if finding.get("keys"):
@@ -255,6 +259,7 @@ def _facts(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     if script := run.get("script"):
         words = [script["interpreter"], script["name"], *script["arguments"]]
         yield f"  script    {safe(' '.join(words))}, sha256 {safe(script['hash'])}"
+    yield from told_lines(run.get("told") or (), style)
     if run.get("changed") and not run.get("undoes") and not run.get("pruned"):
         yield f"  changed   {change_summary(run['changes'])}"
     if run.get("tier") and not run.get("rollback"):  # which says what holds now

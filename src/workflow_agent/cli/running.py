@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.style import safe
-from workflow_agent.model.errors import ChangesPendingError, InterruptedRunError, UnreachableError, UsageError
+from workflow_agent.model.errors import (
+    ChangesPendingError,
+    InterruptedRunError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
 from workflow_agent.model.records import dataclass
 from workflow_agent.model.system import EDITED_NOTE
 
@@ -36,6 +42,8 @@ __all__ = [
 #: Kinds of isolation; `auto` is a transaction. In a clone of the target a script is only rehearsed.
 _ISOLATIONS = ("auto", "transaction")
 _REHEARSAL = "container"
+#: What is done with what is installed.
+_ABOUT_INSTALLED = frozenset({"verify", "upgrade", "repair", "uninstall"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +88,6 @@ def requested(
         UsageError: an option cannot be meant so.
     """
     from workflow_agent.cli.parameters import read_parameters, seconds  # noqa: PLC0415  # late: cheap, but not for help
-    from workflow_agent.cli.sources import integration_input  # noqa: PLC0415  # late
 
     settings = invocation.settings()
     timeout = scripting.timeout if scripting is not None else None
@@ -88,7 +95,16 @@ def requested(
         check_isolation(scripting.isolation, planned=workflow == "plan")
         more |= {"isolation": scripting.isolation} if workflow == "plan" else {}
         more["allow"] = scripting.allow or []
-    found = tuple(integration_input(settings, _brought_in(invocation, name)) for name in names)
+    is_there = not _ABOUT_INSTALLED.isdisjoint((workflow, more.get("action"), more.get("planned")))
+    targets = tuple(dict.fromkeys(_wanted_target(name) for name in place.target or ("host",)))
+    try:
+        found = tuple(_named(invocation, name, targets if is_there else ()) for name in names)
+    except NotFoundError as error:
+        if len(names) == 1 and not set(names[0]) & set("/:"):
+            from workflow_agent.cli.composing import hint_at_knowledge  # noqa: PLC0415  # late: a mistake
+
+            hint_at_knowledge(invocation, names[0], error)
+        raise
     inputs = {
         "parameters": read_parameters(values.param or [], values.param_file) if values is not None else {},
         "wait_s": wait_seconds(invocation, place),
@@ -96,12 +112,31 @@ def requested(
         **more,
     }
     secrets = _secrets(invocation, values, found if workflow in {"install", "plan"} else ())
-    targets = tuple(dict.fromkeys(_wanted_target(name) for name in place.target or ("host",)))
     return RunRequest(workflow=workflow, names=found, targets=targets, inputs=inputs, secrets=secrets, events=events)
 
 
+def _named(invocation: Invocation, name: str, targets: Sequence[str]) -> str:
+    """Give what a run is asked for; what is installed on `targets` from a folder is found by its name as well."""
+    from workflow_agent.cli.sources import integration_input, is_folder_name  # noqa: PLC0415  # late
+
+    try:
+        return integration_input(invocation.settings(), _brought_in(invocation, name))
+    except NotFoundError:
+        if not targets or is_folder_name(name):
+            raise
+        from workflow_agent.cli.installed_folders import installed_from  # noqa: PLC0415  # late: few come so
+
+        if (folder := installed_from(invocation, name, targets)) is None:
+            raise
+        return folder
+
+
 def _brought_in(invocation: Invocation, name: str) -> str:
-    """Bring in what is named by a package's file or a repository; gives the integration's name."""
+    """Bring in what is named by a package's file, a repository, or what is known; gives the integration's name."""
+    if name.startswith("knowledge:"):
+        from workflow_agent.cli.composing import compose_integration  # noqa: PLC0415  # late: few come so
+
+        return compose_integration(invocation, name.removeprefix("knowledge:"))
     if not name.startswith("git+") and not name.endswith(".integration.zip"):
         return name
     from workflow_agent.cli.packages import bring_in  # noqa: PLC0415  # late: few come so

@@ -19,7 +19,7 @@ def registry_of(settings: Settings) -> Registry:
     from workflow_agent.store.remembered import RememberedResults  # noqa: PLC0415  # late
 
     state = settings.paths.state
-    folders = [*settings.integrations.folders, state / "packages", builtin_folder()]
+    folders = [*settings.integrations.folders, state / "packages", state / "composed", builtin_folder()]
     return Registry(folders, Plugins(state / "plugins"), RememberedResults(state / "remembered"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path  # noqa: TC003  # Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
@@ -9,26 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workflow_agent._version import __version__
-from workflow_agent.cli import (
-    apply_commands,
-    debug_commands,
-    definition_commands,
-    discover_commands,
-    flow_commands,
-    fork_commands,
-    generation_commands,
-    improvement_commands,
-    knowledge_commands,
-    leaving_commands,
-    past_commands,
-    recover_commands,
-    run_commands,
-    schedule_commands,
-    shell_commands,
-    steering_commands,
-    system_commands,
-    unfinished_commands,
-)
 from workflow_agent.cli.grammar import Group
 from workflow_agent.cli.style import COLOR_CHOICES
 from workflow_agent.model.errors import UsageError
@@ -37,7 +18,29 @@ from workflow_agent.model.nearest import did_you_mean
 if TYPE_CHECKING:
     from workflow_agent.cli.invocation import Invocation
 
-__all__ = ["build_app"]
+__all__ = ["COMMANDS", "build_app"]
+
+#: The modules that register commands and groups, in the order of the help, and which: only what was typed is loaded.
+COMMANDS = {
+    "run_commands": ("install", "plan", "upgrade", "repair", "verify"),
+    "flow_commands": ("run", "status", "why"),
+    "steering_commands": ("pause", "signal", "approve", "decline"),
+    "fork_commands": ("retry", "fork"),
+    "debug_commands": ("inspect", "change"),
+    "apply_commands": ("apply",),
+    "leaving_commands": ("uninstall", "rollback"),
+    "unfinished_commands": ("resume", "cancel"),
+    "recover_commands": ("recover",),
+    "past_commands": ("show", "logs", "diff", "history"),
+    "definition_commands": ("validate", "integrations", "workflows"),
+    "generation_commands": ("generations",),
+    "knowledge_commands": ("knowledge",),
+    "discover_commands": ("discover",),
+    "improvement_commands": ("improvements",),
+    "schedule_commands": ("schedules",),
+    "system_commands": ("doctor", "agents", "config"),
+    "shell_commands": ("completion",),
+}
 
 
 def _print_version(value: bool | None) -> None:
@@ -80,8 +83,8 @@ def build_app(only: str | None = None) -> typer.Typer:
     """Put the command line together; imports and registers, does nothing.
 
     Args:
-        only: The command or group that was typed: the others are left out, because Typer reads the signature of each
-            (15 ms for all). With a word that is none, all are there.
+        only: The command or group that was typed: the others are left out, because each is loaded and Typer reads its
+            signature (25 ms for all). With a word that is none, all are there.
     """
     app = typer.Typer(
         cls=Group,
@@ -91,27 +94,9 @@ def build_app(only: str | None = None) -> typer.Typer:
         epilog="workflow-agent plan nginx\nworkflow-agent install prometheus-node-exporter",
     )
     app.callback(cls=Group)(_root)
-    for commands in (
-        run_commands,
-        flow_commands,
-        steering_commands,
-        fork_commands,
-        debug_commands,
-        apply_commands,
-        leaving_commands,
-        unfinished_commands,
-        recover_commands,
-        past_commands,
-        definition_commands,
-        generation_commands,
-        knowledge_commands,
-        discover_commands,
-        improvement_commands,
-        schedule_commands,
-        system_commands,
-        shell_commands,
-    ):
-        commands.register(app)
+    typed = [module for module, words in COMMANDS.items() if only in words]
+    for module in typed or COMMANDS:
+        importlib.import_module(f"workflow_agent.cli.{module}").register(app)
     chosen = [command for command in app.registered_commands if command.name == only]
     groups = [group for group in app.registered_groups if group.name == only]
     if chosen or groups:

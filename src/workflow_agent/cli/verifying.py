@@ -69,7 +69,7 @@ async def _installed(app: App, targets: Sequence[str]) -> dict[str, list[str]]:
 def _request(
     invocation: Invocation, target: str, names: Sequence[str], *, drift: bool, events: bool
 ) -> tuple[RunRequest, list[str]]:
-    """Make the request for those that are known by name; an integration in a folder is not."""
+    """Make the request for those that are known, by name or by the folder from which they came."""
     found: list[str] = []
     lost: list[str] = []
     request = requested(
@@ -77,7 +77,7 @@ def _request(
     )
     for name in names:
         try:
-            found += requested(invocation, "verify", [name], place=Place(), events=events).names
+            found += requested(invocation, "verify", [name], place=Place(target=[target]), events=events).names
         except NotFoundError:
             lost.append(name)
     return replace(request, names=tuple(found)), lost

@@ -1,7 +1,7 @@
 """The Python client: begins runs and looks at them, in this process.
 
 port (what it needs of the application) · connection (open while somebody uses it) · client · execution · events ·
-logs · metrics
+logs · metrics · simple
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from workflow_agent.client.events import EVENT_TYPES, WorkflowEvent
     from workflow_agent.client.execution import WorkflowExecution
     from workflow_agent.client.metrics import WorkflowMetrics
+    from workflow_agent.client.simple import Client
 
-__all__ = ["EVENT_TYPES", "WorkflowClient", "WorkflowEvent", "WorkflowExecution", "WorkflowMetrics"]
+__all__ = ["EVENT_TYPES", "Client", "WorkflowClient", "WorkflowEvent", "WorkflowExecution", "WorkflowMetrics"]
 
 _HOMES = {
+    "Client": "simple",
     "EVENT_TYPES": "events",
     "WorkflowClient": "client",
     "WorkflowEvent": "events",

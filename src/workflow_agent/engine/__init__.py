@@ -15,19 +15,36 @@ if TYPE_CHECKING:
     from workflow_agent.engine.inputs import checked_inputs
     from workflow_agent.engine.machine import decide, fold, replay
     from workflow_agent.engine.plan import Plan, plan_of
+    from workflow_agent.engine.snapshots import Past, pasts_of, state_of
     from workflow_agent.engine.unmet import Unmet, why
 
-__all__ = ["Driver", "Plan", "Unmet", "checked_inputs", "decide", "fold", "plan_of", "replay", "why"]
+__all__ = [
+    "Driver",
+    "Past",
+    "Plan",
+    "Unmet",
+    "checked_inputs",
+    "decide",
+    "fold",
+    "pasts_of",
+    "plan_of",
+    "replay",
+    "state_of",
+    "why",
+]
 
 _HOMES = {
     "Driver": "driver",
+    "Past": "snapshots",
     "Plan": "plan",
     "Unmet": "unmet",
     "checked_inputs": "inputs",
     "decide": "machine",
     "fold": "machine",
+    "pasts_of": "snapshots",
     "plan_of": "plan",
     "replay": "machine",
+    "state_of": "snapshots",
     "why": "unmet",
 }
 

@@ -72,7 +72,7 @@ class Asker:
 
     def stop(self, run: LiveRun) -> Draft | None:
         """Draft the end of a run, before its next step, when a cancel was asked for or its time is over."""
-        if not run.is_cancellable:
+        if (run.cancel_reason is None and not run.has_limit) or not run.is_cancellable:
             return None
         if run.draft is not None and run.draft.started_at is None:
             return None if run.cancel_reason is None else never_began(run)
@@ -134,8 +134,14 @@ class Asker:
 
     async def _ask(self, run: LiveRun, flight: Flight, message: Message) -> Answer:
         try:
-            if flight.step.effect is EffectPolicy.AT_LEAST_ONCE and flight.attempt == 1:
+            if (
+                flight.step.effect is EffectPolicy.AT_LEAST_ONCE
+                and flight.attempt == 1
+                and self._bus.is_heard(f"run.{run.run_id}.event")
+            ):
                 await self._hint(run, flight)
+            if flight.step.lock is None and flight.step.rate is None:
+                return (await self._bus.request(message)).data
             async with self._waiting.held(*unit_places(run, flight.unit)):
                 return (await self._bus.request(message)).data
         except WorkflowAgentError as error:

@@ -31,14 +31,24 @@ class Definition:
     record: Record
 
 
+#: Equal workflows that were seen, by identity: each keeps its object alive, so that no other one has its number.
+_by_object: dict[int, tuple[Workflow, Definition]] = {}
 _by_hash: OrderedDict[str, Definition] = OrderedDict()
 
 
 def definition_of(workflow: Workflow) -> Definition:
     """Give the definition that an equal workflow had before, or this one's."""
-    for known in reversed(_by_hash.values()):
-        if known.workflow is workflow:
-            return known
+    known = _by_object.get(id(workflow))
+    if known is not None and known[0] is workflow:
+        return known[1]
+    found = _shared(workflow)
+    if len(_by_object) >= _KEPT:
+        _by_object.clear()
+    _by_object[id(workflow)] = (workflow, found)
+    return found
+
+
+def _shared(workflow: Workflow) -> Definition:
     data = workflow.to_dict()
     digest = content_hash(data)
     found = _by_hash.pop(digest, None)

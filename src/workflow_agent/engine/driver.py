@@ -27,10 +27,12 @@ from workflow_agent.engine.definitions import definition_of
 from workflow_agent.engine.entrance import Entrance
 from workflow_agent.engine.inputs import as_json, checked_inputs
 from workflow_agent.engine.live import Draft, LiveRun, draft_of
-from workflow_agent.engine.machine import SIGNALS, decide, replay
+from workflow_agent.engine.machine import SIGNALS, decide, outstanding
 from workflow_agent.engine.merging import merged
 from workflow_agent.engine.outcomes import lost
 from workflow_agent.engine.places import LocalPlaces, Waiting
+from workflow_agent.engine.snapshots import EVERY, Past, pasts_of, state_of
+from workflow_agent.engine.snapshotting import Snapshotting
 from workflow_agent.engine.timing import Timing
 from workflow_agent.engine.writing import Writing
 from workflow_agent.model.errors import ConflictError, NotFoundError, ValidationError
@@ -74,6 +76,7 @@ class Driver:
         workflows: Where ``workflow.run`` finds other workflows; None: nowhere.
         chance: Gives numbers from 0 to 1, for the jitter of retries.
         places: Who has which lock and which place; None: of this process alone.
+        snapshot_every: Records of a run between two snapshots of where it stands, at least.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Driver:
         workflows: WorkflowSource | None = None,
         chance: Callable[[], float] = random.random,
         places: Places | None = None,
+        snapshot_every: int = EVERY,
     ) -> None:
         self._journal = journal
         self._clock = clock
@@ -94,7 +98,8 @@ class Driver:
         self._entrance = Entrance(self._waiting, clock)
         self._asker = Asker(bus, clock, Children(self, workflows), self._waiting, grace_s=grace_s)
         self._timing = Timing(clock)
-        self._writing = Writing(journal, self._entrance.leave_ended, self._asker.tell)
+        self._snapshotting = Snapshotting(journal, snapshot_every)
+        self._writing = Writing(journal, self._stored, self._asker.tell)
         self._runs: dict[str, LiveRun] = {}
         self._ends: dict[str, asyncio.Future[RunState]] = {}
 
@@ -166,16 +171,17 @@ class Driver:
             "machine": MACHINE,
             **beginning,
         }
+        self._snapshotting.begin(run, created, None)
         return await self._own(run, [Draft(type=EventType.RUN_CREATED, data=created, records=(definition.record,))])
 
     async def _again(self, workflow: Workflow, run_id: str, inputs: Mapping[str, Any]) -> RunState | None:
         """Give the end of the run that was started with a key before, if there is one."""
         end = self._ends.get(run_id)
-        events = [] if end is not None else await self._journal.events(run_id)
+        past = None if end is not None else (await pasts_of(self._journal, [run_id])).get(run_id)
         end = end or self._ends.get(run_id)
-        if end is None and not events:
+        if end is None and past is None:
             return None
-        first = events[0].data.get("inputs") if events else None
+        first = None if past is None else past.created.get("inputs")
         live = self._runs.get(run_id)
         if live is not None:
             first = live.inputs
@@ -189,7 +195,7 @@ class Driver:
         Raises: as :meth:`start` and :meth:`resume`.
         """
         run_id = str(parent["child"])
-        if await self._journal.events(run_id):
+        if run_id in await pasts_of(self._journal, [run_id]):
             return await self.resume(workflow, run_id)
         link = {"run_id": parent["run_id"], "step": parent["step"]}
         return await self.start(workflow, inputs, {"parent": link}, run_id)
@@ -204,7 +210,8 @@ class Driver:
             NotFoundError: there is no such run.
             ConflictError: it was created with another definition, or is being driven here already.
         """
-        return await self._take_up(workflow, run_id, await self._journal.events(run_id))
+        past = (await pasts_of(self._journal, [run_id])).get(run_id)
+        return await self._take_up(workflow, run_id, past)
 
     async def resume_all(self, runs: Mapping[str, Workflow]) -> dict[str, asyncio.Task[RunState]]:
         """Take many runs up at once, as :meth:`resume` does each: their journals are read together.
@@ -223,26 +230,28 @@ class Driver:
         ids = list(runs)
         for first in range(0, len(ids), _TOGETHER):
             some = ids[first : first + _TOGETHER]
-            events = await self._journal.events_of(some)
+            pasts = await pasts_of(self._journal, some)
             for run_id in some:
-                work = self._take_up(runs[run_id], run_id, events.get(run_id, []))
+                work = self._take_up(runs[run_id], run_id, pasts.get(run_id))
                 driving[run_id] = asyncio.create_task(work)
         return driving
 
-    async def _take_up(self, workflow: Workflow, run_id: str, events: Sequence[Event]) -> RunState:
-        if not events:
+    async def _take_up(self, workflow: Workflow, run_id: str, past: Past | None) -> RunState:
+        if past is None:
             raise NotFoundError(f"there is no run `{run_id}`", run_id=run_id)
         definition = definition_of(workflow)
-        if events[0].data.get("workflow_hash") != definition.hash:
+        created = past.created
+        if created.get("workflow_hash") != definition.hash:
             message = f"the run was created with another definition of `{workflow.name}`"
             raise ConflictError(message, run_id=run_id)
         workflow = definition.workflow
-        state, commands = replay(workflow, events)
+        state = await state_of(self._journal, workflow, past)
+        commands = outstanding(workflow, state)
         # The wall clock may have been set back since another process wrote that.
         spent = 0.0 if state.started_at is None else max(self._clock.now() - state.started_at, 0.0)
-        durability = _durability(events[0].data)
-        run = LiveRun(workflow, run_id, state, spent_s=spent, durability=durability)
+        run = LiveRun(workflow, run_id, state, spent_s=spent, durability=_durability(created))
         run.was_resumed = True
+        self._snapshotting.begin(run, created, None if past.snapshot is None else past.snapshot.seq)
         return await self._own(run, [lost(run, command) or command for command in commands])
 
     def waits_of(self, run_id: str) -> list[Standing]:
@@ -357,20 +366,23 @@ class Driver:
             self._entrance.leave(run)
 
     async def _drive(self, run: LiveRun, todo: list[Draft | Command]) -> RunState:
+        drafts = [item for item in todo if isinstance(item, Draft)]
+        commands = [item for item in todo if not isinstance(item, Draft)]
         while True:
             run.check()
-            drafts = [item for item in todo if isinstance(item, Draft)]
-            commands = [item for item in todo if not isinstance(item, Draft)]
             if not drafts:
-                drafts, commands = self._perform(run, [*commands, *run.released()]), []
+                drafts, commands = self._perform(run, commands + run.released() if run.held else commands), []
             if not drafts:
                 if run.draft is not None and run.draft.status in TERMINAL_RUN:
                     await self._writing.settle(run)
                     assert run.state is not None
                     return run.state
-                await self._writing.before_waiting(run)
+                if run.durability is Durability.EXIT:
+                    await self._writing.before_waiting(run)
                 drafts = await self._arrived(run)
-            todo = [*commands, *await self._record(run, drafts)]
+            if drafts:
+                commands += await self._record(run, drafts)
+                drafts = []
 
     def _perform(self, run: LiveRun, commands: list[Command]) -> list[Draft]:
         """Carry commands out; gives the records of what became of those that need none of the world's time.
@@ -380,8 +392,7 @@ class Driver:
         stop = self._asker.stop(run)
         if stop is not None:
             return [stop]
-        drafts = [self._carry_out(run, command) for command in commands]
-        return [draft for draft in drafts if draft is not None]
+        return [draft for command in commands if (draft := self._carry_out(run, command)) is not None]
 
     def _carry_out(self, run: LiveRun, command: Command) -> Draft | None:
         match command:
@@ -405,13 +416,14 @@ class Driver:
         if (stop := self._asker.stop(run)) is not None:
             run.put_back(arrivals)
             return [stop]
-        drafts = [arrival() for arrival in arrivals]
-        return merged([draft for draft in drafts if draft is not None])
+        return merged([draft for arrival in arrivals if (draft := arrival()) is not None])
+
+    def _stored(self, run: LiveRun, events: Sequence[Event]) -> None:
+        self._entrance.leave_ended(run, events)
+        self._snapshotting.look(run)
 
     async def _record(self, run: LiveRun, drafts: list[Draft]) -> list[Command]:
         """Append records, and in the same transaction all that follows from them without reaching the world."""
-        if not drafts:
-            return []
         batch = list[Event]()
         head = run.draft.head if run.draft else 0
         todo = list[Command]()

@@ -14,7 +14,7 @@ from workflow_agent.model.event import EventType
 from workflow_agent.model.status import StepStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from workflow_agent.engine.commands import TakePlace
     from workflow_agent.engine.live import LiveRun
@@ -54,18 +54,40 @@ class Entrance:
             run.places[""] = wanted
 
     async def enter_again(self, run: LiveRun) -> None:
-        """Before a run is taken up again: wait for the places that it had."""
+        """Before a run is taken up again: wait for the places that it had, unless it is told to stop meanwhile."""
         if run.state is None or run.state.started_at is None:
             return
+        for step, wanted in self._had(run):
+            if not await self._taken(run, wanted):
+                return
+            run.places[step] = wanted
+
+    @staticmethod
+    def _had(run: LiveRun) -> Iterator[tuple[str, Wanted]]:
+        """Give the places that a run had when its process ended."""
         wanted = run_place(run.workflow, run.inputs, run.run_id)
         if wanted is not None:
-            await self._waiting.take(wanted)
-            run.places[""] = wanted
+            yield "", wanted
+        assert run.state is not None
         for scope in run.state.work.open:
             name = run.plan.order[scope]
-            for each in unit_places(run, name):
-                await self._waiting.take(each)
-                run.places[name] = each
+            yield from ((name, each) for each in unit_places(run, name))
+
+    async def _taken(self, run: LiveRun, wanted: Wanted) -> bool:
+        """Wait for a place; False when the run stops before it has it."""
+        taking = asyncio.ensure_future(self._waiting.take(wanted))
+        stopping = asyncio.ensure_future(run.until_stopped())
+        try:
+            await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not taking.done():
+                taking.cancel()
+            await asyncio.wait({taking, stopping})
+        if taking.cancelled():
+            return False
+        taking.result()
+        return True
 
     def wait(self, run: LiveRun, command: TakePlace) -> None:
         """Wait for a place; what becomes of that arrives at the run."""

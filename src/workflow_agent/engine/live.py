@@ -192,6 +192,10 @@ class LiveRun:
         #: The task that writes meanwhile, and why nothing can be written any more.
         self.writing: asyncio.Task[None] | None = None
         self.broken: BaseException | None = None
+        #: What RunCreated said; the record from which on a snapshot is due; the task that takes one.
+        self.created: Mapping[str, Any] = {}
+        self.snapshot_due = 0
+        self.snapshot: asyncio.Task[None] | None = None
         self._arrivals: deque[Arrival] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._cancels: list[asyncio.Future[bool]] = []
@@ -257,12 +261,19 @@ class LiveRun:
         bits: int = self.draft.work.stopped | self.draft.work.filled
         return bool(bits >> position & 1)
 
+    @property
+    def has_limit(self) -> bool:
+        """Whether the run's time is counted."""
+        return self._end is not None
+
     def remaining_s(self) -> float | None:
         """Give the seconds that are left of the run's time (below 0: none), or None when it has no limit."""
         return None if self._end is None else self._end - self._loop.time()
 
     def limit_s(self, step: Step) -> float | None:
         """Give the seconds that a step may take from now on; the run's time binds main steps only."""
+        if self._end is None:
+            return step.timeout_s
         is_bound = step.id in self.plan.main_ids and step.id not in self.plan.unbound
         remaining = self.remaining_s() if is_bound else None
         limits = [limit for limit in (step.timeout_s, remaining) if limit is not None]
@@ -305,6 +316,15 @@ class LiveRun:
         """Let the driving task look again."""
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
+
+    async def until_stopped(self) -> None:
+        """Wait until a cancel is asked for, or the run's time is over."""
+        while self.cancel_reason is None and ((left := self.remaining_s()) is None or left > 0):
+            self._wake = self._loop.create_future()
+            try:
+                await self._wake
+            finally:
+                self._wake = None
 
     async def arrivals(self) -> deque[Arrival]:
         """Wait until something happened or the run's time is over, and give all that happened."""

@@ -104,9 +104,12 @@ def decide(workflow: Workflow, state: RunState | None, event: Event) -> Decision
     return scratch.freeze(), commands
 
 
-def fold(workflow: Workflow, events: Iterable[Event]) -> RunState:
-    """Give the state after a run's events; raises JournalConflictError, also when there are none."""
-    state: RunState | None = None
+def fold(workflow: Workflow, events: Iterable[Event], state: RunState | None = None) -> RunState:
+    """Give the state after a run's events, those after `state` if there is one.
+
+    Raises:
+        JournalConflictError: they do not follow, or there are none.
+    """
     for event in events:
         state, _ = decide(workflow, state, event)
     if state is None:
@@ -369,14 +372,16 @@ def _on_step_succeeded(s: Scratch, event: Event) -> tuple[Command, ...]:
         raise _refuse(s, event)
     status = StepStatus(event.data.get("status", StepStatus.SUCCEEDED))
     _keep(s, event)
+    is_round = index is None and bool(cell.iteration) and due is None
     done = replace(
         cell, status=status, finished_at=event.at, error=None, reason=None, due_at=None, inputs=None,
         output=event.data.get("output") if "output" in event.data else _composed(s, position, cell),
+        end=s.head if index is None and not is_round else cell.end,
     )  # fmt: skip
     commands: tuple[Command, ...] = ()
     if index is not None:
         s.land(position, index, done)
-    elif cell.iteration and due is None:
+    elif is_round:
         s.busy -= 1
         s.put(position, done)
         next_of_loop(s, position, s.plan.step_at(position).until or "true")

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from workflow_agent.engine.live import Draft
 from workflow_agent.engine.units import parse_unit
 from workflow_agent.model.event import EventType
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = ["merged"]
 
 _PLAIN = frozenset({"output", "status", "started_at"})
 
 
-def merged(drafts: Iterable[Draft]) -> list[Draft]:
+def merged(drafts: list[Draft]) -> list[Draft]:
     """Give drafts in their order, those of items that only succeeded in one, where the first of them stood."""
     result: list[Draft] = []
     found: dict[str, list[list[object]]] = {}
     for draft in drafts:
-        if (index := _plain_item(draft)) is None:
+        if draft.step is None or draft.step[-1] != "]" or (index := _plain_item(draft)) is None:
             result.append(draft)
             continue
         step = parse_unit(str(draft.step))[0]

@@ -7,25 +7,29 @@ when}``): the first that holds, with ``every`` all that hold, else the ``default
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.engine.commands import Command, EndStep, FailStep
 from workflow_agent.model.errors import ConflictError, ExpressionError, StepFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from workflow_agent.engine.scratch import Scratch
     from workflow_agent.model.workflow import Step
 
-__all__ = ["SIGNALS", "node", "signal_sent"]
+__all__ = ["MAX_NESTING", "SIGNALS", "node", "signal_sent"]
 
 #: Signals of a run that nobody waited for so far.
 SIGNALS: Final = 1000
+#: Levels of lists and objects in what a node gives: each may put what another gave into one more, and the journal's
+#: encoder, which recurses, has to end.
+MAX_NESTING: Final = 500
 
 
 def node(s: Scratch, step: Step, inputs: Mapping[str, Any]) -> Command:
     """Give the record that carries a node out; raises ExpressionError where what it says has no sense."""
+    if _is_nested_deeper(inputs, MAX_NESTING):
+        raise _wrong(s, step, f"what it puts together is nested deeper than {MAX_NESTING} levels")
     match step.uses:
         case "flow.choice":
             return _chosen(s, step, inputs)
@@ -34,6 +38,16 @@ def node(s: Scratch, step: Step, inputs: Mapping[str, Any]) -> Command:
         case "flow.end":
             return _over(s, step, inputs)
     return EndStep(step.id, dict(inputs))
+
+
+def _is_nested_deeper(value: Any, levels: int) -> bool:  # Any: a JSON value
+    inside = [value]
+    for _ in range(levels + 1):
+        containers = [each for each in inside if isinstance(each, Mapping | list)]
+        inside = [item for each in containers for item in (each.values() if isinstance(each, Mapping) else each)]
+        if not inside:
+            return False
+    return True
 
 
 def _chosen(s: Scratch, step: Step, inputs: Mapping[str, Any]) -> Command:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import field
 from functools import lru_cache, reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.engine.persistent import PersistentArray
 from workflow_agent.engine.units import UNDO
 from workflow_agent.model.errors import ExpressionError, ValidationError
+from workflow_agent.model.event import StepState
 from workflow_agent.model.expression import parse, references_of
 from workflow_agent.model.records import dataclass
 from workflow_agent.model.sequence import PARTS, scoped_order
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.workflow import Workflow
 
-__all__ = ["CHILD", "END", "FREE", "NODES", "PARTS", "SCOPE", "TIMER", "WAITS", "Plan", "Reading", "plan_of"]
+__all__ = ["CHILD", "END", "FREE", "NODES", "PARTS", "PENDING", "SCOPE", "TIMER", "WAITS", "Plan", "Reading", "plan_of"]
 
 TIMER = "wait.timer"
 #: Steps that the engine itself carries out, by waiting.
@@ -37,6 +38,8 @@ END = "flow.end"
 NODES = frozenset({"flow.pass", "flow.choice", "flow.emit", END})
 #: Roots that an expression may read as a whole.
 _WHOLE = frozenset({"steps", "state"})
+#: How every step begins.
+PENDING: Final = StepState()
 #: Edges that take a failure up, so that it does not fail the run.
 _TAKES_UP = frozenset({"failure", "always"})
 
@@ -86,6 +89,9 @@ class Plan:
     enders: tuple[str, ...] = field(repr=False)
     #: Main steps that the run's time does not bind: they are in the last part of a scope.
     unbound: frozenset[str] = field(repr=False)
+    #: How a run begins: the states of its steps, and the main ones that wait for nothing.
+    cells: PersistentArray[StepState | None] = field(repr=False)
+    ready: int = field(repr=False)
 
     def ends_run(self, step: Step) -> bool:
         """Say whether the failure of a step is the failure of the run."""
@@ -119,7 +125,14 @@ def plan_of(workflow: Workflow) -> Plan:
     Raises:
         ValidationError: two steps have one id, an id has a mark of identities in it, or needs form a cycle.
     """
-    return _plan_of(_Same(workflow))
+    latest = _latest[0]
+    if latest is None or latest.workflow is not workflow:
+        latest = _latest[0] = _plan_of(_Same(workflow))
+    return latest
+
+
+#: What was asked for last: a fold, and runs of one definition, ask for the same again and again.
+_latest: list[Plan | None] = [None]
 
 
 @lru_cache(maxsize=128)
@@ -167,6 +180,8 @@ def _plan_of(key: _Same) -> Plan:
         tuple(index[name] for name in main if steps[name].enough is not None or steps[name].grows),
         tuple(name for name in main if steps[name].cancels or steps[name].uses == END),
         frozenset(name for name in main if shelter >> index[name] & 1),
+        PersistentArray([*[PENDING] * len(main), *[None] * (first_always - len(main)), *[PENDING] * len(always)]),
+        sum(1 << position for position in range(len(main)) if left[position] == 0),
     )
 
 

@@ -251,6 +251,8 @@ def _unmet_join(s: Scratch, position: int, step: Step) -> str | None:
             ends = "ended as it says" if step.edges else "ended well"
             return f"{well} of the {wanted} needs that it waits for {ends}"
         return None
+    if not step.edges:
+        return None
     cells = ((need, s.cell(s.plan.index[need])) for need in step.needs if need in step.edges)
     return next((reason for need, cell in cells if (reason := why_not(step, need, cell)) is not None), None)
 

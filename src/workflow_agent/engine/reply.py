@@ -29,6 +29,8 @@ OUTCOMES = frozenset(
         RunStatus.SUCCEEDED,
     }
 )
+#: Keys of a reply that speak to the driver.
+_SPECIAL = frozenset({"_records", "_status", "_run_status", "_changed", "_state", "_output"})
 _STATUSES = frozenset({StepStatus.SUCCEEDED, StepStatus.UNCHANGED})
 
 
@@ -45,16 +47,14 @@ class Reply:
 
     def event_data(self) -> dict[str, Any]:
         """Give the data of StepSucceeded."""
-        optional = {
-            "run_status": self.run_status and self.run_status.value,
-            "changed": self.changed,
-            "state": self.state,
-        }
-        return {
-            "output": self.output,
-            "status": self.status.value,
-            **{key: value for key, value in optional.items() if value is not None},
-        }
+        data = {"output": self.output, "status": self.status.value}
+        if self.run_status is not None:
+            data["run_status"] = self.run_status.value
+        if self.changed is not None:
+            data["changed"] = self.changed
+        if self.state is not None:
+            data["state"] = self.state
+        return data
 
 
 def read_reply(data: Mapping[str, Any], subject: str) -> Reply:
@@ -67,6 +67,8 @@ def read_reply(data: Mapping[str, Any], subject: str) -> Reply:
     """
     try:
         output = as_json(dict(data))
+        if _SPECIAL.isdisjoint(output):
+            return Reply(output=output)
         return Reply(
             records=_records(output.pop("_records", [])),
             status=_one_of(_STATUSES, output.pop("_status", StepStatus.SUCCEEDED)),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from workflow_agent.engine.breaking import breaks_of
 from workflow_agent.engine.joins import follows
 from workflow_agent.engine.persistent import PersistentArray, PersistentMap
-from workflow_agent.engine.plan import FREE
+from workflow_agent.engine.plan import FREE, PENDING
 from workflow_agent.engine.tables import Fan, StepTable
 from workflow_agent.engine.units import UNDO, parse_unit
 from workflow_agent.model.event import RunState, StepState
@@ -34,7 +34,6 @@ __all__ = ["DEFAULT_WORKERS", "ENDED_WELL", "PENDING", "Group", "ScopeWork", "Sc
 
 #: Units of one run that are in flight at the same time, where its definition does not say.
 DEFAULT_WORKERS: Final = 100
-PENDING: Final = StepState()
 ENDED_WELL: Final = frozenset({StepStatus.SUCCEEDED, StepStatus.UNCHANGED})
 
 
@@ -270,7 +269,9 @@ class Scratch:
         self.closing &= ~bit
         self.leaving &= ~bit
         was_released = isinstance(cell.items, Fan) and cell.items.released
-        self.put(position, replace(cell, end=self.head, inputs=None))
+        if cell.end != self.head or cell.inputs is not None:
+            cell = replace(cell, end=self.head, inputs=None)
+        self.put(position, cell)
         if not was_released:
             self.release_followers(position)
 
@@ -382,16 +383,12 @@ class Scratch:
 
 def new_run(plan: Plan, run_id: str, now: float, data: Mapping[str, Any]) -> RunState:
     """Make the state of a run that was created; one without ``machine`` in its record goes step by step."""
-    here = {*plan.main, *plan.always}
-    cells = PersistentArray([PENDING if name in here else None for name in plan.order])
-    ready = 0
-    for position in range(len(plan.main)):
-        ready |= (plan.left[position] == 0) << position
+    cells: PersistentArray[StepState | None] = plan.cells
     limit = (plan.workflow.max_workers or DEFAULT_WORKERS) if data.get("machine") else 1
     work = Work(
         group=Group.MAIN,
         idle=plan.main_bits,
-        ready=ready,
+        ready=plan.ready,
         closing=0,
         active=0,
         busy=0,

@@ -30,11 +30,13 @@ def parse_unit(unit: str) -> tuple[str, int | None, int | None]:
     Raises:
         ValueError: a number is none.
     """
-    if unit.endswith("]"):
+    if unit[-1:] == "]":
         step, _, index = unit[:-1].rpartition("[")
         return step, int(index), None
-    step, mark, number = unit.rpartition("#")
-    return (step, None, int(number)) if mark else (unit, None, None)
+    if "#" not in unit:
+        return unit, None, None
+    step, _, number = unit.rpartition("#")
+    return step, None, int(number)
 
 
 def idempotency_key(run_id: str, unit: str) -> str:

@@ -32,10 +32,12 @@ __all__ = [
     "CommandCheck",
     "FileCheck",
     "HttpCheck",
+    "LogCheck",
     "MetricCheck",
     "PackageCheck",
     "PortCheck",
     "ProcessCheck",
+    "SnmpCheck",
     "TcpCheck",
     "TcpStep",
     "UnitCheck",
@@ -147,6 +149,31 @@ class TcpCheck(CheckDeclaration):
     exchange: Annotated[tuple[TcpStep, ...], Field(min_length=1)]
 
 
+class LogCheck(CheckDeclaration):
+    """A line of a log file, or of a unit's journal, has the text; of a file, its last mebibyte is read.
+
+    Where systemd does not run, a check of a unit's journal is not applicable.
+    """
+
+    kind: Literal["log"]
+    path: AbsolutePath | None = None
+    unit: Text | None = None
+    contains: Annotated[Text, StringConstraints(min_length=1)]
+    present: StrictBool = True
+
+
+class SnmpCheck(CheckDeclaration):
+    """An SNMP agent (version 2c) tells the value of an object, and it is as given."""
+
+    kind: Literal["snmp"]
+    oid: Annotated[Text, StringConstraints(min_length=1)]
+    port: DynamicPort = 161
+    address: Text | None = Field(default=None, description="127.0.0.1 without it.")
+    community: Text | None = Field(default=None, description="`public` without it.")
+    equals: Text | None = None
+    contains: Text | None = None
+
+
 class CommandCheck(CheckDeclaration):
     """A command, run inside the target without a shell, ends with the exit code and output given."""
 
@@ -158,7 +185,17 @@ class CommandCheck(CheckDeclaration):
 
 
 CheckSpec: TypeAlias = Annotated[
-    FileCheck | PackageCheck | UnitCheck | ProcessCheck | PortCheck | HttpCheck | MetricCheck | TcpCheck | CommandCheck,
+    FileCheck
+    | PackageCheck
+    | UnitCheck
+    | ProcessCheck
+    | PortCheck
+    | HttpCheck
+    | MetricCheck
+    | TcpCheck
+    | LogCheck
+    | SnmpCheck
+    | CommandCheck,
     Field(discriminator="kind"),
 ]
 
@@ -171,6 +208,8 @@ CHECK_KINDS: dict[str, type[CheckDeclaration]] = {
     "http": HttpCheck,
     "metric": MetricCheck,
     "tcp": TcpCheck,
+    "log": LogCheck,
+    "snmp": SnmpCheck,
     "command": CommandCheck,
 }
 

@@ -18,6 +18,7 @@ from workflow_agent.integrations import kinds
 from workflow_agent.integrations.loading import manifest_hash, name_problems, read_document
 from workflow_agent.integrations.secret_places import secret_places
 from workflow_agent.integrations.soundness import soundness
+from workflow_agent.model.capability import Capability
 from workflow_agent.model.errors import ManifestError, NotFoundError
 from workflow_agent.model.system import InitKind
 
@@ -37,6 +38,7 @@ TABLE: Final = Path(__file__).with_name("fitting.json")
 ENUMS: Final = {
     kind.__name__: kind
     for kind in (
+        Capability,
         InitKind,
         kinds.ActionName,
         kinds.EffectKind,

@@ -48,7 +48,7 @@ class ParameterType(StrEnum):
 
 
 class FileFormat(StrEnum):
-    """Formats of typed writers; ``text`` is written as it stands, ``nginx`` comes from a template."""
+    """Formats of typed writers; ``text`` is written as it stands or from a template, ``nginx`` from a template."""
 
     JSON = "json"
     YAML = "yaml"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from workflow_agent.integrations.hooks import hook_problem
 from workflow_agent.integrations.kinds import ActionName, FileFormat, ParameterType
 from workflow_agent.integrations.loading import (
     manifest_error,
@@ -16,7 +17,7 @@ from workflow_agent.integrations.loading import (
     parse_manifest,
     read_document,
 )
-from workflow_agent.integrations.problems import Problem
+from workflow_agent.integrations.problems import KeyPath, Problem
 from workflow_agent.integrations.readme_page import readme
 from workflow_agent.integrations.soundness import expression_texts, references_in
 from workflow_agent.model.errors import ManifestError
@@ -73,11 +74,11 @@ def _documentation(manifest: Manifest, _folder: Path) -> Iterator[Problem]:
 _TEMPLATE_NAME: Final = re.compile(r"\b(?:parameters\.|secret\(['\"])([a-z][a-z0-9_]*)")
 
 
-def _template_names(folder: Path) -> set[str]:
+def _template_names(folder: Path, pattern: str = "*.j2") -> set[str]:
     """Names of parameters that the folder's templates use."""
     return {
         name
-        for file in sorted((folder / "templates").rglob("*.j2"))
+        for file in sorted((folder / "templates").rglob(pattern))
         for name in _TEMPLATE_NAME.findall(file.read_text(encoding="utf-8", errors="replace"))
     }
 
@@ -138,21 +139,29 @@ def _services(manifest: Manifest, _folder: Path) -> Iterator[Problem]:
 _CLOSED_TYPES: Final = frozenset(ParameterType) - {ParameterType.STRING, ParameterType.LIST, ParameterType.PATH}
 
 
-def _free_text(manifest: Manifest, _folder: Path) -> Iterator[Problem]:
+def _free_text(manifest: Manifest, folder: Path) -> Iterator[Problem]:
     """In a file that no writer quotes, a parameter must not be able to say anything but what is meant."""
     for path, text, bare in expression_texts(manifest):
         match path:
             case ("files", int(index), "content") if manifest.files[index].format is FileFormat.TEXT:
                 names = {ref.split(".")[1] for ref in references_in(text, bare=bare) if ref.startswith("parameters.")}
+                yield from _free_names(manifest, path, names)
             case _:
                 continue
-        for name in sorted(names):
-            declared = manifest.parameters[name]
-            kind = (declared.items or ParameterType.STRING) if declared.type is ParameterType.LIST else declared.type
-            if kind not in _CLOSED_TYPES and declared.pattern is None and not declared.choices:
-                message = f"inserts `{name}`, which may be any text, into a file that nothing quotes"
-                hint = "give the parameter a `pattern` or `choices`, or use a format with a typed writer"
-                yield Problem(path=path, code="free-text", message=message, hint=hint)
+    for index, file in enumerate(manifest.files):
+        if file.template is not None and file.format is FileFormat.TEXT:
+            # with what it includes
+            yield from _free_names(manifest, ("files", index, "template"), _template_names(folder, "*.text.j2"))
+
+
+def _free_names(manifest: Manifest, path: KeyPath, names: set[str]) -> Iterator[Problem]:
+    for name in sorted(names & manifest.parameters.keys()):
+        declared = manifest.parameters[name]
+        kind = (declared.items or ParameterType.STRING) if declared.type is ParameterType.LIST else declared.type
+        if kind not in _CLOSED_TYPES and declared.pattern is None and not declared.choices:
+            message = f"inserts `{name}`, which may be any text, into a file that nothing quotes"
+            hint = "give the parameter a `pattern` or `choices`, or use a format with a typed writer"
+            yield Problem(path=path, code="free-text", message=message, hint=hint)
 
 
 def _file_templates(manifest: Manifest, folder: Path) -> Iterator[Problem]:
@@ -164,6 +173,14 @@ def _file_templates(manifest: Manifest, folder: Path) -> Iterator[Problem]:
             )
 
 
+def _hooks(manifest: Manifest, folder: Path) -> Iterator[Problem]:
+    for name, action in manifest.actions.items():
+        for when in ("before", "after"):
+            for index, hook in enumerate(getattr(action.hooks, when)):
+                if problem := hook_problem(folder, hook):
+                    yield Problem(path=("actions", name.value, "hooks", when, index), code="hook", message=problem)
+
+
 _WARNINGS: Final[tuple[Callable[[Manifest, Path], Iterator[Problem]], ...]] = (
     _readme,
     _removal,
@@ -172,6 +189,7 @@ _WARNINGS: Final[tuple[Callable[[Manifest, Path], Iterator[Problem]], ...]] = (
     _services,
     _free_text,
     _file_templates,
+    _hooks,
 )
 #: Codes of findings, with how much they weigh.
 RULES: Final = {
@@ -189,6 +207,10 @@ RULES: Final = {
     "parameter": Severity.ERROR,
     "check": Severity.ERROR,
     "effect": Severity.ERROR,
+    "packages": Severity.ERROR,
+    "template": Severity.ERROR,
+    "environment": Severity.ERROR,
+    "hook": Severity.ERROR,
     "expression": Severity.ERROR,
     "unknown-reference": Severity.ERROR,
     "secret-place": Severity.ERROR,

@@ -34,13 +34,16 @@ from workflow_agent.integrations.kinds import (
     UpgradePolicy,
     argument_kind,
 )
+from workflow_agent.model.capability import Capability  # noqa: TC001 - pydantic reads it
 from workflow_agent.model.system import InitKind
 
 __all__ = [
     "SCHEMA",
+    "Account",
     "Action",
     "ActionName",
     "Argument",
+    "CapabilityNeed",
     "Directory",
     "Discovery",
     "Documentation",
@@ -50,6 +53,7 @@ __all__ = [
     "EffectProbe",
     "FileDeclaration",
     "FileFormat",
+    "Hooks",
     "Item",
     "Manifest",
     "Parameter",
@@ -60,6 +64,7 @@ __all__ = [
     "StatePolicy",
     "Upgrade",
     "UpgradePolicy",
+    "Validation",
 ]
 
 _Octal: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^[0-7]{3,4}$")]
@@ -70,6 +75,13 @@ _TemplateName: TypeAlias = Annotated[
     Field(description="Looked up in the integration's `templates` folder first; without the suffix."),
 ]
 _Listen: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^(tcp|udp)/([0-9]{1,5}|\$\{\{.+\}\})$")]
+_HookName: TypeAlias = Annotated[
+    StrictStr,
+    StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$"),
+    Field(description="The file `hooks/NAME.py` of the integration's folder."),
+]
+_Variable: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+_Package: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]{0,127}$")]
 _Url: TypeAlias = Annotated[StrictStr, StringConstraints(pattern=r"^https?://\S+$", max_length=2048)]
 
 
@@ -81,6 +93,13 @@ class Platform(Part):
     releases: tuple[StrictStr, ...] = Field(default=(), description="`VERSION_ID`s; empty: any.")
     architectures: tuple[StrictStr, ...] = Field(default=(), description="As `uname -m` says; empty: any.")
     init: tuple[InitKind, ...] = Field(default=(InitKind.SYSTEMD, InitKind.SYSVINIT, InitKind.NONE))
+
+
+class CapabilityNeed(Part):
+    """A capability of the kernel that it cannot work without: where the target lacks it, nothing is begun."""
+
+    name: Capability
+    when: Text | None = None
 
 
 class Parameter(Part):
@@ -121,21 +140,39 @@ Argument: TypeAlias = Annotated[
 ]
 
 
-class Action(Part):
-    """Which script template carries the action out, and what it is given."""
+class Hooks(Part):
+    """Python files of the folder `hooks`, run as children inside the capture: nothing of them runs anywhere else."""
 
-    template: _TemplateName
+    before: tuple[_HookName, ...] = Field(default=(), description="Run before the script.")
+    after: tuple[_HookName, ...] = Field(default=(), description="Run after the script and the files.")
+
+
+class Action(Part):
+    """Which script template carries the action out, and what it is given.
+
+    Without `template` the script is composed of known blocks, from what `packages` says or what is known of it.
+    """
+
+    template: _TemplateName | None = None
     with_: dict[Identifier, JsonValue] = Field(default_factory=dict, alias="with")
     timeout: Seconds | None = Field(default=None, description="Seconds that the script may take.")
     network: StrictBool = Field(
         default=False, description="It needs the network; a rehearsal in a clone has none else."
     )
+    hooks: Hooks = Field(default_factory=Hooks)
+
+
+class Validation(Part):
+    """A command without a shell that judges a file in the capture, before anything is committed: it ends with 0."""
+
+    argv: Annotated[tuple[Annotated[Text, StringConstraints(min_length=1)], ...], Field(min_length=1)]
+    timeout: Seconds = 30.0
 
 
 class FileDeclaration(Part):
     """A configuration file, written by the writer of its format.
 
-    `values` for typed formats, `content` for text, `template` for nginx.
+    `values` for typed formats, `content` or `template` for text, `template` for nginx.
     """
 
     path: AbsolutePath
@@ -146,10 +183,25 @@ class FileDeclaration(Part):
     mode: _Octal = "0644"
     owner: _Owner = "root:root"
     when: Text | None = None
+    validate_: Validation | None = Field(default=None, alias="validate")
+
+
+class Account(Part):
+    """A system user that has to be there, with a group of its name; one that is there is left as it is.
+
+    It goes with `uninstall --purge` only.
+    """
+
+    name: Annotated[StrictStr, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
+    home: AbsolutePath = "/nonexistent"
+    shell: AbsolutePath = "/usr/sbin/nologin"
+    groups: tuple[Annotated[StrictStr, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")], ...] = Field(
+        default=(), description="Further groups, which have to be there."
+    )
 
 
 class Directory(Part):
-    """A directory that must exist before a service starts."""
+    """A directory that must be there: of a service before it starts, of an integration when its files are written."""
 
     path: AbsolutePath
     mode: _Octal = "0755"
@@ -163,6 +215,10 @@ class ServiceDeclaration(Part):
     argv: tuple[Argument, ...] = ()
     user: Annotated[StrictStr, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] = "root"
     environment_file: AbsolutePath | None = None
+    environment: dict[_Variable, Text] = Field(
+        default_factory=dict,
+        description="Variables: a drop-in of the unit under systemd, else given by the supervisor.",
+    )
     exe: AbsolutePath | None = None
     listens: tuple[_Listen, ...] = Field(default=(), description="Ports that it opens, such as `tcp/9100`.")
     directories: tuple[Directory, ...] = ()
@@ -256,9 +312,15 @@ class Manifest(Part):
     category: Slug
     homepage: _Url | None = None
     platforms: Annotated[tuple[Platform, ...], Field(min_length=1)]
+    capabilities: tuple[CapabilityNeed, ...] = ()
     parameters: dict[Identifier, Parameter] = Field(default_factory=dict)
     requires: tuple[Slug, ...] = ()
     conflicts: tuple[Slug, ...] = ()
+    packages: dict[Slug, Annotated[tuple[_Package, ...], Field(min_length=1)]] = Field(
+        default_factory=dict, description="Packages by the `ID` or one of `ID_LIKE` of os-release; the nearest counts."
+    )
+    users: tuple[Account, ...] = ()
+    directories: tuple[Directory, ...] = ()
     actions: dict[ActionName, Action]
     files: tuple[FileDeclaration, ...] = ()
     services: tuple[ServiceDeclaration, ...] = ()

@@ -78,6 +78,9 @@ def _platforms(manifest: Manifest) -> Iterator[str]:
         architectures = f" on {', '.join(platform.architectures)}" if platform.architectures else ""
         inits = ", ".join(platform.init).replace("none", "no init system")
         yield f"- {', '.join(platform.os)}{releases}{architectures}; started by {inits}"
+    for need in manifest.capabilities:
+        condition = f" (only when `{need.when}`)" if need.when else ""
+        yield f"- the kernel's capability `{need.name.value}`{condition}; without it nothing is begun"
 
 
 def _check_row(check: CheckSpec) -> tuple[str, str, str]:

@@ -10,17 +10,24 @@ import dataclasses
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.integrations.families import packages_of, setup_of, template_of
 from workflow_agent.integrations.fitting import bound_check
 from workflow_agent.integrations.kinds import COMMON_CHECK_KEYS, ActionName
-from workflow_agent.model.errors import ExpressionError, ManifestError, NotFoundError, UnsupportedPlatformError
+from workflow_agent.model.errors import (
+    ExpressionError,
+    ManifestError,
+    MissingCapabilityError,
+    NotFoundError,
+    UnsupportedPlatformError,
+)
 from workflow_agent.model.expression import interpolate, parse, text_of
 from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.records import dataclass
-from workflow_agent.model.system import Check, Effect, EffectCommand, Service
+from workflow_agent.model.system import Check, Effect, EffectCommand, InitKind, Service
 from workflow_agent.security.marks import mark, marked_names, reference_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from workflow_agent.integrations.checks import CheckSpec
@@ -56,6 +63,8 @@ class ResolvedFile:
     template: str | None = None
     mode: str = "0644"
     owner: str = "root:root"
+    validate: tuple[str, ...] = ()
+    validate_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +80,10 @@ class ResolvedState:
 class ResolvedAction:
     """What an action of an integration means on one target.
 
-    `template` is looked up from `folder` first. `context` is what the template may name: the action's `with`
-    keys, ``parameters`` and ``facts``. `checks` hold when the action is done; `negative_checks` when it is
-    taken back.
+    `template` is looked up from `folder` first; without one the script is composed of what is known. `context` is
+    what the template may name: the action's `with` keys, ``packages``, ``parameters`` and ``facts``. `setup` is what
+    goes around the script: users, directories and hooks. `checks` hold when the action is done; `negative_checks`
+    when it is taken back.
     """
 
     integration: str
@@ -84,6 +94,7 @@ class ResolvedAction:
     folder: Path
     context: Mapping[str, Any]
     timeout_s: float | None = None
+    setup: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[ResolvedFile, ...] = ()
     services: tuple[Service, ...] = ()
     checks: tuple[Check, ...] = ()
@@ -122,6 +133,22 @@ def check_platform(manifest: Manifest, facts: TargetFacts) -> None:
         hint="supported: " + "; ".join(supported),
         details={"found": found, "supported": supported},
     )
+
+
+def _check_capabilities(manifest: Manifest, names: Mapping[str, Any], facts: TargetFacts) -> None:
+    if facts.capabilities is None:
+        return
+    needed = [need.name.value for need in manifest.capabilities if _holds(need.when, names)]
+    missing = [name for name in needed if name not in facts.capabilities]
+    if missing:
+        raise MissingCapabilityError(
+            f"capability missing: {manifest.name} needs {', '.join(missing)}",
+            where=facts.target,
+            cause="the kernel gives it to no process there",
+            state="nothing was changed",
+            hint="install it on the host itself, or give the container the capability where the kernel lets it use it",
+            details={"missing": missing},
+        )
 
 
 def _marked(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,6 +202,7 @@ def _service(declared: ServiceDeclaration, names: Mapping[str, Any], *, start: b
         argv=tuple(_arguments(declared.argv, names)),
         user=declared.user,
         environment_file=declared.environment_file,
+        environment={name: _text(interpolate(value, names)) for name, value in declared.environment.items()},
         directories=tuple(
             {"path": _path(entry.path, names), "mode": entry.mode, "owner": entry.owner}
             for entry in declared.directories
@@ -185,6 +213,17 @@ def _service(declared: ServiceDeclaration, names: Mapping[str, Any], *, start: b
         start=start and declared.start,
         sysvinit=_truth(declared.sysvinit, names, declared.name),
     )
+
+
+def _variable_files(services: Iterable[Service], facts: TargetFacts) -> Iterator[ResolvedFile]:
+    """Give the drop-ins by which systemd hands on the variables of services."""
+    for service in services if facts.init == InitKind.SYSTEMD else ():
+        if service.environment:
+            yield ResolvedFile(
+                path=f"/etc/systemd/system/{service.name}.service.d/50-workflow-agent.conf",
+                format="systemd",
+                values={"Service": {"Environment": dict(service.environment)}},
+            )
 
 
 def _truth(declared: bool | str, names: Mapping[str, Any], where: str) -> bool:
@@ -243,7 +282,15 @@ def _file(declared: FileDeclaration, names: Mapping[str, Any]) -> ResolvedFile:
         template=declared.template,
         mode="0600" if is_private else declared.mode,
         owner=declared.owner,
+        **_validation(declared, names),
     )
+
+
+def _validation(declared: FileDeclaration, names: Mapping[str, Any]) -> dict[str, Any]:
+    if declared.validate_ is None:
+        return {}
+    argv = tuple(_text(interpolate(word, names)) for word in declared.validate_.argv)
+    return {"validate": argv, "validate_s": declared.validate_.timeout}
 
 
 def _check(declared: CheckSpec, names: Mapping[str, Any], where: str) -> Check:
@@ -320,6 +367,7 @@ def resolve(
     Raises:
         NotFoundError: the manifest has no such action.
         UnsupportedPlatformError: the target is none of its platforms.
+        MissingCapabilityError: the target lacks a capability that it needs; an `uninstall` needs none.
         ManifestError: an expression gave a value of the wrong type.
     """
     name = _action_name(manifest, action)
@@ -343,25 +391,33 @@ def _resolve(
 ) -> ResolvedAction:
     leaving = name is ActionName.UNINSTALL
     names: dict[str, Any] = {"parameters": _marked(parameters), "facts": dataclasses.asdict(facts)}
+    packages = packages_of(manifest, facts)
+    named: dict[str, Any] = {"packages": list(packages)} if packages else {}
+    if not leaving:
+        _check_capabilities(manifest, names, facts)
     declared_services = [entry for entry in manifest.services if _holds(entry.when, names)]
     services = tuple(_service(entry, names, start=not leaving) for entry in declared_services)
     declared = manifest.actions[name]
-    context = {**interpolate(declared.with_, names), **names}
+    context = {**named, **interpolate(declared.with_, names | named), **names}
+    names |= named
     names["services"] = {
         entry.name: {"argv": list(entry.argv), "arguments": list(entry.argv[1:])} for entry in services
     }
     where = f"{manifest.name} › {name}"
     negative = _checks(manifest.negative_checks, names, where)
+    files = [_file(entry, names) for entry in manifest.files if _holds(entry.when, names)]
+    files += _variable_files(services, facts)
     return ResolvedAction(
         integration=manifest.name,
         action=name.value,
         version=manifest.version,
         manifest_hash=manifest.hash,
-        template=declared.template,
+        template=template_of(manifest, name, facts),
         folder=manifest.folder,
         context=context,
         timeout_s=declared.timeout,
-        files=() if leaving else tuple(_file(e, names) for e in manifest.files if _holds(e.when, names)),
+        setup=setup_of(manifest, name, [_path(entry.path, names) for entry in manifest.directories]),
+        files=() if leaving else tuple(files),
         services=services,
         checks=negative if leaving else _checks(manifest.checks, names, where),
         negative_checks=() if leaving else negative,

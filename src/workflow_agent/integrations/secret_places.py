@@ -20,7 +20,8 @@ __all__ = ["secret_places"]
 _OPEN_FORMATS: Final = frozenset({FileFormat.SYSTEMD, FileFormat.CRON, FileFormat.NGINX})
 _OTHERS: Final = 0o077
 _ALLOWED: Final = (
-    "a file's `values` or `content`, what an effect's `do` or a tcp check sends, the request headers of an http check"
+    "a file's `values` or `content`, what an effect's `do` or a tcp check sends, the request headers of an http "
+    "check, the community of an snmp check"
 )
 
 
@@ -84,7 +85,11 @@ def _is_private(manifest: Manifest, path: KeyPath) -> bool:
             return manifest.files[index].format not in _OPEN_FORMATS
         case ("effects", int(), "do", "stdin"):
             return True
-        case ("checks", int(), "exchange", int(), "send") | ("checks", int(), "request", *_):
+        case (
+            ("checks", int(), "exchange", int(), "send")
+            | ("checks", int(), "request", *_)
+            | ("checks", int(), "community")
+        ):
             return True
         case _:
             return False

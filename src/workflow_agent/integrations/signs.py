@@ -54,7 +54,8 @@ def _own(manifest: Manifest) -> Signs:
     """Give the signs of the thing itself: its services' programs, its packages, the ports that it opens by default."""
     programs = [service.exe or _first(service.argv) for service in manifest.services]
     install = manifest.actions.get(ActionName.INSTALL)
-    packages = install.with_.get("packages", ()) if install is not None else ()
+    declared = [name for names in manifest.packages.values() for name in names]
+    packages = install.with_.get("packages", declared) if install is not None else ()
     listens = [_with_defaults(manifest, listen) for service in manifest.services for listen in service.listens]
     return Signs(
         processes=tuple(dict.fromkeys(program.rsplit("/", 1)[-1] for program in programs if program)),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.integrations.kinds import EXPRESSION_MARK, ActionName, EffectKind, FileFormat, ParameterType
 from workflow_agent.integrations.problems import KeyPath, Problem
+from workflow_agent.integrations.soundness_families import packages_problems, surroundings_problems
 from workflow_agent.integrations.values import parse_value
 from workflow_agent.model.errors import ExpressionError
 from workflow_agent.model.expression import parse, references_of
@@ -39,20 +40,26 @@ facts_known: Final = (
     "tier",
     "tier_reason",
     "identity",
+    "capabilities",
 )
 _SERVICE_KEYS: Final = ("argv", "arguments")
 _ROOTS_BY_KEY: Final[Mapping[str, frozenset[str]]] = {
-    "files": frozenset({"parameters", "facts", "services"}),
-    "checks": frozenset({"parameters", "facts", "services"}),
-    "negative_checks": frozenset({"parameters", "facts", "services"}),
-    "actions": frozenset({"parameters", "facts"}),
+    "directories": frozenset({"parameters", "facts"}),
+    "files": frozenset({"parameters", "facts", "packages", "services"}),
+    "checks": frozenset({"parameters", "facts", "packages", "services"}),
+    "negative_checks": frozenset({"parameters", "facts", "packages", "services"}),
+    "actions": frozenset({"parameters", "facts", "packages"}),
     "services": frozenset({"parameters", "facts"}),
     "effects": frozenset({"parameters", "facts"}),
     "state_data": frozenset({"parameters", "facts"}),
+    "capabilities": frozenset({"parameters", "facts"}),
 }
 #: What a file is written from; typed formats from `values`.
-_SOURCES: Final[Mapping[str, str]] = {FileFormat.TEXT: "content", FileFormat.NGINX: "template"}
-_CONDITIONED: Final = frozenset({"files", "services", "checks", "negative_checks", "effects"})
+_SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
+    FileFormat.TEXT: ("content", "template"),
+    FileFormat.NGINX: ("template",),
+}
+_CONDITIONED: Final = frozenset({"capabilities", "files", "services", "checks", "negative_checks", "effects"})
 
 
 def expression_texts(manifest: Manifest) -> Iterator[tuple[KeyPath, str, bool]]:
@@ -92,15 +99,17 @@ def references_in(text: str, *, bare: bool) -> frozenset[str]:
 
 def _reference(manifest: Manifest, path: KeyPath, reference: str) -> Problem | None:
     root, *rest = reference.split(".")
-    allowed = set(_ROOTS_BY_KEY[str(path[0])]) | ({"item"} if _has_item(manifest, path) else set())
+    known_here = _ROOTS_BY_KEY[str(path[0])] - (frozenset() if manifest.packages else {"packages"})
+    allowed = set(known_here) | ({"item"} if _has_item(manifest, path) else set())
     if root not in allowed:
         return _unknown(path, root, f"names `{root}`, which is not known here", allowed)
     known: Mapping[str, Iterable[str]] = {
         "parameters": manifest.parameters,
         "facts": facts_known,
         "services": [service.name for service in manifest.services],
+        "packages": (),
     }
-    if root == "item":
+    if root == "item" or (root == "packages" and not rest):
         return None
     if not rest or rest[0] not in known[root]:
         name = rest[0] if rest else ""
@@ -158,6 +167,9 @@ def _unique(manifest: Manifest) -> Iterator[Problem]:
         if service.when is None
     ]
     yield from _duplicates(names, "service")
+    yield from _duplicates([(("users", i, "name"), user.name) for i, user in enumerate(manifest.users)], "user")
+    made = [(("directories", i, "path"), entry.path) for i, entry in enumerate(manifest.directories)]
+    yield from _duplicates(made, "directory")
     paths = [(("files", i, "path"), file.path) for i, file in enumerate(manifest.files) if file.when is None]
     yield from _duplicates(paths, "file")
 
@@ -177,10 +189,11 @@ def _actions(manifest: Manifest) -> Iterator[Problem]:
 def _files(manifest: Manifest) -> Iterator[Problem]:
     for index, file in enumerate(manifest.files):
         given = [key for key in ("values", "content", "template") if getattr(file, key) is not None]
-        wanted = _SOURCES.get(file.format, "values")
-        if given != [wanted]:
+        wanted = _SOURCES.get(file.format, ("values",))
+        if len(given) != 1 or given[0] not in wanted:
             found = " and ".join(f"`{key}`" for key in given) or "neither"
-            message = f"is a file of format {file.format}, which is written from `{wanted}`; it has {found}"
+            source = " or ".join(f"`{key}`" for key in wanted)
+            message = f"is a file of format {file.format}, which is written from {source}; it has {found}"
             yield Problem(path=("files", index), code="file-source", message=message)
 
 
@@ -226,7 +239,11 @@ def _parameters(manifest: Manifest) -> Iterator[Problem]:
             yield Problem(path=("parameters", name, key), code="parameter", message=message)
 
 
-_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {"process": ("exe", "name"), "unit": ("active", "enabled")}
+_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "process": ("exe", "name"),
+    "unit": ("active", "enabled"),
+    "log": ("path", "unit"),
+}
 
 #: Key that states an absence, and what cannot be said of something absent.
 _ABSENCE: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
@@ -249,6 +266,9 @@ def _checks(manifest: Manifest) -> Iterator[Problem]:
                 yield Problem(path=(key, index, "current"), code="check", message=message)
             if check.kind == "tcp" and not any(step.expect for step in check.exchange):
                 yield Problem(path=(key, index, "exchange"), code="check", message="expects nothing")
+            if check.kind == "log" and check.path is not None and check.unit is not None:
+                message = "has `path` and `unit`: it looks at one of them"
+                yield Problem(path=(key, index), code="check", message=message)
             absent, details = _ABSENCE.get(check.kind, ("", ()))
             told = [name for name in details if getattr(check, name) is not None]
             if absent and getattr(check, absent) is False and told:
@@ -270,5 +290,15 @@ def _effects(manifest: Manifest) -> Iterator[Problem]:
 
 def soundness(manifest: Manifest) -> list[Problem]:
     """Find what the models alone cannot: duplicates, unknown references, defaults that do not fit, and so on."""
-    passes = (_unique, _actions, _files, _parameters, _checks, _effects, _expressions)
+    passes = (
+        _unique,
+        _actions,
+        packages_problems,
+        surroundings_problems,
+        _files,
+        _parameters,
+        _checks,
+        _effects,
+        _expressions,
+    )
     return [problem for check in passes for problem in check(manifest)]

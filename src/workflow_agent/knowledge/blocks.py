@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from workflow_agent.knowledge.command_lines import KNOWN, first_program, is_prompted
+from workflow_agent.knowledge.command_lines import first_program, is_prompted
 from workflow_agent.knowledge.facts import BlockKind
+from workflow_agent.knowledge.programs import KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet

@@ -9,6 +9,7 @@ from workflow_agent.knowledge.command_lines import program_of, split_chain, word
 from workflow_agent.knowledge.facts import Command, Fact, FactKind, provenance_of
 from workflow_agent.knowledge.place import paths_in
 from workflow_agent.knowledge.platforms import MANAGERS
+from workflow_agent.knowledge.programs import WRITING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,52 +67,6 @@ _KEY: Final = re.compile(r"(\.(key|asc|gpg|pub)|/gpg|/key|KEY)(?=$|[?#])|gpg\.ke
 _CONFIG_TEST: Final = re.compile(
     r"\s(-t|-c\s+-f\s+\S+|-c\s+\S+\s+-t|configtest|-N\s?1|--check(-config)?|check-config|check\s+config|"
     r"validate(-config)?|ping|health|status)(\s|$)"
-)
-_WRITING: Final = frozenset(
-    [
-        "cd",
-        "cp",
-        "mv",
-        "rm",
-        "mkdir",
-        "chmod",
-        "chown",
-        "ln",
-        "tee",
-        "nano",
-        "vi",
-        "vim",
-        "export",
-        "source",
-        "useradd",
-        "adduser",
-        "groupadd",
-        "usermod",
-        "tar",
-        "unzip",
-        "wget",
-        "make",
-        "sed",
-        "install",
-        "apt",
-        "apt-get",
-        "dnf",
-        "yum",
-        "zypper",
-        "apk",
-        "pacman",
-        "brew",
-        "pip",
-        "pip3",
-        "a2ensite",
-        "a2enmod",
-        "git",
-        "go",
-        "cargo",
-        "npm",
-        "gpg",
-        "add-apt-repository",
-    ]
 )
 _SENDS: Final = re.compile(r"\s(-d|--data\S*|-F|-T|-X\s*(POST|PUT|DELETE|PATCH)|-o|-O|--output|-\w*O)(\s|$)")
 _PUBLISHED: Final = re.compile(r"\s(?:-p|--publish)[ =](?:\d+\.\d+\.\d+\.\d+:)?(\d{2,5}):\d+")
@@ -174,7 +129,7 @@ def is_check(place: Place, text: str) -> bool:
     if program in {"nc", "ncat", "telnet"} or re.search(r"\|\s*n(?:c|cat)\s", text):
         return bool(_LOCAL.search(text))
     if (
-        program in _WRITING
+        program in WRITING
         or program in {"ulimit", "brew"}
         or program in {"docker", "podman", "kubectl", "haproxy -f"}
         or re.search(r"[^0-9&]>\s*/", text)

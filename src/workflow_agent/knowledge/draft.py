@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.knowledge.placeholders import has_placeholder
-from workflow_agent.knowledge.sources import ranked
+from workflow_agent.knowledge.sources import conflicts, ranked
 from workflow_agent.model.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -35,36 +35,51 @@ _INSTALLERS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftedManifest:
-    """The text of `integration.yaml`, and what a person has to answer."""
+    """The text of `integration.yaml`, and what a person has to answer; `open`: what must be answered before it runs.
+
+    `sources` are the facts of which a script would be composed.
+    """
 
     text: str
     questions: tuple[str, ...]
+    open: tuple[str, ...] = ()
+    sources: tuple[Mapping[str, Any], ...] = ()
 
 
-def manifest(name: str, page: Mapping[str, Any]) -> DraftedManifest:
+def manifest(name: str, page: Mapping[str, Any], *, composed: bool = False) -> DraftedManifest:
     """Draft a manifest.
 
     Args:
         name: That of the integration.
         page: As an extraction gives it as JSON: address, title, facts, flags.
+        composed: It names no templates: its scripts are composed of the same facts when it runs.
 
     Raises:
         ValidationError: the page names no Debian package, so there is nothing that could be installed.
     """
-    drafting = _Drafting(name, page)
-    return DraftedManifest(text="\n".join(drafting.lines()) + "\n", questions=tuple(drafting.questions))
+    drafting = _Drafting(name, page, composed=composed)
+    text = "\n".join(drafting.lines()) + "\n"
+    return DraftedManifest(
+        text=text,
+        questions=tuple(drafting.questions),
+        open=tuple(drafting.open),
+        sources=tuple(drafting.packages),
+    )
 
 
 class _Drafting:
     """Chooses facts, once; then writes."""
 
-    def __init__(self, name: str, page: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, page: Mapping[str, Any], *, composed: bool) -> None:
         self.name = name
         self.page = page
+        self.composed = composed
         self.questions: list[str] = []
+        self.open: list[str] = []
         self._facts = ranked(page["facts"])
         self.packages = self._packages()
         self.service = self._service()
+        self._doubts()
         self.ports = [fact for fact in self._of("port") if self._sure(fact)]
 
     def _of(self, kind: str) -> list[Mapping[str, Any]]:
@@ -102,8 +117,31 @@ class _Drafting:
                 self._ask(f"is `{fact['value']}` a service of it, too?", fact)
         return ours[0] if ours else None
 
-    def _ask(self, question: str, fact: Mapping[str, Any]) -> None:
-        self.questions.append(f"{question} ({_source(fact)})")
+    def _ask(self, question: str, fact: Mapping[str, Any], *, blocks: bool = True) -> None:
+        """Ask; what `blocks` decides about what would run, the rest about what more there could be."""
+        text = f"{question} ({_source(fact)})"
+        self.questions.append(text)
+        if blocks:
+            self.open.append(text)
+
+    def _doubts(self) -> None:
+        """Ask about what is not sure enough to be taken, and about what sources say differently."""
+        for kind in ("package", "service") if self.composed else ():
+            for fact in self._of(kind):
+                if fact["details"].get("manager", "apt") == "apt" and not self._sure(fact):
+                    sure = float(fact["provenance"]["confidence"])
+                    self._ask(f"is the {kind} `{_plain(fact['value'])}` meant? It is only {sure:.2f} sure", fact)
+        for one in conflicts(self.page["facts"]) if self.composed else ():
+            says = " or ".join(f"`{_plain(str(each['said']))}` ({_plain(each['address'])})" for each in one["says"])
+            text = f"what is right of the {one['kind']} `{_plain(one['value'])}`: {says}?"
+            self.questions.append(text)
+            self.open.append(text)
+
+    def _is_near(self, flag: Mapping[str, Any]) -> bool:
+        """Tell whether a flag is about a place from which something was taken that would run."""
+        chosen = [*self.packages, *self._of("repository"), *([self.service] if self.service else [])]
+        places = {(fact["provenance"]["address"], fact["provenance"]["selector"]) for fact in chosen}
+        return (flag["provenance"]["address"], flag["provenance"]["selector"]) in places
 
     # -- text --------------------------------------------------------------------------------------------------------
 
@@ -131,6 +169,9 @@ class _Drafting:
     def _actions(self) -> Iterator[str]:
         yield "actions:"
         for action, more in (("install", ["    network: true"]), ("uninstall", [])):
+            if self.composed:
+                yield f"  {action}: {{network: true}}" if more else f"  {action}: {{}}"
+                continue
             yield f"  {action}:"
             yield f"    template: apt/{action}"
             yield from more
@@ -173,7 +214,8 @@ class _Drafting:
             found = _LOCAL.search(fact["value"])
             port = (found[1] or ":80")[1:] if found else ""
             if found is None or port not in known or not fact["value"].startswith(("curl ", "wget ")):
-                self._ask(f"does `{_plain(fact['value'])}` prove that it works? As what check?", fact)
+                question = f"does `{_plain(fact['value'])}` prove that it works? As what check?"
+                self._ask(question, fact, blocks=False)
             elif found[0] not in urls:
                 urls.add(found[0])
                 item = {"id": _id("answers", str(len(urls))), "kind": "http", "url": found[0], "status": 200}
@@ -197,12 +239,14 @@ class _Drafting:
         for fact in self._of("setting"):
             default = fact["details"].get("default")
             says = f" (default `{_plain(default)}`)" if default else ""
-            self._ask(f"should `{_plain(fact['value'])}`{says} be a parameter, in which file?", fact)
+            question = f"should `{_plain(fact['value'])}`{says} be a parameter, in which file?"
+            self._ask(question, fact, blocks=False)
         for fact in self.ports:
             if fact not in self._tcp():
-                self._ask(f"UDP port {fact['value']}: how is it seen to work?", fact)
+                self._ask(f"UDP port {fact['value']}: how is it seen to work?", fact, blocks=False)
         for flag in self.page.get("flags", ()):
-            self._ask(f"{flag['kind']}: what is `{_plain(flag['text'])}` to be?", flag)
+            question = f"{flag['kind']}: what is `{_plain(flag['text'])}` to be?"
+            self._ask(question, flag, blocks=self._is_near(flag))
         yield from (f"# QUESTION: {question}" for question in self.questions)
 
 

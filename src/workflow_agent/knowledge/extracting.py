@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from workflow_agent.knowledge.blocks import classify
 from workflow_agent.knowledge.command_facts import command_facts, commands_of
-from workflow_agent.knowledge.command_lines import KNOWN, Line, first_program, program_of, session, split_chain
+from workflow_agent.knowledge.command_lines import Line, first_program, program_of, session, split_chain
 from workflow_agent.knowledge.configuration_facts import (
     configuration_facts,
     exposition_facts,
@@ -24,6 +24,7 @@ from workflow_agent.knowledge.page import ElementKind
 from workflow_agent.knowledge.place import Place
 from workflow_agent.knowledge.placeholders import placeholders_in, replaced_words
 from workflow_agent.knowledge.platforms import platforms_of, platforms_said
+from workflow_agent.knowledge.programs import KNOWN
 from workflow_agent.knowledge.prose_facts import prose_facts
 
 if TYPE_CHECKING:

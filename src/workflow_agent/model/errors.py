@@ -11,7 +11,8 @@
     │   │   ├── ManifestError
     │   │   ├── ExpressionError
     │   │   ├── ScriptRefusedError
-    │   │   └── UnsupportedPlatformError
+    │   │   ├── UnsupportedPlatformError
+    │   │   └── MissingCapabilityError
     │   ├── PermissionDeniedError       4
     │   ├── NotFoundError               5
     │   └── ConflictError               6
@@ -69,6 +70,7 @@ __all__ = [
     "InterruptedRunError",
     "JournalConflictError",
     "ManifestError",
+    "MissingCapabilityError",
     "NoResponderError",
     "NotFoundError",
     "OutcomeUnknownError",
@@ -210,6 +212,12 @@ class UnsupportedPlatformError(ValidationError):
     """The integration does not support this platform."""
 
     code = "validation.platform"
+
+
+class MissingCapabilityError(ValidationError):
+    """The target lacks a capability of the kernel that the integration cannot work without."""
+
+    code = "validation.capability"
 
 
 class PermissionDeniedError(CallerError):

@@ -12,7 +12,7 @@ from workflow_agent.model.status import RunStatus, StepStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Event", "EventType", "Record", "RecordKind", "RunState", "StepState"]
+__all__ = ["Event", "EventType", "Record", "RecordKind", "RunState", "Snapshot", "StepState"]
 
 
 class EventType(StrEnum):
@@ -52,6 +52,7 @@ class RecordKind(StrEnum):
     ADOPTED = "adopted"  # {"integration", "version", "required_by", "checks"}: works, but is not of our making
     BROKEN = "broken"  # {"reason", "missing", "checks", "drift"}: what a run found that it is there to put right
     DRIFT = "drift"  # {"integration", "items", "compared", "reason"}: where a target is not as it was left
+    RUNNING = "running"  # {"items", "stays"}: what services changed beside files, and what of it a rollback left
     DECISION = "decision"  # {"path", "decision", "group", "records", "aside"}: which side of a conflict won
     PRUNED = "pruned"  # {"transaction", "target", "bytes"}: its before-images were given up by this run
     REMAINDER = "remainder"  # {"items", "compared"}: what is not as before after a rollback that was not exact
@@ -163,3 +164,12 @@ class RunState:
     work: Any = field(
         default=None, repr=False
     )  # Any: the engine's own notes; they follow from the events as all else does
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Where a run stood after record `seq`, as the fold named `fold` wrote it down: ``{"state": …, "values": […]}``."""
+
+    seq: int
+    fold: str
+    data: Mapping[str, Any]

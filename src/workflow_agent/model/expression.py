@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.model._expression_syntax import (
     MAX_DEPTH,
@@ -49,6 +49,10 @@ _OPEN = "${{"
 _CLOSE = "}}"
 #: Characters of a text whose parts are remembered.
 _KEPT_LENGTH = 2048
+#: Characters of a text that is put together, and of a whole value; a part counts as some.
+MAX_TEXT: Final = 64 << 20
+MAX_SIZE: Final = 256 << 20
+_PART_SIZE: Final = 256
 #: Floats below this are whole numbers exactly, so they are written without a fraction.
 _EXACT = 2.0**53
 
@@ -91,10 +95,17 @@ def interpolate(value: Any, names: Mapping[str, Any]) -> Any:  # Any: JSON in, J
     A text that is one expression and nothing else becomes its value; inside other text the value is
     written by :func:`text_of`. ``$${{`` stands for a literal ``${{``.
 
+    What is put together may grow by a factor with each step that does it; so its size is bounded, at 64 Mi characters
+    for a text, and for all of it, where it holds more than one list or object, at 256 Mi.
+
     Raises:
-        ExpressionError: `where` names the way to the text and the column in it.
+        ExpressionError: `where` names the way to the text and the column in it; or it gets too large.
     """
-    return _interpolate(value, names, ())
+    parts: list[Any] = []
+    found = _interpolate(value, names, (), parts)
+    if len(parts) > 1:
+        _check_size(parts)
+    return found
 
 
 def references_of(value: Any) -> frozenset[str]:  # Any: a JSON value
@@ -249,15 +260,55 @@ def _equal(left: Any, right: Any) -> bool:
     return True
 
 
-def _interpolate(value: Any, names: Mapping[str, Any], way: Way) -> Any:
+def _interpolate(value: Any, names: Mapping[str, Any], way: Way, large: list[Any]) -> Any:
+    """Replace; `large` takes the lists and objects that expressions gave, one with brackets in it twice."""
     _check_depth(way)
     if isinstance(value, str):
-        return _fill(value, names, way) if _OPEN in value else value
+        if _OPEN not in value:
+            return value
+        found = _fill(value, names, way)
+        if isinstance(found, (list, tuple, Mapping)):
+            large += [found] * (2 if "[" in value else 1)
+        return found
     if isinstance(value, (list, tuple)):
-        return [_interpolate(item, names, (*way, index)) for index, item in enumerate(value)]
+        return [_interpolate(item, names, (*way, index), large) for index, item in enumerate(value)]
     if isinstance(value, Mapping):
-        return {key: _interpolate(item, names, (*way, key)) for key, item in value.items()}
+        return {key: _interpolate(item, names, (*way, key), large) for key, item in value.items()}
     return value
+
+
+def _check_size(values: list[Any]) -> None:
+    """Count parts and characters until it is too much: a value of which parts are the same object is never unfolded."""
+    left, pending = MAX_SIZE, [*values]
+    while pending:
+        value = pending.pop()
+        items = value.values() if isinstance(value, Mapping) else value
+        left -= _PART_SIZE * len(value)
+        for item in items if left > 0 else ():
+            if isinstance(item, str):
+                left -= len(item)
+            elif isinstance(item, (list, tuple, Mapping)):
+                pending.append(item)
+        if left <= 0:
+            raise ExpressionError(
+                f"the value gets larger than {MAX_SIZE >> 20} Mi characters",
+                cause="parts of it are put into it again and again",
+                hint="pass on what the next step needs, or a file",
+            )
+
+
+def _joined(parts: Sequence[str | Expression], names: Mapping[str, Any]) -> str:
+    found: list[str] = []
+    size = 0
+    for part in parts:
+        found.append(part if isinstance(part, str) else text_of(part.evaluate(names)))
+        size += len(found[-1])
+        if size > MAX_TEXT:
+            raise ExpressionError(
+                f"the text gets longer than {MAX_TEXT >> 20} Mi characters",
+                hint="pass on what the next step needs, or a file",
+            )
+    return "".join(found)
 
 
 def _fill(text: str, names: Mapping[str, Any], way: Way) -> Any:
@@ -265,7 +316,7 @@ def _fill(text: str, names: Mapping[str, Any], way: Way) -> Any:
     try:
         if len(parts) == 1 and isinstance(parts[0], Expression):
             return parts[0].evaluate(names)
-        return "".join(part if isinstance(part, str) else text_of(part.evaluate(names)) for part in parts)
+        return _joined(parts, names)
     except ExpressionError as error:
         raise _placed(error, way) from error
 

@@ -11,10 +11,11 @@ from workflow_agent.model.choice import NOTHING_CHOSEN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
     from typing import TypeAlias
 
     from workflow_agent.model.choice import ConflictChoice
-    from workflow_agent.model.event import Event, Record
+    from workflow_agent.model.event import Event, Record, Snapshot
     from workflow_agent.model.message import Message
     from workflow_agent.model.places import Standing, Wanted
     from workflow_agent.model.system import (
@@ -165,6 +166,25 @@ class Journal(Protocol):
         """Read the events of several runs at once, as :meth:`events` does; unknown runs are left out."""
         ...
 
+    async def keep_snapshot(self, run_id: str, seq: int, fold: str, make: Callable[[], Mapping[str, Any]]) -> None:
+        """Keep where a run that has no end stands after a record that is on disk, in place of what was kept before.
+
+        Args:
+            run_id: The run.
+            seq: The record's number.
+            fold: Which fold it is of.
+            make: Gives what is to be kept, ``{"state": …, "values": […]}``; may be called in another thread.
+
+        Raises:
+            StoreError: it was not kept; the run's records are as before.
+            OutcomeUnknownError: the commit was not confirmed.
+        """
+        ...
+
+    async def snapshots(self, run_ids: Sequence[str]) -> dict[str, Snapshot]:
+        """Give what was kept of runs; what is damaged is left out, with a warning in the log."""
+        ...
+
     async def definition(self, workflow_hash: str) -> Mapping[str, Any] | None:
         """Give the canonical form of the definition that runs with this `workflow_hash` were created with, if kept.
 
@@ -175,6 +195,10 @@ class Journal(Protocol):
 
 class History(Protocol):
     """Questions about the past. Read only."""
+
+    def reading(self) -> AbstractAsyncContextManager[None]:
+        """Share between the questions that are asked inside what it takes to answer one; each sees what is then."""
+        ...
 
     async def resolve(self, prefix: str) -> str:
         """Complete a unique prefix of a run id; raises NotFoundError or ConflictError (with candidates)."""
@@ -268,6 +292,18 @@ class Target(Protocol):
         """Give the target's lock back; a lock that is not held is no error."""
         ...
 
+    def expect_capture(self) -> None:
+        """Say that a script will soon be captured: what that needs to know is read meanwhile. A hint, never wrong."""
+        ...
+
+    def fitted(self, script: Script, services: Sequence[Service]) -> Script:
+        """Give a script as it is prepared here, where `services` are started afterwards.
+
+        Raises:
+            PermissionDeniedError: it needs more than may be changed here; nothing was run.
+        """
+        ...
+
     async def prepare(
         self,
         run_id: str,
@@ -336,6 +372,22 @@ class Target(Protocol):
 
     async def activate(self, transaction: str, services: Sequence[Service]) -> list[Mapping[str, Any]]:
         """Start or restart services; gives what was done, with the state before. Raises ServiceFailedError."""
+        ...
+
+    async def stay(self, transaction: str, *, for_s: float) -> None:
+        """See that the services which a transaction started still run, `for_s` seconds after they began.
+
+        Raises ServiceFailedError: one ended meanwhile, or was started again; the cause has its last words.
+        """
+        ...
+
+    async def noticed(self, transaction: str) -> list[Mapping[str, Any]]:
+        """Say what differs in the running system since the services of a transaction were started.
+
+        Returns:
+            ``{kind: listener|module|sysctl, name, action: added|removed|changed, value, before}``; a rollback puts it
+            back as far as that can be done.
+        """
         ...
 
     async def configure(

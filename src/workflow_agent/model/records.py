@@ -33,6 +33,9 @@ _FIELDS = "__dataclass_fields__"
 _NO_FIELDS = ("ClassVar", "InitVar", "KW_ONLY")
 #: Objects of a class that are filled by hand: writing its `__init__` takes as long as a dozen of them.
 _FEW = 4
+#: Fields of a class from which on declaring an object to be another class, and back, is quicker than
+#: ``object.__setattr__`` for each.
+_MANY = 4
 _LATE_OPTIONS = ({"frozen": True, "slots": True}, {"frozen": True, "slots": True, "kw_only": True})
 
 
@@ -235,7 +238,8 @@ def _written_init(owner: Any) -> Any:
     known: dict[str, Any] = {"_set": object.__setattr__, "_absent": dataclasses.MISSING}
     positional: list[str] = []
     by_keyword: list[str] = []
-    lines: list[str] = []
+    filled: list[tuple[str, str]] = []
+    draft = _draft_of(owner)
     for item in _parameters(owner):
         name, default = item.name, f"_default_{item.name}"
         value = name if item.init else default
@@ -249,7 +253,18 @@ def _written_init(owner: Any) -> Any:
             parameter = f"{name}={'_absent' if made else default}" if given else name
             (by_keyword if item.kw_only else positional).append(parameter)
         if item.init or given:
-            lines.append(f"    _set(_self, {name!r}, {value})")
+            filled.append((name, value))
+    lines = [f"    _set(_self, {name!r}, {value})" for name, value in filled]
+    if draft is not None:
+        known |= {"_draft": draft, "_owner": owner}
+        lines = [
+            "    if _self.__class__ is _owner:",
+            "        _set(_self, '__class__', _draft)",
+            *(f"        _self.{name} = {value}" for name, value in filled),
+            "        _self.__class__ = _owner",
+            "    else:",  # a class that stands on it
+            *(f"    {line}" for line in lines),
+        ]
     if hasattr(owner, "__post_init__"):
         lines.append("    _self.__post_init__()")
     parameters = ", ".join(["_self", *positional, *(["*", *by_keyword] if by_keyword else [])])
@@ -257,6 +272,14 @@ def _written_init(owner: Any) -> Any:
     method = known["__init__"]
     method.__qualname__ = f"{owner.__qualname__}.__init__"
     return method
+
+
+def _draft_of(owner: Any) -> Any:  # Any: a class; None where setting a few fields one by one is as quick
+    """Make a class of the same slots that can be set: an object that is filled is declared to be one meanwhile."""
+    slots = owner.__dict__.get("__slots__", ())
+    if owner.__bases__ != (object,) or len(slots) < _MANY:
+        return None
+    return type(f"_{owner.__name__}Draft", (), {"__slots__": slots})
 
 
 _COPIERS: dict[type, Callable[[Any, dict[str, Any]], Any]] = {}

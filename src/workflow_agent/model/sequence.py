@@ -17,6 +17,8 @@ __all__ = ["PARTS", "find_cycle", "scoped_order", "stable_order"]
 
 #: Parts of a scope, in their order.
 PARTS = ("body", "catch", "finally")
+#: Steps of a cycle that people read; of a longer one the middle is left out.
+_SAID = 20
 
 
 def stable_order(needs: Mapping[str, Collection[str]]) -> tuple[str, ...]:
@@ -49,8 +51,15 @@ def stable_order(needs: Mapping[str, Collection[str]]) -> tuple[str, ...]:
                 heappush(ready, position[follower])
     if len(order) < len(names):
         cycle = find_cycle({name: wanted for name, wanted in waits.items() if wanted})
-        raise ValidationError("steps need each other: " + " → ".join(cycle), details={"cycle": cycle})
+        raise ValidationError("steps need each other: " + " → ".join(_short(cycle)), details={"cycle": cycle})
     return tuple(order)
+
+
+def _short(cycle: list[str]) -> list[str]:
+    """Leave the middle of a long cycle out of what people read."""
+    if len(cycle) <= _SAID:
+        return cycle
+    return [*cycle[: _SAID - 4], f"({len(cycle) - _SAID} more)", *cycle[-4:]]
 
 
 def scoped_order(steps: Iterable[Step]) -> tuple[str, ...]:

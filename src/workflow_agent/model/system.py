@@ -11,6 +11,7 @@ from workflow_agent.model.records import dataclass
 
 __all__ = [
     "EDITED_NOTE",
+    "CaptureCommand",
     "Change",
     "ChangeAction",
     "ChangeSet",
@@ -82,7 +83,7 @@ class TargetFacts:
     """What was read from a target.
 
     `tier_reason` says why the tier is not exact. `identity` tells a container from a later one of its name: the ids of
-    its engine and of itself.
+    its engine and of itself. `capabilities` are those of the kernel that its processes can get; None: nobody can say.
     """
 
     target: str
@@ -99,6 +100,7 @@ class TargetFacts:
     tier: Tier
     tier_reason: str | None = None
     identity: str = ""
+    capabilities: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +136,21 @@ class FileWrite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureCommand:
+    """A command without a shell that is run inside a capture, as root of the target; it has worked when it ends with 0.
+
+    `label` says what it is, for people. `stdin`: what it reads. `file` and `digest` (SHA-256, hex) tell a Python hook.
+    """
+
+    argv: tuple[str, ...]
+    label: str
+    stdin: str | None = None
+    timeout_s: float = 30.0
+    file: str | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LineOrigin:
     """Where a stretch of a script came from: its line `first` and those after it, up to the next stretch.
 
@@ -152,7 +169,9 @@ class Script:
 
     `options` stand before the script on the interpreter's command line, `arguments` after it. `removes` are paths that
     go after it, with everything below them; one that is not there is passed over. `secrets` names those that the text
-    reads from files. `origins` tell the templates' lines, in the order of the script's.
+    reads from files. `origins` tell the templates' lines, in the order of the script's. `directories` (path, mode,
+    owner) are made before the files are written. The commands `before` run before the text, those `after` when the
+    files are there; one that fails refuses all of it. `sources` say whence the facts are that the text was composed of.
     """
 
     text: str
@@ -165,6 +184,10 @@ class Script:
     removes: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     origins: tuple[LineOrigin, ...] = ()
+    directories: tuple[Mapping[str, str], ...] = ()
+    before: tuple[CaptureCommand, ...] = ()
+    after: tuple[CaptureCommand, ...] = ()
+    sources: tuple[Mapping[str, Any], ...] = ()
 
 
 class Severity(StrEnum):
@@ -177,7 +200,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What the validator has to say about one place (1-based line and column) of a text.
+    """What the validator has to say about one place (1-based line and column; line 0: about no line) of a text.
 
     `origin` is the template's ``file:line`` that the place was rendered from, `keys` are the manifest's keys whose
     values are inserted there.
@@ -257,7 +280,7 @@ class ChangeSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A service of an integration. `argv`, `user`, `environment_file` are for targets without an init system.
+    """A service of an integration. `argv`, `user`, `environment_file`, `environment`: where no init system works.
 
     `listens`: ports that it opens (``tcp/9100``).
     """
@@ -266,6 +289,7 @@ class Service:
     argv: tuple[str, ...] = ()
     user: str = "root"
     environment_file: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
     directories: tuple[Mapping[str, str], ...] = ()
     exe: str | None = None
     listens: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ __all__ = [
     "plain_context",
     "quote_for_nginx",
     "quote_for_shell",
+    "write_as_text",
 ]
 
 #: One less than the kernel's limit for a single argument, so that a quoted word can also be passed on.
@@ -174,6 +175,26 @@ def quote_for_nginx(value: Any) -> str:
     if len(items) != 1 and not alone:
         raise ParameterError("a list is inserted inside a longer nginx token")
     return " ".join(_nginx_token(_scalar(item), alone) for item in items)
+
+
+def write_as_text(value: Any) -> str:
+    """Give a scalar as it stands, for a file that no rule of quoting fits; its line is the template's business.
+
+    What a value may be is for the manifest to say, by `pattern` or `choices`; here none can end its line.
+
+    Raises:
+        ParameterError: the value is no scalar, or no part of one line of text.
+    """
+    if isinstance(value, Placed):
+        value = value.value
+    if isinstance(value, RawText):
+        check_characters(value.text, multiline=True)
+        return value.text
+    if isinstance(value, list | tuple):
+        raise ParameterError("a list is inserted as one text", hint="use `{% for item in … %}` in the template")
+    text = _scalar(value)
+    check_characters(text)
+    return text
 
 
 def _nginx_token(text: str, alone: bool) -> str:

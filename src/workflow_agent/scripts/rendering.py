@@ -1,4 +1,4 @@
-"""Templates to text: shell scripts with every value quoted, nginx files with every value escaped.
+"""Templates to text: shell scripts with every value quoted, nginx files with every value escaped, text files.
 
 Errors name the template's file and line. A value that is refused is never repeated in a message.
 """
@@ -6,14 +6,16 @@ Errors name the template's file and line. A value that is refused is never repea
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.model.data import plain
 from workflow_agent.model.errors import ParameterError, ValidationError, WorkflowAgentError
 from workflow_agent.model.identity import content_hash
 from workflow_agent.model.system import FileWrite, Provenance, Script, Severity
 from workflow_agent.scripts._lookup import find_template, read_template
-from workflow_agent.scripts._quoting import plain_context, quote_for_nginx, quote_for_shell
+from workflow_agent.scripts._quoting import plain_context, quote_for_nginx, quote_for_shell, write_as_text
 from workflow_agent.scripts.template_lint import lint_template
 from workflow_agent.security.marks import marked_names
 
@@ -24,7 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["render_file", "render_script", "script_hash"]
 
-_QUOTE: Mapping[str, Callable[[Any], str]] = {"sh": quote_for_shell, "nginx": quote_for_nginx}
+_QUOTE: Mapping[str, Callable[[Any], str]] = {
+    "sh": quote_for_shell,
+    "nginx": quote_for_nginx,
+    "text": write_as_text,
+}
 
 
 def render_script(
@@ -39,6 +45,8 @@ def render_script(
     files: Sequence[FileWrite] = (),
     removes: Sequence[str] = (),
     multiline: Collection[str] = (),
+    blocks: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    around: Mapping[str, Any] | None = None,
 ) -> Script:
     """Render a shell template; everything that it interpolates becomes quoted words.
 
@@ -53,6 +61,8 @@ def render_script(
         files: Written after the script, part of the hash.
         removes: Paths that go after the script, part of the hash.
         multiline: Dotted paths in the context whose values may contain line ends and tabs.
+        blocks: Templates with their contexts, whose text comes before; none of them ends the script.
+        around: What else of a script there is: directories, before, after, part of the hash; sources.
 
     Raises:
         NotFoundError: no such template.
@@ -64,6 +74,15 @@ def render_script(
     text, secrets, origins = _render(
         path, plain_context(context, multiline), name=template, search=search, language="sh"
     )
+    for name, values in reversed(blocks):
+        first, more, lines = _render(
+            find_template(name, search), plain_context(values, ()), name=name, search=search, language="sh"
+        )
+        first = first if first.endswith("\n") else f"{first}\n"
+        added = first.count("\n")
+        origins = (*lines, *(replace(one, first=one.first + added) for one in origins))
+        text, secrets = first + text, tuple(sorted({*secrets, *more}))
+    others = dict(around or {})
     provenance = Provenance(
         integration=integration,
         action=action,
@@ -74,12 +93,13 @@ def render_script(
     )
     return Script(
         text=text,
-        hash=script_hash(text, files, removes),
+        hash=script_hash(text, files, removes, others),
         provenance=provenance,
         files=tuple(files),
         removes=tuple(removes),
         secrets=secrets,
         origins=origins,
+        **others,
     )
 
 
@@ -92,7 +112,8 @@ def render_file(
 ) -> str:
     """Render a configuration file that no typed writer covers, values escaped for its `language`.
 
-    The template is ``NAME.LANGUAGE.j2`` in the search folders. Known languages: ``nginx``.
+    The template is ``NAME.LANGUAGE.j2`` in the search folders. Known languages: ``nginx``, and ``text``,
+    where a value stands as it is, but cannot end its line.
 
     Raises:
         NotFoundError: no such template.
@@ -100,16 +121,25 @@ def render_file(
         ValidationError: the template is wrong or passes a limit, or the language is unknown.
     """
     if language not in _QUOTE or language == "sh":
-        raise ValidationError(f"there is no escaping for `{language}` files", hint="known: nginx")
+        raise ValidationError(f"there is no escaping for `{language}` files", hint="known: nginx, text")
     path = find_template(template, search, language=language)
     text, *_ = _render(path, plain_context(context, ()), name=template, search=search, language=language)
     return text
 
 
-def script_hash(text: str, files: Sequence[FileWrite] = (), removes: Sequence[str] = ()) -> str:
-    """Identity of a script: SHA-256 (hex) over its text, the files written and the paths removed after it."""
+def script_hash(
+    text: str,
+    files: Sequence[FileWrite] = (),
+    removes: Sequence[str] = (),
+    around: Mapping[str, Any] | None = None,
+) -> str:
+    """Identity of a script: SHA-256 (hex) over its text, the files written, what goes after it and what runs around."""
     rows = [[file.path, file.format, file.content, file.mode, file.owner] for file in files]
-    return content_hash({"text": text, "files": rows} | ({"removes": list(removes)} if removes else {}))
+    more: dict[str, Any] = {"removes": list(removes)} if removes else {}
+    for name in ("directories", "before", "after"):
+        items = (around or {}).get(name) or ()
+        more |= {name: plain(list(items))} if items else {}
+    return content_hash({"text": text, "files": rows} | more)
 
 
 def _refuse_unsafe(source: str, where: str) -> None:

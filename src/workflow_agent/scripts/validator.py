@@ -24,7 +24,7 @@ __all__ = ["MAX_SCRIPT_BYTES", "allowed_by", "refuse_on_errors", "validate_scrip
 MAX_SCRIPT_BYTES = 1024 * 1024
 _SHELLCHECK_RULE = re.compile(r"SC[0-9]{4}")
 #: Findings outside the policy that a person may allow; what is no bash at all nobody can allow.
-_OTHER_ALLOWED = frozenset({"shellcheck-missing", "shellcheck-failed"})
+_OTHER_ALLOWED = frozenset({"shellcheck-missing", "shellcheck-failed", "python-hook", "irreversible-effect"})
 
 
 def validate_script(
@@ -103,14 +103,17 @@ def refuse_on_errors(findings: Sequence[Finding], name: str = "script") -> None:
 
 
 def _where(finding: Finding, name: str) -> str:
-    """Give the template's line, or the script's own where no template is known."""
+    """Give the template's line, or the script's own where no template is known; nothing of what is in no line."""
+    if not finding.line:
+        return finding.origin or name
     script = f"{name}:{finding.line}:{finding.column}"
     origin = f"{finding.origin} ({script})" if finding.origin else script
     return f"{origin}, from {', '.join(finding.keys)}" if finding.keys else origin
 
 
 def _hint(finding: Finding) -> str:
-    allow = f"`--allow {finding.rule}:{finding.line}` if it is meant"
+    which = f"{finding.rule}:{finding.line}" if finding.line else finding.rule
+    allow = f"`--allow {which}` if it is meant"
     return f"{finding.hint}; or {allow}" if finding.hint else f"allow it with {allow}"
 
 

@@ -12,6 +12,7 @@ from workflow_agent.store.reader import PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from workflow_agent.store.reader import Reader
 
@@ -30,6 +31,10 @@ class SqliteHistory:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+
+    def reading(self) -> AbstractAsyncContextManager[None]:
+        """Answer the questions that are asked inside over one connection."""
+        return self._reader.kept()
 
     async def resolve(self, prefix: str) -> str:
         """Complete a unique prefix of a run id; case does not matter where the text itself is none.

@@ -8,17 +8,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import StoreError
-from workflow_agent.model.event import Event, EventType
+from workflow_agent.model.event import Event, EventType, Snapshot
 from workflow_agent.store.encoding import check_order, encode_event, is_small
 from workflow_agent.store.reader import PAGE
-from workflow_agent.store.session import Append
+from workflow_agent.store.session import Append, Change
+from workflow_agent.store.snapshots import read_snapshot, snapshot_row
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from workflow_agent.store.blobs import BlobFolder
     from workflow_agent.store.encoding import EncodedEvent
     from workflow_agent.store.reader import Reader
+    from workflow_agent.store.statements import Statements
     from workflow_agent.store.writer import Writer
 
 __all__ = ["SqliteJournal"]
@@ -90,6 +92,29 @@ class SqliteJournal:
                 wanted = wanted[bisect_left(wanted, run_id) :]
         return found
 
+    async def keep_snapshot(self, run_id: str, seq: int, fold: str, make: Callable[[], Mapping[str, Any]]) -> None:
+        """Keep where a run stands after a record that is on disk; one that has an end has none any more.
+
+        Raises:
+            OutcomeUnknownError: the commit was not confirmed; the store is closed.
+            StoreError: nothing was stored: there is no such record, or as :meth:`append` says.
+            ValidationError: it holds a value that is no JSON.
+        """
+        if self._writer is None:
+            raise StoreError("the store is opened for reading only", where=str(self._reader.path))
+        row = await self._reader.offload(partial(_snapshot_row, run_id, seq, fold, make, self._blobs))
+        await self._writer.append(Change(partial(_put_snapshot, row)))
+
+    async def snapshots(self, run_ids: Sequence[str]) -> dict[str, Snapshot]:
+        """Give what was kept of runs; what is damaged is left out, with a warning in the log.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        rows = await self._reader.rows("select_snapshots", run_ids=sorted(set(run_ids)))
+        found = await self._reader.offload(partial(_snapshots, rows, self._blobs)) if rows else {}
+        return {run_id: each for run_id, each in found.items() if each is not None}
+
     async def definition(self, workflow_hash: str) -> dict[str, Any] | None:
         """Give the canonical form of the definition with this hash, with which a run was created; None if unknown.
 
@@ -102,6 +127,21 @@ class SqliteJournal:
 
 def _encode(events: Sequence[Event], blobs: BlobFolder) -> list[EncodedEvent]:
     return [encode_event(event, blobs.put) for event in events]
+
+
+def _snapshot_row(
+    run_id: str, seq: int, fold: str, make: Callable[[], Mapping[str, Any]], blobs: BlobFolder
+) -> dict[str, Any]:
+    return snapshot_row(run_id, Snapshot(seq=seq, fold=fold, data=make()), blobs.put)
+
+
+def _put_snapshot(row: dict[str, Any], db: Statements) -> int:
+    db.execute_rows("put_snapshot", [row])
+    return 0
+
+
+def _snapshots(rows: Sequence[Mapping[str, Any]], blobs: BlobFolder) -> dict[str, Snapshot | None]:
+    return {row["run_id"]: read_snapshot(row, blobs.get) for row in rows}
 
 
 def _event(run_id: str, row: Mapping[str, Any], data: Mapping[str, Any]) -> Event:

@@ -110,6 +110,7 @@ def _run_finished(db: Executes, event: Event) -> None:
     values = {"status": status, "error": event.data.get("error"), "changed": _flag(event.data.get("changed"))}
     db.execute("finish_run", values | {"run_id": event.run_id, "at": event.at})
     db.execute("give_up_waits", {"run_id": event.run_id, "at": event.at})
+    db.execute("drop_snapshot", {"run_id": event.run_id})
     if status == RunStatus.ROLLED_BACK:
         _settle(db, event.run_id)
 

@@ -1,15 +1,17 @@
 """Read-only queries through aiosqlite: a connection (``mode=ro``) for each question, closed with its answer.
 
 A query is executed and all its rows are fetched in one call into the connection's thread, so no cursor lives across an
-await. Large values are read and parsed in a thread too. Opening takes less than a millisecond; in return nothing is
-left between questions: no thread that keeps a program from ending, no descriptor of a file that was replaced.
+await. Large values are read and parsed in a thread too. Opening takes about a millisecond; in return nothing is left
+between questions: no thread that keeps a program from ending, no descriptor of a file that was replaced. Who asks
+several in a row keeps the connection of the first (`kept`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiosqlite
@@ -36,6 +38,21 @@ PAGE: Final = 1000
 _BUSY_S: Final = 5.0
 #: Characters of JSON that are parsed on the event loop (about 1 ms); more goes to a thread.
 _PARSE_HERE: Final = 64 * 1024
+
+
+class _Kept:
+    """What the questions inside of one `kept` share: a view, made by the first of them."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.views = AsyncExitStack()
+        self.opening = asyncio.Lock()
+        self.view: View | None = None
+        self.over = False
+
+
+#: Of the task that asks, and of those that it starts.
+_kept: ContextVar[_Kept | None] = ContextVar("kept", default=None)
 
 
 class View:
@@ -76,6 +93,31 @@ class Reader:
             StoreError: closed, damaged, newer or older than this release.
             PermissionDeniedError: the folder belongs to somebody else.
         """
+        kept = _kept.get()
+        if kept is None or kept.reader is not self or kept.over:
+            async with self._opened() as view:
+                yield view
+            return
+        async with kept.opening:
+            if kept.view is None:
+                kept.view = await kept.views.enter_async_context(self._opened())
+        with translated(self.path):
+            yield kept.view
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Keep the connection of the first question that is asked inside for the others."""
+        kept = _Kept(self)
+        before = _kept.set(kept)
+        try:
+            async with kept.views:
+                yield
+        finally:
+            kept.over = True
+            _kept.reset(before)
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[View]:
         if self._closed:
             raise closed(self.path)
         with translated(self.path):
@@ -133,7 +175,7 @@ class Reader:
             raise StoreError(
                 f"the database has an older schema ({found}, this release reads {known})",
                 where=str(self.path),
-                hint="a command that changes something brings it up to date",
+                hint="`workflow-agent recover` brings it up to date; so does every command that changes something",
             )
 
 

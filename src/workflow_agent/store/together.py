@@ -28,7 +28,7 @@ __all__ = ["Gathered", "is_plain"]
 #: What the records below are stored by, in the order in which rows refer to each other and the last word wins.
 _ORDER: Final = (
     "insert_definition", "insert_run", "insert_event", "start_run", "set_phase", "put_step", "finish_run",
-    "give_up_waits",
+    "give_up_waits", "drop_snapshot",
 )  # fmt: skip
 _PLAIN: Final = frozenset(
     {

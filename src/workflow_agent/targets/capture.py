@@ -23,7 +23,7 @@ from workflow_agent.targets.programs import program_argv
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from workflow_agent.model.system import Script
+    from workflow_agent.model.system import CaptureCommand, Script
     from workflow_agent.targets.quota import CaptureQuota
 
 __all__ = [
@@ -162,6 +162,9 @@ async def capture_script(
             for item in script.files
         ],
         "removes": list(script.removes),
+        "directories": [dict(item) for item in script.directories],
+        "before": [_command_spec(item) for item in script.before],
+        "after": [_command_spec(item) for item in script.after],
     } | _of_home(home)
     lines = OutputLines(on_output)
     points = [mount.point for mount, use in mounts if use is MountUse.OVERLAY]
@@ -254,10 +257,37 @@ def _judge(report: dict[str, Any], lines: OutputLines, script: Script) -> Captur
             state="nothing was changed",
         )
     code = report["exit_code"]
+    if "command" in report:
+        raise _command_failed(report["command"], lines)
     require_success(code, lines, failed_line(script, code, report.get("failed", ""), lines.tail))
     return CaptureResult(
         exit_code=code, requested=report["requested"], tail=tuple(lines.tail), outside=report["outside"]
     )
+
+
+def _command_spec(command: CaptureCommand) -> dict[str, Any]:
+    return {
+        "argv": list(command.argv),
+        "label": command.label,
+        "stdin": command.stdin,
+        "timeout_s": command.timeout_s,
+    }
+
+
+def _command_failed(ended: Mapping[str, Any], lines: OutputLines) -> ScriptFailedError:
+    """Say which of the commands around the script failed; what it printed is the end of the output."""
+    code = ended["exit_code"]
+    how = "did not end in time" if code is None else f"ended with {_ending(code)}"
+    return ScriptFailedError(
+        f"{ended['label']} {how}",
+        cause=next((said for said in reversed(lines.tail) if said.strip()), None),
+        state="nothing was changed",
+        details={"exit_code": code, "command": ended["label"], "line": None, "tail": list(lines.tail)},
+    )
+
+
+def _ending(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 def failed_line(script: Script, code: int, noted: str, tail: Iterable[str]) -> int | None:
@@ -283,9 +313,8 @@ def require_success(code: int, lines: OutputLines, line: int | None = None) -> N
     """Raise ScriptFailedError for a script that ended with an error (details: exit_code, line, tail)."""
     if code == 0:
         return
-    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     raise ScriptFailedError(
-        f"the script ended with {how}",
+        f"the script ended with {_ending(code)}",
         cause=next((said for said in reversed(lines.tail) if said.strip()), None),
         state="nothing was changed",
         details={"exit_code": code, "line": line, "tail": list(lines.tail)},

@@ -17,6 +17,7 @@ import os
 import signal
 import stat
 import sys
+import time
 from typing import Any
 
 from workflow_agent.targets import linux, user_layers
@@ -43,11 +44,13 @@ _DEVICES = (
 )
 _MOST_NAMES = 100
 _MOST_SHOWN = 5
+_POLL_S = 0.005
 _HIDDEN_PROC = ("kcore", "sysrq-trigger", "kmsg", "keys", "timer_list")
 
 #: What a spec holds: report_fd, engine_pid, target_pid, store_fd, mounts [{point, overlay, upper, work, index}], shims
 #: [{path, text}], script, script_path, interpreter, options, arguments, traced, secrets {path: value}, files [{path,
-#: content, mode, owner}], removes [path], environment, folder, home {point, hidden, uid, gid} of a person without root.
+#: content, mode, owner}], removes [path], directories [{path, mode, owner}], before and after [{argv, label, stdin,
+#: timeout_s}], environment, folder, home {point, hidden, uid, gid} of a person without root.
 Spec = dict[str, Any]  # Any: JSON
 
 _FAILED = "/run/workflow-agent/failed"
@@ -298,7 +301,11 @@ def _enter_root(root: str) -> None:
 def _become_script(spec: Spec) -> None:
     """Replace this process by the script's interpreter; never returns."""
     command = [spec["interpreter"], *spec["options"], spec["script_path"], *spec["arguments"]]
-    environment = spec["environment"] | ({"BASH_ENV": _TRACE} if spec["traced"] else {})
+    _become(command, spec["environment"] | ({"BASH_ENV": _TRACE} if spec["traced"] else {}), spec)
+
+
+def _become(command: list[str], environment: dict[str, str], spec: Spec) -> None:
+    """Replace this process by a command, with what scripts may do and no more; never returns."""
     try:
         os.setsid()
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
@@ -308,10 +315,38 @@ def _become_script(spec: Spec) -> None:
         os.chdir(spec.get("folder", "/"))
         linux.capability_bounding_set_drop(_CAPABILITIES)
         os.closerange(3, 4096)
-        os.execve(spec["interpreter"], command, environment)
+        os.execve(command[0], command, environment)
     except OSError as error:
-        os.write(2, f"cannot start {spec['interpreter']}: {error}\n".encode())
+        os.write(2, f"cannot start {command[0]}: {error}\n".encode())
     os._exit(127)
+
+
+def _failed_command(commands: list[dict[str, Any]], spec: Spec) -> dict[str, Any] | None:  # Any: JSON
+    """Run commands one after the other; gives the label of the first that fails, and how it ended."""
+    for command in commands:
+        child = os.fork()
+        if child == 0:
+            if command["stdin"] is not None:
+                given = os.memfd_create("stdin")
+                os.write(given, command["stdin"].encode())
+                os.lseek(given, 0, os.SEEK_SET)
+                os.dup2(given, 0)
+            _become(command["argv"], spec["environment"], spec)
+        code = _ended(child, command["timeout_s"])
+        if code != 0:
+            return {"label": command["label"], "exit_code": code}
+    return None
+
+
+def _ended(child: int, timeout_s: float) -> int | None:
+    """Wait for a child; gives its exit code, None where it ran out of time."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid == child:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(_POLL_S)
+    return None
 
 
 def _write_secrets(secrets: dict[str, str]) -> None:
@@ -323,8 +358,8 @@ def _write_secrets(secrets: dict[str, str]) -> None:
             stream.write(value.encode())
 
 
-def _run_script(spec: Spec) -> tuple[int, dict[str, Any]]:  # Any: JSON
-    """Run the script and end every process that it left; gives its wait status, and what it did beside its files."""
+def _lay_out(spec: Spec) -> None:
+    """Write what the script needs into the capture's own /run."""
     path = spec["script_path"]
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8", errors="surrogateescape") as stream:
@@ -336,21 +371,62 @@ def _run_script(spec: Spec) -> tuple[int, dict[str, Any]]:  # Any: JSON
     with open("/run/workflow-agent/requested", "w", encoding="utf-8"):
         pass
     os.chmod("/run/workflow-agent/requested", 0o666)
+
+
+def _run(spec: Spec) -> tuple[int, dict[str, Any]]:  # Any: JSON
+    """Run all that is to be run and write what is declared; nobody is left then.
+
+    Gives the script's wait status, what was done beside files, and which command around the script failed, if any.
+    """
+    _lay_out(spec)
     memory = memory_entries()
     requests = KernelRequests()
+    child, report = _fork_commands(spec["before"], spec, then_script=True)
+    requests.listen()
+    status = _wait_for(child)
+    told = _read_report(report)
+    processes = processes_left()
+    _end_everybody()
+    if status == 0 and not told:
+        _make_declared_directories(spec["directories"])
+        _write_declared_files(spec["files"])
+        _remove_declared(spec["removes"])
+        if spec["after"]:
+            child, report = _fork_commands(spec["after"], spec, then_script=False)
+            _wait_for(child)
+            told = _read_report(report)
+            _end_everybody()
+    outside = {"processes": processes, "requests": requests.seen()}
+    return status, told | {"outside": outside | {"memory": sorted(memory_entries() - memory)[:_MOST_NAMES]}}
+
+
+def _wait_for(child: int) -> int:
+    """Wait for a child, and reap orphans: this is process 1."""
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == child:
+            return status
+
+
+def _fork_commands(commands: list[dict[str, Any]], spec: Spec, *, then_script: bool) -> tuple[int, int]:  # Any: JSON
+    """Fork a child that runs commands, and then becomes the script; gives its id, and where it tells what failed."""
+    report, theirs = os.pipe()
     child = os.fork()
     if child == 0:
-        _become_script(spec)
-    requests.listen()
-    status = 0
-    while True:
-        pid, ended = os.waitpid(-1, 0)  # reaps orphans too: this is process 1
-        if pid == child:
-            status = ended
-            break
-    outside = {"processes": processes_left(), "requests": requests.seen()}
-    _end_everybody()
-    return status, outside | {"memory": sorted(memory_entries() - memory)[:_MOST_NAMES]}
+        failed = _failed_command(commands, spec)
+        if failed is not None:
+            os.write(theirs, json.dumps({"command": failed}).encode())
+        elif then_script:
+            _become_script(spec)
+        os._exit(0)
+    os.close(theirs)
+    return child, report
+
+
+def _read_report(report: int) -> dict[str, Any]:  # Any: JSON
+    with os.fdopen(report, "rb") as stream:
+        text = stream.read()
+    return json.loads(text) if text else {}
 
 
 def _read_failed() -> str:
@@ -401,6 +477,19 @@ def _write_declared_files(files: list[dict[str, str]]) -> None:
         os.rename(temporary, item["path"])
 
 
+def _make_declared_directories(directories: list[dict[str, str]]) -> None:
+    for item in directories:
+        user, _, group = item["owner"].partition(":")
+        uid, gid = _lookup_id("/etc/passwd", user), _lookup_id("/etc/group", group or user)
+        os.makedirs(item["path"], exist_ok=True)
+        descriptor = os.open(item["path"], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            os.fchown(descriptor, uid, gid)
+            os.fchmod(descriptor, int(item["mode"], 8))
+        finally:
+            os.close(descriptor)
+
+
 def _remove_declared(paths: list[str]) -> None:
     for path in paths:
         for folder, folders, files in os.walk(path, topdown=False):
@@ -429,14 +518,12 @@ def _process_one(spec: Spec, root: str, report: int) -> None:
     result: dict[str, Any] = {"stage": "script"}  # Any: JSON
     if not spec.get("try_only"):
         os.write(report, b'{"stage": "started"}\n')
-        status, result["outside"] = _run_script(spec)
+        status, told = _run(spec)
+        result |= told
         result["exit_code"] = os.waitstatus_to_exitcode(status)
         with open("/run/workflow-agent/requested", "rb") as stream:
             result["requested"] = stream.read(1 << 20).decode("utf-8", "replace")
         result["failed"] = _read_failed()
-        if status == 0:
-            _write_declared_files(spec["files"])
-            _remove_declared(spec["removes"])
     result["stage"] = "done"
     os.write(report, json.dumps(result).encode() + b"\n")
 
@@ -457,7 +544,7 @@ def _prove_nobody_left(spec: Spec, root: str) -> None:
         linux.umount(f"{_STAGE}/shims")
 
 
-def _run(spec: Spec, report: int) -> None:
+def _capture(spec: Spec, report: int) -> None:
     os.umask(0o022)  # ours, not that of whoever started the engine: folders of declared files are made with it
     linux.die_with_parent(spec["engine_pid"])
     global _own_proc  # noqa: PLW0603  # one program, one capture
@@ -507,7 +594,7 @@ def main() -> None:
     spec: Spec = json.loads(line)
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
     try:
-        _run(spec, spec["report_fd"])
+        _capture(spec, spec["report_fd"])
     except (OSError, _StageError) as error:
         _write_error(spec["report_fd"], error)
         sys.exit(1)

@@ -24,7 +24,8 @@ from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.merging import look_at_shared, rebase
 from workflow_agent.targets.operations import OperationKind, touched
 from workflow_agent.targets.pruning import drop_images
-from workflow_agent.targets.rebasing import times_found, times_left, times_taken_over
+from workflow_agent.targets.rebasing import stand_on_times, times_found, times_left, times_taken_over
+from workflow_agent.targets.stored_operations import moments_of
 from workflow_agent.targets.transaction import Transaction, TransactionState
 
 if TYPE_CHECKING:
@@ -101,7 +102,6 @@ class Committer:
                     plan = replace(plan, operations=tuple(_as_owned(tree, plan.operations, owned)))
                     plan = self._look_before_commit(exchanger, tree, plan)
                     committing = self._folders.move(plan, TransactionState.COMMITTING)
-                prepared = time.monotonic()
                 exchanger.commit(plan.operations)
             except (PathConflictError, CommitError, ServiceFailedError):
                 self._forget_attempt(exchanger, plan, plan.state)
@@ -116,8 +116,8 @@ class Committer:
             ended = time.monotonic()
         return {
             "operations": len(plan.operations),
-            "check_ms": round((prepared - synced) * _MS, 3),
-            "exchange_ms": round((exchanged - prepared) * _MS, 3),
+            "check_ms": round((exchanged - synced - exchanger.exchanged_s) * _MS, 3),
+            "exchange_ms": round(exchanger.exchanged_s * _MS, 3),
             "sync_ms": round((synced - started + ended - exchanged) * _MS, 3),
         }
 
@@ -183,9 +183,8 @@ class Committer:
             seen: Its operations as they lay before they were moved, where the plan file may not say so.
         """
         operations = tuple(exchanger.refresh(plan.operations))
-        moved = _moves(plan.operations, operations) | _moves(seen, operations)
-        if moved:
-            self._tell_others(plan.id, moved)
+        if set(self._folders.ids()) - {plan.id}:
+            self._tell_others(plan.id, _moves(plan.operations, operations) | _moves(seen, operations))
         if plan.rebased and state is TransactionState.ROLLED_BACK:
             self._hand_over(replace(plan, operations=operations))
         self._folders.move(plan, state, operations=operations)
@@ -195,11 +194,14 @@ class Committer:
 
         A run that stands on an earlier one moves the files of that one aside and back: that is no change of them.
         """
+        known = {(b"%d" % number, b"%d" % ctime) for _, number, ctime in moved}
         for name in self._folders.ids():
             if name == transaction:
                 continue
             with suppress(TransactionError, NotFoundError):  # damaged, or discarded meanwhile: nobody can use it
                 other = self._folders.read(name)
+                if known.isdisjoint(moments_of(other.operations)):
+                    continue
                 operations = tuple(_brought_up(operation, moved) for operation in other.operations)
                 if operations != other.operations:
                     self._folders.move(other, other.state, operations=operations)
@@ -280,6 +282,8 @@ class Committer:
             others = list(self._others(plan.id))
             left = tuple(times_left(tree, plan.operations, [other.operations for other in others]))
             for other in others:
+                if not stand_on_times(plan.operations, other.operations):
+                    continue
                 operations = tuple(times_taken_over(plan.operations, other.operations))
                 if operations != other.operations:
                     self._folders.move(other, other.state, operations=operations)
@@ -330,6 +334,10 @@ class Committer:
 
     def differences(self, plan: Transaction) -> list[dict[str, object]]:
         """Compare the target with what a rolled back transaction found there."""
+        with suppress(TransactionError, NotFoundError):
+            recorded = self._folders.read(plan.id)
+            if recorded.state is TransactionState.ROLLED_BACK:  # the same operations, looked at once more since
+                plan = recorded
         with LiveTree(self._root_fd) as tree:
             return self._exchanger(tree, plan).differences_from(plan.operations)
 

@@ -74,6 +74,28 @@ class Entry(NamedTuple):
         """What tells files of one file system apart: the handle, the inode number where there are none."""
         return self.handle or b"%d" % self.ino
 
+    def is_untouched(self, status: os.stat_result) -> bool:
+        """Whether nothing at all happened to it, by its status alone: another inode has another ctime."""
+        return (
+            self.ctime == status.st_ctime_ns
+            and self.ino == status.st_ino
+            and self.mtime == status.st_mtime_ns
+            and self.size == status.st_size
+            and (self.mode, self.uid, self.gid, self.nlink)
+            == (status.st_mode, status.st_uid, status.st_gid, status.st_nlink)
+        )
+
+    def moved_to(self, status: os.stat_result) -> Entry | None:
+        """Give it with another ctime where a status differs in nothing else that tells; None for folders.
+
+        For entries that we moved ourselves a moment ago: whose handle it is was looked at before.
+        """
+        if self.ino != status.st_ino or self.mtime != status.st_mtime_ns or self.size != status.st_size:
+            return None
+        if self.mode != status.st_mode or stat.S_ISDIR(self.mode) or self.rdev != status.st_rdev:
+            return None
+        return _entry(status, self.handle) if (self.uid, self.gid) == (status.st_uid, status.st_gid) else None
+
     def same_identity(self, other: Entry | None) -> bool:
         """Whether both are the same inode, not a later one with its number."""
         return other is not None and self.handle == other.handle and self.ino == other.ino
@@ -83,6 +105,8 @@ class Entry(NamedTuple):
 
         A directory's size, link count and times follow from its entries, which are compared on their own.
         """
+        if other is self:
+            return True
         if other is None or not self.same_identity(other):
             return False
         if (self.mode, self.uid, self.gid, self.rdev) != (other.mode, other.uid, other.gid, other.rdev):
@@ -119,12 +143,17 @@ def _entry(status: os.stat_result, handle: bytes) -> Entry:
     )
 
 
-def read_entry(folder_fd: int, name: bytes) -> Entry | None:
-    """Read the state of `name` in an open folder, not following links; None when there is nothing."""
+def read_entry(folder_fd: int, name: bytes, expected: Entry | None = None) -> Entry | None:
+    """Read the state of `name` in an open folder, not following links; None when there is nothing.
+
+    Where nothing happened to what was `expected`, that is given itself: a handle takes as long as a status.
+    """
     try:
         status = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
     except FileNotFoundError:
         return None
+    if expected is not None and expected.is_untouched(status):
+        return expected
     return _entry(status, file_handle(folder_fd, name))
 
 

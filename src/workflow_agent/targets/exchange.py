@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from workflow_agent.targets.linux import OVERLAY_MARKS, RENAME_EXCHANGE, RENAME_
 from workflow_agent.targets.live_tree import LiveTree, staged_path
 from workflow_agent.targets.obstacles import Obstacles, conflict_error
 from workflow_agent.targets.operations import Operation, OperationKind
-from workflow_agent.targets.sides import Side, difference, is_same
+from workflow_agent.targets.sides import IMAGES, Side, difference, is_same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -50,6 +51,8 @@ class Exchanger(Obstacles):
     ) -> None:
         super().__init__(tree, transaction, mount_points)
         self._release_reserve = release_reserve
+        #: How long entries of both sides lay on the target in the last commit, in seconds.
+        self.exchanged_s = 0.0
 
     # -- forwards --------------------------------------------------------------------------------------------------
 
@@ -62,12 +65,15 @@ class Exchanger(Obstacles):
             RollbackIncompleteError: and not everything could be taken back.
         """
         operation = None
+        started = time.monotonic()
         try:
             clear_flags(self._tree, operations)
             for operation in operations:
                 failpoint("transaction.commit.operation")
                 self._forward(operation)
             self._tree.forget()
+            self.exchanged_s = time.monotonic() - started
+            self._check_came_out(operations)
             set_flags_after(self._tree, operations)
         except (OSError, PathConflictError) as error:
             self.undo(operations)  # all: folders' times and flags are set last
@@ -83,7 +89,7 @@ class Exchanger(Obstacles):
     def _forward(self, operation: Operation) -> None:
         match operation.kind:
             case OperationKind.EXCHANGE:
-                self._exchange_checked(operation)
+                self._exchange(operation)
             case OperationKind.CREATE:
                 try:
                     self._rename(staged_path(operation, self._transaction), operation.path, RENAME_NOREPLACE)
@@ -94,7 +100,6 @@ class Exchanger(Obstacles):
             case OperationKind.REMOVE:
                 staged = staged_path(operation, self._transaction)
                 self._rename(operation.path, staged, RENAME_NOREPLACE)
-                self._check_came_out(operation, staged, RENAME_NOREPLACE)
             case OperationKind.REMOVE_FOLDER:
                 self._remove_folder(operation)
             case OperationKind.ATTRIBUTES:
@@ -102,28 +107,37 @@ class Exchanger(Obstacles):
             case OperationKind.APPEND:
                 self._append(operation)
 
-    def _exchange_checked(self, operation: Operation) -> None:
+    def _exchange(self, operation: Operation) -> None:
         lease = None
         if operation.before is not None and stat.S_ISREG(operation.before.mode):
             lease = self._lease(operation.path)
             if lease is None:
                 raise conflict_error("open for writing", [{"path": escape_path(operation.path)}])
         try:
-            staged = staged_path(operation, self._transaction)
-            self._rename(staged, operation.path, RENAME_EXCHANGE)
-            self._check_came_out(operation, staged, RENAME_EXCHANGE)
+            self._rename(staged_path(operation, self._transaction), operation.path, RENAME_EXCHANGE)
         finally:
             if lease is not None:
                 os.close(lease)
 
-    def _check_came_out(self, operation: Operation, staged: bytes, flags: int) -> None:
-        """The check and the exchange are not one step: look at what came out, put it back if it is another."""
-        before = operation.before
-        came_out = self._tree.read(staged)
-        assert before is not None
-        if not before.same_state(came_out, moved=True) or not self._same_below(operation, staged):
-            self._rename(staged, operation.path, flags)
-            raise conflict_error("changed at the moment of the exchange", [difference(operation, before, came_out)])
+    def _check_came_out(self, operations: Sequence[Operation]) -> None:
+        """The look before and the exchange are not one step: look at what came out; all goes back if it is another.
+
+        After the last operation, so that the target is in between for as short as can be.
+
+        Raises:
+            PathConflictError: something else came out.
+        """
+        others: list[dict[str, object]] = []
+        for operation in operations:
+            if operation.kind not in IMAGES:
+                continue
+            before, staged = operation.before, staged_path(operation, self._transaction)
+            came_out = self._tree.read(staged)
+            assert before is not None
+            if not before.same_state(came_out, moved=True) or not self._same_below(operation, staged):
+                others.append(difference(operation, before, came_out))
+        if others:
+            raise conflict_error("changed at the moment of the exchange", others)
 
     def _remove_folder(self, operation: Operation) -> None:
         """Remove an empty folder for which a twin is staged; one that is that twin, from an earlier undoing, moves."""
@@ -265,16 +279,33 @@ class Exchanger(Obstacles):
                 continue
             if operation.content_flags:
                 operation = self._with_content(operation)  # noqa: PLW2901
-            before, after = operation.before, operation.after
-            live = self._tree.read(operation.path)
-            if before is None and after is not None and after.same_state(live, moved=True):
-                result.append(operation.with_sides(None, live))
-                continue
-            found = (live, self._tree.read(staged_path(operation, self._transaction)))
-            if operation.kind is OperationKind.REMOVE_FOLDER and is_same(live, after):
-                before = live  # from now on the twin is what is there
-            result.append(operation.with_sides(_moved(before, found), _moved(after, found)))
+            result.append(self._refreshed(operation))
         return result
+
+    def _refreshed(self, operation: Operation) -> Operation:
+        before, after, staged = operation.before, operation.after, staged_path(operation, self._transaction)
+        if operation.kind is not OperationKind.REMOVE_FOLDER:
+            # As it is nearly always: both sides are ours, and one look at each says which is where.
+            live = self._now(operation.path, after, before)
+            if live is not None and before is None:
+                return operation.with_sides(None, live)
+            other = self._now(staged, before, after)
+            if live is None and other is not None and after is None:
+                return operation.with_sides(other, None)
+            if live is not None and other is not None and live.ino != other.ino:
+                is_after = after is not None and live.ino == after.ino
+                return operation.with_sides(*((other, live) if is_after else (live, other)))
+        found = (self._tree.read(operation.path), self._tree.read(staged))
+        if operation.kind is OperationKind.REMOVE_FOLDER and is_same(found[0], after):
+            before = found[0]  # from now on the twin is what is there
+        return operation.with_sides(_moved(before, found), _moved(after, found))
+
+    def _now(self, path: bytes, *sides: Entry | None) -> Entry | None:
+        """Give one of the two sides as it is there now, but for folders; None where neither is."""
+        status = self._tree.status(path)
+        if status is None:
+            return None
+        return next((now for one in sides if one is not None and (now := one.moved_to(status)) is not None), None)
 
     def _with_content(self, operation: Operation) -> Operation:
         """Read the ctimes of flagged content again: setting flags changes them."""

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.system import InitKind, TargetFacts, Tier
+from workflow_agent.targets.capabilities import capabilities_of
 from workflow_agent.targets.paths import open_root, read_in_root, stat_in_root
 from workflow_agent.targets.probes import Prober
 
@@ -74,6 +75,7 @@ async def read_facts(
         is_root=is_root,
         tier=Tier.LOGICAL if reason else Tier.EXACT,
         tier_reason=reason,
+        capabilities=capabilities_of(pid),
     )
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from workflow_agent.targets.linux import OVERLAY_MARKS, file_flags, open_beneath, set_file_flags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from workflow_agent.targets.entries import Entry
     from workflow_agent.targets.live_tree import LiveTree
@@ -87,12 +87,15 @@ def with_flags(operation: Operation, staged: Mapping[int, int], root_fd: int) ->
     return replace(operation, before_flags=before, after_flags=after, content_flags=content)
 
 
-def flagged_since(tree: LiveTree, operations: Iterable[Operation]) -> list[bytes]:
+def flagged_since(
+    tree: LiveTree, operations: Iterable[Operation], untouched: Container[bytes] = frozenset()
+) -> list[bytes]:
     """List what stands against taking operations back: entries and folders that got a flag since they were done.
 
     Args:
         tree: The target's files.
         operations: What would be taken back; the flags that they left are cleared before.
+        untouched: Paths to which nothing happened at all: a flag would have changed their ctime.
     """
     operations = list(operations)
     known = {operation.path: operation.after_flags for operation in operations}
@@ -100,7 +103,7 @@ def flagged_since(tree: LiveTree, operations: Iterable[Operation]) -> list[bytes
     looked_at = {operation.path for operation in operations if operation.kind.is_undone}
     looked_at |= {operation.path.rpartition(b"/")[0] or b"/" for operation in moved}
     found = []
-    for path in sorted(looked_at):
+    for path in sorted(path for path in looked_at if path not in untouched):
         with suppress(FileNotFoundError, PermissionError):  # it went meanwhile, or somebody without root asks
             if held_flags(tree.root_fd, path, tree.read(path)) & ~known.get(path, 0):
                 found.append(path)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from workflow_agent.model.system import TargetFacts
+    from workflow_agent.model.system import Script, Service, TargetFacts
     from workflow_agent.targets.capture import CaptureHome
     from workflow_agent.targets.entries import Baseline
     from workflow_agent.targets.mounts import Mount, MountUse
@@ -87,6 +87,13 @@ class HomeTarget(HostTarget):
         return self._facts
 
     # -- what differs from a host ------------------------------------------------------------------------------------
+
+    def fitted(self, script: Script, services: Sequence[Service]) -> Script:
+        """Give a script as it is prepared here; raises PermissionDeniedError for one that needs root."""
+        from workflow_agent.targets.home_limits import fitted_to_home  # noqa: PLC0415  # late: installations only
+
+        self._require_root()
+        return fitted_to_home(script, services, self._folder)
 
     def _require_root(self) -> None:
         if not os.path.isdir(self._folder):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -30,6 +31,7 @@ from workflow_agent.targets.image_keeping import ImageKeeping
 from workflow_agent.targets.late_services import LateServices
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.mounts import captured_points, plan_mounts, read_mounts
+from workflow_agent.targets.noticing import Noticing
 from workflow_agent.targets.package_locks import PackageLocks
 from workflow_agent.targets.paths import root_folder, stat_in_root
 from workflow_agent.targets.probes import Prober
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.ports import OutputSink
     from workflow_agent.model.system import ChangeSet, Check, CheckResult, Effect, Script, Service, TargetFacts
+    from workflow_agent.targets.baseline_ahead import BaselineAhead
     from workflow_agent.targets.capture import CaptureHome
     from workflow_agent.targets.entries import Baseline
     from workflow_agent.targets.live_effects import LiveEffects
@@ -58,7 +61,7 @@ _BEGUN = frozenset({TransactionState.COMMITTING, TransactionState.ROLLING_BACK})
 _PACKAGE_LOCK_WAIT_S = 120.0
 
 
-class HostTarget(ImageKeeping, RollingBack, LateServices):
+class HostTarget(ImageKeeping, RollingBack, Noticing, LateServices):
     """A system that is changed by transactions; implements the port ``Target``.
 
     Args:
@@ -91,6 +94,7 @@ class HostTarget(ImageKeeping, RollingBack, LateServices):
         self._prober = Prober(pid)
         self._facts: TargetFacts | None = None
         self._brings_units = False
+        self._ahead: BaselineAhead | None = None
 
     # -- the parts, opened late ------------------------------------------------------------------------------------
 
@@ -193,12 +197,42 @@ class HostTarget(ImageKeeping, RollingBack, LateServices):
                 await self._effects(plan).take_back()  # what stays stays in the plan file, and is said by its run
             await control.stop(plan.services)
             await control.end_leftovers(self._root, plan.operations)
+            await self._put_back(plan)
         undone = await self._blocking(self._committer.settle, run_id, captured_points(self._mounts()))
         for plan in undone:
             await self._make_anew(plan)  # with what a killed rollback did not come to
             await (await self._services()).restore(plan.services, self._root)
 
+    def expect_capture(self) -> None:
+        """Begin to read what is there: a script will soon be captured (see the port)."""
+        if self._ahead is None and self._may_capture():
+            from workflow_agent.targets.baseline_ahead import BaselineAhead  # noqa: PLC0415  # late: installs only
+
+            self._ahead = BaselineAhead(self._root, self._folders, lambda: self._baselines(self._mounts()))
+
+    def _may_capture(self) -> bool:
+        try:
+            self._require_root()
+            return self._static_reason(self._mounts()) is None
+        except (WorkflowAgentError, OSError):  # what captures then says why it cannot be
+            return False
+
+    def _baselines(self, mounts: list[tuple[Mount, MountUse]]) -> dict[bytes, Baseline]:
+        return {point: self._walk(point) for point in captured_points(mounts)}
+
+    async def _baselines_now(self, mounts: list[tuple[Mount, MountUse]]) -> dict[bytes, Baseline]:
+        """Give what was read ahead if that is still so; reads it else. The locks are held."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and (found := await ahead.take()) is not None:
+            return found
+        return await self._blocking(self._baselines, mounts)
+
     # -- prepare -----------------------------------------------------------------------------------------------------
+
+    def fitted(self, script: Script, services: Sequence[Service]) -> Script:
+        """Give a script as it is prepared here; see the port."""
+        del services
+        return script
 
     async def prepare(
         self,
@@ -256,7 +290,7 @@ class HostTarget(ImageKeeping, RollingBack, LateServices):
         from workflow_agent.targets.plan import make_plan  # noqa: PLC0415
 
         points = captured_points(mounts)
-        baselines = {point: await self._blocking(self._walk, point) for point in points}
+        baselines = await self._baselines_now(mounts)
         reporter = ChangeReporter(self._root, transaction)
         shims = await self._blocking(reporter.shims)
         await self._make_folders(transaction, points)
@@ -515,7 +549,14 @@ class HostTarget(ImageKeeping, RollingBack, LateServices):
         started = [service.name for service in services]
         settings = brought_settings(plan.operations)
         asked = [*plan.services.get("asked", ()), *await self._blocking(control.asked_folders, settings)]
-        record = {"before": merged, "pulled": pulled | earlier, "started": started, "asked": asked}
+        record = {
+            "before": merged,
+            "pulled": pulled | earlier,
+            "started": started,
+            "asked": asked,
+            "began": time.time(),
+        }
+        record |= await self._look() if services else {}
         plan = replace(plan, services=record)
         await self._blocking(self._folders.write, plan)
         if asked:
@@ -527,6 +568,12 @@ class HostTarget(ImageKeeping, RollingBack, LateServices):
         if found != plan.services:
             await self._blocking(self._folders.write, replace(plan, services=found))
         return outcomes
+
+    async def stay(self, transaction: str, *, for_s: float) -> None:
+        """See that the services which the transaction started stay (see the port)."""
+        plan = await self._blocking(self._folders.read, transaction)
+        if plan.services.get("started"):
+            await (await self._services()).stay(plan.services, for_s)
 
     # -- configure ---------------------------------------------------------------------------------------------------
 
@@ -596,6 +643,8 @@ class HostTarget(ImageKeeping, RollingBack, LateServices):
     async def close(self) -> None:
         """End the probe program and give every lock back."""
         await self._drop_ready()
+        if self._ahead is not None:
+            await self._ahead.drop()
         await self._prober.close()
         if self._opened is not None:
             folders, lock, locks = self._opened

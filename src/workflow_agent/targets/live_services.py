@@ -41,7 +41,8 @@ class LiveServices:
 
     The record is JSON that the plan file keeps: ``before`` is ``{name: {service, state, missing}}`` (the
     folders that a start makes in ``/run``), ``pulled`` the units that a start brings along, ``created_directories``
-    what a supervisor needed, ``asked`` the folders in ``/run`` that packages ask systemd-tmpfiles for.
+    what a supervisor needed, ``asked`` the folders in ``/run`` that packages ask systemd-tmpfiles for, ``began`` when
+    they were started (seconds since 1970).
     """
 
     def __init__(self, pid: int, init: InitKind) -> None:
@@ -147,6 +148,13 @@ class LiveServices:
                 }
             )
         return done, created
+
+    async def stay(self, record: Mapping[str, Any], for_s: float) -> None:
+        """See that what a record says was started still runs, `for_s` seconds after it began; see ServiceControl."""
+        before = record.get("before", {})
+        services = [_service(before[name]["service"]) for name in record.get("started", ()) if name in before]
+        if services := [service for service in services if service.start]:
+            await self._control.stay(services, for_s, since=float(record.get("began", 0)))
 
     async def stop(self, record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """Stop every service of a record, those that ran before too: they start again when their files are back.

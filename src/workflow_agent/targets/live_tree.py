@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
 from workflow_agent.targets.entries import Entry, read_entry, read_xattrs
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["LiveTree", "staged_path", "transaction_folder"]
 
 #: A rename needs two at once: the one that was used last is never closed for another.
-_MAX_OPEN = 200
+_MAX_OPEN = 400
 
 
+@lru_cache(maxsize=64)  # asked for with every path
 def transaction_folder(point: bytes, transaction: str) -> bytes:
     """Place of a transaction's files on the file system mounted at `point`."""
     return point.rstrip(b"/") + b"/.workflow-agent/tx/" + transaction.encode()
@@ -80,20 +82,33 @@ class LiveTree:
 
     def place(self, path: bytes) -> tuple[int, bytes]:
         """Give the open folder and the name of an entry; the root itself is ``.`` in itself."""
-        parent, _, name = path.rstrip(b"/").rpartition(b"/")
-        return self.folder(parent), name or b"."
+        parent, _, name = path.rpartition(b"/")
+        descriptor = self._folders.get(parent) if len(self._folders) <= _MAX_OPEN // 2 else None
+        return self.folder(parent) if descriptor is None else descriptor, name or b"."
 
-    def read(self, path: bytes) -> Entry | None:
-        """Read the state of an entry; None when it or a folder above it is missing."""
-        if self._seen is None:
-            return self._read(path)
-        if path not in self._seen:
-            self._seen[path] = self._read(path)
-        return self._seen[path]
+    def read(self, path: bytes, expected: Entry | None = None) -> Entry | None:
+        """Read the state of an entry; None when it or a folder above it is missing.
 
-    def _read(self, path: bytes) -> Entry | None:
+        Where nothing happened to what is `expected` there, that is given itself: then nobody needs to compare.
+        """
+        seen = self._seen
+        if seen is None:
+            return self._read(path, expected)
+        if path not in seen:
+            seen[path] = self._read(path, expected)
+        return seen[path]
+
+    def _read(self, path: bytes, expected: Entry | None) -> Entry | None:
         try:
-            return read_entry(*self.place(path))
+            return read_entry(*self.place(path), expected)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def status(self, path: bytes) -> os.stat_result | None:
+        """Read the status of an entry, without its handle; None as above."""
+        try:
+            folder_fd, name = self.place(path)
+            return os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return None
 

@@ -70,9 +70,10 @@ def note_contents(
     """
     entries: dict[str, Any] = {}  # Any: JSON
     read = kept = 0
+    noted_below = SYSTEM_FOLDERS if base == b"/" else (*SYSTEM_FOLDERS, base + b"/")
     with LiveTree(root_fd) as tree:
         for path, place, entry in _brought(operations, transaction):
-            if entry.is_dir or not path.startswith(SYSTEM_FOLDERS):
+            if entry.is_dir or not path.startswith(noted_below):
                 continue
             known: dict[str, Any] = {}
             if stat.S_ISLNK(entry.mode):

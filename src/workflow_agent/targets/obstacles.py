@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from workflow_agent.model.errors import CommitError, PathConflictError
 from workflow_agent.model.system import escape_path
 from workflow_agent.targets.flags import held_flags
-from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import LiveTree, staged_path
 from workflow_agent.targets.operations import Operation, OperationKind
-from workflow_agent.targets.sides import Sides, is_same
+from workflow_agent.targets.sides import IMAGES, Sides, at_and_above, is_same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,7 +25,9 @@ __all__ = ["Obstacles", "conflict_error"]
 
 _SHOWN = 20
 _MOVES = frozenset({OperationKind.EXCHANGE, OperationKind.REMOVE, OperationKind.REMOVE_FOLDER})
+_BROUGHT = frozenset({OperationKind.EXCHANGE, OperationKind.CREATE})
 _F_SETSIG = 10  # fcntl(2)
+_LOOKED_AT = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Obstacles(Sides):
@@ -58,7 +59,7 @@ class Obstacles(Sides):
             self._refuse_unmovable(operations)
             busy: list[dict[str, object]] = []
             for operation in operations:
-                if operation.kind in {OperationKind.EXCHANGE, OperationKind.REMOVE}:
+                if operation.kind in IMAGES:
                     busy += self._writers(operation)
             if busy:
                 raise conflict_error("open for writing", busy)
@@ -67,10 +68,10 @@ class Obstacles(Sides):
 
     def _refuse_lost_captures(self, operations: Iterable[Operation]) -> None:
         for operation in operations:
-            if operation.kind not in {OperationKind.EXCHANGE, OperationKind.CREATE}:
+            if operation.kind not in _BROUGHT:
                 continue
             staged = staged_path(operation, self._transaction)
-            if not is_same(self._tree.read(staged), operation.after):
+            if not is_same(self._tree.read(staged, operation.after), operation.after):
                 raise CommitError(
                     "what the script wrote is no longer there",
                     where=escape_path(staged),
@@ -83,9 +84,12 @@ class Obstacles(Sides):
         looked_at: set[bytes] = set()
         operations = list(operations)
         known = {operation.path: operation.before_flags for operation in operations}
+        above = {one for point in self._mount_points for one in at_and_above(point)}
         for operation in operations:
-            moves = operation.kind in _MOVES
-            mounted = [point for point in self._mount_points if moves and _at_or_below(point, operation.path)]
+            if operation.before is not None and self._tree.read(operation.path) is operation.before:
+                looked_at.add(operation.path)  # a flag that came or went would have changed its ctime
+            is_held = operation.kind in _MOVES and operation.path in above
+            mounted = [one for one in self._mount_points if is_held and _at_or_below(one, operation.path)]
             if mounted:
                 raise CommitError(
                     "something is mounted at or below an entry that would be replaced",
@@ -93,9 +97,10 @@ class Obstacles(Sides):
                     state="nothing was changed",
                     hint="leave this path alone in the script, or unmount it first",
                 )
-            for path in {operation.path, operation.path.rpartition(b"/")[0] or b"/"} - looked_at:
-                self._refuse_flags(path, known.get(path, 0))
-                looked_at.add(path)
+            for path in (operation.path, operation.path.rpartition(b"/")[0] or b"/"):
+                if path not in looked_at:
+                    self._refuse_flags(path, known.get(path, 0))
+                    looked_at.add(path)
             if operation.path in swaps:
                 raise CommitError(
                     "an entry is active swap space", where=escape_path(operation.path), state="nothing was changed"
@@ -120,9 +125,8 @@ class Obstacles(Sides):
     def _writers(self, operation: Operation) -> list[dict[str, object]]:
         """Find who writes to a file that would go aside, also below a folder that would."""
         assert operation.before is not None  # EXCHANGE and REMOVE have one
-        files = {operation.path: operation.before} | {
-            operation.path + b"/" + relative: entry for relative, entry in operation.subtree.items()
-        }
+        files = {operation.path: operation.before}
+        files |= {operation.path + b"/" + relative: entry for relative, entry in operation.subtree.items()}
         busy: list[dict[str, object]] = []
         for path, entry in files.items():
             if not stat.S_ISREG(entry.mode):
@@ -136,7 +140,8 @@ class Obstacles(Sides):
 
     def _lease(self, path: bytes) -> int | None:
         """Take a read lease: refused means that somebody has the file open for writing (rule 14)."""
-        descriptor = open_beneath(self._tree.root_fd, path.strip(b"/"), os.O_RDONLY | os.O_NONBLOCK)
+        folder_fd, name = self._tree.place(path)
+        descriptor = os.open(name, _LOOKED_AT, dir_fd=folder_fd)
         try:
             # A broken lease sends a signal, by default one that ends the process: take one that is ignored instead.
             fcntl.fcntl(descriptor, _F_SETSIG, signal.SIGURG)

@@ -17,6 +17,8 @@ from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.many_owners import has_many_owners
 from workflow_agent.targets.noted_contents import Noted, digest_of, read_noted, text_of
 from workflow_agent.targets.operations import OperationKind
+from workflow_agent.targets.sides import at_and_above
+from workflow_agent.targets.stored_operations import selected
 from workflow_agent.targets.three_way import unified
 
 if TYPE_CHECKING:
@@ -27,14 +29,17 @@ if TYPE_CHECKING:
 
 __all__ = ["edit_notes", "overwritten_edits"]
 
-_CONFIGURATION = b"/etc/"
+#: Where people edit files that a run brought. Below /usr the package manager changes them as well.
+_EDITED = (b"/etc/", b"/opt/", b"/usr/local/")
 _ENDS = frozenset({OperationKind.EXCHANGE, OperationKind.REMOVE})
 
 
 def overwritten_edits(
     root_fd: int, folders: TransactionFolders, transaction: str, operations: Iterable[Operation]
 ) -> tuple[dict[str, object], ...]:
-    """Name the files below ``/etc`` that operations end and that are not as the last run left them.
+    """Name the files that operations end and that are not as the last run left them, where people edit files.
+
+    That is below ``/etc``, ``/opt`` and ``/usr/local``, and in the home folder of a person without root.
 
     Args:
         root_fd: The target's root.
@@ -46,14 +51,18 @@ def overwritten_edits(
         ``{path, run_id, removed, found, changed_ns, diffs}`` in the order of paths: which run wrote the file, what is
         there now, and, where texts may be shown, the differences ``since`` that run and ``by_this``.
     """
-    ended = {path: is_removed for operation in operations for path, is_removed in _ended(operation)}
+    edited_below = _EDITED if folders.base == b"/" else (*_EDITED, folders.base + b"/")
+    ended = {path: is_removed for operation in operations for path, is_removed in _ended(operation, edited_below)}
     if not ended:
         return ()
+    above = {folder for path in ended for folder in at_and_above(path)}
     left: dict[bytes, tuple[str, Noted]] = {}
     for name in folders.ids():  # the oldest first: the last one that wrote a file counts
         with suppress(NotFoundError, TransactionError):
             earlier = folders.read(name)
-            if earlier.is_in_force:
+            if earlier.is_in_force and any(
+                one.kind is not OperationKind.ATTRIBUTES for one in selected(earlier.operations, above.__contains__)
+            ):
                 noted = read_noted(root_fd, name, folders.base)
                 left |= {
                     path: (earlier.run_id, known)
@@ -98,9 +107,9 @@ def _edit(tree: LiveTree, path: bytes, run: str, left: Noted, brought: Noted | N
     return found | {"diffs": texts or None}
 
 
-def _ended(operation: Operation) -> Iterator[tuple[bytes, bool]]:
-    """Give the regular files below ``/etc`` that an operation ends, and whether it removes them."""
-    if operation.kind not in _ENDS or operation.before is None or not operation.path.startswith(_CONFIGURATION):
+def _ended(operation: Operation, below: tuple[bytes, ...]) -> Iterator[tuple[bytes, bool]]:
+    """Give the regular files below folders that an operation ends, and whether it removes them."""
+    if operation.kind not in _ENDS or operation.before is None or not operation.path.startswith(below):
         return
     entries = {b"": (operation.before, operation.kind is OperationKind.REMOVE)}
     entries |= {

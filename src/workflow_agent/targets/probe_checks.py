@@ -15,14 +15,16 @@ from workflow_agent.model.errors import UnreachableError
 from workflow_agent.targets.probe_command import run_command
 from workflow_agent.targets.probe_network import look_at_http, look_at_metric, look_at_port
 from workflow_agent.targets.probe_outcome import Outcome, quote, shorten
+from workflow_agent.targets.probe_snmp import look_at_snmp
 from workflow_agent.targets.probe_spec import validate_spec
 from workflow_agent.targets.probe_system import (
     Process,
     account_names,
     processes,
     read_bytes,
+    read_tail,
+    runs_current,
     runs_program,
-    same_file,
 )
 from workflow_agent.targets.probe_tcp import look_at_tcp
 
@@ -172,15 +174,26 @@ def _process(spec: Mapping[str, Any], site: Site) -> Outcome:
     users = account_names("/etc/passwd")
     found = [process for process in processes(site.own) if _is_process(spec, process, users)]
     if not found:
-        return Outcome(spec.get("running", True) is False, "is not running")
+        return _no_such_process(spec, site, users)
     if spec.get("running", True) is False:
         return Outcome(False, f"is running ({_pids(found)})")
     observed = f"is running ({_pids(found)}) as {', '.join(sorted({_user(users, item) for item in found}))}"
     if "current" not in spec:
         return Outcome(True, observed)
-    stale = [process for process in found if not same_file(process.pid, spec["exe"])]
+    stale = [process for process in found if not runs_current(process, spec["exe"])]
     observed += f", older than the file on disk: {_pids(stale)}" if stale else ", the file on disk"
     return Outcome(spec["current"] is not bool(stale), observed)
+
+
+def _no_such_process(spec: Mapping[str, Any], site: Site, users: Mapping[int, str]) -> Outcome:
+    """Say that it is not running; one of another user is named, who looks for it would not find the mistake else."""
+    wanted = spec.get("running", True)
+    anybody = {key: value for key, value in spec.items() if key != "user"}
+    others = [one for one in processes(site.own) if _is_process(anybody, one, users)] if "user" in spec else []
+    if not others or not wanted:
+        return Outcome(not wanted, "is not running")
+    who = ", ".join(sorted({_user(users, one) for one in others}))
+    return Outcome(False, f"is running ({_pids(others)}) as {who}, not as {spec['user']}")
 
 
 def _is_process(spec: Mapping[str, Any], process: Process, users: Mapping[int, str]) -> bool:
@@ -197,6 +210,27 @@ def _user(users: Mapping[int, str], process: Process) -> str:
 
 def _pids(found: Sequence[Process]) -> str:
     return "pid " + ", ".join(str(process.pid) for process in found[:10])
+
+
+def _log(spec: Mapping[str, Any], site: Site) -> Outcome:
+    if "path" in spec:
+        text = read_tail(spec["path"])
+        if text is None:
+            return Outcome(not spec.get("present", True), "there is no such file")
+    elif not _systemd_runs():
+        return Outcome(True, "not applicable: no systemd here")
+    else:
+        argv = ["journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=2000", f"--unit={spec['unit']}"]
+        result = run_command(argv, site.deadline)
+        if result.exit_code != 0:
+            return Outcome(False, f"journalctl gave no answer: {quote(result.stderr)}")
+        text = result.stdout
+    wanted = spec["contains"].encode()
+    lines = [line for line in text.splitlines() if wanted in line]
+    if lines:
+        return Outcome(spec.get("present", True), f"has such a line: `{quote(lines[-1])}`")
+    last = text.rstrip().rpartition(b"\n")[2]
+    return Outcome(not spec.get("present", True), f"has no such line; the last one: `{quote(last)}`")
 
 
 def _command(spec: Mapping[str, Any], site: Site) -> Outcome:
@@ -221,5 +255,7 @@ _LOOKS: dict[str, Look] = {
     "http": look_at_http,
     "metric": look_at_metric,
     "tcp": look_at_tcp,
+    "log": _log,
+    "snmp": look_at_snmp,
     "command": _command,
 }

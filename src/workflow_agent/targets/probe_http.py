@@ -33,6 +33,9 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\r\n]*)?")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f]")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 _HEX_DIGITS = re.compile(rb"[0-9a-fA-F]{1,8}")
+_HTTP = b"HTTP/1."
+#: An alert, a handshake. Source: RFC 8446 section 5.1.
+_TLS_RECORDS = (b"\x15", b"\x16")
 _NO_BODY = frozenset({204, 304})
 _HTTP_PORT = 80
 
@@ -165,9 +168,20 @@ def fetch(url: str, *, deadline: float, accept: str = "*/*") -> HttpAnswer:
             connection.sendall(request.encode("ascii"))
             return _read_answer(stream)
         except TimeoutError as error:
-            raise UnreachableError("the answer did not end in time", cause=stream.progress) from error
+            raise _not_http(stream) or UnreachableError(
+                "the answer did not end in time", cause=stream.progress
+            ) from error
         except OSError as error:
-            raise UnreachableError("the connection broke", cause=error.strerror) from error
+            raise _not_http(stream) or UnreachableError("the connection broke", cause=error.strerror) from error
+
+
+def _not_http(stream: _Stream) -> UnreachableError | None:
+    """Say that what came is no HTTP at all, where that can be told from its first bytes."""
+    first = stream.first
+    if not first or first.startswith(_HTTP[: len(first)]):
+        return None
+    tls = ", which is TLS" if first[:1] in _TLS_RECORDS and first[1:2] == b"\x03" else ""
+    return UnreachableError("the answer is not HTTP/1.1", cause=f"it begins with {first.hex(' ')}{tls}")
 
 
 def _read_answer(stream: _Stream) -> HttpAnswer:
@@ -237,6 +251,7 @@ class _Stream:
         self._deadline = deadline
         self._buffer = bytearray()
         self._received = 0
+        self.first = b""
 
     @property
     def progress(self) -> str:
@@ -250,6 +265,7 @@ class _Stream:
         data = self._connection.recv(_RECEIVE)
         self._buffer += data
         self._received += len(data)
+        self.first = self.first or data[: len(_HTTP)]
         return bool(data)
 
     def line(self, limit: int) -> bytes:
@@ -260,7 +276,7 @@ class _Stream:
             if start > limit:
                 raise UnreachableError("a line of the answer is too long", cause=self.progress)
             if not self._fill():
-                raise UnreachableError("the connection ended early", cause=self.progress)
+                raise _not_http(self) or UnreachableError("the connection ended early", cause=self.progress)
         if end > limit:
             raise UnreachableError("a line of the answer is too long", cause=self.progress)
         line = bytes(self._buffer[:end])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["look_at_http", "look_at_metric", "look_at_port"]
 
+_ANY_TYPE = "*/*"
 _METRICS_TYPE = "text/plain;version=0.0.4"
 _OK = 200
 _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, never bound
@@ -33,11 +34,11 @@ def look_at_port(spec: Mapping[str, Any], site: Site) -> Outcome:
     """Port: something listens, and for TCP a connection is taken."""
     wanted = spec.get("open", True)
     address = str(ipaddress.ip_address(spec["address"])) if "address" in spec else None
-    found = [
-        item for item in listeners(spec["protocol"]) if item.port == spec["port"] and _covers(item.address, address)
-    ]
+    somewhere = [item for item in listeners(spec["protocol"]) if item.port == spec["port"]]
+    found = [item for item in somewhere if _covers(item.address, address)]
     if not found:
-        return Outcome(not wanted, "nothing listens")
+        others = ", ".join(sorted({item.address for item in somewhere}))
+        return Outcome(not wanted, f"nothing listens there, but on {others}" if others else "nothing listens")
     holders = _holders(found, site)
     if "process" in spec:
         held = [item for item in found if _is_held(holders.get(item.inode, ()), spec["process"])]
@@ -89,7 +90,7 @@ def _listener(item: Listener, holders: Sequence[Process]) -> str:
 def look_at_http(spec: Mapping[str, Any], site: Site) -> Outcome:
     """HTTP: one GET, compared with what the check says; the status is 200 unless it says another."""
     try:
-        answer = fetch(spec["url"], deadline=site.deadline)
+        answer = _page(spec["url"], site, _ANY_TYPE)
     except UnreachableError as error:
         return Outcome(False, _because(error))
     problems = [] if answer.status == spec.get("status", _OK) else ["another status"]
@@ -102,6 +103,19 @@ def look_at_http(spec: Mapping[str, Any], site: Site) -> Outcome:
         problems += _json_problems(spec["json"], answer)
     observed = f"answers {answer.status}, {len(answer.body)} bytes"
     return Outcome(not problems, "; ".join([observed, *problems]))
+
+
+def _page(url: str, site: Site, accept: str) -> HttpAnswer:
+    """Give what the server answers to looks made together; raises UnreachableError, to each of them."""
+    if (url, accept) not in site.pages:
+        try:
+            site.pages[url, accept] = fetch(url, deadline=site.deadline, accept=accept)
+        except UnreachableError as error:
+            site.pages[url, accept] = error
+    found = site.pages[url, accept]
+    if isinstance(found, UnreachableError):
+        raise found
+    return found
 
 
 def _because(error: UnreachableError) -> str:
@@ -159,7 +173,7 @@ def look_at_metric(spec: Mapping[str, Any], site: Site) -> Outcome:
 def _scrape(spec: Mapping[str, Any], site: Site) -> list[metrics.Sample] | str:
     """Give the series that the check is about, or why there is no answer to be trusted."""
     try:
-        answer = fetch(spec["url"], deadline=site.deadline, accept=_METRICS_TYPE)
+        answer = _page(spec["url"], site, _METRICS_TYPE)
         if answer.status != _OK:
             return f"answers {answer.status}: {quote(answer.body)}"
         samples = metrics.parse_metrics(answer.body.decode("utf-8"))

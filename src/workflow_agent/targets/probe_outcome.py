@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from workflow_agent.model.errors import UnreachableError
+    from workflow_agent.targets.probe_http import HttpAnswer
 
 __all__ = ["Outcome", "Site", "quote", "shorten"]
 
@@ -17,10 +21,15 @@ class Outcome(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Where a look takes place: until when (monotonic clock, seconds), and which processes are our own."""
+    """Where looks take place: until when (monotonic clock, seconds), and which processes are our own.
+
+    `pages` keeps what servers answered, by address and wanted type: checks that are looked at together are about one
+    answer, and the server makes it once.
+    """
 
     deadline: float
-    own: frozenset[int] = frozenset()
+    own: frozenset[int]
+    pages: dict[tuple[str, str], HttpAnswer | UnreachableError]
 
 
 def shorten(text: str) -> str:

@@ -7,10 +7,10 @@ PID namespace holds only for children), and serves JSON lines until its input en
 
     → {"target": 4711}
     ← {"ready": true}                                                (or {"fatal": "…"})
-    → {"id": 1, "ask": "check", "kind": "port", "spec": {…}, "limit_s": 5}
-    ← {"id": 1, "holds": true, "observed": "listens on 127.0.0.1"}   (+ "error" when it could not be looked)
-    → {"id": 2, "ask": "snapshot" | "hostname", "limit_s": 5}
-    ← {"id": 2, "data": …}                                           (or "error")
+    → {"id": 1, "ask": "checks", "checks": [{"kind": "port", "spec": {…}}], "limit_s": 5}
+    ← {"id": 1, "data": [{"holds": true, "observed": "listens on 127.0.0.1"}]}   (+ "error" when it could not be)
+    → {"id": 2, "ask": "snapshot" | "running" | "hostname", "limit_s": 5}
+    ← {"id": 2, "data": …}          (or "holds", "observed", "error" for all of it; "late" when there was no answer)
     → {"cancel": 1}
 
 Each request is answered by a forked child in a
@@ -36,6 +36,7 @@ from workflow_agent.targets.linux import die_with_parent, join_namespaces
 from workflow_agent.targets.probe_checks import run_check
 from workflow_agent.targets.probe_outcome import Site
 from workflow_agent.targets.probe_system import account_names, listeners, processes, socket_owners
+from workflow_agent.targets.running_state import running_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,20 +98,29 @@ def answer(request: Mapping[str, Any], own: frozenset[int]) -> dict[str, Any]:
     """Carry one request out; every failure becomes an answer."""
     try:
         match request["ask"]:
-            case "check":
-                site = Site(time.monotonic() + request["limit_s"], own)
-                outcome = run_check(request["kind"], request["spec"], site)
-                return {"holds": outcome.holds, "observed": outcome.observed}
+            case "checks":
+                site = Site(time.monotonic() + request["limit_s"], own, {})
+                return {"data": [_checked(check, site) for check in request["checks"]]}
             case "snapshot":
                 return {"data": snapshot(own)}
+            case "running":
+                return {"data": running_state(request.get("known"))}
             case "hostname":
                 return {"data": os.uname().nodename}
             case other:
                 return _failure(f"unknown request `{other}`")
+    except Exception as error:  # noqa: BLE001 - the border: one bad question must not end the program
+        return _failure(f"{type(error).__name__}: {error}")
+
+
+def _checked(check: Mapping[str, Any], site: Site) -> dict[str, Any]:
+    try:
+        outcome = run_check(check["kind"], check["spec"], site)
     except WorkflowAgentError as error:
         return _failure(": ".join(filter(None, [error.message, error.cause])))
-    except Exception as error:  # noqa: BLE001 - the border: one bad probe must not end the program
+    except Exception as error:  # noqa: BLE001 - the border: one bad probe must not end those beside it
         return _failure(f"{type(error).__name__}: {error}")
+    return {"holds": outcome.holds, "observed": outcome.observed}
 
 
 def _failure(text: str) -> dict[str, Any]:

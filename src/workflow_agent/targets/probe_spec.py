@@ -104,6 +104,12 @@ def _conversation(value: Any) -> str | None:
     return None if good else "a list of steps, each with `send` or `expect`, at least one with `expect`"
 
 
+def _oid(value: Any) -> str | None:
+    # The first arc is 0, 1 or 2; below the first two there are forty. Source: X.660, 7.6.
+    good = isinstance(value, str) and re.fullmatch(r"\.?([01]\.[1-3]?[0-9]|2\.[0-9]{1,9})(\.[0-9]{1,10}){0,126}", value)
+    return None if good else "an object identifier such as 1.3.6.1.2.1.1.5.0"
+
+
 _PORT = _whole(1, _MAX_PORT)
 
 #: Kind → key → what a value must be; the keys before ``*`` are required.
@@ -143,6 +149,15 @@ _KEYS: dict[str, dict[str, Callable[[Any], str | None]]] = {
         "present": _flag,
     },
     "tcp": {"port*": _PORT, "address": _address, "exchange*": _conversation},
+    "log": {"path": _path, "unit": _unit_name, "contains*": _text, "present": _flag},
+    "snmp": {
+        "oid*": _oid,
+        "port": _PORT,
+        "address": _address,
+        "community": _text,
+        "equals": _text,
+        "contains": _text,
+    },
     "command": {"argv*": _arguments, "exit_code": _whole(0, 255), "stdout_contains": _text, "live": _flag},
 }
 CHECK_KINDS = tuple(_KEYS)
@@ -178,6 +193,8 @@ def _refuse_contradictions(kind: str, spec: Mapping[str, Any]) -> None:
         raise ValidationError("a process check needs `exe` or `name`")
     if kind == "process" and "current" in spec and "exe" not in spec:
         raise ValidationError("`current` of a process check needs `exe`")
+    if kind == "log" and ("path" in spec) is ("unit" in spec):
+        raise ValidationError("a log check needs `path` or `unit`, and not both")
     absent = {"file": "exists", "package": "installed", "process": "running", "metric": "present"}.get(kind)
     more = {
         "file": ("mode", "owner", "contains", "type"),
@@ -263,6 +280,17 @@ def _tcp(spec: Mapping[str, Any]) -> tuple[str, list[str]]:
     return f"tcp/{spec.get('port')}", ["answers " + ", then ".join(wanted), *_given(spec, address="on {}")]
 
 
+def _log(spec: Mapping[str, Any]) -> tuple[str, list[str]]:
+    subject = f"log {spec['path']}" if "path" in spec else f"journal of {spec.get('unit')}"
+    return subject, [f"{_whether(spec, 'present', 'has a', 'has no')} line with `{spec.get('contains')}`"]
+
+
+def _snmp(spec: Mapping[str, Any]) -> tuple[str, list[str]]:
+    known = {"equals": "is `{}`", "contains": "contains `{}`"}
+    details = _given(spec, **known) or ["has a value"]
+    return f"SNMP object {spec.get('oid')} of udp/{spec.get('port', 161)}", details + _given(spec, address="on {}")
+
+
 def _command(spec: Mapping[str, Any]) -> tuple[str, list[str]]:
     argv = " ".join(map(str, spec.get("argv", ())))
     return f"`{argv}`", [f"exits with {spec.get('exit_code', 0)}", *_given(spec, stdout_contains="prints `{}`")]
@@ -277,5 +305,7 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any]], tuple[str, list[str]]]] = {
     "http": _http,
     "metric": _metric,
     "tcp": _tcp,
+    "log": _log,
+    "snmp": _snmp,
     "command": _command,
 }

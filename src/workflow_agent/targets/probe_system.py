@@ -7,15 +7,19 @@ Source: proc(5); net/ipv4/tcp_ipv4.c for the columns of `/proc/net/tcp`.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
+import re
 import socket
+import stat
 import struct
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
 __all__ = [
     "Listener",
@@ -26,24 +30,32 @@ __all__ = [
     "parse_sockets",
     "processes",
     "read_bytes",
+    "read_tail",
+    "runs_current",
     "runs_program",
     "same_file",
     "socket_owners",
 ]
 
 _READ_LIMIT = 64 << 20
+_TAIL_LIMIT = 1 << 20
 _PIECE = 64 << 10
 _TCP_LISTEN = "0A"
 _UDP_UNCONNECTED = "07"
 _DELETED = " (deleted)"
 _TRANSACTIONS = "/.workflow-agent/tx/"
+_SCRIPT = b"#!"
+_INTERPRETER = re.compile(r"(perl|python|ruby|node|nodejs|php|java|lua|tclsh|guile|[a-z]*sh)[0-9.]*")
+#: How much the clocks of files and of processes may differ.
+_CLOCK_S = 0.5
 _STARTED_FIELD = 19  # of the fields after the closing parenthesis of /proc/PID/stat
 
 
 class Process(NamedTuple):
     """One living process of this system. `exe` is the text of its link (None: unreadable).
 
-    `started` is in clock ticks after boot: together with `pid` it identifies the process.
+    `started` is in clock ticks after boot: together with `pid` it identifies the process. `command` is its first
+    argument, `words` are the next two, among which an interpreter finds the script that it runs.
     """
 
     pid: int
@@ -53,6 +65,7 @@ class Process(NamedTuple):
     command: str
     uid: int
     started: int
+    words: tuple[str, ...] = ()
 
 
 class Listener(NamedTuple):
@@ -72,6 +85,21 @@ def read_bytes(path: str, limit: int = _READ_LIMIT) -> bytes:
         while len(content) < limit and (piece := stream.read(min(_PIECE, limit - len(content)))):
             content += piece
     return bytes(content)
+
+
+def read_tail(path: str, limit: int = _TAIL_LIMIT) -> bytes | None:
+    """Read whole lines at the end of a file, `limit` bytes at most; None where there is none; raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor, "rb", buffering=0) as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is no file", path)
+        start = max(0, os.fstat(descriptor).st_size - limit)
+        stream.seek(start)
+        text = stream.read(limit) or b""
+    return text.partition(b"\n")[2] if start else text
 
 
 def account_names(path: str) -> dict[int, str]:
@@ -94,22 +122,37 @@ def account_ids(path: str) -> dict[str, int]:
 
 
 def processes(own: Collection[int] = ()) -> Iterator[Process]:
-    """Yield the living processes whose root folder is ours: no kernel threads, zombies, containers.
+    """Yield the living processes whose root folder is ours or one of ours: no kernel threads, zombies, containers.
 
     A process that ends meanwhile is left out. Raises OSError when there is no `/proc`.
 
     Args:
-        own: Processes of the probe program; they and their children are left out.
+        own: Processes of the probe program; they and all below them are left out, such as a check's command.
     """
     ours = os.stat("/")
+    found: dict[int, Process] = {}
     for name in os.listdir("/proc"):
         if name.isdecimal():
             try:
                 process = _process(int(name), ours)
             except (OSError, ValueError):
                 continue
-            if process is not None and process.pid not in own and process.parent not in own:
-                yield process
+            if process is not None:
+                found[process.pid] = process
+    for process in found.values():
+        if not _is_below(process, own, found):
+            yield process
+
+
+def _is_below(process: Process, own: Collection[int], known: Mapping[int, Process]) -> bool:
+    seen: set[int] = set()
+    above: Process | None = process
+    while above is not None and above.pid not in seen:
+        if above.pid in own or above.parent in own:
+            return True
+        seen.add(above.pid)  # ids that are given again while we read could make a ring
+        above = known.get(above.parent)
+    return False
 
 
 def _process(pid: int, ours: os.stat_result) -> Process | None:
@@ -125,6 +168,7 @@ def _process(pid: int, ours: os.stat_result) -> Process | None:
         name=name,
         exe=_link(pid, "exe"),
         command=command.partition(b"\0")[0].decode("utf-8", "replace"),
+        words=tuple(word.decode("utf-8", "replace") for word in command.split(b"\0")[1:3]),
         uid=_effective_uid(pid),
         started=int(fields[_STARTED_FIELD]),
     )
@@ -142,7 +186,20 @@ def _same_root(pid: int, ours: os.stat_result) -> bool:
         root = os.stat(f"/proc/{pid}/root")
     except PermissionError:
         return True  # without root we cannot know, and hiding it would be worse
-    return (root.st_dev, root.st_ino) == (ours.st_dev, ours.st_ino)
+    return _identity(root) == _identity(ours) or _is_jailed(pid, root)
+
+
+def _is_jailed(pid: int, root: os.stat_result) -> bool:
+    """Whether a process locked itself into a folder of ours, as daemons do (chroot); a container's is none of ours."""
+    folder = _link(pid, "root")
+    try:
+        return folder is not None and _identity(os.stat(folder)) == _identity(root)
+    except OSError:
+        return False
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 def _effective_uid(pid: int) -> int:
@@ -164,7 +221,33 @@ def runs_program(process: Process, path: str) -> bool:
     for wanted in {path, os.path.realpath(path)}:
         if wanted in {process.exe, link} or (_TRANSACTIONS in link and link.endswith(wanted)):
             return True
-    return same_file(process.pid, path)
+    return same_file(process.pid, path) or _runs_script(process, path)
+
+
+def _runs_script(process: Process, path: str) -> bool:
+    """Say whether an interpreter runs the script at `path`, be it there still or not."""
+    if path not in process.words or process.exe is None:
+        return False
+    interpreter = os.path.basename(process.exe.removesuffix(_DELETED))
+    return _INTERPRETER.fullmatch(interpreter) is not None and _is_script(path) is not False
+
+
+def _is_script(path: str) -> bool | None:
+    """Say whether a program is run by an interpreter that its first line names; None where there is none."""
+    try:
+        return read_bytes(path, len(_SCRIPT)) == _SCRIPT
+    except OSError:
+        return None
+
+
+def runs_current(process: Process, path: str) -> bool:
+    """Say whether a process runs what stands at `path` now: this very file, or a script that is not newer than it."""
+    if same_file(process.pid, path):
+        return True
+    if not (_runs_script(process, path) and _is_script(path)):
+        return False
+    began = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + process.started / os.sysconf("SC_CLK_TCK")
+    return os.stat(path).st_ctime <= began + _CLOCK_S
 
 
 def same_file(pid: int, path: str) -> bool:

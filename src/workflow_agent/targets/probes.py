@@ -26,11 +26,12 @@ __all__ = ["Prober"]
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 0.5
 _PAUSE_GROWTH = 1.5
-_CONFIRM_PAUSE_S = 0.1
+_CONFIRM_PAUSE_S = 0.05
 _SHORTEST_ATTEMPT_S = 1.0
 _ATTEMPT_S = 5.0
 _ASK_S = 10.0
 _AT_ONCE = 32
+_OF_PAGES = frozenset({"http", "metric"})
 
 
 class Prober:
@@ -54,14 +55,21 @@ class Prober:
         """Poll all checks at the same time, each until it holds or its `timeout_s` is over.
 
         The first look is at once; each check gets at least one. What states an absence must hold twice,
-        100 ms apart. A check that cannot be carried out gives an error result, never an exception.
+        50 ms apart. Checks of one page are looked at together: the server makes it once. A check that cannot be carried
+        out gives an error result, never an exception.
 
         Returns:
             Results in the order asked.
         """
+        together: dict[tuple[object, ...], list[int]] = {}
+        for number, check in enumerate(checks):
+            together.setdefault(_page(check) or (number,), []).append(number)
+        results: dict[int, CheckResult] = {}
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._poll(check)) for check in checks]
-        return [task.result() for task in tasks]
+            tasks = [group.create_task(self._poll([checks[number] for number in item])) for item in together.values()]
+        for numbers, task in zip(together.values(), tasks, strict=True):
+            results |= zip(numbers, task.result(), strict=True)
+        return [results[number] for number in range(len(checks))]
 
     async def snapshot(self) -> dict[str, Any]:
         """List what runs and listens on the target, for a comparison of before and after.
@@ -77,6 +85,15 @@ class Prober:
         snapshot: dict[str, Any] = await self._ask_data("snapshot")
         return snapshot
 
+    async def running(self, known: Sequence[Sequence[Any]] | None = None) -> dict[str, Any]:
+        """Look at modules, settings of the kernel and listeners; see :func:`running_state.running_state`.
+
+        Raises:
+            UnreachableError: The target cannot be entered or read.
+        """
+        state: dict[str, Any] = await self._ask_data("running", known=known)
+        return state
+
     async def hostname(self) -> str:
         """Give the host name of the target's UTS namespace; raises UnreachableError."""
         return str(await self._ask_data("hostname"))
@@ -87,41 +104,61 @@ class Prober:
         if program is not None:
             await program.close(UnreachableError("the prober was closed while it looked"))
 
-    async def _ask_data(self, what: str) -> Any:  # Any: JSON
-        reply = await self._ask({"ask": what, "limit_s": _ASK_S})
+    async def _ask_data(self, what: str, **more: Any) -> Any:  # Any: JSON
+        reply = await self._ask({"ask": what, "limit_s": _ASK_S, **more})
         if "data" not in reply:
             raise UnreachableError(
                 "the target cannot be looked at", where=f"process {self._pid}", cause=reply["observed"]
             )
         return reply["data"]
 
-    async def _poll(self, check: Check) -> CheckResult:
+    async def _poll(self, checks: Sequence[Check]) -> list[CheckResult]:
+        """Poll checks that are looked at together, for as long as the first says."""
         started = time.monotonic()
-        deadline = started + check.timeout_s
-        attempts, pause = 0, _FIRST_PAUSE_S
+        deadline = started + checks[0].timeout_s
+        attempts = [0] * len(checks)
+        results: dict[int, CheckResult] = {}
+        pause = _FIRST_PAUSE_S
         while True:
-            attempts += 1
-            reply = await self._look(check, deadline)
-            if reply["holds"] and is_negative(check.spec):
+            open_ones = [number for number in range(len(checks)) if number not in results]
+            replies = await self._look(checks, open_ones, attempts, deadline)
+            unsure = [
+                number for number, reply in replies.items() if reply["holds"] and is_negative(checks[number].spec)
+            ]
+            if unsure:
                 await asyncio.sleep(_CONFIRM_PAUSE_S)
-                attempts += 1
-                reply = await self._look(check, deadline)
+                replies |= await self._look(checks, unsure, attempts, deadline)
             left = deadline - time.monotonic()
-            if reply["holds"] or "error" in reply or left <= 0:
-                return _result(check, reply, attempts, time.monotonic() - started)
+            for number, reply in replies.items():
+                if reply["holds"] or "error" in reply or left <= 0:
+                    results[number] = _result(checks[number], reply, attempts[number], time.monotonic() - started)
+            if len(results) == len(checks):
+                return [results[number] for number in range(len(checks))]
             await asyncio.sleep(min(pause, left))
             pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_S)
 
-    async def _look(self, check: Check, deadline: float) -> dict[str, Any]:
-        """Make one attempt; failures to look become replies with `error`."""
-        try:
-            spec = _plain(check.spec)
-            validate_spec(check.kind, spec)
-            request = {"ask": "check", "kind": check.kind, "spec": spec}
-            return await self._ask(request | {"limit_s": _attempt_limit(check, deadline - time.monotonic())})
-        except (ValidationError, UnreachableError) as error:
-            text = ": ".join(filter(None, [error.message, error.cause]))
-            return {"holds": False, "observed": text, "error": text}
+    async def _look(
+        self, checks: Sequence[Check], numbers: Sequence[int], attempts: list[int], deadline: float
+    ) -> dict[int, dict[str, Any]]:
+        """Make one attempt at the checks of these numbers; failures to look become replies with `error`."""
+        replies: dict[int, dict[str, Any]] = {}
+        asked: dict[int, dict[str, Any]] = {}
+        for number in numbers:
+            attempts[number] += 1
+            spec = _plain(checks[number].spec)
+            try:
+                validate_spec(checks[number].kind, spec)
+                asked[number] = {"kind": checks[number].kind, "spec": spec}
+            except ValidationError as error:
+                replies[number] = _unseen(error)
+        if asked:
+            limit_s = _attempt_limit(checks[0], deadline - time.monotonic())
+            try:
+                reply = await self._ask({"ask": "checks", "checks": list(asked.values()), "limit_s": limit_s})
+            except UnreachableError as error:
+                reply = _unseen(error)
+            replies |= zip(asked, reply.get("data") or [reply] * len(asked), strict=True)
+        return replies
 
     async def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         async with self._slots:
@@ -142,6 +179,16 @@ class Prober:
             if self._program is None:
                 self._program = await ProbeSession.start(self._pid)
             return self._program
+
+
+def _page(check: Check) -> tuple[object, ...] | None:
+    """Tell what checks of the same page, of one kind and with the same time, have in common."""
+    return (check.kind, str(check.spec.get("url")), check.timeout_s) if check.kind in _OF_PAGES else None
+
+
+def _unseen(error: ValidationError | UnreachableError) -> dict[str, Any]:
+    text = ": ".join(filter(None, [error.message, error.cause]))
+    return {"holds": False, "observed": text, "error": text}
 
 
 def _attempt_limit(check: Check, left: float) -> float:

@@ -12,13 +12,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from workflow_agent.targets.operations import Operation, OperationKind
+from workflow_agent.targets.stored_operations import selected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from workflow_agent.targets.live_tree import LiveTree
 
-__all__ = ["times_found", "times_left", "times_taken_over"]
+__all__ = ["stand_on_times", "times_found", "times_left", "times_taken_over"]
 
 
 def times_found(tree: LiveTree, operations: Iterable[Operation]) -> Iterable[Operation]:
@@ -40,6 +41,12 @@ def times_found(tree: LiveTree, operations: Iterable[Operation]) -> Iterable[Ope
         yield replace(operation, before=before._replace(mtime=live.mtime), after=after._replace(mtime=left))
 
 
+def stand_on_times(leaving: Iterable[Operation], later: Iterable[Operation]) -> bool:
+    """Whether another transaction found the time of a folder as `leaving` operations left it."""
+    ours = _folders(leaving)
+    return any(_stands_on(one, ours[one.path]) for one in selected(later, ours.__contains__))
+
+
 def times_taken_over(leaving: Iterable[Operation], later: Sequence[Operation]) -> Sequence[Operation]:
     """Give the operations of another transaction with what `leaving` ones had found, where they stand on these."""
     folders = _folders(leaving)
@@ -57,7 +64,9 @@ def times_left(
     tree: LiveTree, leaving: Iterable[Operation], later: Iterable[Sequence[Operation]]
 ) -> Iterable[Operation]:
     """Give the operations of a transaction that is taken back; folders that `later` ones changed keep their time."""
-    others = [_folders(operations) for operations in later]
+    leaving = list(leaving)
+    ours = _folders(leaving)
+    others = [_folders(selected(operations, ours.__contains__)) for operations in later]
     for operation in leaving:
         live = tree.read(operation.path) if operation.kind is OperationKind.ATTRIBUTES else None
         is_shared = any(operation.path in each and _stands_on(each[operation.path], operation) for each in others)

@@ -94,8 +94,14 @@ async def rehearse(
         requested=requested[:_MOST_REQUESTED].decode("utf-8", "replace"),
         stand_ins=stand_ins,
         keep=keep,
-        notes=[*source.notes(), *([] if network else [_NO_NETWORK])],
+        notes=[*source.notes(), *([] if network else [_NO_NETWORK]), *_left_out(script)],
     )
+
+
+def _left_out(script: Script) -> list[str]:
+    """Say what a clone does not run."""
+    labels = [command.label for command in (*script.before, *script.after)]
+    return [f"not tried in the clone: {', '.join(labels)}"] if labels else []
 
 
 # -- what is put in, and what is read ----------------------------------------------------------------------------------
@@ -125,6 +131,11 @@ def _furnish(clone: Clone, before: Listing, stand_ins: Mapping[str, str]) -> Non
 def _input(script: Script, secrets: Mapping[str, str]) -> bytes:
     """Write what the clone's first process reads: pairs of path and text; an empty path ends them."""
     removes = "".join(f"rm -rf -- {_quoted(path)}\n" for path in script.removes)
+    removes += "".join(
+        f"mkdir -p -- {path}; chown {item['owner']} {path}; chmod {item['mode']} {path}\n"
+        for item in script.directories
+        for path in (_quoted(item["path"]),)
+    )
     pairs = {"/run/workflow-agent/script": script.text, "/run/workflow-agent/removes": removes}
     pairs |= {secret_path(name): value for name, value in secrets.items()}
     if any("\0" in text for text in pairs.values()):

@@ -23,12 +23,13 @@ from workflow_agent.targets.merging import look_at_shared
 from workflow_agent.targets.noted_contents import Noted, read_noted
 from workflow_agent.targets.operations import OperationKind, touched
 from workflow_agent.targets.shared_records import STATES, STATUS
-from workflow_agent.targets.sides import Side, Sides
+from workflow_agent.targets.sides import Side, Sides, at_and_above
+from workflow_agent.targets.stored_operations import selected
 from workflow_agent.targets.three_way import edited_configuration, text_differences
 from workflow_agent.targets.transaction import TransactionState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from workflow_agent.targets.entries import Entry
     from workflow_agent.targets.live_tree import LiveTree
@@ -97,15 +98,20 @@ def look_before_rollback(
     sides.check_images(decided.plan.operations)
     if decided.open:
         raise _refusal([conflict.told for conflict in decided.open])
-    _refuse_flags(tree, [one for one in decided.plan.operations if not theirs.explains(escape_path(one.path))])
+    in_question = [one for one in decided.plan.operations if not theirs.explains(escape_path(one.path))]
+    _refuse_flags(tree, in_question, {one.path for one in plan.operations if _is_untouched(tree, one)})
     kept = _Left.at(decided.kept)
     owned = [path for path in sides.owned(plan.operations) if not (theirs.explains(path) or kept.explains(path))]
     return Looked(plan=decided.plan, owned=owned, folders=decided.folders)
 
 
-def _refuse_flags(tree: LiveTree, operations: Sequence[Operation]) -> None:
+def _is_untouched(tree: LiveTree, operation: Operation) -> bool:
+    return operation.after is not None and tree.read(operation.path, operation.after) is operation.after
+
+
+def _refuse_flags(tree: LiveTree, operations: Sequence[Operation], untouched: Container[bytes]) -> None:
     """Refuse what could not be moved: without this look the rollback would end in the middle."""
-    flagged = [escape_path(path) for path in flagged_since(tree, operations)]
+    flagged = [escape_path(path) for path in flagged_since(tree, operations, untouched)]
     if not flagged:
         return
     more = f" and {len(flagged) - _SHOWN} more" if len(flagged) > _SHOWN else ""
@@ -162,19 +168,21 @@ class _Look:
 
     def _built_upon(self, after: set[str]) -> list[dict[str, object]]:
         """Find what other transactions have live below folders that this one brought."""
-        folders = [
-            operation.path + b"/"
+        folders = {
+            operation.path
             for operation in self._plan.operations
             if operation.after is not None and operation.after.is_dir and operation.kind in _WHOLE
-        ]
+        }
+
+        def is_below(path: bytes) -> bool:
+            return not folders.isdisjoint(at_and_above(path.rpartition(b"/")[0]))
+
         return [
             {"path": escape_path(operation.path), "run_id": other.run_id}
             for other in self._others
             if other.id not in after
-            for operation in other.operations
-            if operation.kind is not OperationKind.ATTRIBUTES
-            and any(operation.path.startswith(folder) for folder in folders)
-            and self._is_live(other, operation)
+            for operation in (selected(other.operations, is_below) if folders else ())
+            if operation.kind is not OperationKind.ATTRIBUTES and self._is_live(other, operation)
         ]
 
     def _is_live(self, other: Transaction, operation: Operation) -> bool:
@@ -189,7 +197,7 @@ class _Look:
         others = {
             (path, entry.handle)
             for other in self._others
-            for operation in other.operations
+            for operation in selected(other.operations, lambda path: path.startswith(b"/etc"))
             for path, entry in _brought(operation)
         }
         yield from edited_configuration(self._tree, self._plan.operations, self._noted or {}, others)

@@ -46,6 +46,7 @@ def rolled_back(
         "kept": list(kept),
         "services": [dict(service) for service in services],
         "left": [],
+        "stays": [],
         "merged": list(merged),
         "decided": [dict(one) for one in plan.decided],
         "exact": not merged and not plan.decided,

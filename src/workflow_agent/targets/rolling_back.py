@@ -66,6 +66,8 @@ class RollingBack:
         async def _make_folders(self, transaction: str, points: tuple[bytes, ...]) -> None: ...
         def _open_store(self, transaction: str) -> int | None: ...
         def _drop_store(self) -> None: ...
+        async def _noticed(self, plan: Transaction) -> Transaction: ...
+        async def _put_back(self, plan: Transaction) -> list[Mapping[str, Any]]: ...
         async def discard(self, transaction: str) -> None:
             """Forget a capture; see the port."""
 
@@ -105,12 +107,12 @@ class RollingBack:
                 await self._make_services_ready()
             looked = await self._look_before_rollback(plan, choice=choice)
             decided, merged = await self._blocking(self._committer.rebase, looked)
-            kept, services, effects_left = await complete(self._roll_back(decided, keep, plan))
+            kept, services, effects_left, stays = await complete(self._roll_back(decided, keep, plan))
         finally:
             self._locks.release()
         refuse_left_paths(await self._blocking(self._committer.differences, decided), kept)
         refuse_left_effects(effects_left)
-        return rolled_back(decided, looked.owned, kept, services, merged)
+        return rolled_back(decided, looked.owned, kept, services, merged) | {"stays": stays}
 
     async def _end_rollback(self, plan: Transaction, keep: Sequence[str]) -> list[str]:
         """Do what was left of a rollback whose files are back: data that stay, effects; gives what was put back."""
@@ -125,7 +127,7 @@ class RollingBack:
 
     async def _roll_back(
         self, plan: Transaction, keep: Sequence[str], found: Transaction
-    ) -> tuple[list[str], list[Mapping[str, Any]], list[Effect]]:
+    ) -> tuple[list[str], list[Mapping[str, Any]], list[Effect], list[Mapping[str, Any]]]:
         """Take effects back, stop services, exchange, start services: begun, it is ended.
 
         `found` is the plan as it was before anybody decided anything about it: that stands where nothing comes of it.
@@ -135,6 +137,8 @@ class RollingBack:
         from workflow_agent.targets.state_data import keep_data  # noqa: PLC0415
 
         control = await self._services()
+        # Where its run ended before it could: the services still run.
+        plan = replace(plan, services=(await self._noticed(found)).services)
         # Written down before the first service stops: a crash from here on is settled as a rollback.
         rolling = await self._blocking(self._folders.move, plan, TransactionState.ROLLING_BACK)
         effects_left: list[Effect] = []
@@ -154,11 +158,12 @@ class RollingBack:
                 await self._effects(standing).do_again(plan.effects)
             raise
         await control.end_leftovers(self._root, plan.operations)
+        stays = await self._put_back(plan)
         await self._blocking(self._committer.undo, rolling)
         await self._make_anew(rolling)
         kept = await self._blocking(keep_data, self._root, plan, keep)
         restored = await control.restore(plan.services, self._root)
-        return kept, stopped + restored, effects_left
+        return kept, stopped + restored, effects_left, stays
 
     async def _look_before_rollback(
         self, plan: Transaction, after: Sequence[str] | None = None, choice: ConflictChoice = NOTHING_CHOSEN

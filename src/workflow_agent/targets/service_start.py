@@ -7,6 +7,7 @@ own supervisor. No exit code is believed.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import ServiceFailedError
@@ -44,6 +45,7 @@ class ServiceStart:
         self._service = service
         self._settle_s = settle_s
         self._timeout_s = timeout_s
+        self._began = time.time()
 
     async def run(self, *, units_changed: bool) -> StartOutcome:
         """Start the service, or leave it alone when it runs.
@@ -92,7 +94,7 @@ class ServiceStart:
         now = (await systemd.show([name]))[name]
         trouble = trouble_of(before, now)
         if trouble:
-            raise failure(self._service, trouble, await systemd.last_words(name))
+            raise failure(self._service, trouble, await systemd.last_words(name, self._began))
         return now
 
     async def _by_script(self) -> tuple[StartOutcome | None, str | None]:

@@ -87,6 +87,7 @@ class Supervised:
             "argv": list(service.argv),
             "user": service.user,
             "environment_file": service.environment_file,
+            "environment": dict(service.environment),
             "directories": [dict(spec) for spec in service.directories],
         }
         answer = await ask_program("supervise_program", request, timeout_s=_ANSWER_S, label=service.name)

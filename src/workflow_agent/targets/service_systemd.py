@@ -6,6 +6,7 @@ Source: systemctl(1), org.freedesktop.systemd1(5).
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.errors import ServiceFailedError, UnreachableError
@@ -142,13 +143,14 @@ class Systemd:
         Raises:
             ServiceFailedError: systemd refuses or fails; the cause has the unit's last lines.
         """
+        began = time.time()
         result = await self.call(verb, "--", unit_name(name), timeout_s=timeout_s)
         if result.ok:
             return
         ending = f"did not end within {timeout_s:g} s" if result.timed_out else "failed"
         raise ServiceFailedError(
             f"`systemctl {verb} {name}` {ending}",
-            cause=await self.last_words(name) or result.last_lines(),
+            cause=await self.last_words(name, began) or result.last_lines(),
             hint=f"look with `systemctl status {name}`",
             details={"service": name, "output": result.last_lines(20)},
         )
@@ -168,10 +170,13 @@ class Systemd:
         if not result.ok:
             raise ServiceFailedError("systemd cannot read its units again", cause=result.last_lines())
 
-    async def last_words(self, name: str) -> str:
-        """Give the last lines that a unit wrote, or what `systemctl status` has to say."""
+    async def last_words(self, name: str, since: float) -> str:
+        """Give the last lines that a unit wrote after a time (seconds since 1970), or what `systemctl status` says.
+
+        What an earlier installation of that name wrote would tell of another failure.
+        """
         unit = unit_name(name)
-        argv = ("journalctl", "--no-pager", "-q", "-o", "cat", "-n", _STATUS_LINES, "-u", unit)
+        argv = ("journalctl", "--no-pager", "-q", "-o", "cat", "-n", _STATUS_LINES, f"--since=@{since:.3f}", "-u", unit)
         journal = await run_live(self._pid, argv, timeout_s=_QUERY_S)
         if journal.ok and journal.stdout.strip():
             return journal.stdout.strip()

@@ -34,6 +34,7 @@ from workflow_agent.targets.service_state import (
     StopNeed,
     StopOutcome,
 )
+from workflow_agent.targets.service_stay import see_stay
 from workflow_agent.targets.service_systemd import reload_program
 from workflow_agent.targets.service_view import ServiceView, as_service, failure
 
@@ -180,6 +181,14 @@ class ServiceControl:
                 details={"service": service.name, "pids": [one.pid for one in survivors]},
             )
         return StopNeed.KILL if killed else StopNeed.TERM
+
+    async def stay(self, services: Sequence[Service], for_s: float, *, since: float) -> None:
+        """See that services which were started at `since` still run, `for_s` seconds after their processes began.
+
+        Raises:
+            ServiceFailedError: One ended meanwhile, or was started again.
+        """
+        await see_stay(self._view, services, for_s, since)
 
     async def restart(self, service: Service, *, units_changed: bool = False) -> StartOutcome:
         """Stop a service, prove it, start it: afterwards it runs the program that lies there now.

@@ -87,6 +87,8 @@ class _Settler:
             return
         if (link_target(self._tree, path) if live is not None else None) == target:
             return
+        if target is None and self._goes_along(path):
+            return
         if ours is not None and live is not None and ours.kind in _IMAGES and self._comes_back_as(ours) == target:
             yield replace(ours, kind=OperationKind.EXCHANGE, after=live)
             return
@@ -99,6 +101,11 @@ class _Settler:
         staged, image = write_link(self._tree, self._plan.id, point, target)
         kind = OperationKind.REMOVE if live is None else OperationKind.EXCHANGE
         yield Operation(kind=kind, path=path, point=point, staged=staged, before=image, after=live)
+
+    def _goes_along(self, path: bytes) -> bool:
+        """Whether a link goes with a folder that the run made: nothing is left to be done about it, or the folder."""
+        made = (one.path for one in self._plan.operations if one.kind is OperationKind.CREATE)
+        return any(path.startswith(folder + b"/") for folder in made)
 
     def _comes_back_as(self, operation: Operation) -> str | None:
         if operation.kind in _IMAGES:

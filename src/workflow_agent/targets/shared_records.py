@@ -49,6 +49,7 @@ _LEFT = (
     rb"|/etc/ld\.so\.cache|/var/cache/(ldconfig|man|fontconfig)/.*"
     rb"|/var/log/apt/eipp\.log\.xz"
 )
+_LEFT_BELOW = (b"/etc/", b"/var/")
 _TRIGGER_WORDS = frozenset({"installed", "triggers-pending", "triggers-awaited"})
 _TRIGGER_FIELDS = frozenset({"Triggers-Pending", "Triggers-Awaited"})
 _STANZA = r"[^\n].*?(?:\n{2,}|\n?\Z)"
@@ -76,6 +77,8 @@ def holds_records(path: bytes) -> bool:
 
 def is_left_to_others(path: bytes) -> bool:
     """Say whether a file is a copy or a cache: where others wrote it since, it stays as they left it."""
+    if not path.startswith(_LEFT_BELOW):
+        return False
     return account_records.is_copy_of_records(path) or re.fullmatch(_LEFT, path, re.DOTALL) is not None
 
 

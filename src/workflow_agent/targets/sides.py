@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
     from workflow_agent.targets.entries import Entry
 
-__all__ = ["SYSTEM_FOLDERS", "Side", "Sides", "difference", "is_same"]
+__all__ = ["IMAGES", "SYSTEM_FOLDERS", "Side", "Sides", "at_and_above", "difference", "is_same"]
 
 _LOGS = b"/var/log/"
 #: Folders in which no service has data of its own.
 SYSTEM_FOLDERS = (b"/etc/", b"/usr/", b"/opt/")
 #: Operations on folders that bring nothing of their own.
 _STAYS = frozenset({OperationKind.ATTRIBUTES, OperationKind.REMOVE_FOLDER})
+#: Operations that leave a before-image.
+IMAGES = frozenset({OperationKind.EXCHANGE, OperationKind.REMOVE})
 
 
 class Side(StrEnum):
@@ -58,18 +60,20 @@ class Sides:
         What lies in the transaction's own place decides: if the captured entry still does, nothing of this operation
         is live, whoever may have put something else at its path.
         """
-        live = self._tree.read(operation.path)
         before, after = operation.before, operation.after
+        live = self._tree.read(operation.path, after)
         if operation.kind is OperationKind.CREATE and is_same(live, after):
             return Side.AFTER
-        staged = self._tree.read(staged_path(operation, self._transaction)) if operation.staged else None
+        staged = self._staged(operation, before) if operation.staged else None
         match operation.kind:
             case OperationKind.EXCHANGE:
-                is_after, is_before = is_same(live, after) and is_same(staged, before), is_same(staged, after)
+                # Whatever came out instead of what was there, at the last moment, is what goes back.
+                is_before = is_same(staged, after)
+                is_after = not is_before and staged is not None and is_same(live, after)
             case OperationKind.CREATE:
                 is_after, is_before = False, is_same(staged, after)
             case OperationKind.REMOVE:
-                is_after, is_before = is_same(staged, before), staged is None
+                is_after, is_before = staged is not None, staged is None
             case OperationKind.REMOVE_FOLDER:
                 is_after = live is None and is_same(staged, after)
                 is_before = is_same(live, before) or is_same(live, after)
@@ -77,14 +81,18 @@ class Sides:
                 is_after, is_before = is_same(live, before), False
         return Side.AFTER if is_after else Side.BEFORE if is_before else Side.FOREIGN
 
+    def _staged(self, operation: Operation, expected: Entry | None) -> Entry | None:
+        """Read the other side of an operation."""
+        return self._tree.read(staged_path(operation, self._transaction), expected)
+
     def conflicts_with_commit(self, operations: Iterable[Operation]) -> list[dict[str, object]]:
         """Compare the target now with the baseline; each difference by name, with both sides."""
         found = []
         operations = list(operations)
         made_room = _removed(operations)
         for operation in operations:
-            live = self._tree.read(operation.path)
             before = operation.before
+            live = self._tree.read(operation.path, before)
             if operation.kind is OperationKind.APPEND:
                 # A log may have grown meanwhile; it must be the same file, and not have been cut.
                 same = live is not None and before is not None and live.same_identity(before)
@@ -123,10 +131,8 @@ class Sides:
         operations = list(operations)
         made_room = _covered(operations)
         for operation in operations:
-            live = self._tree.read(operation.path)
-            if self._is_back(operation, live):
-                continue
             after = operation.after
+            live = self._tree.read(operation.path, after)
             match operation.kind:
                 case OperationKind.REMOVE | OperationKind.REMOVE_FOLDER:
                     same = live is None or operation.path in made_room
@@ -138,7 +144,7 @@ class Sides:
                     assert after is not None
                     grows = operation.kind is OperationKind.CREATE and operation.path.startswith(_LOGS)
                     same = after.same_identity(live) if after.is_dir or grows else after.same_state(live)
-            if not same:
+            if not same and not self._is_back(operation, live):
                 found.append(difference(operation, after, live))
         return found
 
@@ -190,13 +196,11 @@ class Sides:
         """Refuse a rollback whose before-images are not all there (rule 19)."""
         lost = []
         for operation in operations:
-            if operation.kind in {OperationKind.EXCHANGE, OperationKind.REMOVE}:
-                if self._is_back(operation, self._tree.read(operation.path)):
-                    continue
-                staged = self._tree.read(staged_path(operation, self._transaction))
-                place = staged_path(operation, self._transaction)
-                same = operation.before is not None and operation.before.same_state(staged, moved=True)
-                if not same or not self._same_below(operation, place):
+            if operation.kind in IMAGES:
+                before, place = operation.before, staged_path(operation, self._transaction)
+                same = before is not None and before.same_state(self._tree.read(place, before), moved=True)
+                same = same and self._same_below(operation, place)
+                if not same and not self._is_back(operation, self._tree.read(operation.path)):
                     lost.append(escape_path(operation.path))
             elif operation.kind is OperationKind.REMOVE_FOLDER:
                 twin = self._tree.read(staged_path(operation, self._transaction))
@@ -217,17 +221,25 @@ class Sides:
         for operation in operations:
             if operation.kind is OperationKind.APPEND or (operation.before is None and operation.path in made_room):
                 continue
-            live = self._tree.read(operation.path)
             before = operation.before
+            live = self._tree.read(operation.path, before)
             if operation.kind is OperationKind.REMOVE_FOLDER and is_same(live, operation.after):
                 before = operation.after  # the twin is back
             same = live is None if before is None else before.same_state(live, moved=True)
             if same and operation.kind is OperationKind.ATTRIBUTES and before is not None and live is not None:
                 same = live.mtime == before.mtime
                 same = same and self._tree.xattrs(operation.path) == dict(operation.before_xattrs)
-            if not same:
+            if not same and not _has_grown(operation, live):
                 found.append(difference(operation, before, live))
         return found
+
+
+def _has_grown(operation: Operation, live: Entry | None) -> bool:
+    """Whether it is a log that is back, and that a service which runs again writes on."""
+    before = operation.before
+    if operation.kind is not OperationKind.REMOVE or before is None or live is None or before.is_dir:
+        return False
+    return operation.path.startswith(_LOGS) and before.same_identity(live) and live.size >= before.size
 
 
 def _removed(operations: Iterable[Operation]) -> set[bytes]:
@@ -237,13 +249,20 @@ def _removed(operations: Iterable[Operation]) -> set[bytes]:
 
 def _covered(operations: Iterable[Operation]) -> set[bytes]:
     """Give the removed paths at or above which something else was put."""
-    tops = [operation.path for operation in operations if operation.kind is OperationKind.CREATE]
-    return {path for path in _removed(operations) if any(path == top or path.startswith(top + b"/") for top in tops)}
+    tops = {operation.path for operation in operations if operation.kind is OperationKind.CREATE}
+    return {path for path in _removed(operations) if tops and not tops.isdisjoint(at_and_above(path))}
+
+
+def at_and_above(path: bytes) -> Iterable[bytes]:
+    """Give a path and the folders above it, but for the root."""
+    while path:
+        yield path
+        path = path.rpartition(b"/")[0]
 
 
 def is_same(entry: Entry | None, wanted: Entry | None) -> bool:
     """Whether both are there and are one inode."""
-    return entry is not None and entry.same_identity(wanted)
+    return entry is not None and (entry is wanted or entry.same_identity(wanted))
 
 
 def _brought(operation: Operation) -> Iterable[tuple[bytes, Entry]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
-__all__ = ["NAME_LABEL", "RUN_LABEL", "STEP_LABEL", "StepContainer", "StepContainers"]
+__all__ = ["NAME_LABEL", "RUN_LABEL", "STEP_LABEL", "StepContainer", "StepContainers", "container_name"]
 
 RUN_LABEL = "workflow-agent.run"
 STEP_LABEL = "workflow-agent.step"
@@ -60,6 +60,7 @@ class StepContainers:
         cpu: float | None = None,
         memory_bytes: int | None = None,
         pids: int | None = None,
+        network: str | None = None,
     ) -> StepContainer:
         """Start a container, or give the one that this step of this run has started already.
 
@@ -74,14 +75,14 @@ class StepContainers:
                 found = self._found(client, labels)
                 if found is not None:
                     return found
-                limits = {"mem_limit": memory_bytes, "pids_limit": pids, "cpu_period": None, "cpu_quota": None}
+                limits: dict[str, Any] = {"mem_limit": memory_bytes, "pids_limit": pids, "network_mode": network}
                 if cpu is not None:
                     limits |= {"cpu_period": _CPU_PERIOD, "cpu_quota": int(cpu * _CPU_PERIOD)}
                 given = {key: value for key, value in limits.items() if value is not None}
                 made = client.create_container(
                     image,
                     list(command) if command is not None else None,
-                    name=_name(run_id, step, name),
+                    name=container_name(run_id, step, name),
                     environment=dict(env),
                     labels=labels,
                     # What runs for a step gets no rights that it has not got already.
@@ -146,7 +147,7 @@ class StepContainers:
                 client.close()
 
 
-def _name(run_id: str, step: str, name: str) -> str:
+def container_name(run_id: str, step: str, name: str) -> str:
     """Make a name that docker takes and that no other step has."""
     plain = "".join(char if char.isalnum() and char.isascii() else "-" for char in name)[:60].strip("-") or "agent"
     digest = hashlib.sha256(f"{run_id}\0{step}\0{name}".encode()).hexdigest()[:12]

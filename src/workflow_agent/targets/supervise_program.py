@@ -1,7 +1,7 @@
 """Program: keep one service running on a target that has no init system. Standard library only.
 
 Asked by one line of JSON on standard input: ``{pid, folder, name, argv, user, environment_file,
-directories}``; answers ``{supervisor, created}`` or ``{error}`` and leaves the supervisor behind: in the
+environment, directories}``; answers ``{supervisor, created}`` or ``{error}`` and leaves the supervisor behind: in the
 namespaces and the root of process `pid`, in a session of its own, without our descriptors or environment.
 Everything that it needs is loaded before it enters the target's root: nothing of the target is imported.
 
@@ -199,16 +199,19 @@ class _Supervisor:
         self._main = child
 
     def _variables(self) -> dict[str, str]:
-        """Read the environment file at every start, as systemd does; a leading ``-`` lets it be missing."""
-        path = self._request["environment_file"]
+        """Read the environment file at every start, as systemd does; a leading ``-`` lets it be missing.
+
+        As there, what it says wins over the variables that are given.
+        """
+        path, given = self._request["environment_file"], dict(self._request.get("environment") or {})
         if not path:
-            return {}
+            return given
         try:
             with open(path.removeprefix("-"), encoding="utf-8", errors="surrogateescape") as stream:
-                return parse_env_file(stream.read())
+                return given | parse_env_file(stream.read())
         except FileNotFoundError:
             if path.startswith("-"):
-                return {}
+                return given
             raise
 
     def _become(self, argv: list[str], environment: dict[str, str], who: Account, failed: int) -> NoReturn:

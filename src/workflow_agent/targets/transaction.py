@@ -22,6 +22,7 @@ from workflow_agent.targets.flags import remove_tree
 from workflow_agent.targets.linux import open_beneath, syncfs
 from workflow_agent.targets.live_tree import transaction_folder
 from workflow_agent.targets.operations import Operation, decode_operation, encode_operation
+from workflow_agent.targets.stored_operations import Operations, StoredOperations
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -34,8 +35,10 @@ __all__ = ["Transaction", "TransactionFolders", "TransactionState", "clone_folde
 
 _FORMAT = 1
 _RESERVE_BYTES = 4 << 20
-#: Operations of plan files that are kept in memory, about 1.5 kB each.
-_MOST_KNOWN = 50_000
+#: Operations of plan files that are kept in memory, about 1.5 kB each, and how long the text of one is.
+_MOST_KNOWN, _TEXT_OF_ONE = 50_000, 500
+#: Where the operations begin and end in a plan file: nothing before and after has these keys.
+_BEGIN, _END = b', "operations": [', b'], "rebased": ['
 _FOLDERS = (b"upper", b"work", b"removed", b"links")
 
 
@@ -50,6 +53,9 @@ class TransactionState(StrEnum):
     PRUNED = "pruned"  # committed and in force; its before-images are gone, or about to go
 
 
+_BEGUN = frozenset({TransactionState.COMMITTING, TransactionState.ROLLING_BACK})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
     """What the plan file holds."""
@@ -58,7 +64,7 @@ class Transaction:
     run_id: str
     state: TransactionState
     points: tuple[bytes, ...]
-    operations: tuple[Operation, ...] = ()
+    operations: Operations = ()
     services: dict[str, Any] = field(default_factory=dict)
     effects: tuple[Mapping[str, Any], ...] = ()
     links: tuple[tuple[bytes, ...], ...] = ()  # names that would come apart, see `layers.unite_names`
@@ -230,7 +236,7 @@ class TransactionFolders:
                     known = self._known.get(transaction)
                     if known is not None and known[0] == version:
                         return known[1]
-                    data = json.loads(stream.read())
+                    data, operations = _parsed(stream.read(), transaction)
         except FileNotFoundError as error:
             raise NotFoundError(
                 f"the target holds no transaction `{transaction}`",
@@ -246,7 +252,7 @@ class TransactionFolders:
             run_id=data["run_id"],
             state=TransactionState(data["state"]),
             points=tuple(point.encode("utf-8", "surrogateescape") for point in data["points"]),
-            operations=tuple(decode_operation(operation) for operation in data["operations"]),
+            operations=operations,
             services=data["services"],
             links=tuple(tuple(map(os.fsencode, names)) for names in data.get("links", ())),
             identity=data.get("identity", ""),
@@ -254,6 +260,8 @@ class TransactionFolders:
             rebased=tuple(decode_operation(operation) for operation in data.get("rebased", ())),
             decided=tuple(data.get("decided", ())),
         )
+        if found.state in _BEGUN and isinstance(operations, StoredOperations):
+            found = replace(found, operations=operations.every)  # so that a damaged one is left to a person
         self._remember(version, found)
         return found
 
@@ -261,7 +269,7 @@ class TransactionFolders:
         """Keep what was read or written; what was kept for longest goes when there are too many operations."""
         self._known.pop(transaction.id, None)
         self._known[transaction.id] = version, transaction
-        while len(self._known) > 1 and sum(len(one.operations) for _, one in self._known.values()) > _MOST_KNOWN:
+        while len(self._known) > 1 and sum(_weight(one) for _, one in self._known.values()) > _MOST_KNOWN:
             self._known.pop(next(iter(self._known)))
 
     def forget_plan(self, transaction: str) -> None:
@@ -345,6 +353,23 @@ def _as_read(transaction: Transaction, head: str) -> Transaction:
     """Give a transaction as reading its plan file would: values that went through JSON."""
     data = json.loads(head)
     return replace(transaction, services=data["services"], effects=tuple(data["effects"]))
+
+
+def _parsed(content: bytes, where: str) -> tuple[dict[str, Any], Operations]:
+    """Understand a plan file but for its operations, where they can be told from the rest; raises ValueError."""
+    begin, end = content.find(_BEGIN), content.rfind(_END)
+    if 0 <= begin < end:
+        with suppress(ValueError):  # what was found was no key of its own
+            head = json.loads(content[:begin] + b"}")
+            tail = json.loads(b"{" + content[end + 3 :])
+            return head | tail, StoredOperations(content[begin + len(_BEGIN) : end], where)
+    data = json.loads(content)
+    return data, tuple(decode_operation(operation) for operation in data["operations"])
+
+
+def _weight(transaction: Transaction) -> int:
+    operations = transaction.operations
+    return 1 + operations.size // _TEXT_OF_ONE if isinstance(operations, StoredOperations) else len(operations)
 
 
 def _version(status: os.stat_result) -> _Version:

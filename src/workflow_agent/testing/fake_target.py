@@ -18,6 +18,7 @@ from workflow_agent.model.errors import (
     PathConflictError,
     PrunedError,
     ScriptFailedError,
+    ServiceFailedError,
     StepTimeoutError,
     TargetLockedError,
     TransactionError,
@@ -150,6 +151,14 @@ class FakeTarget:
 
     # -- a transaction -----------------------------------------------------------------------------------------------
 
+    def expect_capture(self) -> None:
+        """Do nothing: there is nothing to read ahead."""
+
+    def fitted(self, script: Script, services: Sequence[Service]) -> Script:
+        """Give a script as it is: anything may be changed here."""
+        del services
+        return script
+
     async def prepare(
         self,
         run_id: str,
@@ -256,6 +265,11 @@ class FakeTarget:
             done.append({"service": service.name, "by": "supervised", "action": action, "reason": None})
         return done
 
+    async def noticed(self, transaction: str) -> list[Mapping[str, Any]]:
+        """Notice nothing: there is no running system."""
+        del transaction
+        return []
+
     async def configure(
         self, transaction: str, effects: Sequence[Effect], *, secrets: Mapping[str, str] | None = None
     ) -> list[Mapping[str, Any]]:
@@ -322,6 +336,13 @@ class FakeTarget:
             del self.world.transactions[transaction]
 
     # -- looking -----------------------------------------------------------------------------------------------------
+
+    async def stay(self, transaction: str, *, for_s: float) -> None:
+        """See that what was started is among what runs; nothing takes time here."""
+        await self._enter("stay")
+        gone = [name for name in self._find(transaction).services if name not in self.world.running]
+        if gone:
+            raise ServiceFailedError(f"`{gone[0]}` ended within {for_s:g} s")
 
     async def check(self, checks: Sequence[Check]) -> list[CheckResult]:
         """Look once at each check."""

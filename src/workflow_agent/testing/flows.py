@@ -166,8 +166,8 @@ class AnySecret(Vault):
 
 
 @asynccontextmanager
-async def open_test_flows(folder: Path, deployer: object) -> AsyncIterator[Flows]:
-    """Open the application on a folder, with something else in the place of the Docker engine."""
+async def open_test_flows(folder: Path, deployer: object, model: object | None = None) -> AsyncIterator[Flows]:
+    """Open the application on a folder, with something else in the place of the Docker engine and of a model."""
     from dependency_injector import providers  # noqa: PLC0415  # late: 150 ms, as below
 
     from workflow_agent.app.application import App  # noqa: PLC0415
@@ -182,6 +182,8 @@ async def open_test_flows(folder: Path, deployer: object) -> AsyncIterator[Flows
         container = build_container(settings, store)
         container.deployer.override(providers.Object(deployer))
         container.vault.override(providers.Singleton(AnySecret))
+        if model is not None:
+            container.chat_model.override(providers.Object(model))
         app = App(settings, store, container)
         try:
             yield await app.flows()
@@ -199,7 +201,11 @@ class WorkflowTestCase(unittest.IsolatedAsyncioTestCase):
 
     async def asyncSetUp(self) -> None:
         """Open what runs workflows."""
+        from workflow_agent.testing.scripted_model import ScriptedModel  # noqa: PLC0415  # late: few ask one
+
         _MOCKS.clear()
+        #: Plays the language model; a question that it has no answer for fails its step.
+        self.model = ScriptedModel()
         #: What steps kept in ``ctx.state``, of the last run.
         self.workflow_state: Mapping[str, Any] = {}
         #: Id of the last run.
@@ -207,7 +213,7 @@ class WorkflowTestCase(unittest.IsolatedAsyncioTestCase):
         self._deployer = MockDeployer()
         self.enterContext(_mocks_end())
         folder = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="workflow-agent-test-")))
-        self.flows = await self.enterAsyncContext(open_test_flows(folder, self._deployer))
+        self.flows = await self.enterAsyncContext(open_test_flows(folder, self._deployer, self.model))
 
     async def asyncTearDown(self) -> None:
         """Fail the test when a container was asked for that nobody plays."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from workflow_agent.model.event import Event, EventType, Record, RecordKind
+from workflow_agent.model.errors import StoreError
+from workflow_agent.model.event import Event, EventType, Record, RecordKind, Snapshot
 from workflow_agent.store.encoding import check_head, check_order, dump_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["EventChain", "MemoryJournal", "StepwiseJournal"]
 
@@ -27,6 +29,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._runs: dict[str, list[Event]] = {}
+        self._snapshots: dict[str, Snapshot] = {}
 
     def __repr__(self) -> str:
         return f"MemoryJournal(runs={len(self._runs)})"
@@ -52,6 +55,8 @@ class MemoryJournal:
         check_head(run_id, expected_head, len(self._runs.get(run_id, ())))
         if copies:
             self._runs.setdefault(run_id, []).extend(copies)
+            if copies[-1].type is EventType.RUN_FINISHED:
+                self._snapshots.pop(run_id, None)
         return expected_head + len(copies)
 
     async def events(self, run_id: str, *, after: int = 0) -> list[Event]:
@@ -62,6 +67,19 @@ class MemoryJournal:
     async def events_of(self, run_ids: Sequence[str]) -> dict[str, list[Event]]:
         """Read the events of several runs at once; unknown runs are left out."""
         return {run_id: await self.events(run_id) for run_id in sorted(set(run_ids)) if run_id in self._runs}
+
+    async def keep_snapshot(self, run_id: str, seq: int, fold: str, make: Callable[[], Mapping[str, Any]]) -> None:
+        """Keep where a run stands after a record; raises StoreError when there is no such record."""
+        run, known = self._runs.get(run_id, []), self._snapshots.get(run_id)
+        if not 0 < seq <= len(run):
+            raise StoreError("there is no such record", run_id=run_id)
+        if run[-1].type is not EventType.RUN_FINISHED and (known is None or known.seq < seq):
+            self._snapshots[run_id] = Snapshot(seq=seq, fold=fold, data=_copy(make()))
+
+    async def snapshots(self, run_ids: Sequence[str]) -> dict[str, Snapshot]:
+        """Give what was kept of runs."""
+        kept = {run_id: self._snapshots[run_id] for run_id in run_ids if run_id in self._snapshots}
+        return {run_id: replace(each, data=_copy(each.data)) for run_id, each in kept.items()}
 
     async def definition(self, workflow_hash: str) -> dict[str, Any] | None:
         """Give the canonical form of the definition that runs with this hash were created with, if it was kept."""
@@ -86,7 +104,7 @@ class StepwiseJournal(MemoryJournal):
 
     def __init__(self) -> None:
         super().__init__()
-        self._order: list[tuple[str, list[Event]]] = []
+        self._order: list[tuple[str, list[Event] | Snapshot]] = []
 
     def __len__(self) -> int:
         return len(self._order)
@@ -97,6 +115,12 @@ class StepwiseJournal(MemoryJournal):
         self._order.append((run_id, [*events]))
         return head
 
+    async def keep_snapshot(self, run_id: str, seq: int, fold: str, make: Callable[[], Mapping[str, Any]]) -> None:
+        """Keep where a run stands; a transaction of its own. Raises as the journal in memory does."""
+        data = make()
+        await super().keep_snapshot(run_id, seq, fold, lambda: data)
+        self._order.append((run_id, Snapshot(seq=seq, fold=fold, data=data)))
+
     @property
     def run_ids(self) -> list[str]:
         """Give the runs that it knows, in the order in which they came."""
@@ -105,8 +129,11 @@ class StepwiseJournal(MemoryJournal):
     async def after(self, transactions: int) -> MemoryJournal:
         """Give the journal as it was after a number of transactions."""
         journal = MemoryJournal()
-        for run_id, events in self._order[:transactions]:
-            await journal.append(run_id, events[0].seq - 1, events)
+        for run_id, done in self._order[:transactions]:
+            if isinstance(done, Snapshot):
+                await journal.keep_snapshot(run_id, done.seq, done.fold, partial(dict, done.data))
+            else:
+                await journal.append(run_id, done[0].seq - 1, done)
         return journal
 
 

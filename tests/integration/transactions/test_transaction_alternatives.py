@@ -125,6 +125,19 @@ async def test_after_a_crash_links_lead_where_they_should(trial: Trial, at: int)
     assert [line for line in _lost(before, trial) if "mtime" not in line] == []
 
 
+async def test_a_link_in_a_folder_that_came_with_the_run_goes_with_it(trial: Trial) -> None:
+    """As `/etc/mysql/my.cnf` does: the packages that make the folder register the link in it."""
+    name = f"wa-settings{next(_numbers)}"
+    trial.shell("touch /var/log/alternatives.log")
+    before = {**_look(trial), "/etc": trial.look("/etc")}
+    made = f"mkdir /etc/{name}; touch /etc/{name}/own; "
+    link = f"update-alternatives --install /etc/{name}/link {name} /etc/{name}/own 10"
+
+    await trial.target.rollback(await trial.apply(made + link))
+
+    assert [line for folder in before for line in diff(before[folder], trial.look(folder))] == []
+
+
 _MAKE = """
 mkdir -p /srv/made/t/DEBIAN /srv/made/t/usr/bin; cd /srv/made; echo {name} > t/usr/bin/{name}
 printf '%s\\n' 'Package: {name}' 'Version: 1' 'Architecture: all' 'Maintainer: lab <lab@example.org>' \

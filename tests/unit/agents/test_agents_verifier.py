@@ -6,16 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from workflow_agent.agents.verifier import VerifierAgent
 from workflow_agent.model.errors import (
     CheckFailedError,
     ConflictError,
     DriftFoundError,
     NotFoundError,
     ScriptRefusedError,
+    ServiceFailedError,
     ValidationError,
 )
+from workflow_agent.model.message import Message
+from workflow_agent.testing.fake_target import FakeTarget, FakeTargets, FakeWorld
+from workflow_agent.testing.virtual_time import VirtualClock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.unit.agents.conftest import Bench
 
 CHECKS = [
@@ -129,6 +136,59 @@ async def _committed(bench: Bench) -> str:
     transaction: str = prepared["transaction"]
     await bench.ask("executor.commit", target="host", transaction=transaction)
     return transaction
+
+
+SERVICE = {"name": "web", "argv": ["/bin/web"]}
+
+
+async def test_what_was_started_has_to_run_on(bench: Bench) -> None:
+    transaction = await _committed(bench)
+    await bench.ask("executor.activate", target="host", transaction=transaction, services=[SERVICE])
+    about: dict[str, Any] = {"target": "host", "checks": CHECKS[1:], "transaction": transaction, "stays": True}
+    await bench.ask("verifier.verify", **about)
+    bench.world.running.clear()
+
+    with pytest.raises(ServiceFailedError, match="`web` ended within") as caught:
+        await bench.ask("verifier.verify", **about)
+
+    assert caught.value.details["missing"] == []
+    assert [record["kind"] for record in caught.value.details["_records"]] == ["check"]
+    assert not (await bench.ask("verifier.verify", **about | {"started": False}))["left_out"]
+
+
+@pytest.mark.parametrize(("kind", "waited"), [("http", 0.25), ("process", 1.5)])
+async def test_how_long_it_has_to_run_depends_on_what_its_checks_show(kind: str, waited: float) -> None:
+    waits: list[float] = []
+
+    class Waiting(FakeTarget):
+        async def stay(self, transaction: str, *, for_s: float) -> None:
+            waits.append(for_s)
+
+        async def missing_paths(self, transaction: str, *, earlier: Sequence[str] = ()) -> list[str]:
+            return []
+
+    class Targets(FakeTargets):
+        def get(self, name: str) -> FakeTarget:
+            return Waiting(FakeWorld(), name)
+
+    verify = VerifierAgent(Targets(), VirtualClock(), stay_s=1.5, stay_proven_s=0.25).verbs()["verify"]
+    check = {"id": "it", "kind": kind, "spec": {}}
+    request = {"target": "host", "checks": [check], "transaction": "t-1", "stays": True}
+
+    await verify.handler(
+        verify.request.model_validate(request), Message(subject="agent.verifier.verify", data={}, source="test")
+    )
+
+    assert waits == [waited]
+
+
+async def test_red_checks_tell_their_class(bench: Bench) -> None:
+    bench.world.red.add("page")
+
+    with pytest.raises(CheckFailedError) as caught:
+        await bench.ask("verifier.verify", target="host", checks=CHECKS)
+
+    assert caught.value.details["failure"]["source"] == "check"
 
 
 async def test_a_look_for_drift_says_that_there_is_none(bench: Bench) -> None:

@@ -55,6 +55,9 @@ async def test_a_store_that_cannot_be_read_stands_in_nobodys_way() -> None:
         ) -> list[dict[str, Any]]:
             raise StoreError(f"no {state} suggestions about {integration}")
 
+        async def page(self, address: str, *, before: int = 0) -> dict[str, Any]:
+            raise AssertionError((address, before))
+
         async def facts(self, addresses: Sequence[str], kind: str | None = None) -> list[dict[str, Any]]:
             raise AssertionError((addresses, kind))
 

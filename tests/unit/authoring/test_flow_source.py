@@ -126,6 +126,31 @@ def test_tasks_are_steps_whose_outputs_are_wired_to_inputs() -> None:
     assert {each.retry.attempts for each in made.steps} == {2}
 
 
+BRANCHES = """\
+id: branches
+error_handling: compensate
+tasks:
+  - {id: look, type: tool, tool_id: "m:look", agent_id: null, condition: null}
+  - {id: many, type: condition, condition: steps.look.output.value > 9, then: [split], else: [load]}
+  - {id: split, type: loop, tool_id: "m:part", items: [1, 2], max_workers: 2}
+  - {id: load, type: loop, agent_id: verifier.verify, until: iteration == 3, max_iterations: 5, undo: {uses: a.b}}
+dependencies: {many: [look]}
+"""
+
+
+def test_tasks_choose_and_repeat() -> None:
+    made = load_flow(BRANCHES, source="t.yaml")
+
+    steps = {each.id: each for each in made.steps}
+    assert steps["many"].uses == "flow.choice"
+    assert steps["many"].needs == ("look",)
+    assert (steps["split"].edges, steps["load"].edges) == ({"many": "true"}, {"many": "false"})
+    assert (steps["split"].each, steps["split"].max_workers) == ("[1, 2]", 2)
+    assert (steps["load"].until, steps["load"].max_iterations) == ("iteration == 3", 5)
+    assert steps["load"].undo == {"uses": "a.b"}
+    assert {each.on_error for each in made.steps} == {"fail"}
+
+
 @pytest.mark.parametrize(
     ("text", "where", "message"),
     [
@@ -153,7 +178,27 @@ def test_tasks_are_steps_whose_outputs_are_wired_to_inputs() -> None:
             "no such key",
         ),
         ("name: Bad Name\nsteps: [{name: a, command: x}]", "x.yaml:1:1", "no name of a workflow"),
-        ("id: p\ntasks: [{id: a, type: loop}]", "x.yaml:2:23", "must be one of agent, tool"),
+        ("id: p\ntasks: [{id: a, type: dream}]", "x.yaml:2:23", "must be one of agent, tool, condition, loop"),
+        ("id: p\ntasks: [{id: a, type: loop, items: [1]}]", "x.yaml:2:9", "`tool_id` or `agent_id` is missing"),
+        ("id: p\ntasks: [{id: a, type: loop, tool_id: 'm:f'}]", "x.yaml:2:9", "a loop has `items`"),
+        ("id: p\ntasks: [{id: a, type: tool, tool_id: 'm:f', agent_id: v.v}]", "x.yaml:2:9", "not both"),
+        (
+            "id: p\ntasks: [{id: a, type: tool, tool_id: 'm:f', items: [1]}]",
+            "x.yaml:2:45",
+            "only a task of the type loop",
+        ),
+        ("id: p\ntasks: [{id: a, type: condition, then: [a]}]", "x.yaml:2:9", "`condition` is missing"),
+        ("id: p\ntasks: [{id: a, type: condition, condition: 'true'}]", "x.yaml:2:9", "says what follows"),
+        (
+            "id: p\ntasks: [{id: a, type: condition, condition: 'true', then: [b]}]",
+            "x.yaml:2:60",
+            "there is no task `b`",
+        ),
+        (
+            "id: p\nerror_handling: pray\ntasks: [{id: a, type: tool, tool_id: 'm:f'}]",
+            "x.yaml:2:17",
+            "must be one of fail",
+        ),
         ("id: p\ntasks: [{id: a, type: tool}]", "x.yaml:2:9", "the key `tool_id` is missing"),
         (
             "id: p\ntasks: [{id: a, type: tool, tool_id: 'm:f', outputs: {x: b.y}}]",

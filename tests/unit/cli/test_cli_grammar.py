@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import typer
 
 from workflow_agent.cli.grammar import first_word, hoisted
+from workflow_agent.cli.tree import COMMANDS as COMMAND_MODULES
 from workflow_agent.cli.tree import build_app
 
 if TYPE_CHECKING:
@@ -327,6 +329,15 @@ def test_help_loads_nothing_heavy(arguments: list[str], allowed: set[str]) -> No
 def test_only_the_command_that_was_typed_is_built(typed: list[str], built: set[str]) -> None:
     root: Any = typer.main.get_command(build_app(first_word(typed)))
     assert set(root.commands) == built
+
+
+@pytest.mark.parametrize(("module", "words"), COMMAND_MODULES.items())
+def test_each_module_registers_the_commands_that_it_is_loaded_for(module: str, words: tuple[str, ...]) -> None:
+    app = typer.Typer()
+    importlib.import_module(f"workflow_agent.cli.{module}").register(app)
+
+    registered = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    assert registered == set(words)
 
 
 @pytest.mark.parametrize("typed", [[], ["-q"], ["instal"]])

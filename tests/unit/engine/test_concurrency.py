@@ -172,6 +172,31 @@ async def test_a_run_that_died_waiting_or_at_work_takes_its_place_again(house: H
     assert [state.status for state in states] == [RunStatus.SUCCEEDED] * 2
 
 
+@pytest.mark.parametrize("how", ["cancel", "time"])
+async def test_a_run_that_waits_to_take_its_place_again_stops_when_it_is_told_to(
+    house: House, runs: Runs, how: str
+) -> None:
+    workflow = deploy(timeout_s=None if how == "cancel" else 0.3)
+    other = deploy(name="other")
+    await runs.begin("r-1", workflow)
+    await until(lambda: runs.asked == ["r-1"])
+    runs.tasks["r-1"].cancel()
+    await asyncio.wait({runs.tasks["r-1"]})
+    await runs.begin("r-2", other)
+    await until(lambda: runs.asked == ["r-1", "r-2"])
+
+    again = asyncio.create_task(house.driver.resume(workflow, "r-1"))
+    await until(lambda: len(house.driver.waits_of("r-1")) == 1)
+    if how == "cancel":
+        assert await house.driver.cancel("r-1", "not any more")
+    state = await again
+
+    assert state.status is (RunStatus.CANCELLED if how == "cancel" else RunStatus.FAILED)
+    assert runs.asked == ["r-1", "r-2"]
+    assert house.driver.waits_of("r-1") == []
+    assert (await runs.end("r-2")).status is RunStatus.SUCCEEDED
+
+
 async def test_of_those_that_wait_the_highest_priority_comes_first(runs: Runs) -> None:
     await runs.begin("r-1", deploy())
     await runs.begin("r-2", deploy(priority=1))

@@ -87,11 +87,11 @@ FLOWS = {
 class World:
     """A bus with steps that write a ledger, and a driver; answers a person's step as soon as it waits."""
 
-    def __init__(self, journal: MemoryJournal, ledger: dict[str, int]) -> None:
+    def __init__(self, journal: MemoryJournal, ledger: dict[str, int], snapshot_every: int = 1000) -> None:
         self.bus = InProcessBus(grace_s=0.1)
         self.ledger = ledger
         self.asked: list[str] = []
-        self.driver = Driver(self.bus, journal, TickingClock(), workflows=self)
+        self.driver = Driver(self.bus, journal, TickingClock(), workflows=self, snapshot_every=snapshot_every)
 
     def get(self, name: str) -> Workflow:
         if name != "child":
@@ -130,21 +130,24 @@ async def finish(world: World, workflow: Workflow, run_id: str, events: Sequence
     return await going
 
 
+@pytest.mark.parametrize("every", [1000, 1])
 @pytest.mark.parametrize("name", list(FLOWS))
-async def test_a_crash_after_any_transaction_loses_and_repeats_nothing(name: str) -> None:
+async def test_a_crash_after_any_transaction_loses_and_repeats_nothing(name: str, every: int) -> None:
     workflow, run_id = FLOWS[name], "r-01ARZ3NDEKTSV4RRFFQ69G5FAV"
     journal, ledger = StepwiseJournal(), dict[str, int]()
-    world = World(journal, ledger)
+    world = World(journal, ledger, every)
     await world.open()
     whole = await world.driver.start(workflow, {}, run_id=run_id)
     await world.bus.drain()
     assert set(ledger.values()) <= {1}
+    used = 0
 
     for length in range(len(journal) + 1):
         left = await journal.after(length)
-        again = World(left, done := dict[str, int]())
+        again = World(left, done := dict[str, int](), every)
         await again.open()
         before = await left.events(run_id)
+        used += len(await left.snapshots([run_id]))
 
         state = await finish(again, workflow, run_id, before)
         await again.bus.drain()
@@ -156,6 +159,7 @@ async def test_a_crash_after_any_transaction_loses_and_repeats_nothing(name: str
         assert set(done.values()) <= {1}
         if all(step.effect is EffectPolicy.AT_LEAST_ONCE for step in workflow.steps):
             assert state.status == whole.status
+    assert (used > 0) is (every == 1)
 
 
 ENDS = {EventType.STEP_SUCCEEDED, EventType.STEP_FAILED}

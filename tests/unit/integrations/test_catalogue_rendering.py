@@ -11,35 +11,28 @@ import subprocess
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from workflow_agent.integrations import Registry, ResolvedAction, bind_parameters, builtin_folder, resolve
 from workflow_agent.model.errors import ParameterError, ValidationError
-from workflow_agent.model.system import InitKind, TargetFacts, Tier
+from workflow_agent.model.system import InitKind
 from workflow_agent.scripts import render_file, render_script, template_folders
 from workflow_agent.scripts.writers import write_config
 from workflow_agent.security.marks import fill, reference
 from workflow_agent.targets.probe_spec import describe, validate_spec
 
+if TYPE_CHECKING:
+    from tests.unit.integrations.target_facts import DEBIAN
+else:  # pytest puts this folder on the path, the type checker knows modules from the root
+    from target_facts import DEBIAN
+
+
 EXAMPLES = Path(__file__).parents[2] / "examples" / "integrations"
 TEMPLATES = builtin_folder().parent / "templates"
 REGISTRY = Registry([builtin_folder()])
-FACTS = TargetFacts(
-    target="host",
-    hostname="lab-1",
-    os_id="debian",
-    os_version="12",
-    os_codename="bookworm",
-    os_like=(),
-    architecture="x86_64",
-    kernel="6.1",
-    init=InitKind.SYSVINIT,
-    package_manager="apt",
-    is_root=True,
-    tier=Tier.EXACT,
-)
+FACTS = replace(DEBIAN, hostname="lab-1", init=InitKind.SYSVINIT)
 #: What a secret's value is here: quotes, blanks and signs that some reader takes for its own.
 VALUE = 'it\'s "a b" $HOME `id` \\ #1 %s'
 #: Every parameter of each integration, none at its default.
@@ -160,7 +153,7 @@ def page(name: str, variant: str) -> str:
     for path, mode, owner, text in files(action):
         parts.append(f"## file {path} {mode} {owner}\n{text}")
     for service in action.services:
-        shown = {key: value for key, value in asdict(service).items() if value not in (None, (), "")}
+        shown = {key: value for key, value in asdict(service).items() if value not in (None, (), "", {})}
         parts.append(f"## service\n{json.dumps(shown, indent=2)}\n")
     parts.append(
         "## checks\n" + "".join(f"{check.id}: {describe(check.kind, dict(check.spec))}\n" for check in action.checks)

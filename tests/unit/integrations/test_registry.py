@@ -22,12 +22,31 @@ def _place(folder: Path, name: str = "example") -> Path:
 
 
 SHIPPED = [
+    "apache2",
+    "auditd",
+    "chrony",
+    "haproxy",
+    "mariadb-server",
+    "memcached",
+    "memcached-exporter",
     "nginx",
     "postgresql",
+    "prometheus",
+    "prometheus-alertmanager",
+    "prometheus-apache-exporter",
+    "prometheus-blackbox-exporter",
+    "prometheus-mysqld-exporter",
+    "prometheus-nginx-exporter",
     "prometheus-node-exporter",
     "prometheus-postgres-exporter",
+    "prometheus-process-exporter",
+    "prometheus-pushgateway",
     "prometheus-redis-exporter",
+    "pypiserver",
     "redis-server",
+    "rsyslog",
+    "snmpd",
+    "statsd-exporter",
 ]
 
 

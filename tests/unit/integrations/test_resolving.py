@@ -17,26 +17,17 @@ from workflow_agent.integrations import (
     resolve,
 )
 from workflow_agent.model.errors import ManifestError, NotFoundError, ParameterError, UnsupportedPlatformError
-from workflow_agent.model.system import Effect, InitKind, TargetFacts, Tier
+from workflow_agent.model.system import Effect, InitKind
 from workflow_agent.targets.probe_spec import validate_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FACTS = TargetFacts(
-    target="host",
-    hostname="lab-1",
-    os_id="debian",
-    os_version="12",
-    os_codename="bookworm",
-    os_like=(),
-    architecture="x86_64",
-    kernel="6.1",
-    init=InitKind.NONE,
-    package_manager="apt",
-    is_root=True,
-    tier=Tier.EXACT,
-)
+    from tests.unit.integrations.target_facts import DEBIAN
+else:  # pytest puts this folder on the path, the type checker knows modules from the root
+    from target_facts import DEBIAN
+
+FACTS = replace(DEBIAN, hostname="lab-1", init=InitKind.NONE)
 EXPORTER = "prometheus-node-exporter"
 
 

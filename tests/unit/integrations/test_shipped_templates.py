@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from workflow_agent.integrations import Registry, ResolvedAction, bind_parameters, builtin_folder, resolve
-from workflow_agent.model.system import InitKind, Severity, TargetFacts, Tier
+from workflow_agent.model.system import InitKind, Severity
 from workflow_agent.scripts import lint_template, render_file, render_script, template_folders
 from workflow_agent.scripts.writers import write_config
 from workflow_agent.targets.env_file import expand_argv, parse_env_file
@@ -16,21 +17,12 @@ from workflow_agent.targets.env_file import expand_argv, parse_env_file
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.unit.integrations.target_facts import DEBIAN
+else:  # pytest puts this folder on the path, the type checker knows modules from the root
+    from target_facts import DEBIAN
+
 TEMPLATES = builtin_folder().parent / "templates"
-FACTS = TargetFacts(
-    target="host",
-    hostname="lab-1",
-    os_id="debian",
-    os_version="12",
-    os_codename="bookworm",
-    os_like=(),
-    architecture="x86_64",
-    kernel="6.1",
-    init=InitKind.NONE,
-    package_manager="apt",
-    is_root=True,
-    tier=Tier.EXACT,
-)
+FACTS = replace(DEBIAN, hostname="lab-1", init=InitKind.NONE)
 
 
 def _resolve(name: str, action: str, **given: Any) -> ResolvedAction:  # Any: parameters

@@ -366,6 +366,31 @@ def test_nginx_templates_may_use_raw_and_quotes(tmp_path: Path) -> None:
     assert render_file("site", {"x": "ok", "y": "$a"}, search=[tmp_path]) == "return 200 'ok' $a;"
 
 
+def test_a_text_file_takes_values_as_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "x.text.j2").write_text(
+        "bind {{ address }}:{{ port }}\n{% for one in servers %}\n  server {{ one }}\n{% endfor %}\n"
+    )
+    context = {"address": "*", "port": 80, "servers": ["a 10.0.0.1 check", 'b "$x" \\ # y']}
+
+    text = render_file("x", context, search=[tmp_path], language="text")
+
+    assert text == 'bind *:80\n  server a 10.0.0.1 check\n  server b "$x" \\ # y\n'
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\rb", "a\0b", "a\u202eb", ["a", "b"], None, {"a": 1}])
+def test_nothing_in_a_text_file_ends_its_line(tmp_path: Path, value: Any) -> None:
+    (tmp_path / "x.text.j2").write_text("say {{ x }}\n")
+
+    with pytest.raises(ParameterError):
+        render_file("x", {"x": value}, search=[tmp_path], language="text")
+
+
+def test_a_text_template_may_join_lines_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "x.text.j2").write_text("{{ (x | join(', ')) | raw }}")
+
+    assert render_file("x", {"x": ["a", "b"]}, search=[tmp_path], language="text") == "a, b"
+
+
 def test_only_known_languages_can_be_rendered(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="perl"):
         render_file("x", {}, search=[tmp_path], language="perl")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,9 @@ def test_names_set_by_the_template_itself_are_known() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.rglob("*.sh.j2")), ids=lambda path: path.name)
-def test_shipped_templates_are_clean(path: Path) -> None:
-    declared = ["packages", "versions", "recommends", "update", "purge", "autoremove", "missing"]
+def test_shipped_templates_are_clean_and_name_what_they_are_given(path: Path) -> None:
+    text = path.read_text()
+    head = text.partition("#}")[0]
+    declared = re.findall(r"^   ([a-z_0-9]+): ", head, re.MULTILINE)
 
-    assert lint_template(path.read_text(), str(path), declared=declared) == []
+    assert lint_template(text, str(path), declared=declared) == []

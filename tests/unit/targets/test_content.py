@@ -138,14 +138,14 @@ def _open_descriptors() -> int:
 
 
 def test_a_tree_keeps_a_bounded_number_of_folders_open(root: int, tmp_path: Path) -> None:
-    for number in range(450):
+    for number in range(900):
         (tmp_path / f"{number}").mkdir()
         (tmp_path / f"{number}/f").write_bytes(b"")
     before = _open_descriptors()
     with LiveTree(root) as tree:
-        for number in range(450):
+        for number in range(900):
             assert tree.read(f"/{number}/f".encode()) is not None
-        assert _open_descriptors() - before <= 210
+        assert _open_descriptors() - before <= 410
     assert _open_descriptors() == before
 
 

@@ -32,7 +32,7 @@ else:  # pytest puts this folder on the path, the type checker knows modules fro
 
 
 def _look(kind: str, *, limit_s: float = 5.0, **spec: Any) -> Outcome:
-    return run_check(kind, spec, Site(time.monotonic() + limit_s))
+    return run_check(kind, spec, Site(time.monotonic() + limit_s, frozenset(), {}))
 
 
 @contextmanager
@@ -42,6 +42,12 @@ def _running(*argv: str) -> Iterator[int]:
             yield process.pid
         finally:
             process.kill()
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
 
 
 @pytest.fixture
@@ -84,6 +90,22 @@ def test_one_different_aspect_fails(tmp_path: Path, difference: dict[str, Any]) 
     path.chmod(0o640)
 
     assert not _look("file", path=str(path), **difference).holds
+
+
+def test_a_line_of_a_log_is_found_at_its_end(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert _look("log", path=str(log), contains="up") == (False, "there is no such file")
+    assert _look("log", path=str(log), contains="up", present=False).holds
+    log.write_bytes(b"is up\n" + b"." * (1 << 20) + b"\nready\xff\n")
+    assert _look("log", path=str(log), contains="is up") == (False, "has no such line; the last one: `ready\ufffd`")
+    assert _look("log", path=str(log), contains="ready").holds
+    assert not _look("log", path=str(log), contains="ready", present=False).holds
+
+
+def test_what_is_no_file_is_no_log(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="is no file"):
+        _look("log", path=str(tmp_path / "fifo"), contains="up")
 
 
 def test_links_are_followed_and_a_dangling_one_exists_only_as_a_link(tmp_path: Path) -> None:
@@ -207,6 +229,29 @@ def test_a_missing_unit_is_named_as_such() -> None:
 # process
 
 
+def test_a_script_is_the_program_of_its_interpreter(tmp_path: Path) -> None:
+    script = tmp_path / "demon"
+    script.write_text("#!/bin/sh\nsleep 60\n:\n")
+    script.chmod(0o755)
+    other = _running("/bin/sleep", "61", str(script))  # only speaks of it, and is no interpreter
+    with other, _running(str(script)) as pid:
+        _until(lambda: _look("process", exe=str(script)).holds)
+        current = _look("process", exe=str(script), current=True)
+        again = tmp_path / "new"
+        again.write_text("#!/bin/sh\nsleep 60\n")
+        os.utime(again, (1, 1))
+        _until(lambda: time.time() > script.stat().st_ctime + 1)
+        again.rename(script)
+        stale = _look("process", exe=str(script), current=True)
+        script.unlink()
+        removed = _look("process", exe=str(script), running=False)
+
+    assert current.holds, current
+    assert f"(pid {pid})" in current.observed
+    assert "older than the file on disk" in stale.observed
+    assert not removed.holds  # its file is gone, the process is not
+
+
 def test_a_process_is_found_by_program_name_and_user(sleeper: Path) -> None:
     user = pwd.getpwuid(os.getuid()).pw_name
     with _running(str(sleeper), "60") as pid:
@@ -217,7 +262,7 @@ def test_a_process_is_found_by_program_name_and_user(sleeper: Path) -> None:
 
     assert by_exe == Outcome(True, f"is running (pid {pid}) as {user}, the file on disk")
     assert by_name.holds
-    assert not other.holds
+    assert other == Outcome(False, f"is running (pid {pid}) as {user}, not as nobody")
     assert not absent.holds
     assert _look("process", exe=str(sleeper), running=False).holds
     assert not _look("process", exe=str(sleeper)).holds
@@ -285,6 +330,13 @@ def test_a_tcp_port_is_open_while_something_listens() -> None:
     assert f"(pid {os.getpid()})" in outcome.observed
     assert _look("port", port=port, protocol="tcp", open=False) == Outcome(True, "nothing listens")
     assert _look("port", port=port, protocol="tcp") == Outcome(False, "nothing listens")
+
+
+def test_a_listener_on_another_address_is_named() -> None:
+    with listening() as waiting:
+        outcome = _look("port", port=waiting.getsockname()[1], protocol="tcp", address="127.0.0.2")
+
+    assert outcome == Outcome(False, "nothing listens there, but on 127.0.0.1")
 
 
 def test_a_connected_port_without_a_listener_is_closed() -> None:
@@ -529,14 +581,17 @@ def test_a_command_that_is_not_there_is_an_error() -> None:
 
 def test_every_failure_becomes_an_answer_that_does_not_hold() -> None:
     own = frozenset[int]()
-    unknown = answer({"ask": "check", "kind": "moon", "spec": {}, "limit_s": 1}, own)
-    broken = answer({"ask": "check"}, own)
+    checks = [{"kind": "moon", "spec": {}}, {"kind": "file", "spec": {"path": "/"}}, {"kind": "file"}]
+    unknown, known, keyless = answer({"ask": "checks", "checks": checks, "limit_s": 1}, own)["data"]
+    broken = answer({"ask": "checks"}, own)
     senseless = answer({"ask": "sing"}, own)
 
     assert unknown["error"] == "unknown kind of check `moon`"
+    assert known["holds"]  # whatever is beside it
+    assert keyless["error"].startswith("KeyError")
     assert broken["error"].startswith("KeyError")
     assert senseless["error"] == "unknown request `sing`"
-    assert not any(reply["holds"] for reply in (unknown, broken, senseless))
+    assert not any(reply["holds"] for reply in (unknown, keyless, broken, senseless))
 
 
 def test_an_unknown_key_never_passes() -> None:
@@ -549,8 +604,8 @@ def test_answers_carry_what_was_seen() -> None:
     own = frozenset[int]()
 
     assert answer({"ask": "hostname"}, own) == {"data": os.uname().nodename}
-    good = {"ask": "check", "kind": "file", "spec": {"path": "/", "type": "directory"}, "limit_s": 1}
-    assert answer(good, own)["holds"] is True
+    good = {"ask": "checks", "checks": [{"kind": "file", "spec": {"path": "/", "type": "directory"}}], "limit_s": 1}
+    assert [reply["holds"] for reply in answer(good, own)["data"]] == [True]
     assert "processes" in answer({"ask": "snapshot"}, own)["data"]
 
 

@@ -176,6 +176,29 @@ def test_a_server_that_breaks_the_connection_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"\x15\x03\x01\x00\x02\x02\x46", "it begins with 15 03 01 00 02 02 46, which is TLS"),
+        (b"+PONG", "it begins with 2b 50 4f 4e 47"),
+    ],
+)
+def test_what_speaks_another_protocol_is_told_also_when_it_breaks_the_connection(said: bytes, told: str) -> None:
+    def speak(connection: socket.socket) -> None:
+        connection.sendall(said)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    for handler in (answering(said), speak):
+        with (
+            serving(handler) as port,
+            pytest.raises(UnreachableError, match=r"not HTTP/1.1|connection broke") as caught,
+        ):
+            _fetch(port)
+
+        if "not HTTP" in caught.value.message:  # a reset may overtake what was said before it
+            assert caught.value.cause == told
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "https://127.0.0.1/",

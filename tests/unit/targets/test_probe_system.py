@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from workflow_agent.targets.probe_system import (
     account_ids,
     account_names,
     parse_sockets,
+    processes,
     runs_program,
     same_file,
     socket_owners,
@@ -75,3 +78,43 @@ def test_a_process_runs_the_file_whatever_its_link_says() -> None:
 
 def test_owners_of_unknown_sockets_are_nobody() -> None:
     assert socket_owners({0}) == {}
+
+
+def test_what_a_check_itself_started_is_none_of_the_processes_however_deep() -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdout is not None
+        deep = int(shell.stdout.readline())
+        seen = {process.pid for process in processes()}
+        without = {process.pid for process in processes({os.getpid()})}
+        os.kill(deep, 9)
+
+    assert {shell.pid, deep, os.getpid()} <= seen
+    assert not {shell.pid, deep, os.getpid()} & without
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its root folder")
+def test_a_daemon_that_locked_itself_into_a_folder_is_seen(tmp_path: Path) -> None:
+    code = "import os, sys; os.chroot(sys.argv[1]); print(flush=True); sys.stdin.read()"
+    argv = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdout is not None
+        daemon.stdout.readline()
+        seen = {process.pid for process in processes()}
+        daemon.communicate("")
+
+    assert daemon.pid in seen
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes mount namespaces")
+def test_a_container_is_not_seen(tmp_path: Path) -> None:
+    """Its root folder is a mount of its own, whatever its name is there."""
+    script = 'mount -t tmpfs none "$1" && cd "$1" && mkdir old && pivot_root . old && echo && read _'
+    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", str(tmp_path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as container:
+        assert container.stdout is not None
+        container.stdout.readline()
+        seen = {process.pid for process in processes()}
+        container.communicate("\n")
+
+    assert container.returncode == 0
+    assert container.pid not in seen

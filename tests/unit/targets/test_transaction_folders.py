@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from workflow_agent.model.errors import TransactionError
 from workflow_agent.targets.entries import Entry
-from workflow_agent.targets.operations import Operation, OperationKind
+from workflow_agent.targets.operations import Operation, OperationKind, decode_operation
+from workflow_agent.targets.stored_operations import moments_of, selected
 from workflow_agent.targets.transaction import Transaction, TransactionFolders, TransactionState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _ENTRY = Entry(b"h", 10, 100, 200, 3, 0o100644, 1, 2, 1, 0, 7)
@@ -115,3 +117,69 @@ def test_no_more_operations_are_kept_in_memory_than_there_is_room_for(
     folders.read("r-2.1")
     assert folders.read("r-4.1") is not first  # read again
     assert folders.read("r-4.1") == first
+
+
+def _operations(count: int) -> tuple[Operation, ...]:
+    entry = Entry(b"\1\2", 7, 11, 12, 5, 0o100644, 0, 0, 1, 0, 1)
+    return tuple(
+        Operation(
+            kind=OperationKind.EXCHANGE,
+            path=b"/srv/\xff\n\"'%d" % number,
+            point=b"/",
+            staged=b"upper/%d" % number,
+            before=entry._replace(ino=number),
+            after=entry._replace(ino=100 + number),
+            subtree={b'"path": "x': entry._replace(ino=200 + number, ctime=3)},
+        )
+        for number in range(count)
+    )
+
+
+def test_of_a_stored_transaction_only_what_is_asked_for_is_understood(
+    folders: TransactionFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _operations(5)
+    folders.write(_transaction(operations=made, effects=({"name": 'x, "operations": ['},)))
+    monkeypatch.setattr("workflow_agent.targets.transaction._MOST_KNOWN", 0)
+    folders.create("r-2.1", b"/")
+    folders.write(_transaction(id="r-2.1", run_id="r-2"))  # the other one is read again
+    understood: list[bytes] = []
+
+    def counted(data: Mapping[str, Any]) -> Operation:
+        operation = decode_operation(data)
+        understood.append(operation.path)
+        return operation
+
+    monkeypatch.setattr("workflow_agent.targets.stored_operations.decode_operation", counted)
+
+    found = folders.read("r-1.1")
+    assert moments_of(found.operations) == moments_of(made)
+    assert found.operations
+    assert understood == []
+    assert selected(found.operations, lambda path: path.endswith(b"3")) == [made[3]]
+    assert understood == [made[3].path]
+    assert found.operations == made
+    assert list(found.operations) == list(made)
+    assert (found.operations[1], found.operations[1:2], len(found.operations)) == (made[1], made[1:2], 5)
+
+
+def test_a_key_of_an_effect_is_not_taken_for_the_operations(folders: TransactionFolders, root_fd: int) -> None:
+    effects = ({"name": "x", "operations": [1]},)
+    folders.write(_transaction(operations=_operations(2), effects=effects))
+    found = TransactionFolders(root_fd).read("r-1.1")
+    assert (found.operations, found.effects) == (_operations(2), effects)
+
+
+def test_a_plan_file_that_is_damaged_inside_says_so_when_it_is_understood(
+    folders: TransactionFolders, tmp_path: Path
+) -> None:
+    for state in (TransactionState.COMMITTED, TransactionState.COMMITTING):
+        folders.create(f"r-{state.value}.1", b"/")
+        folders.write(_transaction(id=f"r-{state.value}.1", state=state, operations=_operations(2)))
+        plan = tmp_path / f".workflow-agent/tx/r-{state.value}.1/plan.json"
+        plan.write_bytes(plan.read_bytes().replace(b'"before": [', b'"before": [,', 1))
+    standing = folders.read("r-committed.1")
+    with pytest.raises(TransactionError, match="damaged"):
+        len(standing.operations)
+    with pytest.raises(TransactionError, match="damaged"):  # at once: somebody would undo it
+        folders.read("r-committing.1")

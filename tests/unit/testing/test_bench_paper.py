@@ -20,6 +20,7 @@ from workflow_agent.testing.bench.render_cases import check_case
 from workflow_agent.testing.bench.suite import at_once
 from workflow_agent.testing.bench.targets import offered
 from workflow_agent.testing.bench.walk import CRASH_POINTS, older_version
+from workflow_agent.testing.bench.worlds import lines_apart
 from workflow_agent.testing.lab.image import CATALOGUE_PACKAGES, DEFAULT_PACKAGES
 
 if TYPE_CHECKING:
@@ -264,3 +265,16 @@ def test_an_upgrade_begins_with_the_version_that_is_kept_or_with_a_lower_number(
 
 def test_every_point_of_a_crash_is_one_that_the_product_has() -> None:
     assert set(CRASH_POINTS) <= known()
+
+
+def test_data_that_is_apart_and_the_time_of_its_folder_are_not_told() -> None:
+    told = [
+        "changed: /var/log: mode 0o755 -> 0o700",
+        "changed: /etc: mtime_ns 1 -> 2",
+        "created: /var/log/other",
+        "changed: /var/log/syslog.1: content",
+    ]
+    lines = ["changed: /var/log: mtime_ns 1 -> 2", "created: /var/log/syslog", "changed: /var/lib/x/y: content", *told]
+
+    assert lines_apart(lines, ["/var/log/syslog", "/var/lib/x/"]) == told
+    assert lines_apart(lines, []) == lines

@@ -5,7 +5,9 @@ from __future__ import annotations
 import unittest
 from typing import Any
 
-from workflow_agent import Context, ErrorHandler, step, workflow
+import pytest
+
+from workflow_agent import Context, ErrorHandler, Step, Workflow, step, workflow
 from workflow_agent.model.errors import StepFailedError
 from workflow_agent.testing import MockAgent, WorkflowTestCase, mock_agent
 
@@ -57,6 +59,18 @@ class TestMocks(WorkflowTestCase):
         assert await self.run_workflow(Asks("box")) is None
         events = await self.flows.journal.events(self.run_id)
         assert any("ended with code 1" in str(event.data) for event in events)
+
+    async def test_a_model_says_what_it_is_told_to_and_nothing_else(self) -> None:
+        made = Workflow(
+            "asks", steps=[Step("ask").chat("What is the weather?"), Step("then").chat("And then?")]
+        ).chain()
+        self.model.says("*weather*", "sunny")
+        self.model.says_next("rain")
+
+        assert (await self.run_workflow(made))["text"] == "rain"
+        assert [each.messages[-1]["content"] for each in self.model.questions] == ["What is the weather?", "And then?"]
+        with pytest.raises(StepFailedError, match="nothing answers the question 'And then"):
+            await self.run_workflow(made)
 
     async def test_mocks_end_with_their_test(self) -> None:
         assert self.calls_of("box") == []

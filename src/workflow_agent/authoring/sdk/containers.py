@@ -10,7 +10,7 @@ from workflow_agent.model.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["AgentHandle", "AgentRequest", "AgentResult", "Deployed", "ResourceRequirements"]
+__all__ = ["AgentHandle", "AgentRequest", "AgentResult", "Deployed", "ResourceRequirements", "ServiceRequest"]
 
 _MIB = 1 << 20
 _LEAST_MEMORY_MIB = 6  # Docker refuses less
@@ -51,8 +51,22 @@ class ResourceRequirements:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRequest:
+    """A container beside a step's, which finds it under its name. `ready` is a command in it that ends well then."""
+
+    name: str
+    image: str
+    env: Mapping[str, str]
+    command: tuple[str, ...] | None = None
+    ready: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRequest:
-    """A container that a step asks for. `step` is the identity of the step, with the item of a parallel one."""
+    """A container that a step asks for. `step` is the identity of the step, with the item of a parallel one.
+
+    `services` are started before it, and have `ready_timeout_s` to be ready.
+    """
 
     run_id: str
     step: str
@@ -62,6 +76,8 @@ class AgentRequest:
     command: tuple[str, ...] | None
     resources: ResourceRequirements
     timeout_s: float
+    services: tuple[ServiceRequest, ...] = ()
+    ready_timeout_s: float = 60.0
 
 
 class AgentResult:

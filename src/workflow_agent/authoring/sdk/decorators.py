@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from dataclasses import field
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from dataclasses import field, replace
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from workflow_agent.authoring.durability import durability_of
 from workflow_agent.authoring.durations import duration_s
-from workflow_agent.authoring.flow import Flow, FlowStep
+from workflow_agent.authoring.flow import Flow, FlowStep, StepSource
 from workflow_agent.authoring.sdk import callables
 from workflow_agent.authoring.sdk.policies import ErrorHandler, RetryPolicy
 from workflow_agent.model.errors import ValidationError
@@ -21,13 +21,14 @@ from workflow_agent.model.records import dataclass
 from workflow_agent.model.workflow import Durability
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from workflow_agent.model.workflow import InputSpec
 
 __all__ = ["constructor_arguments", "flow_of", "guard_of", "is_workflow", "step", "step_of", "workflow"]
 
 _Any = TypeVar("_Any", bound="Callable[..., Any]")
+_Said = ParamSpec("_Said")
 _STEP = "__workflow_step__"
 _WORKFLOW = "__workflow__"
 _ARGUMENTS = "_workflow_arguments"
@@ -56,11 +57,29 @@ class _WorkflowSaid:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
-@overload
-def workflow(target: _Any, /) -> _Any: ...
+class _Decorator(Protocol[_Said]):
+    """A decorator that is written with what it says, or bare."""
+
+    @overload
+    def __call__(self, target: _Any, /) -> _Any: ...
+
+    @overload
+    def __call__(self, *none: _Said.args, **said: _Said.kwargs) -> Callable[[_Any], _Any]: ...
 
 
-@overload
+def _also_bare(make: Callable[_Said, Callable[[Any], Any]]) -> _Decorator[_Said]:
+    """Let ``@step`` mean ``@step()``."""
+    said_in_any_way: Callable[..., Any] = make
+
+    @functools.wraps(make)
+    def either(*target: Any, **said: Any) -> Any:  # Any: the target itself, or what takes it
+        made = said_in_any_way(**said)
+        return made(*target) if target else made
+
+    return either
+
+
+@_also_bare
 def workflow(
     *,
     name: str | None = None,
@@ -74,29 +93,10 @@ def workflow(
     concurrency: Mapping[str, Any] | None = None,
     priority: int | None = None,
     schedule: Iterable[Mapping[str, Any]] = (),
-) -> Callable[[_Any], _Any]: ...
-
-
-def workflow(
-    target: _Any | None = None,
-    /,
-    *,
-    name: str | None = None,
-    description: str = "",
-    version: str = "1",
-    max_retries: int | None = None,
-    timeout: float | str | None = None,
-    retry_policy: RetryPolicy | None = None,
-    inputs: Mapping[str, InputSpec] | None = None,
-    durability: Durability | str = Durability.STRICT,
-    concurrency: Mapping[str, Any] | None = None,
-    priority: int | None = None,
-    schedule: Iterable[Mapping[str, Any]] = (),
-) -> Any:  # Any: the target itself, or what takes it
+) -> Callable[[_Any], _Any]:
     """Make a class with ``@step`` methods, or one plain function, a workflow.
 
     Args:
-        target: With the bare ``@workflow``: the class or function.
         name: Name of the workflow; made from the Python name when None.
         description: One sentence for people.
         version: Version of the definition.
@@ -134,7 +134,7 @@ def workflow(
         callables.register(target)
         return target
 
-    return decorate if target is None else decorate(target)
+    return decorate
 
 
 def _said(**keys: Any) -> dict[str, Any]:
@@ -171,11 +171,7 @@ def constructor_arguments(instance: object) -> tuple[tuple[Any, ...], dict[str, 
     return arguments, named
 
 
-@overload
-def step(target: _Any, /) -> _Any: ...
-
-
-@overload
+@_also_bare
 def step(
     *,
     name: str | None = None,
@@ -197,33 +193,7 @@ def step(
     cancels: Iterable[str] = (),
     lock: str | None = None,
     rate: Mapping[str, Any] | None = None,
-) -> Callable[[_Any], _Any]: ...
-
-
-def step(
-    target: _Any | None = None,
-    /,
-    *,
-    name: str | None = None,
-    depends_on: Iterable[str] = (),
-    timeout: float | str | None = None,
-    parallel: bool = False,
-    max_workers: int | None = None,
-    reduce: bool = False,
-    dynamic: bool = False,
-    when: Callable[..., Any] | str | None = None,
-    retry_policy: RetryPolicy | None = None,
-    error_handler: ErrorHandler = ErrorHandler.FAIL,
-    always_run: bool = False,
-    pure: bool = False,
-    edges: Mapping[str, str] | None = None,
-    join: str | int | None = None,
-    until: str | None = None,
-    max_iterations: int | None = None,
-    cancels: Iterable[str] = (),
-    lock: str | None = None,
-    rate: Mapping[str, Any] | None = None,
-) -> Any:  # Any: the target itself, or what takes it
+) -> Callable[[_Any], _Any]:
     """Make a method or a function a step.
 
     It may take the context (a parameter ``ctx``), the result of each step that it depends on (``fetch_result`` for
@@ -231,7 +201,6 @@ def step(
     a name of its own. What it returns, any JSON value, is its result. It may be async or not.
 
     Args:
-        target: With the bare ``@step``: the function.
         name: Name of the step; the function's when None.
         depends_on: Steps that must have ended well, or been skipped, before.
         timeout: Longest time of one attempt.
@@ -293,7 +262,7 @@ def step(
         callables.register(target)
         return target
 
-    return decorate if target is None else decorate(target)
+    return decorate
 
 
 def guard_of(function: Any) -> Callable[..., Any] | None:  # Any: a function
@@ -358,15 +327,17 @@ def _steps(cls: Any) -> tuple[FlowStep, ...]:
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
-            if name in found or step_of(value) is not None:
+            if name in found or isinstance(value, StepSource) or step_of(value) is not None:
                 found[name] = value
-    return tuple(_method(cls, name, own) for name, value in found.items() if (own := step_of(value)) is not None)
+    return tuple(each for name, value in found.items() for each in _steps_of(cls, name, value))
 
 
-def _method(cls: Any, name: str, own: FlowStep) -> FlowStep:
-    from dataclasses import replace  # noqa: PLC0415  # late: as the model's dataclasses
-
-    return replace(own, function=f"{callables.reference(cls)}.{name}", is_method=True)
+def _steps_of(cls: Any, name: str, value: Any) -> Iterator[FlowStep]:
+    """Give the step that an attribute of a class is, with what it holds; nothing where it is none any more."""
+    if isinstance(value, StepSource):
+        yield from value.flow_steps()
+    elif (own := step_of(value)) is not None:
+        yield replace(own, function=f"{callables.reference(cls)}.{name}", is_method=True)
 
 
 def _plain_name(name: str) -> str:

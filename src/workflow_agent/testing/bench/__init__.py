@@ -3,6 +3,7 @@
 Layout, lowest first::
 
     outcomes        kinds of tests, and what became of one
+    archives        archives made from folders of text, for targets to install from
     plan_file       `tests/bench.yaml`: what the targets of an integration need
     worlds          everything of a target that a test must find as it was
     targets         disposable targets, and the command that changes them

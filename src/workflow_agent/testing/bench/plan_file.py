@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, JsonValue, StrictBool, StrictStr
@@ -11,6 +12,7 @@ from workflow_agent.authoring.yaml_source import load_yaml, read_text
 from workflow_agent.integrations.fields import Identifier, Part, Slug
 from workflow_agent.integrations.schema_problems import problems_of
 from workflow_agent.model.errors import ManifestError
+from workflow_agent.testing.bench.archives import ARCHIVES, archives_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +40,9 @@ class BenchPlan(Part):
     targets: tuple[StrictStr, ...] | None = Field(default=None, description="Kinds of targets; all without it.")
     reason: StrictStr = Field(default="", description="Why not all kinds of targets.")
     parameters: dict[Identifier, JsonValue] = Field(default_factory=dict, description="What is installed with.")
+    digests: dict[Identifier, StrictStr] = Field(
+        default_factory=dict, description="Parameters that are the SHA-256 of an archive made for the tests: its path."
+    )
     secrets: dict[Identifier, StrictStr] = Field(
         default_factory=dict, description="Secrets of the tests; real ones have no place here."
     )
@@ -57,7 +62,7 @@ def read_plan(folder: Path) -> BenchPlan:
         return BenchPlan()
     document = load_yaml(read_text(file), source=str(file))
     try:
-        return BenchPlan.model_validate(document.data)
+        return _with_digests(BenchPlan.model_validate(document.data), folder)
     except PydanticError as error:
         problem = problems_of(error, document.data)[0]
         raise ManifestError(
@@ -67,10 +72,27 @@ def read_plan(folder: Path) -> BenchPlan:
         ) from error
 
 
+def _with_digests(plan: BenchPlan, folder: Path) -> BenchPlan:
+    """Fill in the digests of archives."""
+    if not plan.digests:
+        return plan
+    made = archives_of(folder)
+    unknown = sorted(set(plan.digests.values()) - set(made))
+    if unknown:
+        raise ManifestError(
+            f"there is no folder for the archive {unknown[0]}",
+            where=f"{folder / BENCH_FILE} › digests",
+            hint=f"its members lie in {ARCHIVES}{unknown[0]}/",
+        )
+    digests = {name: hashlib.sha256(made[path]).hexdigest() for name, path in plan.digests.items()}
+    return plan.model_copy(update={"parameters": {**plan.parameters, **digests}})
+
+
 def packages_of(manifest: Manifest, plan: BenchPlan, registry: Registry) -> tuple[str, ...]:
     """Name the Debian packages that the target must offer: the integration's, its requirements', the plan's."""
     found = set(plan.packages)
     for one in (manifest, *(registry.get(name) for name in manifest.requires)):
+        found.update(one.packages.get("debian", ()))
         for action in one.actions.values():
             words = action.with_.get("packages")
             if isinstance(words, list):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from workflow_agent.agents.script_setup import blocks_before
 from workflow_agent.integrations import bind_parameters, builtin_folder, load_folder, resolve
 from workflow_agent.integrations.fields import Part
 from workflow_agent.model.errors import ValidationError, WorkflowAgentError
@@ -49,6 +50,7 @@ _FACTS: dict[str, Any] = {
     "package_manager": "apt",
     "is_root": True,
     "tier": Tier.EXACT,
+    "capabilities": None,
 }
 _LONGEST = 60
 
@@ -93,6 +95,7 @@ def rendered(manifest: Manifest, case: RenderCase, templates: Sequence[Path] = (
         action=resolved.action,
         version=resolved.version,
         multiline=[f"parameters.{name}" for name, declared in manifest.parameters.items() if declared.multiline],
+        blocks=blocks_before(resolved.action, resolved.setup, resolved.context),
     )
     refuse_on_errors(validate_script(script.text))
     files = [

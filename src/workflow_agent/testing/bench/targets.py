@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.records import dataclass
+from workflow_agent.testing.bench.archives import write_archives
 from workflow_agent.testing.bench.worlds import left, look
 from workflow_agent.testing.lab import LabContainer, LabHost
 from workflow_agent.testing.lab.engine import engine_obstacle
@@ -145,6 +146,7 @@ class BenchTarget:
         packages: That can be installed there.
         folder: For the command's state and the evidence; made when missing.
         files: A folder that is copied onto the target first, as root's.
+        integration: The folder whose archives are made there.
         variables: Of the command's environment.
     """
 
@@ -155,6 +157,7 @@ class BenchTarget:
         packages: Iterable[str],
         folder: Path,
         files: Path | None = None,
+        integration: Path | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> None:
         made = LabContainer if kind.is_container else LabHost
@@ -163,12 +166,15 @@ class BenchTarget:
         self.folder = folder
         self.command = Command(host=self.host, folder=folder, variables=variables or {})
         self._files = files
+        self._integration = integration
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.host.start()
         if self._files is not None and self._files.is_dir():
             shutil.copytree(self._files, self.host.root, dirs_exist_ok=True, symlinks=True)
+        if self._integration is not None:
+            write_archives(self._integration, self.host.root)
         return self
 
     def __exit__(
@@ -187,7 +193,7 @@ class BenchTarget:
     def stop_service(self, name: str, program: str | None) -> None:
         """Stop a service as an operator would, whatever started it, and wait until its program ended."""
         if self.host.kind == "systemd":
-            self.host.run(["systemctl", "stop", f"{name}.service"], check=False)
+            self.host.run(["systemctl", "stop", *self._units(name)], check=False)
         elif (self.host.root / "etc/init.d" / name).is_file():
             self.host.run(["sh", "-c", 'cd /; service "$1" stop', "sh", name], check=False)
         end = time.monotonic() + _STOPPED_S
@@ -199,15 +205,22 @@ class BenchTarget:
     def start_service(self, name: str) -> bool:
         """Start a service as an operator would; says whether the target's init system has it."""
         if self.host.kind == "systemd":
-            command = ["systemctl", "start", f"{name}.service"]
+            command = ["systemctl", "start", *self._units(name)]
         elif (self.host.root / "etc/init.d" / name).is_file():
             command = ["sh", "-c", 'cd /; service "$1" start', "sh", name]
         else:
             return False
         return self.host.run(command, check=False).returncode == 0
 
+    def _units(self, name: str) -> list[str]:
+        """Name a service's unit after those that start it when somebody asks, such as its sockets."""
+        asked = ["systemctl", "show", "--property=TriggeredBy", "--value", f"{name}.service"]
+        return [*self.host.run(asked, check=False).stdout.split(), f"{name}.service"]
+
     def _still(self, program: str | None) -> list[int]:
-        return [one.pid for one in self.host.processes() if program is not None and one.program == program]
+        """List the processes of a program; of a script, those whose interpreter runs it."""
+        found = [one for one in self.host.processes() if program in {one.program, *one.arguments[1:3]}]
+        return [one.pid for one in found if program is not None]
 
     def _end(self, program: str | None) -> None:
         """End what stopping did not end: its supervisor of ours first, which would start it again."""

@@ -54,6 +54,8 @@ CRASH_POINTS: Final = (
 _VARIABLE = "WORKFLOW_AGENT_FAILPOINT"
 #: Variables in which secrets of tests are given.
 _GIVEN: Final = "INTEGRATION_TEST_{}"
+#: That services stay is tried by the kind `install`; the others do not wait for it again.
+_AT_ONCE: Final = {"WORKFLOW_AGENT_TIMEOUTS__STAY_S": "0"}
 _VERSION = re.compile(r"^version:.*$", re.MULTILINE)
 
 
@@ -112,11 +114,12 @@ class Walk:
                 packages=self.subject.packages,
                 folder=self.folder / f"{self.kind}-{self._number}",
                 files=self.subject.folder / "tests/target",
+                integration=self.subject.folder,
                 variables={_GIVEN.format(name): value for name, value in self.subject.plan.secrets.items()},
             )
             self._target = self._stack.enter_context(made)
             for name in self.subject.manifest.requires:
-                self._done("install", name, "--yes")
+                self._done("install", name, "--yes", more=_AT_ONCE)
             self._before, self._installed, self._repaired = made.look(), None, False
         return self._target
 
@@ -138,18 +141,23 @@ class Walk:
             raise TestFailedError(reply.sentence, _reasons(reply))
         return reply
 
-    def _install(self, folder: Path | None = None) -> Reply:
+    def _install(self, folder: Path | None = None, *, at_once: bool = True) -> Reply:
         given = self._with_parameters()
-        reply = self._done("install", str(folder or self.subject.name), *given, "--yes")
+        reply = self._done(
+            "install", str(folder or self.subject.name), *given, "--yes", more=_AT_ONCE if at_once else None
+        )
         self._installed = reply.data["run_id"]
         return reply
 
-    def _with_parameters(self) -> tuple[str, ...]:
-        secrets = [
+    def _with_secrets(self) -> tuple[str, ...]:
+        return tuple(
             word for name in self.subject.plan.secrets for word in ("--secret", f"{name}=env:{_GIVEN.format(name)}")
-        ]
+        )
+
+    def _with_parameters(self) -> tuple[str, ...]:
+        secrets = self._with_secrets()
         if not self.subject.plan.parameters:
-            return tuple(secrets)
+            return secrets
         file = self.target.folder / "parameters.json"
         file.write_text(json.dumps(self.subject.plan.parameters), encoding="utf-8")
         return ("--param-file", str(file), *secrets)
@@ -165,6 +173,8 @@ class Walk:
         return self._before
 
     def _present(self) -> None:
+        if self._repaired:
+            self.drop()  # see above: its rollback would prove nothing
         if self.target and self._installed is None:
             self._install()
 
@@ -211,7 +221,7 @@ class Walk:
 
     def _installs(self) -> str:
         self._absent()
-        report = self._install().data
+        report = self._install(at_once=False).data
         if report["changed"] is not True:
             raise TestFailedError("an installation on a fresh target changed nothing")
         return f"{len(report['checks'])} checks hold{_require_passed(report)}"
@@ -234,7 +244,7 @@ class Walk:
 
     def _verify(self) -> str:
         self._present()
-        report = self._done("verify", self.subject.name).data
+        report = self._done("verify", self.subject.name, *self._with_secrets()).data
         return f"{len(report['checks'])} checks hold{_require_passed(report)}"
 
     def _negative(self) -> str:
@@ -271,7 +281,7 @@ class Walk:
         return True
 
     def _red(self, way: str, wanted: tuple[str, ...]) -> list[str]:
-        reply = self._done("verify", self.subject.name, wanted=_CHECKS_RED)
+        reply = self._done("verify", self.subject.name, *self._with_secrets(), wanted=_CHECKS_RED)
         checks = (reply.error.get("details") or {}).get("checks") or ()
         red = [check["id"] for check in checks if check["status"] != "passed"]
         if missing := sorted(set(wanted) - set(red)):
@@ -282,9 +292,10 @@ class Walk:
         """Take back what was broken; what has no way back is repaired by the product."""
         if not mend():
             self._repaired = True
-            for name in (*self.subject.manifest.requires, self.subject.name):
-                self._done("repair", name, "--yes")
-        self._done("verify", self.subject.name)
+            for name in self.subject.manifest.requires:
+                self._done("repair", name, "--yes", more=_AT_ONCE)
+            self._done("repair", self.subject.name, *self._with_secrets(), "--yes", more=_AT_ONCE)
+        self._done("verify", self.subject.name, *self._with_secrets())
 
     def _rollback(self) -> str:
         self._present()
@@ -321,12 +332,12 @@ class Walk:
             version = older_version(self.subject.folder, older)
             self._install(older)
             given = self._with_parameters()
-            upgraded = self._done("upgrade", self.subject.name, *given, "--yes").data
+            upgraded = self._done("upgrade", self.subject.name, *given, "--yes", more=_AT_ONCE).data
         passed = _require_passed(upgraded)
-        self._done("verify", name)
+        self._done("verify", name, *self._with_secrets())
         if upgraded["changed"]:
             self._done("rollback", upgraded["run_id"], "--yes")
-            self._done("verify", name)
+            self._done("verify", name, *self._with_secrets())
         self._absent()
         self._as(before, "an upgrade and two rollbacks")
         return f"from {version} to {self.subject.manifest.version}{passed}"
@@ -344,10 +355,10 @@ class Walk:
     def _killed_at(self, point: str) -> None:
         given = self._with_parameters()
         words = ("install", self.subject.name, *given, "--yes")
-        killed = self.target.command(*words, more={_VARIABLE: point})
+        killed = self.target.command(*words, more={_VARIABLE: point, **_AT_ONCE})
         if killed.code not in {-signal.SIGKILL, 0}:
             raise TestFailedError(f"at {point}: {killed.sentence}", _reasons(killed))
-        report = self._done(*words).data
+        report = self._done(*words, more=_AT_ONCE).data
         _require_passed(report)
         # what the killed one committed, if the second one found nothing to do
         self._installed = report["run_id"] if report["changed"] else self._live_run() or report["run_id"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import asdict
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.records import dataclass
@@ -14,14 +16,16 @@ if TYPE_CHECKING:
 
     from workflow_agent.testing.lab import FileRecord, LabHost
 
-__all__ = ["GROWING_LOGS", "Left", "World", "left", "lines_left", "look"]
+__all__ = ["GROWING_LOGS", "Left", "World", "left", "lines_apart", "lines_left", "look"]
 
 #: Nothing takes lines out of a log: these get longer whoever removes packages, and are not counted.
 GROWING_LOGS = frozenset(
     {"/var/log/apt/history.log", "/var/log/apt/term.log", "/var/log/dpkg.log", "/var/log/alternatives.log"}
 )
-#: systemd makes and removes the private folders of services there.
-_RESTLESS = "changed: /var/tmp: mtime_ns "
+#: systemd makes and removes the private folders of services there, under another name at each start.
+_RESTLESS = re.compile(r"changed: /var/tmp: mtime_ns |\w+: /var/tmp/systemd-private-")
+#: A folder whose time alone differs: something in it came or went.
+_TIME_ALONE = re.compile(r"changed: (\S+): mtime_ns \d+ -> \d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +77,18 @@ def look(host: LabHost) -> World:
 def lines_left(host: LabHost, before: World, after: World, *, apart: Iterable[str] = ()) -> list[str]:
     """List the paths that differ, but for logs that only grew and what stands below `apart` (others' own data)."""
     grown = GROWING_LOGS & set(grown_logs(host.root, before.files, after.files))
-    folders = tuple(f"{path.rstrip('/')}/" for path in apart)
     lines = diff(before.files, after.files)
-    lines = [line for line in lines if line.split(": ")[1] not in grown and not line.startswith(_RESTLESS)]
-    return [line for line in lines if not f"{line.split(': ')[1]}/".startswith(folders or ("//",))]
+    lines = [line for line in lines if line.split(": ")[1] not in grown and not _RESTLESS.match(line)]
+    return lines_apart(lines, apart)
+
+
+def lines_apart(lines: Iterable[str], apart: Iterable[str]) -> list[str]:
+    """Leave out what stands below `apart`, and the time of a folder in which one of these stands: it may have come."""
+    apart = tuple(apart)
+    folders = tuple(f"{path.rstrip('/')}/" for path in apart)
+    homes = {str(PurePosixPath(path).parent) for path in apart}
+    lines = [line for line in lines if not f"{line.split(': ')[1]}/".startswith(folders or ("//",))]
+    return [line for line in lines if not ((timed := _TIME_ALONE.fullmatch(line)) and timed[1] in homes)]
 
 
 def left(host: LabHost, before: World, *, apart: Iterable[str] = ()) -> tuple[Left, list[str]]:

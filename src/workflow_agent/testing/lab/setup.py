@@ -29,7 +29,7 @@ _PROGRAMS = {
     "fallocate": "util-linux",
 }
 #: What single tests look with: shells that complete, readers of manual pages. Without one its tests are skipped.
-_LOOKING = {"zsh": "zsh", "fish": "fish", "mandoc": "mandoc", "groff": "groff-base"}
+_LOOKING = {"zsh": "zsh", "fish": "fish", "mandoc": "mandoc", "groff": "groff-base", "sshd": "openssh-server"}
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _SYSTEM_FOLDERS = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -74,7 +74,8 @@ def install_looking_programs() -> list[str]:
 
 def install_packages(names: Sequence[str]) -> None:
     """Install Debian packages, without what they only recommend; raises UnreachableError when apt fails."""
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    # Programs are wanted, none of the services that come with them. Source: systemctl(1), invoke-rc.d(8).
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_OFFLINE": "1", "RUNLEVEL": "1"}
     for command in (("update", "-q"), ("install", "-y", "-q", "--no-install-recommends", *names)):
         done = subprocess.run(
             ["apt-get", *command],

@@ -127,6 +127,27 @@ WHERE run_id = :run_id;
 -- A step that waited when its run was stopped has no record of its own.
 UPDATE steps SET status = 'cancelled', finished_at = :at WHERE run_id = :run_id AND status = 'waiting';
 
+-- name: put_snapshot
+-- Where a run stands that has no end; an older one never takes the place of a newer one.
+INSERT INTO snapshots (run_id, seq, fold, data, blobs, digest)
+SELECT :run_id, :seq, :fold, :data, :blobs, :digest
+WHERE EXISTS (SELECT 1 FROM runs WHERE run_id = :run_id AND finished_at IS NULL)
+ON CONFLICT (run_id) DO UPDATE SET
+  seq = excluded.seq,
+  fold = excluded.fold,
+  data = excluded.data,
+  blobs = excluded.blobs,
+  digest = excluded.digest
+WHERE excluded.seq > seq;
+
+-- name: drop_snapshot
+-- A run that has ended is not taken up again.
+DELETE FROM snapshots WHERE run_id = :run_id;
+
+-- name: select_snapshots
+-- The snapshots of the runs in a JSON list of run ids.
+SELECT run_id, seq, fold, CAST(data AS BLOB) AS data, blobs, digest FROM snapshots WHERE run_id IN (SELECT value FROM json_each(:run_ids));
+
 -- name: set_tier
 -- How well the run's effects can be taken back.
 UPDATE runs SET tier = :tier WHERE run_id = :run_id;
