@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.cli.consent import answer_is_yes
 from workflow_agent.cli.style import safe
+from workflow_agent.cli.typed_line import typed_line
 from workflow_agent.model.errors import ConsentError, DeclinedError
 from workflow_agent.model.records import dataclass
 
@@ -107,7 +108,5 @@ def _require_trust(invocation: Invocation, found: Found, given: str | None) -> N
     what = "It is not signed: nobody vouches for it" if found.signer is None else f"It is signed by {found.source}"
     what = what if not found.source.startswith("git:") else f"It comes from {found.source.removeprefix('git:')}"
     sys.stderr.write(f"{safe(found.name)} {safe(found.package.version)} has a source that is not known here.\n")
-    sys.stderr.write(f"{safe(what)}.\nTrust this source from now on? [y/N] ")
-    sys.stderr.flush()
-    if not answer_is_yes(sys.stdin.readline()):
+    if not answer_is_yes(typed_line(f"{safe(what)}.\nTrust this source from now on? [y/N] ")):
         raise DeclinedError("the source is not trusted", where=found.source, state="nothing was brought in")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workflow_agent.cli.style import safe
+from workflow_agent.cli.typed_line import typed_line
 from workflow_agent.model.errors import ConflictError, NotFoundError, ParameterError, WorkflowAgentError
 from workflow_agent.model.nearest import did_you_mean
 
@@ -38,9 +38,7 @@ class Asked:
             return given
         if not self._may_ask:
             return usual
-        sys.stderr.write(f"{question}{f' [{safe(usual)}]' if usual else ''}: ")
-        sys.stderr.flush()
-        line = sys.stdin.readline()
+        line = typed_line(f"{question}{f' [{safe(usual)}]' if usual else ''}: ")
         if not line:
             raise KeyboardInterrupt  # the terminal went away
         return line.strip() or usual

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from typing import TYPE_CHECKING
 
+from workflow_agent.cli.typed_line import hidden_line
 from workflow_agent.security.sources import SourceKind, checked_secret, parse_sources, read_secrets
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _required(invocation: Invocation, integrations: Sequence[str]) -> list[str]:
 
 
 def _ask(name: str) -> str:
-    try:
-        return getpass.getpass(f"Secret `{name}` (not shown): ", stream=sys.stderr)
-    except EOFError:
-        raise KeyboardInterrupt from None  # the terminal went away
+    line = hidden_line(f"Secret `{name}` (not shown): ")
+    if not line:
+        raise KeyboardInterrupt  # the terminal went away
+    return line.removesuffix("\n")
