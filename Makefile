@@ -69,6 +69,7 @@ clean:  ## Remove what was made here; images of lab hosts stay in ~/.cache/workf
 	@echo "installing requirements.txt"
 	@$(PIP) install -r requirements.txt
 	@$(PIP) install --no-deps -e .
+	@$(BIN)/python -m compileall -q src  # as pip does for what is not editable; 0.2 s of each command
 	@touch $@
 
 .venv/test.stamp: .venv/runtime.stamp requirements-test.txt

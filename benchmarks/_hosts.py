@@ -6,12 +6,11 @@ import argparse
 import os
 import re
 import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from benchmarks._program import installed_program
 from benchmarks._report import machine, remark
 from workflow_agent.testing.lab import diff, grown_logs
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Look", "command", "differences", "look", "more_processes", "options", "rows_of"]
 
 _Row = TypeVar("_Row")
-_PROGRAM = str(Path(sys.executable).with_name("workflow-agent"))
 #: Nothing takes lines out of a log; systemd makes and removes the private folders of services in the other.
 _LOGS = frozenset({f"/var/log/{name}" for name in ("apt/history.log", "apt/term.log", "dpkg.log", "alternatives.log")})
 _RESTLESS = re.compile(r"changed: /var/tmp: mtime_ns |(created|deleted): /var/tmp/systemd-private-")
@@ -69,7 +67,7 @@ def command(host: LabHost, folder: str, *words: str) -> tuple[int, float]:
         "WORKFLOW_AGENT_TARGETS__HOST_PID": str(host.pid),
     }
     started = time.perf_counter()
-    argv = [_PROGRAM, *words, "--yes", "--json"]
+    argv = [installed_program(), *words, "--yes", "--json"]
     done = subprocess.run(argv, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         remark(f"{' '.join(words)} ended with {done.returncode}\n{done.stderr.decode()[-2000:]}")

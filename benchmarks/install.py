@@ -15,12 +15,12 @@ import os
 import sqlite3
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from benchmarks import _containers
+from benchmarks._program import installed_program
 from benchmarks._report import Figure, machine, remark, show
 from workflow_agent.testing.lab import LabHost
 from workflow_agent.testing.lab.engine import engine_obstacle
@@ -35,7 +35,6 @@ apt-get install -y -qq --no-install-recommends {_PACKAGE}
 service {_PACKAGE} start
 until (exec 3<>/dev/tcp/127.0.0.1/9100) 2>/dev/null; do sleep 0.01; done
 """
-_PROGRAM = str(Path(sys.executable).with_name("workflow-agent"))
 
 
 def _timed(argv: list[str], environment: dict[str, str]) -> float:
@@ -68,11 +67,11 @@ def _our_round() -> dict[str, float]:
             "WORKFLOW_AGENT_PATHS__STATE": folder,
         }
         return {
-            "install": _timed([_PROGRAM, "install", _PACKAGE, "--yes", "--json"], environment),
-            "unchanged": _timed([_PROGRAM, "install", _PACKAGE, "--yes", "--json"], environment),
-            "rollback": _timed([_PROGRAM, "rollback", "--yes", "--json"], environment),
+            "install": _timed([installed_program(), "install", _PACKAGE, "--yes", "--json"], environment),
+            "unchanged": _timed([installed_program(), "install", _PACKAGE, "--yes", "--json"], environment),
+            "rollback": _timed([installed_program(), "rollback", "--yes", "--json"], environment),
             "exchange phase": _exchange_ms(Path(folder)) / 1000,
-            "--help": _timed([_PROGRAM, "--help"], environment),
+            "--help": _timed([installed_program(), "--help"], environment),
         }
 
 
@@ -86,6 +85,7 @@ def main() -> None:
     if os.geteuid() != 0:
         raise SystemExit("this benchmark makes hosts with disks of their own: run it as root")
     remark(machine())
+    installed_program()
     with LabHost(in_memory=False):
         pass  # the disk image is built before anything is timed
     raw: list[float] = []
@@ -108,7 +108,7 @@ def main() -> None:
         ),
     ]
     if (obstacle := engine_obstacle()) is None:
-        figures += _containers.measure(_PROGRAM, _PACKAGE, options.peers, options.rounds)
+        figures += _containers.measure(installed_program(), _PACKAGE, options.peers, options.rounds)
     else:
         remark(f"no containers: {obstacle}")
     show(figures, as_json=options.json)

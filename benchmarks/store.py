@@ -11,13 +11,13 @@ import asyncio
 import os
 import sqlite3
 import statistics
-import sys
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks._program import installed_program
 from benchmarks._report import Figure, machine, remark, show
 from workflow_agent.model.event import EventType
 from workflow_agent.store import SqliteStore
@@ -100,16 +100,16 @@ async def _measure(folder: Path, runs: int) -> list[Figure]:
         value = await _median_ms(work)
         figures.append(Figure(name=name, subject=f"store with {runs} runs", value=value, unit="ms", n=_ROUNDS))
     await looking.close()
-    for command in ("history", "history --integration none", f"show r-{runs - 1:026}"):
-        value = await _median_ms(partial(_command, folder / "store", command.split()))
-        figures.append(Figure(name=command[:24], subject="workflow-agent", value=value, unit="ms", n=_ROUNDS))
+    for line in ("history", "history --integration none", f"show r-{runs - 1:026}"):
+        value = await _median_ms(partial(_command, folder / "store", line.split()))
+        figures.append(Figure(name=line[:24], subject="workflow-agent", value=value, unit="ms", n=_ROUNDS))
     return figures
 
 
 async def _command(state: Path, words: list[str]) -> None:
     """Run the command line as a whole process."""
     process = await asyncio.create_subprocess_exec(
-        Path(sys.executable).with_name("workflow-agent"),
+        installed_program(),
         *words,
         "--json",
         env=os.environ | {"WORKFLOW_AGENT_PATHS__STATE": str(state)},
