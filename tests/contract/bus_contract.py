@@ -503,6 +503,74 @@ class BusContract:
             await within(request)
         assert gate.cancelled == ["inner"]
 
+    # -- asking without waiting ------------------------------------------------------------------------------
+
+    async def test_an_answer_calls_the_function_once_and_later(self, bus: Bus) -> None:
+        gate = Gate()
+        await bus.subscribe("a", gate, concurrency=2)
+        await bus.subscribe("*", gate)
+        answers: list[Any] = []
+        gate.open.set()
+
+        asked = bus.ask(Message("a", run_id="r-1"), answers.append)
+
+        assert (answers, asked.done()) == ([], False)
+        assert await within(asked.wait(60))
+        await self.pause()
+        assert [(answer.data, answer.run_id) for answer in answers] == [({"gate": "a"}, "r-1")]
+        assert gate.ended == ["a", "a"]
+
+    async def test_an_error_of_the_handler_is_an_answer(self, bus: Bus) -> None:
+        async def refuse(message: Message) -> None:
+            raise NotFoundError("not here") if message.subject == "a" else ValueError("defect")
+
+        await bus.subscribe(">", refuse)
+        answers: list[Any] = []
+
+        asked = [bus.ask(Message(subject), answers.append) for subject in "ab"]
+
+        assert all([await within(each.wait(60)) for each in asked])
+        assert [type(answer) for answer in answers] == [NotFoundError, InternalError]
+
+    async def test_asking_where_nobody_answers_fails_at_once(self, bus: Bus) -> None:
+        with pytest.raises(NoResponderError):
+            bus.ask(Message("agent.none.do"), print)
+        with pytest.raises(UsageError):
+            bus.ask(Message("agent.*"), print)
+
+    async def test_giving_up_what_was_asked_frees_its_handler_and_calls_nobody(self, bus: Bus) -> None:
+        gate, answers = Gate(), list[Any]()
+        await bus.subscribe(">", gate)
+        running, queued = bus.ask(Message("slow"), answers.append), bus.ask(Message("queued"), answers.append)
+        await within(gate.running.wait())
+
+        assert not await within(running.wait(0.01))
+        await within(queued.give_up())
+        await within(running.give_up())
+
+        assert (gate.begun, gate.cancelled, answers) == (["slow"], ["slow"], [])
+        assert running.done()
+        assert await within(running.wait(60))
+        await within(running.give_up())
+        gate.open.set()
+        assert (await within(bus.request(Message("next")))).data == {"gate": "next"}
+
+    async def test_what_was_asked_is_refused_when_the_bus_stops_at_once(self, bus: Bus) -> None:
+        gate, answers = Gate(), list[Any]()
+        await bus.subscribe("a", gate)
+        bus.ask(Message("a"), answers.append)
+        bus.ask(Message("a"), answers.append)
+        await within(gate.running.wait())
+        draining = start(bus.drain())
+        await self.pause()
+        draining.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await within(draining)
+
+        assert [type(answer) for answer in answers] == [UnreachableError, UnreachableError]
+        with pytest.raises(UnreachableError):
+            bus.ask(Message("a"), print)
+
     # -- handlers that send ----------------------------------------------------------------------------------
 
     async def test_handlers_may_request_and_publish(self, bus: Bus) -> None:

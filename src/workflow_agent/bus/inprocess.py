@@ -19,17 +19,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, TypeAlias
 
+from workflow_agent.bus.asked import Asked
 from workflow_agent.bus.backlog import Delivery
 from workflow_agent.bus.lane import Lane, current_lane, stopped
 from workflow_agent.bus.subjects import SubjectTrie, subject_tokens
 from workflow_agent.model.errors import DeadlineExceededError, NoResponderError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from workflow_agent.model.errors import WorkflowAgentError
     from workflow_agent.model.message import Message
     from workflow_agent.model.ports import Handler
 
@@ -167,6 +170,32 @@ class InProcessBus:
         finally:
             if timer is not None:
                 timer.cancel()
+
+    def ask(self, message: Message, answered: Callable[[Message | WorkflowAgentError], None]) -> Asked:
+        """Send, and call a function with the first reply or with why there is none; not before this has returned.
+
+        Nobody is waited for, so a deadline of the message is not kept: whoever asks gives up.
+
+        Raises:
+            NoResponderError: nobody subscribed.
+            UsageError: the subject is not valid.
+            UnreachableError: the bus has stopped.
+        """
+        if not self._open:
+            self._refuse_strangers()
+        route = self._routes.get(message.subject)
+        if route is None:
+            route = self._resolve(message.subject)
+        if not route:
+            raise NoResponderError(f"Nobody answers on {message.subject}", run_id=message.run_id)
+        deliveries: list[Delivery] = []
+        asked = Asked(answered, partial(self._give_up, deliveries))
+        for lanes in route:
+            delivery = Delivery(message, asked)
+            deliveries.append(delivery)
+            lane = lanes[0] if len(lanes) == 1 else self._pick(lanes)
+            lane.offer(delivery)
+        return asked
 
     async def drain(self) -> None:
         """Take nothing new from outside, let handlers finish what is queued (and what they send for it).

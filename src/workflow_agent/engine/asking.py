@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from workflow_agent.engine.commands import CancelStep, RequestStep
     from workflow_agent.engine.live import Answer
     from workflow_agent.engine.places import Waiting
-    from workflow_agent.model.ports import Bus, Clock
+    from workflow_agent.model.ports import Asked, Bus, Clock
 
 __all__ = ["GRACE_S", "TELL_S", "Asker"]
 
@@ -91,15 +91,34 @@ class Asker:
         flight = Flight(command.step, step, command.attempt)
         failpoint("engine.before-request")
         limit = run.limit_s(step)
+        run.flights[command.step] = flight
         if step.uses == CHILD:
             flight.child = self._children.run_id(run, command.step)
-            work = self._ask_child(run, flight, command.inputs)
+            flight.task = asyncio.create_task(self._fly(run, flight, self._ask_child(run, flight, command.inputs)))
         else:
-            work = self._ask(run, flight, self._message(run, flight, command.inputs, limit))
-        run.flights[command.step] = flight
-        flight.task = asyncio.create_task(self._fly(run, flight, work))
+            message = self._message(run, flight, command.inputs, limit)
+            is_plain = message.deadline is None and step.lock is None and step.rate is None
+            if is_plain and not self._is_hinted(run, flight):
+                self._ask_at_once(run, flight, message)
+            else:
+                flight.task = asyncio.create_task(self._fly(run, flight, self._ask(run, flight, message)))
         if step.timeout_s is not None:
             flight.timer = asyncio.get_running_loop().call_later(step.timeout_s, self._overdue, run, flight)
+
+    def _ask_at_once(self, run: LiveRun, flight: Flight, message: Message) -> None:
+        """Ask where there is nothing to wait for before: without a task, the answer arrives when it is given."""
+
+        def answered(answer: Message | WorkflowAgentError) -> None:
+            flight.answer = answer.data if isinstance(answer, Message) else answer
+            if not flight.is_stopping:
+                run.arrive(partial(self._outcome, run, flight))
+
+        try:
+            flight.asked = self._bus.ask(message, answered)
+        except WorkflowAgentError as error:
+            answered(error)
+        except Exception as error:  # noqa: BLE001  # the border: what breaks there fails a step, never the driver
+            answered(_broken(message, error))
 
     async def _fly(self, run: LiveRun, flight: Flight, work: Coroutine[Any, Any, Answer]) -> None:
         """Wait for the answer and let it arrive at once: a callback of the task would be another turn of the loop."""
@@ -134,11 +153,7 @@ class Asker:
 
     async def _ask(self, run: LiveRun, flight: Flight, message: Message) -> Answer:
         try:
-            if (
-                flight.step.effect is EffectPolicy.AT_LEAST_ONCE
-                and flight.attempt == 1
-                and self._bus.is_heard(f"run.{run.run_id}.event")
-            ):
+            if self._is_hinted(run, flight):
                 await self._hint(run, flight)
             if flight.step.lock is None and flight.step.rate is None:
                 return (await self._bus.request(message)).data
@@ -146,10 +161,13 @@ class Asker:
                 return (await self._bus.request(message)).data
         except WorkflowAgentError as error:
             return error
-        except Exception as error:
-            # The border between a run and the bus: whatever breaks there fails a step, never the driver.
-            logger.exception("the request on %s broke", message.subject)
-            return InternalError(f"the request on {message.subject} broke", cause=repr(error))
+        except Exception as error:  # noqa: BLE001  # as above
+            return _broken(message, error)
+
+    def _is_hinted(self, run: LiveRun, flight: Flight) -> bool:
+        """Say whether somebody watches who hears only from a hint that a unit begins."""
+        is_unwritten = flight.step.effect is EffectPolicy.AT_LEAST_ONCE and flight.attempt == 1
+        return is_unwritten and self._bus.is_heard(f"run.{run.run_id}.event")
 
     def _outcome(self, run: LiveRun, flight: Flight) -> Draft:
         """Draft what an answer says."""
@@ -180,7 +198,7 @@ class Asker:
             # It may have ended with the record that asks for this.
             is_open = run.cell(command.step).status is StepStatus.RUNNING
             return self._not_asked(run, command) if is_open else None
-        if not flight.is_stopping and not _is_done(flight):
+        if not flight.is_stopping and not flight.is_done:
             flight.is_stopping = True
             self._spawn(run, self._end(run, flight, None))
         return None
@@ -193,7 +211,7 @@ class Asker:
         return failed(run, Flight(command.step, step, command.attempt), error, status)
 
     def _overdue(self, run: LiveRun, flight: Flight) -> None:
-        if not flight.is_stopping and not _is_done(flight):
+        if not flight.is_stopping and not flight.is_done:
             flight.is_stopping = True
             error = StepTimeoutError(f"`{flight.unit}` took longer than {flight.step.timeout_s or 0:g} s")
             error.run_id = run.run_id
@@ -244,19 +262,27 @@ class Asker:
         workflow stops by going back, for which it has all the time that it needs.
         """
         task = flight.task
-        assert task is not None
         if flight.child is not None:
+            assert task is not None
             reason = run.cancel_reason or f"`{flight.unit}` of {run.run_id} stops"
             while not task.done() and not await self._children.cancel(flight.child, reason):
                 await asyncio.wait({task}, timeout=_BEGIN_S)  # it is about to begin
             await asyncio.wait({task})
             return True
         await self._publish("ctl.cancel", {"run_id": run.run_id, "step_id": flight.unit}, run.run_id, flight.unit)
+        if task is None:
+            return flight.asked is None or await self._has_ended(flight.asked)
         await asyncio.wait({task}, timeout=self._grace_s)
         if task.done():
             return True
         task.cancel()
         await asyncio.wait({task}, timeout=self._grace_s)
+        return False
+
+    async def _has_ended(self, asked: Asked) -> bool:
+        if await asked.wait(self._grace_s):
+            return True
+        await asked.give_up()
         return False
 
     # -- telling ---------------------------------------------------------------------------------------------------
@@ -285,8 +311,10 @@ class Asker:
             logger.warning("nobody was told on %s: %r", subject, error)
 
 
-def _is_done(flight: Flight) -> bool:
-    return flight.task is not None and flight.task.done()
+def _broken(message: Message, error: Exception) -> InternalError:
+    """Log and say that what carries requests broke."""
+    logger.error("the request on %s broke", message.subject, exc_info=error)
+    return InternalError(f"the request on {message.subject} broke", cause=repr(error))
 
 
 def _settle(run: LiveRun, flight: Flight) -> None:

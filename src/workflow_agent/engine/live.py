@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.errors import WorkflowAgentError
     from workflow_agent.model.event import StepState
     from workflow_agent.model.places import Wanted
+    from workflow_agent.model.ports import Asked
     from workflow_agent.model.workflow import Step, Workflow
 
     #: What a request gave: the reply's data, or why there is none.
@@ -132,12 +133,14 @@ def _started(command: StartStep, now: float) -> Draft:
 class Flight:
     """A unit that was asked for: its request, and the timer that ends it."""
 
-    __slots__ = ("answer", "attempt", "child", "is_stopping", "step", "task", "timer", "unit")
+    __slots__ = ("answer", "asked", "attempt", "child", "is_stopping", "step", "task", "timer", "unit")
 
     def __init__(self, unit: str, step: Step, attempt: int) -> None:
         self.unit = unit
         self.step = step
         self.attempt = attempt
+        #: What carries it: a request that calls back, or a task where there is something to wait for before.
+        self.asked: Asked | None = None
         self.task: asyncio.Task[None] | None = None
         #: What came of it; None while it is in flight, and where nothing came.
         self.answer: Answer | None = None
@@ -145,6 +148,11 @@ class Flight:
         self.is_stopping = False
         #: The run that carries the unit out, when that is another workflow.
         self.child: str | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was answered, or ended without an answer."""
+        return self.asked.done() if self.asked is not None else self.task is not None and self.task.done()
 
 
 class LiveRun:
@@ -376,6 +384,8 @@ class LiveRun:
         going: set[asyncio.Task[Any]] = {task for task in (*flying, *self.tasks) if not task.done()}
         for task in going:
             task.cancel()
+        asked = [flight.asked for flight in self.flights.values() if flight.asked is not None]
+        going |= {asyncio.create_task(each.give_up()) for each in asked if not each.done()}
         if going:
             await asyncio.wait(going, timeout=CLOSE_S)
         self._answer(was_cancelled=False)

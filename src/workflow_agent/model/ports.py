@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from workflow_agent.model.choice import ConflictChoice
+    from workflow_agent.model.errors import WorkflowAgentError
     from workflow_agent.model.event import Event, Record, Snapshot
     from workflow_agent.model.message import Message
     from workflow_agent.model.places import Standing, Wanted
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     OutputSink: TypeAlias = Callable[[str], None]
 
 __all__ = [
+    "Asked",
     "Bus",
     "Clock",
     "History",
@@ -106,6 +108,22 @@ class Subscription(Protocol):
         ...
 
 
+class Asked(Protocol):
+    """A request that calls a function when it is answered."""
+
+    def done(self) -> bool:
+        """Say whether it was answered, or given up."""
+        ...
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait until it is answered, for so many seconds at most; says whether it is."""
+        ...
+
+    async def give_up(self) -> None:
+        """Want no answer any more, and wait for the handler to end, as long as the bus waits for that."""
+        ...
+
+
 class Bus(Protocol):
     """Carrier of messages. Subjects follow NATS rules: tokens split by dots, ``*`` one token, ``>`` the rest."""
 
@@ -136,6 +154,14 @@ class Bus(Protocol):
             NoResponderError: nobody subscribed; at once.
             DeadlineExceededError: no reply in time.
             WorkflowAgentError: the handler raised it; any other exception arrives as InternalError.
+        """
+        ...
+
+    def ask(self, message: Message, answered: Callable[[Message | WorkflowAgentError], None]) -> Asked:
+        """Send, and call a function with the first reply or with why there is none; no deadline is kept.
+
+        Raises:
+            NoResponderError: nobody subscribed.
         """
         ...
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tests.unit.engine.driver_house import House
 
     from workflow_agent.model.message import Message
+    from workflow_agent.model.ports import Asked
 
 TX = EffectPolicy.TRANSACTIONAL
 
@@ -341,11 +342,22 @@ class BrokenBus:
     async def request(self, _message: Message, *, timeout_s: float | None = None) -> Message:
         raise RuntimeError(f"defect {timeout_s}")
 
+    def ask(self, message: Message, _answered: object) -> Asked:
+        raise RuntimeError(f"defect {message.deadline}")
 
+
+class DeafBus(BrokenBus):
+    """A carrier with that defect, on which nobody watches."""
+
+    def is_heard(self, _subject: str) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("bus", [BrokenBus, DeafBus])
 async def test_a_defect_of_the_bus_fails_a_step_and_not_the_driver(
-    house: House, caplog: pytest.LogCaptureFixture
+    house: House, caplog: pytest.LogCaptureFixture, bus: type[BrokenBus]
 ) -> None:
-    house.bus = BrokenBus()  # type: ignore[assignment]
+    house.bus = bus()  # type: ignore[assignment]
     driver = house.with_grace(1.0)
 
     with caplog.at_level(logging.CRITICAL):
@@ -366,7 +378,7 @@ async def test_a_request_that_the_bus_drops_has_an_unknown_outcome(house: House)
     house.bus = DroppingBus()  # type: ignore[assignment]
     driver = house.with_grace(1.0)
 
-    state = await driver.start(flow(Step(id="a", uses="x.go", effect=TX)), {})
+    state = await driver.start(flow(Step(id="a", uses="x.go", effect=TX, timeout_s=60.0)), {})
 
     assert state.steps["a"].status is StepStatus.UNKNOWN
 
