@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from workflow_agent.testing.bench import Outcome
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.usefixtures("lab")]
+MENDS_ITSELF = "cd /opt/greeting; mv greeting x; (sleep 1; mv x greeting) >&- 2>&- &"
+SLOW = '  - {id: slow, kind: command, argv: [sleep, "1"], description: It takes its time.}\n'
 ON_TARGET = [kind for kind in Kind if kind not in {Kind.LINT, Kind.RENDER}]
 
 
@@ -60,6 +62,29 @@ def test_a_break_that_no_check_sees_is_a_failure_and_its_evidence_is_kept(tmp_pa
     assert evidence is not None
     called = {file.stem.partition("-")[2] for file in (evidence / "commands").iterdir()}
     assert {"plan", "install", "verify", "repair"} <= called
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        (f"  - {{id: mends-itself, argv: [sh, -c, '{MENDS_ITSELF}']}}\n", "ended with 0"),
+        ("  - {id: file-gone, argv: [rm, /opt/greeting/greeting]}\nred_for: 0.5\n", "ended with 1"),
+    ],
+    ids=["mends-itself-in-time", "works-but-not-in-time"],
+)
+def test_only_what_stays_red_although_what_works_would_be_green_by_then_is_seen_as_broken(
+    tmp_path: Path, plan: str, said: str
+) -> None:
+    folder = write_draft(Draft(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
+    manifest = folder / "integration.yaml"
+    text = manifest.read_text(encoding="utf-8").replace("negative_checks:", f"{SLOW}negative_checks:")
+    manifest.write_text(text, encoding="utf-8")
+    (folder / "tests/bench.yaml").write_text(f"negative:\n{plan}", encoding="utf-8")
+
+    found = walked(folder, Kind.NEGATIVE, evidence=tmp_path / "evidence", targets=[TargetKind.PLAIN])
+
+    assert found[Kind.NEGATIVE].verdict is Verdict.FAILED
+    assert said in found[Kind.NEGATIVE].message
 
 
 @pytest.mark.long

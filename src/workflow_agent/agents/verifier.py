@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -168,12 +169,14 @@ class VerifierAgent:
         *,
         stay_s: float = 0.0,
         stay_proven_s: float = 0.0,
+        check_s: float = math.inf,
     ) -> None:
         self._targets = targets
         self._clock = clock
         self._vault = vault or Vault()
         self._stay_s = stay_s
         self._stay_proven_s = stay_proven_s
+        self._check_s = check_s
 
     def verbs(self) -> Mapping[str, Verb]:
         """verify, current, absent."""
@@ -186,7 +189,7 @@ class VerifierAgent:
 
     async def _verify(self, request: VerifyRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         target = self._targets.get(request.target)
-        checks = request.checks
+        checks = _within(request.checks, self._check_s)
         if not request.started:
             checks = [check for check in checks if check.kind in _STATIC_KINDS and not check.spec.get("live")]
         left_out: list[dict[str, Any]] = []

@@ -161,6 +161,7 @@ class Container(containers.DeclarativeContainer):
         vault,
         stay_s=settings.provided.timeouts.stay_s,
         stay_proven_s=settings.provided.timeouts.stay_proven_s,
+        check_s=settings.provided.timeouts.check_s,
     )
     recovery = providers.Singleton(_late("recovery:RecoveryAgent"), bus)
     improver = providers.Singleton(

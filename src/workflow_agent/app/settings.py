@@ -108,6 +108,7 @@ class Timeouts(Data, strict=True):
     target_s: Annotated[float, Within(ge=0)]
     stay_s: Annotated[float, Within(ge=0, le=3600)]
     stay_proven_s: Annotated[float, Within(ge=0, le=3600)]
+    check_s: Annotated[float, Within(gt=0, le=3600)]
 
 
 class Recovery(Data, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -168,12 +169,15 @@ def integrations_test(
         keep=keep,
     )
     done: list[Tested] = []
+    started = time.monotonic()
     for outcome in suite.run():
         done.append(outcome)
         invocation.say(_told(outcome, invocation.style(sys.stderr)))
+    seconds = time.monotonic() - started
+    done.sort(key=lambda one: (one.target, [*Kind].index(one.kind)))  # each as it ended was told meanwhile
     if junit is not None:
         _write(junit, junit_text(manifest.name, manifest.version, done))
-    return _tested(manifest, done, suite.kept)
+    return _tested(manifest, done, suite.kept, seconds)
 
 
 def _chosen(words: list[str] | None, known: type[StrEnum], option: str) -> list[Any]:
@@ -204,7 +208,7 @@ def _write(file: Path, text: str) -> None:
         raise UsageError(f"`{file}` cannot be written", where="--junit", cause=error.strerror) from error
 
 
-def _tested(manifest: Manifest, done: Sequence[Tested], kept: Path | None) -> Outcome:
+def _tested(manifest: Manifest, done: Sequence[Tested], kept: Path | None, seconds: float) -> Outcome:
     rows = [outcome.to_dict() for outcome in done]
     counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in _SIGNS}
 
@@ -212,7 +216,8 @@ def _tested(manifest: Manifest, done: Sequence[Tested], kept: Path | None) -> Ou
         shown = [{**row, "seconds": f"{row['seconds']:.1f}"} for row in rows]
         yield from table(_SUMMARY, shown, style)
         yield ""
-        yield ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
+        told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number)
+        yield f"{told} in {seconds:.1f} s"
         if kept is not None:
             yield f"kept: {safe(kept)}"
 
@@ -221,6 +226,7 @@ def _tested(manifest: Manifest, done: Sequence[Tested], kept: Path | None) -> Ou
         "version": manifest.version,
         **counts,
         "items": rows,
+        "seconds": round(seconds, 2),
         "kept": str(kept) if kept is not None else None,
     }
     skipped = sorted({outcome.message for outcome in done if outcome.verdict.value == "skipped"})

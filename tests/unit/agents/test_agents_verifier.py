@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from tests.unit.agents.conftest import Bench
 
+    from workflow_agent.model.system import Check, CheckResult
+
 CHECKS = [
     {"id": "file", "kind": "file", "spec": {"path": "/etc/x"}},
     {"id": "page", "kind": "http", "spec": {"url": "http://127.0.0.1/"}},
@@ -174,6 +176,29 @@ async def test_how_long_it_has_to_run_depends_on_what_its_checks_show(kind: str,
     verify = VerifierAgent(Targets(), VirtualClock(), stay_s=1.5, stay_proven_s=0.25).verbs()["verify"]
     check = {"id": "it", "kind": kind, "spec": {}}
     request = {"target": "host", "checks": [check], "transaction": "t-1", "stays": True}
+
+    await verify.handler(
+        verify.request.model_validate(request), Message(subject="agent.verifier.verify", data={}, source="test")
+    )
+
+    assert waits == [waited]
+
+
+@pytest.mark.parametrize(("own", "waited"), [(10.0, 3.0), (2.0, 2.0)])
+async def test_no_check_is_waited_for_longer_than_the_setting(own: float, waited: float) -> None:
+    waits: list[float] = []
+
+    class Waiting(FakeTarget):
+        async def check(self, checks: Sequence[Check]) -> list[CheckResult]:
+            waits.extend(check.timeout_s for check in checks)
+            return []
+
+    class Targets(FakeTargets):
+        def get(self, name: str) -> FakeTarget:
+            return Waiting(FakeWorld(), name)
+
+    verify = VerifierAgent(Targets(), VirtualClock(), check_s=3.0).verbs()["verify"]
+    request = {"target": "host", "checks": [{"id": "it", "kind": "http", "spec": {}, "timeout_s": own}]}
 
     await verify.handler(
         verify.request.model_validate(request), Message(subject="agent.verifier.verify", data={}, source="test")

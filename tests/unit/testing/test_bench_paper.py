@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -14,12 +15,12 @@ from workflow_agent.model.errors import ManifestError
 from workflow_agent.model.failpoint import known
 from workflow_agent.testing.bench import Kind, Outcome, Suite, TargetKind, Verdict, junit_text, update_cases
 from workflow_agent.testing.bench.golden import compare, plan_text
-from workflow_agent.testing.bench.outcomes import TestFailedError
-from workflow_agent.testing.bench.plan_file import packages_of, read_plan
+from workflow_agent.testing.bench.outcomes import ON_PAPER, TestFailedError
+from workflow_agent.testing.bench.plan_file import BenchPlan, packages_of, read_plan
 from workflow_agent.testing.bench.render_cases import check_case
 from workflow_agent.testing.bench.suite import at_once
 from workflow_agent.testing.bench.targets import offered
-from workflow_agent.testing.bench.walk import CRASH_POINTS, older_version
+from workflow_agent.testing.bench.walk import CRASH_POINTS, Subject, lanes_of, older_version
 from workflow_agent.testing.bench.worlds import lines_apart
 from workflow_agent.testing.lab.image import CATALOGUE_PACKAGES, DEFAULT_PACKAGES
 
@@ -245,6 +246,40 @@ def test_walks_at_the_same_time_give_all_that_they_find_and_what_breaks_them_is_
 
     with pytest.raises(OSError, match="no disk"):
         list(at_once([broken()], lambda _: None))
+
+
+def test_no_more_walks_than_allowed_go_at_the_same_time_and_all_are_gone() -> None:
+    walking, most, lock = 0, 0, threading.Lock()
+    pair = threading.Barrier(2)
+
+    def walk(name: str) -> Iterator[Outcome]:
+        nonlocal walking, most
+        with lock:
+            walking += 1
+            most = max(most, walking)
+        pair.wait(10)  # two do go at the same time
+        with lock:
+            walking -= 1
+        yield Outcome(kind=Kind.INSTALL, target=name)
+
+    found = {one.target for one in at_once([walk(name) for name in "abcdef"], lambda _: None, limit=2)}
+
+    assert found == set("abcdef")
+    assert most == 2
+
+
+@pytest.mark.parametrize("name", ["memcached", "prometheus-redis-exporter"])
+def test_lanes_hold_every_kind_once_and_one_installation_serves_those_that_look_at_it(name: str) -> None:
+    registry = Registry([builtin_folder()])
+    subject = Subject(manifest=registry.get(name), plan=BenchPlan(), registry=registry, packages=())
+    on_target = [kind for kind in Kind if kind not in ON_PAPER]
+
+    lanes = lanes_of(on_target, subject)
+
+    assert sorted(kind for lane in lanes for kind in lane) == sorted(on_target)
+    assert lanes[0][1:6] == [Kind.INSTALL, Kind.IDEMPOTENCE, Kind.VERIFY, Kind.NEGATIVE, Kind.ROLLBACK]
+    assert lanes_of([Kind.VERIFY], subject) == [[Kind.VERIFY]]
+    assert len(lanes) == (2 if subject.manifest.requires else 4)
 
 
 def test_an_upgrade_begins_with_the_version_that_is_kept_or_with_a_lower_number(folder: Path, tmp_path: Path) -> None:

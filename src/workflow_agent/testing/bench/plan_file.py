@@ -48,6 +48,9 @@ class BenchPlan(Part):
     )
     packages: tuple[StrictStr, ...] = Field(default=(), description="Further Debian packages on offer on the target.")
     negative: tuple[Break, ...] = ()
+    red_for: Annotated[float, Field(gt=0, le=600)] = Field(
+        default=3.0, description="Seconds for which what is broken must stay red; more where something mends itself."
+    )
     stops: StrictBool = Field(default=True, description="Stopping a service must turn a check red.")
 
 

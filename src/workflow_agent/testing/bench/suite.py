@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from workflow_agent.integrations import Registry, builtin_folder, lint
 from workflow_agent.model.errors import WorkflowAgentError
@@ -19,7 +20,7 @@ from workflow_agent.testing.bench.outcomes import ON_PAPER, Kind, Outcome, TestF
 from workflow_agent.testing.bench.plan_file import packages_of, read_plan
 from workflow_agent.testing.bench.render_cases import RENDER_FOLDER, cases_of, check_case
 from workflow_agent.testing.bench.targets import TargetKind, obstacle_of
-from workflow_agent.testing.bench.walk import Subject, Walk
+from workflow_agent.testing.bench.walk import Subject, Walk, lanes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Suite", "TargetKind", "at_once"]
 
+#: What threads find; None from each that has ended.
+_Results: TypeAlias = "queue.SimpleQueue[Outcome | BaseException | None]"
 DEFAULT_TARGETS = (TargetKind.PLAIN, TargetKind.SYSTEMD)
 
 
@@ -58,7 +61,7 @@ class Suite:
     kept: Path | None = field(default=None, init=False)
 
     def run(self) -> Iterator[Outcome]:
-        """Give each test as it ends; those of different targets run at the same time."""
+        """Give each test as it ends; those of different targets and lanes run at the same time."""
         for kind in (Kind.LINT, Kind.RENDER):
             if kind in self.kinds:
                 yield from self._on_paper(kind)
@@ -110,7 +113,9 @@ class Suite:
                 )
         folder = self.evidence or Path(tempfile.mkdtemp(prefix=f"workflow-agent-test-{self.manifest.name}-"))
         try:
-            yield from at_once([_walk(subject, target, kinds, folder) for target in possible], self._remember)
+            lanes = lanes_of(kinds, subject)
+            walks = [_walk(subject, target, lane, folder) for lane in lanes for target in possible]
+            yield from at_once(walks, self._remember)
         finally:
             if self.keep:
                 self.kept = folder
@@ -123,8 +128,8 @@ class Suite:
 
 
 def _walk(subject: Subject, target: TargetKind, kinds: Sequence[Kind], folder: Path) -> Iterator[Outcome]:
-    """Test the kinds on one target, one after the other."""
-    with Walk(subject=subject, kind=target, folder=folder) as walk:
+    """Test the kinds of a lane on one target, one after the other."""
+    with Walk(subject=subject, kind=target, lane=kinds[0], folder=folder) as walk:
         for kind in kinds:
             outcome = _measured(kind, target.value, "", partial(walk.run, kind), walk)
             yield outcome
@@ -159,23 +164,22 @@ def _measured(kind: Kind, target: str, case: str, test: Callable[[], str], walk:
     )
 
 
-def at_once(walks: Sequence[Iterator[Outcome]], seen: Callable[[Outcome], None]) -> Iterator[Outcome]:
-    """Go through several walks at the same time; gives what ends first. When nobody asks on, they end soon."""
-    results: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
+def at_once(
+    walks: Sequence[Iterator[Outcome]], seen: Callable[[Outcome], None], *, limit: int | None = None
+) -> Iterator[Outcome]:
+    """Go through several walks at the same time; gives what ends first. When nobody asks on, they end soon.
+
+    No more than `limit` at once: one more than there are processors, because each often waits for a time to pass.
+    """
+    results: _Results = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[Iterator[Outcome]] = queue.SimpleQueue()
+    for walk in walks:
+        waiting.put(walk)
     leaving = threading.Event()
-
-    def go(walk: Iterator[Outcome]) -> None:
-        try:
-            for outcome in walk:
-                results.put(outcome)
-                if leaving.is_set():
-                    walk.close()  # type: ignore[attr-defined]  # it is a generator
-                    break
-        except BaseException as error:  # noqa: BLE001  # the border of the thread: it is raised where it is waited for
-            results.put(error)
-        results.put(None)
-
-    threads = [threading.Thread(target=go, args=(walk,), daemon=True) for walk in walks]
+    number = min(len(walks), limit or (os.cpu_count() or 1) + 1)
+    threads = [
+        threading.Thread(target=_go_through, args=(waiting, results, leaving), daemon=True) for _ in range(number)
+    ]
     for thread in threads:
         thread.start()
     left = len(threads)
@@ -191,6 +195,27 @@ def at_once(walks: Sequence[Iterator[Outcome]], seen: Callable[[Outcome], None])
             yield found
     finally:
         leaving.set()
+
+
+def _go_through(waiting: queue.SimpleQueue[Iterator[Outcome]], results: _Results, leaving: threading.Event) -> None:
+    """Go through walks until none waits, and say so by None."""
+    try:
+        while (walk := _next(waiting)) is not None and not leaving.is_set():
+            for outcome in walk:
+                results.put(outcome)
+                if leaving.is_set():
+                    walk.close()  # type: ignore[attr-defined]  # it is a generator
+                    break
+    except BaseException as error:  # noqa: BLE001  # the border of the thread: it is raised where it is waited for
+        results.put(error)
+    results.put(None)
+
+
+def _next(waiting: queue.SimpleQueue[Iterator[Outcome]]) -> Iterator[Outcome] | None:
+    try:
+        return waiting.get_nowait()
+    except queue.Empty:  # another thread may have taken the last one
+        return None
 
 
 def _lint_lines(folder: Path) -> list[str]:

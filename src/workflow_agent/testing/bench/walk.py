@@ -1,7 +1,8 @@
 """Kinds of tests that need a target, in an order in which each finds it as it was: nothing installed, or installed.
 
-One target serves all kinds, because what is installed is taken back exactly. Where a kind fails, whatever it left is
-thrown away with the target, and the next kind gets a fresh one.
+One target serves several kinds, because what is installed is taken back exactly. Where a kind fails, whatever it left
+is thrown away with the target, and the next kind gets a fresh one. Kinds that install anew gain nothing from a target
+that others used: each is a lane of its own, on a target of its own, and lanes are walked side by side.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from workflow_agent.testing.bench.outcomes import Kind, TestFailedError, TestSki
 from workflow_agent.testing.bench.targets import BenchTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, Self
 
     from workflow_agent.integrations import Manifest, Registry
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 #: Its name, how to break, which checks must be red (any, when none is named), and how to mend: false where it cannot.
 _Way: TypeAlias = "tuple[str, Callable[[], object], tuple[str, ...], Callable[[], object]]"
 
-__all__ = ["CRASH_POINTS", "Subject", "Walk", "older_version"]
+__all__ = ["CRASH_POINTS", "Subject", "Walk", "lanes_of", "older_version"]
 
 _CHECKS_RED = 1
 _NOT_FOUND = 5
@@ -56,6 +57,15 @@ _VARIABLE = "WORKFLOW_AGENT_FAILPOINT"
 _GIVEN: Final = "INTEGRATION_TEST_{}"
 #: That services stay is tried by the kind `install`; the others do not wait for it again.
 _AT_ONCE: Final = {"WORKFLOW_AGENT_TIMEOUTS__STAY_S": "0"}
+#: One installation serves the first lane. The longest come first. Where servers are required, which each target
+#: needs first, there are no more than two.
+_LANES: Final = (
+    (Kind.PLAN, Kind.INSTALL, Kind.IDEMPOTENCE, Kind.VERIFY, Kind.NEGATIVE, Kind.ROLLBACK),
+    (Kind.UPGRADE,),
+    (Kind.CRASH,),
+    (Kind.RESIDUE,),
+)
+_LANES_WITH_SERVERS: Final = ((*_LANES[0], Kind.RESIDUE), (Kind.UPGRADE, Kind.CRASH))
 _VERSION = re.compile(r"^version:.*$", re.MULTILINE)
 
 
@@ -84,10 +94,11 @@ class Subject:
 
 @dataclass(slots=True, kw_only=True)
 class Walk:
-    """The tests of one integration on one kind of target; use it as a context manager."""
+    """A lane of the tests of one integration on one kind of target; use it as a context manager."""
 
     subject: Subject
     kind: TargetKind
+    lane: str
     folder: Path
     _target: BenchTarget | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -112,7 +123,7 @@ class Walk:
             made = BenchTarget(
                 self.kind,
                 packages=self.subject.packages,
-                folder=self.folder / f"{self.kind}-{self._number}",
+                folder=self.folder / f"{self.kind}-{self.lane}-{self._number}",
                 files=self.subject.folder / "tests/target",
                 integration=self.subject.folder,
                 variables={_GIVEN.format(name): value for name, value in self.subject.plan.secrets.items()},
@@ -252,6 +263,8 @@ class Walk:
         ways = [*self._stops(), *map(self._way, self.subject.plan.negative)]
         if not ways:
             raise TestSkippedError("it has no service, and tests/bench.yaml names no other way to break it")
+        # the time after which what is broken counts as red has to be enough for what works
+        self._done("verify", self.subject.name, *self._with_secrets(), more=self._soon())
         found = []
         for name, broken, red, mend in ways:
             broken()
@@ -281,12 +294,16 @@ class Walk:
         return True
 
     def _red(self, way: str, wanted: tuple[str, ...]) -> list[str]:
-        reply = self._done("verify", self.subject.name, *self._with_secrets(), wanted=_CHECKS_RED)
+        reply = self._done("verify", self.subject.name, *self._with_secrets(), wanted=_CHECKS_RED, more=self._soon())
         checks = (reply.error.get("details") or {}).get("checks") or ()
         red = [check["id"] for check in checks if check["status"] != "passed"]
         if missing := sorted(set(wanted) - set(red)):
             raise TestFailedError(f"{way}: {', '.join(missing)} should be red", [f"red: {', '.join(red)}"])
         return red
+
+    def _soon(self) -> dict[str, str]:
+        """Have checks waited for as long as what is broken must stay red: a service has till then to mend itself."""
+        return {"WORKFLOW_AGENT_TIMEOUTS__CHECK_S": str(self.subject.plan.red_for)}
 
     def _heal(self, mend: Callable[[], object]) -> None:
         """Take back what was broken; what has no way back is repaired by the product."""
@@ -366,6 +383,12 @@ class Walk:
     def _live_run(self) -> str | None:
         listed = self._done("generations", "list", self.subject.manifest.name).data["items"]
         return next((str(item["run_id"]) for item in listed if item.get("live")), None)
+
+
+def lanes_of(kinds: Sequence[Kind], subject: Subject) -> list[list[Kind]]:
+    """Divide kinds into lanes, each with a target of its own; in a lane they are tested one after the other."""
+    lanes = _LANES_WITH_SERVERS if subject.manifest.requires else _LANES
+    return [wanted for lane in lanes if (wanted := [kind for kind in lane if kind in kinds])]
 
 
 def older_version(folder: Path, into: Path) -> str:

@@ -30,6 +30,7 @@ _FS_IOC_GETFLAGS = 0x80086601
 _SETTABLE_FLAGS = 0x000300FF | 0x00800000
 _BLOCK = 1 << 20
 _WORKERS = 4
+_SLICE = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +85,10 @@ def digest(root: Path | str, *, excluded: Iterable[str] = EXCLUDED) -> dict[str,
     skip = frozenset(os.fsencode(name) for name in excluded)
     found = list(_walk(base, skip))
     groups = _link_groups(found)
-    with ThreadPoolExecutor(_WORKERS) as pool:  # hashing leaves the interpreter's lock
-        records = pool.map(partial(_record, base, groups), found)
-        pairs = zip(found, records, strict=True)
-        return {escape_path(name): record for (name, _), record in pairs if record is not None}
+    slices = [found[start : start + _SLICE] for start in range(0, len(found), _SLICE)]
+    with ThreadPoolExecutor(_WORKERS) as pool:  # hashing leaves the interpreter's lock; a task for each file costs more
+        read = pool.map(partial(_records, base, groups), slices)
+        return {escape_path(name): record for part in read for name, record in part}
 
 
 def diff(before: Mapping[str, FileRecord], after: Mapping[str, FileRecord]) -> list[str]:
@@ -170,14 +171,15 @@ def _link_groups(found: list[tuple[bytes, os.stat_result]]) -> dict[tuple[int, i
     return {inode: tuple(sorted(names)) for inode, names in groups.items()}
 
 
-def _record(
-    base: bytes, groups: Mapping[tuple[int, int], tuple[str, ...]], found: tuple[bytes, os.stat_result]
-) -> FileRecord | None:
-    """Read what one name is; None when it is gone by now."""
-    try:
-        return _existing(base, groups, *found)
-    except FileNotFoundError:
-        return None
+def _records(
+    base: bytes, groups: Mapping[tuple[int, int], tuple[str, ...]], found: list[tuple[bytes, os.stat_result]]
+) -> list[tuple[bytes, FileRecord]]:
+    """Read what names are; those that are gone by now are left out."""
+    records = []
+    for name, status in found:
+        with suppress(FileNotFoundError):
+            records.append((name, _existing(base, groups, name, status)))
+    return records
 
 
 def _existing(

@@ -98,7 +98,7 @@ def base_image(kind: LabKind | str, *, packages: tuple[str, ...] = DEFAULT_PACKA
     image = _image_path(kind, wanted)
     if image.exists():
         return image
-    with _locked(image.parent / "build.lock"):
+    with _locked(image.with_suffix(".lock")):
         if not image.exists():
             _build(image, _bootstrap(), phase="kind", kind=kind, packages=wanted)
     return image
@@ -182,8 +182,9 @@ def _image_path(name: str, packages: str) -> Path:
 def _bootstrap() -> Path:
     """Give the image of the minimal system that all kinds start from."""
     image = _image_path("bootstrap", "")
-    if not image.exists():
-        _build(image, None, phase="bootstrap", kind=LabKind.PLAIN, packages="")
+    with _locked(image.with_suffix(".lock")):  # other kinds are built meanwhile
+        if not image.exists():
+            _build(image, None, phase="bootstrap", kind=LabKind.PLAIN, packages="")
     return image
 
 
