@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from workflow_agent.model.errors import InternalError, WorkflowAgentError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from workflow_agent.bus.backlog import Delivery
     from workflow_agent.model.message import Message
 
 __all__ = ["Asked"]
@@ -24,20 +25,25 @@ class Asked:
 
     Args:
         answered: Called once, with the reply or with why there is none; not after :meth:`give_up`.
-        withdraw: Takes the request back from whoever has it, and waits until they have ended.
+        withdraw: Takes deliveries back from whoever has them, and waits until they have ended.
     """
 
-    __slots__ = ("_answered", "_waiters", "_withdraw")
+    __slots__ = ("_answered", "_deliveries", "_waiters", "_withdraw")
 
     def __init__(
         self,
         answered: Callable[[Message | WorkflowAgentError], None],
-        withdraw: Callable[[], Awaitable[None]],
+        withdraw: Callable[[Sequence[Delivery]], Awaitable[None]],
     ) -> None:
-        # Both know who holds this: they are let go with the answer, so that nothing is left to the garbage collector.
+        # These know who holds this: they are let go with the answer, so that nothing is left to the garbage collector.
         self._answered: Callable[[Message | WorkflowAgentError], None] | None = answered
-        self._withdraw: Callable[[], Awaitable[None]] | None = withdraw
+        self._deliveries: tuple[Delivery, ...] = ()
+        self._withdraw = withdraw
         self._waiters: tuple[asyncio.Future[None], ...] = ()
+
+    def goes_by(self, delivery: Delivery) -> None:
+        """Note one of the deliveries that carry it."""
+        self._deliveries = (*self._deliveries, delivery)
 
     def done(self) -> bool:
         """Say whether it was answered, or given up."""
@@ -62,13 +68,13 @@ class Asked:
 
     async def give_up(self) -> None:
         """Want no answer any more, and wait until the handler has ended, as long as the bus waits for that."""
-        withdraw = self._withdraw
-        if withdraw is not None:
+        deliveries = self._deliveries
+        if self._answered is not None:
             self._end(None)
-            await withdraw()
+            await self._withdraw(deliveries)
 
     def _end(self, answer: Message | WorkflowAgentError | None) -> None:
-        answered, self._answered, self._withdraw = self._answered, None, None
+        answered, self._answered, self._deliveries = self._answered, None, ()
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -188,11 +187,10 @@ class InProcessBus:
             route = self._resolve(message.subject)
         if not route:
             raise NoResponderError(f"Nobody answers on {message.subject}", run_id=message.run_id)
-        deliveries: list[Delivery] = []
-        asked = Asked(answered, partial(self._give_up, deliveries))
+        asked = Asked(answered, self._give_up)
         for lanes in route:
             delivery = Delivery(message, asked)
-            deliveries.append(delivery)
+            asked.goes_by(delivery)
             lane = lanes[0] if len(lanes) == 1 else self._pick(lanes)
             lane.offer(delivery)
         return asked

@@ -88,7 +88,7 @@ class Asker:
     def request(self, run: LiveRun, command: RequestStep) -> None:
         """Ask for a unit; what becomes of it arrives at the run."""
         step = run.plan.steps[parse_unit(command.step)[0]]
-        flight = Flight(command.step, step, command.attempt)
+        flight = Flight(command.step, step, command.attempt, partial(self._landed, run))
         failpoint("engine.before-request")
         limit = run.limit_s(step)
         run.flights[command.step] = flight
@@ -99,26 +99,23 @@ class Asker:
             message = self._message(run, flight, command.inputs, limit)
             is_plain = message.deadline is None and step.lock is None and step.rate is None
             if is_plain and not self._is_hinted(run, flight):
-                self._ask_at_once(run, flight, message)
+                self._ask_at_once(flight, message)
             else:
                 flight.task = asyncio.create_task(self._fly(run, flight, self._ask(run, flight, message)))
         if step.timeout_s is not None:
             flight.timer = asyncio.get_running_loop().call_later(step.timeout_s, self._overdue, run, flight)
 
-    def _ask_at_once(self, run: LiveRun, flight: Flight, message: Message) -> None:
+    def _ask_at_once(self, flight: Flight, message: Message) -> None:
         """Ask where there is nothing to wait for before: without a task, the answer arrives when it is given."""
-
-        def answered(answer: Message | WorkflowAgentError) -> None:
-            flight.answer = answer.data if isinstance(answer, Message) else answer
-            if not flight.is_stopping:
-                run.arrive(partial(self._outcome, run, flight))
-
         try:
-            flight.asked = self._bus.ask(message, answered)
+            flight.asked = self._bus.ask(message, flight.answered)
         except WorkflowAgentError as error:
-            answered(error)
+            flight.answered(error)
         except Exception as error:  # noqa: BLE001  # the border: what breaks there fails a step, never the driver
-            answered(_broken(message, error))
+            flight.answered(_broken(message, error))
+
+    def _landed(self, run: LiveRun, flight: Flight) -> None:
+        run.arrive(partial(self._outcome, run, flight))
 
     async def _fly(self, run: LiveRun, flight: Flight, work: Coroutine[Any, Any, Answer]) -> None:
         """Wait for the answer and let it arrive at once: a callback of the task would be another turn of the loop."""
@@ -126,10 +123,11 @@ class Asker:
             flight.answer = await work
         finally:
             if not flight.is_stopping:
-                run.arrive(partial(self._outcome, run, flight))
+                self._landed(run, flight)
 
     def _message(self, run: LiveRun, flight: Flight, inputs: Mapping[str, Any], limit: float | None) -> Message:
-        now = asyncio.get_running_loop().time()
+        # A second more than we wait ourselves: until then a late answer is of use.
+        deadline = None if limit is None else asyncio.get_running_loop().time() + limit + self._grace_s + 1.0
         return Message(
             f"agent.{flight.step.uses}",
             inputs,
@@ -138,8 +136,7 @@ class Asker:
             run_id=run.run_id,
             step_id=flight.unit,
             attempt=flight.attempt,
-            # A second more than we wait ourselves: until then a late answer is of use.
-            deadline=None if limit is None else now + limit + self._grace_s + 1.0,
+            deadline=deadline,
             headers={"idempotency-key": idempotency_key(run.run_id, flight.unit)},
         )
 
@@ -230,7 +227,7 @@ class Asker:
             )
             run.arrive(partial(self._lost, run, flight, error))
         elif late is None:
-            run.arrive(partial(self._outcome, run, flight))
+            self._landed(run, flight)
         else:
             self._late(run, flight, late)
 

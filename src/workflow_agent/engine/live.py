@@ -29,6 +29,7 @@ from workflow_agent.engine.proceeding import has_trouble, is_cancellable
 from workflow_agent.engine.units import parse_unit
 from workflow_agent.model.errors import ConflictError
 from workflow_agent.model.event import Event, EventType, Record, RunState
+from workflow_agent.model.message import Message
 from workflow_agent.model.records import dataclass
 from workflow_agent.model.workflow import Durability
 
@@ -133,10 +134,11 @@ def _started(command: StartStep, now: float) -> Draft:
 class Flight:
     """A unit that was asked for: its request, and the timer that ends it."""
 
-    __slots__ = ("answer", "asked", "attempt", "child", "is_stopping", "step", "task", "timer", "unit")
+    __slots__ = ("answer", "arrive", "asked", "attempt", "child", "is_stopping", "step", "task", "timer", "unit")
 
-    def __init__(self, unit: str, step: Step, attempt: int) -> None:
+    def __init__(self, unit: str, step: Step, attempt: int, arrive: Callable[[Flight], None] | None = None) -> None:
         self.unit = unit
+        self.arrive = arrive
         self.step = step
         self.attempt = attempt
         #: What carries it: a request that calls back, or a task where there is something to wait for before.
@@ -148,6 +150,12 @@ class Flight:
         self.is_stopping = False
         #: The run that carries the unit out, when that is another workflow.
         self.child: str | None = None
+
+    def answered(self, answer: Message | WorkflowAgentError) -> None:
+        """Take what came of it, and let it arrive unless somebody waits for it who wants it to stop."""
+        self.answer = answer.data if isinstance(answer, Message) else answer
+        if self.arrive is not None and not self.is_stopping:
+            self.arrive(self)
 
     @property
     def is_done(self) -> bool:
@@ -204,7 +212,7 @@ class LiveRun:
         self.created: Mapping[str, Any] = {}
         self.snapshot_due = 0
         self.snapshot: asyncio.Task[None] | None = None
-        self._arrivals: deque[Arrival] = deque()
+        self._arrivals: list[Arrival] = []
         self._wake: asyncio.Future[None] | None = None
         self._cancels: list[asyncio.Future[bool]] = []
         self._said: list[asyncio.Future[None]] = []
@@ -301,7 +309,7 @@ class LiveRun:
         self._arrivals.append(arrival)
         self.wake()
 
-    def put_back(self, arrivals: deque[Arrival]) -> None:
+    def put_back(self, arrivals: list[Arrival]) -> None:
         """Take back what is to be recorded later."""
         self._arrivals = arrivals + self._arrivals
         self.wake()
@@ -334,7 +342,7 @@ class LiveRun:
             finally:
                 self._wake = None
 
-    async def arrivals(self) -> deque[Arrival]:
+    async def arrivals(self) -> list[Arrival]:
         """Wait until something happened or the run's time is over, and give all that happened."""
         if not self._arrivals:
             self._wake = self._loop.create_future()
@@ -342,7 +350,7 @@ class LiveRun:
                 await self._wake
             finally:
                 self._wake = None
-        taken, self._arrivals = self._arrivals, deque()
+        taken, self._arrivals = self._arrivals, []
         return taken
 
     # -- cancel ----------------------------------------------------------------------------------------------------

@@ -367,17 +367,21 @@ def _wait(s: Scratch, event: Event, position: int, inputs: Any) -> tuple[Command
 
 def _on_step_succeeded(s: Scratch, event: Event) -> tuple[Command, ...]:
     position, index, cell = s.find(str(event.step))
-    due = _take_due(s, event, EndStep)
+    due = None if s.due is None else _take_due(s, event, EndStep)
     if due is None and not _is_open(s, event, position, cell):
         raise _refuse(s, event)
-    status = StepStatus(event.data.get("status", StepStatus.SUCCEEDED))
     _keep(s, event)
     is_round = index is None and bool(cell.iteration) and due is None
-    done = replace(
-        cell, status=status, finished_at=event.at, error=None, reason=None, due_at=None, inputs=None,
+    done = StepState(
+        status=_ENDS_WELL[event.data.get("status", "succeeded")],
+        attempt=cell.attempt,
+        started_at=cell.started_at,
+        finished_at=event.at,
         output=event.data.get("output") if "output" in event.data else _composed(s, position, cell),
+        items=cell.items,
+        iteration=cell.iteration,
         end=s.head if index is None and not is_round else cell.end,
-    )  # fmt: skip
+    )
     commands: tuple[Command, ...] = ()
     if index is not None:
         s.land(position, index, done)
@@ -393,7 +397,7 @@ def _on_step_succeeded(s: Scratch, event: Event) -> tuple[Command, ...]:
         commands = _ended_well(s, position, event)
         _forget_scope(s, position)
         has_ended(s, position)
-    return *commands, *proceed(s)
+    return (*commands, *proceed(s)) if commands else proceed(s)
 
 
 def _forget_scope(s: Scratch, position: int) -> None:
@@ -408,6 +412,8 @@ def _ended_well(s: Scratch, position: int, event: Event) -> tuple[Command, ...]:
         s.signals = (*s.signals, signal_sent(event.seq, event.data["output"]))
     if step.uses == END and s.group is Group.MAIN:
         return stop_all(s, s.plan.main_bits & ~_inner_bits(s.plan))
+    if not step.cancels:
+        return ()
     cancelled = (s.plan.index[name] for name in step.cancels)
     return tuple(command for other in cancelled for command in stop(s, other))
 
@@ -441,11 +447,11 @@ def _keep(s: Scratch, event: Event) -> None:
 
 def _is_open(s: Scratch, event: Event, position: int, cell: StepState) -> bool:
     """Say whether a unit is in flight, or is a wait that began."""
-    if isinstance(cell.items, Fan) or s.closing >> position & 1 or position in s.open:
+    if (cell.items is not None and isinstance(cell.items, Fan)) or s.closing >> position & 1 or position in s.open:
         return False
-    is_wait = s.plan.step_at(position).uses in FREE and cell.status is StepStatus.WAITING
-    has_round = "#" in str(event.step)
-    return is_wait or (cell.status is StepStatus.RUNNING and has_round is bool(cell.iteration))
+    if cell.status is StepStatus.RUNNING and ("#" in str(event.step)) is bool(cell.iteration):
+        return True
+    return cell.status is StepStatus.WAITING and s.plan.step_at(position).uses in FREE
 
 
 def _end_wait(s: Scratch, position: int, event: Event) -> None:
@@ -552,6 +558,7 @@ def _on_retry_scheduled(s: Scratch, event: Event) -> tuple[Command, ...]:
     return StartStep(unit, event.attempt, cell.inputs or {}, due_at), *proceed(s)
 
 
+_ENDS_WELL: dict[str, StepStatus] = {status.value: status for status in StepStatus}
 _STAGES: dict[str, frozenset[EventType]] = {
     "absent": frozenset({EventType.RUN_CREATED}),
     "created": frozenset({EventType.RUN_STARTED, EventType.SIGNAL_RECEIVED, EventType.RUN_FINISHED}),

@@ -62,8 +62,9 @@ class PersistentArray(Sequence[T], Generic[T]):
                 raise IndexError(index)
             index += self._size
         node = self._root
-        for level in range(self._depth, 0, -1):
-            node = node[index >> level * _BITS & _MASK]
+        if self._depth:
+            for level in range(self._depth, 0, -1):
+                node = node[index >> level * _BITS & _MASK]
         found: T = node[index & _MASK]
         return found
 
@@ -87,9 +88,8 @@ class PersistentArray(Sequence[T], Generic[T]):
 def _with(node: tuple[Any, ...], depth: int, index: int, value: Any) -> tuple[Any, ...]:
     slot = index >> depth * _BITS & _MASK
     _copied[0] += len(node)
-    cells = list(node)
-    cells[slot] = _with(node[slot], depth - 1, index, value) if depth else value
-    return tuple(cells)
+    made = _with(node[slot], depth - 1, index, value) if depth else value
+    return (*node[:slot], made, *node[slot + 1 :])
 
 
 def _leaves(node: tuple[Any, ...], depth: int) -> Iterator[Any]:

@@ -73,6 +73,7 @@ class Plan:
     always: tuple[str, ...]
     sequence: tuple[str, ...]
     order: tuple[str, ...]
+    at: tuple[Step, ...] = field(repr=False)
     index: Mapping[str, int] = field(repr=False)
     followers: Sequence[Sequence[int]] = field(repr=False)
     left: PersistentArray[int] = field(repr=False)
@@ -99,7 +100,7 @@ class Plan:
 
     def step_at(self, position: int) -> Step:
         """Give the step at a position."""
-        return self.steps[self.order[position]]
+        return self.at[position]
 
     def is_main(self, position: int) -> bool:
         """Say whether a position is a main step's."""
@@ -165,6 +166,7 @@ def _plan_of(key: _Same) -> Plan:
         always,
         main + recovery + always,
         order,
+        tuple(steps[name] for name in order),
         index,
         followers,
         PersistentArray(left),

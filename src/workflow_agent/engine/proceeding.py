@@ -219,7 +219,7 @@ def _consider(s: Scratch, position: int) -> Command:
     cell = s.cell(position)
     name = s.plan.order[position]
     try:
-        if isinstance(cell.items, Fan):
+        if cell.items is not None and isinstance(cell.items, Fan):
             return _next_item(s, position, cell.items)
         if cell.iteration == 0 and (reason := _skip_reason(s, position)) is not None:
             return SkipStep(name, reason)

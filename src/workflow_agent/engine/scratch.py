@@ -206,6 +206,9 @@ class Scratch:
 
     def find(self, unit: str) -> tuple[int, int | None, StepState]:
         """Find a unit: position of its step, index of the item, its state; raises KeyError and ValueError."""
+        known = self.plan.index.get(unit)
+        if known is not None:
+            return known, None, self.cell(known)
         step, index, number = parse_unit(unit)
         position = self.plan.index[step]
         cell = self.cell(position)
@@ -222,7 +225,8 @@ class Scratch:
         if self.idle & bit:
             self.idle ^= bit
             self.active += 1
-        self.ready &= ~bit
+        if self.ready & bit:
+            self.ready ^= bit
 
     def fly(self, position: int, index: int | None, cell: StepState) -> None:
         """Put a unit in flight."""
@@ -265,10 +269,11 @@ class Scratch:
             self.idle ^= bit
         elif self.plan.main_bits & bit or self.plan.always_bits & bit:
             self.active -= 1
-        self.ready &= ~bit
-        self.closing &= ~bit
-        self.leaving &= ~bit
-        was_released = isinstance(cell.items, Fan) and cell.items.released
+        if (self.ready | self.closing | self.leaving) & bit:
+            self.ready &= ~bit
+            self.closing &= ~bit
+            self.leaving &= ~bit
+        was_released = cell.items is not None and isinstance(cell.items, Fan) and cell.items.released
         if cell.end != self.head or cell.inputs is not None:
             cell = replace(cell, end=self.head, inputs=None)
         self.put(position, cell)

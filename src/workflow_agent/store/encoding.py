@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from workflow_agent.model.errors import InternalError, JournalConflictError, ValidationError
-from workflow_agent.model.event import EventType, RecordKind
-from workflow_agent.model.records import dataclass
+from workflow_agent.model.event import Event, EventType, Record, RecordKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from workflow_agent.model.event import Event, Record
 
 __all__ = [
     "INLINE_BYTES",
@@ -41,24 +38,21 @@ INLINE_BYTES: Final = 16 * 1024
 _INTEGER_LIMIT: Final = 1 << 63
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """The two columns of a stored object."""
 
     data: str
     blobs: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedRecord:
+class EncodedRecord(NamedTuple):
     """A record and its row."""
 
     record: Record
     row: Row
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedEvent:
+class EncodedEvent(NamedTuple):
     """An event, its row and its records."""
 
     event: Event
@@ -103,6 +97,8 @@ def column(value: Any) -> str | int | float | None:  # Any: a JSON value
     kind = type(value)
     if value is None or kind is float or (kind is str and value.isascii() and "\0" not in value):
         return value  # type: ignore[no-any-return]  # what nearly all are
+    if kind is int and -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
+        return value  # type: ignore[no-any-return]
     if isinstance(value, float):
         return value
     if isinstance(value, int) and -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
@@ -114,11 +110,13 @@ def column(value: Any) -> str | int | float | None:  # Any: a JSON value
 
 def encode_event(event: Event, put_blob: Callable[[bytes], str]) -> EncodedEvent:
     """Encode an event with its records; raises ValidationError, and what `put_blob` raises."""
-    records = tuple(
-        # A definition has a table of its own, and no row here.
-        EncodedRecord(record, _NO_ROW if record.kind == RecordKind.DEFINITION else _encode(record.data, put_blob))
-        for record in event.records
-    )
+    records: tuple[EncodedRecord, ...] = ()
+    if event.records:
+        records = tuple(
+            # A definition has a table of its own, and no row here.
+            EncodedRecord(record, _NO_ROW if record.kind == RecordKind.DEFINITION else _encode(record.data, put_blob))
+            for record in event.records
+        )
     return EncodedEvent(event, _encode(event.data, put_blob), records)
 
 
@@ -158,7 +156,7 @@ def is_small(events: Sequence[Event]) -> bool:
     budget = INLINE_BYTES
     for event in events:
         budget = _spend(event.data, budget)
-        for item in event.records:
+        for item in event.records or ():
             if item.kind != RecordKind.DEFINITION:
                 budget = _spend(item.data, budget)
     return budget > 0
@@ -211,8 +209,10 @@ def check_order(run_id: str, expected_head: int, events: Sequence[Event]) -> Non
     Raises:
         InternalError: they do not: a defect of the caller.
     """
-    for offset, event in enumerate(events, start=1):
-        if event.run_id != run_id or event.seq != expected_head + offset:
+    seq = expected_head
+    for event in events:
+        seq += 1
+        if event.seq != seq or event.run_id != run_id:
             raise InternalError(f"event {event.seq} of run {event.run_id} does not follow {expected_head} of {run_id}")
         if (event.type is EventType.RUN_CREATED) is not (event.seq == 1):
             raise InternalError(f"event {event.seq} of run {run_id} is {event.type}: a run begins with RunCreated")

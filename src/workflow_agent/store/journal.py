@@ -11,6 +11,7 @@ from workflow_agent.model.errors import StoreError
 from workflow_agent.model.event import Event, EventType, Snapshot
 from workflow_agent.store.encoding import check_order, encode_event, is_small
 from workflow_agent.store.reader import PAGE
+from workflow_agent.store.schema import positional
 from workflow_agent.store.session import Append, Change
 from workflow_agent.store.snapshots import read_snapshot, snapshot_row
 
@@ -49,9 +50,10 @@ class SqliteJournal:
         if self._writer is None:
             raise StoreError("the store is opened for reading only", where=str(self._reader.path))
         check_order(run_id, expected_head, events)
-        encode = partial(_encode, events, self._blobs)
-        # Large values are files, synced before their record is enqueued, and not on the event loop.
-        encoded = encode() if is_small(events) else await self._reader.offload(encode)
+        if is_small(events):
+            encoded = _encode(events, self._blobs)
+        else:  # large values are files, synced before their record is enqueued, and not on the event loop
+            encoded = await self._reader.offload(partial(_encode, events, self._blobs))
         return await self._writer.append(Append(run_id, expected_head, encoded))
 
     async def events(self, run_id: str, *, after: int = 0) -> list[Event]:
@@ -136,7 +138,7 @@ def _snapshot_row(
 
 
 def _put_snapshot(row: dict[str, Any], db: Statements) -> int:
-    db.execute_rows("put_snapshot", [row])
+    db.execute_rows("put_snapshot", [tuple(row[name] for name in positional("put_snapshot")[1])])
     return 0
 
 

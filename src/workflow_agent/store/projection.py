@@ -116,9 +116,12 @@ def _run_finished(db: Executes, event: Event) -> None:
 
 
 def _put_step(db: Executes, event: Event, status: str, **values: Any) -> None:  # Any: columns
-    empty = {"started_at": None, "finished_at": None, "error": None, "reason": None}
-    key = {"run_id": event.run_id, "step": event.step, "seq": event.seq, "attempt": event.attempt}
-    db.execute("put_step", empty | key | {"status": status} | values)
+    row = {
+        "run_id": event.run_id, "step": event.step, "seq": event.seq, "status": status, "attempt": event.attempt,
+        "started_at": None, "finished_at": None, "error": None, "reason": None,
+    }  # fmt: skip
+    row.update(values)
+    db.execute("put_step", row)
 
 
 def _step_started(db: Executes, event: Event) -> None:

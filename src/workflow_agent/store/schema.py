@@ -21,9 +21,19 @@ from workflow_agent.store.faults import newer_schema
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Migration", "Query", "load_migrations", "load_queries", "migrate", "parse_queries", "version_of"]
+__all__ = [
+    "Migration",
+    "Query",
+    "load_migrations",
+    "load_queries",
+    "migrate",
+    "parse_queries",
+    "positional",
+    "version_of",
+]
 
 _FOLDER: Final = Path(__file__).parent / "sql" / "sqlite"
+_PARAMETER = re.compile(r":([a-z_]+)\b")
 _HEADER = re.compile(r"^-- name: (?P<name>[a-z_]+)\n", re.MULTILINE)
 
 
@@ -65,6 +75,18 @@ def load_queries() -> Mapping[str, str]:
     """Give the SQL of every query by name, read once per process."""
     text = (_FOLDER / "queries.sql").read_text(encoding="utf-8")
     return MappingProxyType({name: query.sql for name, query in parse_queries(text).items()})
+
+
+@cache
+def positional(name: str) -> tuple[str, tuple[str, ...]]:
+    """Give a query that takes its values by position, and their names in that order.
+
+    Each name costs a look-up for each row that is stored. Only for statements without colons in texts.
+    """
+    sql = load_queries()[name]
+    names = tuple(dict.fromkeys(_PARAMETER.findall(sql)))
+    numbers = {each: f"?{number}" for number, each in enumerate(names, start=1)}
+    return _PARAMETER.sub(lambda found: numbers[found[1]], sql), names
 
 
 def _statements(text: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from workflow_agent.model.errors import StoreError, WorkflowAgentError
 from workflow_agent.model.event import RecordKind
@@ -66,8 +66,7 @@ class Limits:
     batch: int = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(NamedTuple):
     """A compare-and-set on a run's head."""
 
     run_id: str

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from workflow_agent.store.encoding import column
-from workflow_agent.store.schema import load_queries
+from workflow_agent.store.schema import load_queries, positional
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Executes", "Statements", "columns_of"]
+__all__ = ["Executes", "Statements", "columns_of", "row_of"]
 
 
 class Executes(Protocol):
@@ -41,12 +41,13 @@ class Statements:
         """Run a statement once for each row."""
         self.connection.executemany(self._queries[name], (columns_of(row) for row in rows))
 
-    def execute_rows(self, name: str, rows: list[dict[str, Any]]) -> None:
-        """Run a statement once for each row of values that are as columns take them."""
+    def execute_rows(self, name: str, rows: list[tuple[Any, ...]]) -> None:
+        """Run a statement once for each row of values that are as columns take them, in the order of its names."""
+        sql, _ = positional(name)
         if len(rows) == 1:
-            self.connection.execute(self._queries[name], rows[0])
+            self.connection.execute(sql, rows[0])
         else:
-            self.connection.executemany(self._queries[name], rows)
+            self.connection.executemany(sql, rows)
 
     def rows(self, name: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a query and read all its rows, each by column name."""
@@ -62,3 +63,8 @@ class Statements:
 def columns_of(values: Mapping[str, Any]) -> dict[str, str | int | float | None]:
     """Give the parameters of a query, each as a column takes it."""
     return {name: column(value) for name, value in values.items()}
+
+
+def row_of(name: str, values: Mapping[str, Any]) -> tuple[str | int | float | None, ...]:
+    """Give the parameters of a query by position; raises KeyError where one is missing."""
+    return tuple([column(values[each]) for each in positional(name)[1]])

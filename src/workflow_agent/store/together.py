@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.model.event import EventType, RecordKind
 from workflow_agent.model.status import RunStatus
+from workflow_agent.store.encoding import column
 from workflow_agent.store.projection import project_event, store_definition
-from workflow_agent.store.statements import columns_of
+from workflow_agent.store.statements import row_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -41,12 +42,13 @@ _PLAIN: Final = frozenset(
 
 def is_plain(events: Sequence[EncodedEvent]) -> bool:
     """Say whether an append holds nothing but what can be stored together with others."""
-    return all(
-        encoded.event.type in _PLAIN
-        and (not encoded.records or all(item.record.kind == RecordKind.DEFINITION for item in encoded.records))
-        and not _takes_back(encoded.event)
-        for encoded in events
-    )
+    for encoded in events:
+        event = encoded.event
+        if event.type not in _PLAIN or _takes_back(event):
+            return False
+        if encoded.records and any(item.record.kind != RecordKind.DEFINITION for item in encoded.records):
+            return False
+    return True
 
 
 def _takes_back(event: Event) -> bool:
@@ -61,7 +63,7 @@ class Gathered:
     """
 
     def __init__(self, known: set[str]) -> None:
-        self._rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _ORDER}
+        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _ORDER}
         self._known = known
         self._new: set[str] = set()
 
@@ -71,13 +73,12 @@ class Gathered:
         for encoded in events:
             event, row = encoded.event, encoded.row
             project_event(self, event)
-            step = event.step
+            # In the order of `insert_event`.
             put(
-                {
-                    "run_id": event.run_id, "seq": event.seq, "type": event.type.value, "attempt": event.attempt,
-                    "step": step if step is None else columns_of({"step": step})["step"], "at": event.at,
-                    "data": row.data, "blobs": row.blobs,
-                }
+                (
+                    event.run_id, event.seq, event.type.value, column(event.step), event.attempt, event.at,
+                    row.data, row.blobs,
+                )
             )  # fmt: skip
             for item in encoded.records:
                 if item.record.data.get("hash") not in self._known:
@@ -86,7 +87,7 @@ class Gathered:
 
     def execute(self, name: str, values: Mapping[str, Any] | None = None) -> int:
         """Take one row of a statement; raises KeyError for a statement that has no place in the order."""
-        self._rows[name].append(columns_of(values or {}))
+        self._rows[name].append(row_of(name, values or {}))
         return 0
 
     def store(self, db: Statements) -> None:

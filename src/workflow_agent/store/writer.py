@@ -75,8 +75,8 @@ class Writer:
             self._thread.join()  # it has nothing left to do
             raise
 
-    async def append(self, append: Append | Change) -> int:
-        """Store an append; gives the new head when it is on disk. A cancelled caller does not undo it.
+    def append(self, append: Append | Change) -> asyncio.Future[int]:
+        """Store an append; its future gives the new head when it is on disk. To cancel that does not undo it.
 
         Raises:
             JournalConflictError: the run's head is another one.
@@ -89,7 +89,7 @@ class Writer:
             if self._refusal is not None:
                 raise closed(self.path, self._refusal.__cause__)
             self._gather(entry)
-        return await entry.waiter
+        return entry.waiter
 
     def _gather(self, entry: _Entry) -> None:
         """Hand over together what one turn of the event loop appends: one wake-up of the thread, one transaction."""
