@@ -1,9 +1,9 @@
 """Transactions of many paths: what a capture costs beside the script alone, and how commit and rollback grow.
 
-``python -m benchmarks.transactions [--json] [--rounds N] [--paths 10,100,1000,10000]`` (root). On one host with an ext4
-disk of its own a script writes N files of 100 bytes into 100 folders, half of them over files that are there; once
-alone, then in a capture that is committed and taken back. The raw script ends with a sync of its file system, as a
-commit does.
+``python -m benchmarks.transactions [--json] [--rounds N] [--paths 10,100,1000] [--plot FILE]`` (root). On one host
+with an ext4 disk of its own a script writes N files of 100 bytes into 100 folders, half of them over files that are
+there; once alone, then in a capture that is committed and taken back. The raw script ends with a sync of its file
+system, as a commit does. Before that, an installer as people have them: a Debian package, on a fresh host each time.
 """
 
 from __future__ import annotations
@@ -14,10 +14,16 @@ import itertools
 import os
 import statistics
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from benchmarks._plot import log_plot
 from benchmarks._report import Figure, machine, remark, show
 from workflow_agent.testing.lab import LabHost
 from workflow_agent.testing.transactions import Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["main"]
 
@@ -27,6 +33,13 @@ _WRITE = (
     'perl -e \'($n, $top) = @ARGV; mkdir $top; for my $i (1..$n) {{ my $d = "$top/" . $i % 100; mkdir $d;'
     ' open(my $f, ">", "$d/$i") or die $!; print $f "{mark}" x 100; }}\' {count} {top}'
 )
+_INSTALL = """
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+apt-get install -y -qq --no-install-recommends prometheus-node-exporter
+"""
+#: Nothing is started in a capture, and so it is beside it.
+_NO_STARTS = "printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d"
 _rounds = itertools.count()
 
 
@@ -76,6 +89,39 @@ async def _ours(host: LabHost, count: int) -> dict[str, float]:
     }
 
 
+def _install_alone() -> float:
+    with LabHost(in_memory=False) as host:
+        host.run(["sh", "-c", _NO_STARTS])
+        started = time.perf_counter()
+        host.run(["sh", "-c", _INSTALL + "sync -f /\n"])
+        return time.perf_counter() - started
+
+
+async def _install_captured() -> float:
+    with LabHost(in_memory=False) as host:
+        host.run(["sh", "-c", _NO_STARTS])
+        trial = Trial(host)
+        await trial.begin()
+        try:
+            started = time.perf_counter()
+            await trial.capture(_INSTALL, timeout_s=600)
+            return time.perf_counter() - started
+        finally:
+            await trial.end()
+
+
+def _measure_install(rounds: int) -> list[Figure]:
+    alone, captured = [], []
+    for _ in range(rounds):  # in turn: a machine has slow minutes
+        alone.append(_install_alone())
+        captured.append(asyncio.run(_install_captured()))
+    remark(f"a package: alone {_median(alone):.3f} s, captured {_median(captured):.3f} s")
+    return [
+        Figure(name="installer", subject="raw script", value=_median(alone), unit="s", n=rounds),
+        Figure(name="capture, installer", subject="workflow-agent", value=_median(captured), unit="s", n=rounds),
+    ]
+
+
 def _measure(host: LabHost, count: int, rounds: int) -> list[Figure]:
     raw = [_raw(host, count) for _ in range(rounds)]
     ours = [asyncio.run(_ours(host, count)) for _ in range(rounds)]
@@ -95,20 +141,38 @@ def _median(values: list[float]) -> float:
     return statistics.median(values)
 
 
+def _plotted(figures: Sequence[Figure]) -> str:
+    """Draw commit, exchange and rollback over the number of paths, and what is wanted of them."""
+    lines: dict[str, list[tuple[float, float]]] = {}
+    sizes = set()
+    for figure in figures:
+        name, _, count = figure.name.removesuffix(" paths").partition(", ")
+        if name in {"commit", "exchange", "rollback"}:
+            size = int(count.replace(",", ""))
+            sizes.add(size)
+            lines.setdefault(name, []).append((size, figure.value))
+    lines["wanted: commit, rollback"] = [(size, 0.03 + size / 10_000) for size in sorted(sizes)]
+    lines["wanted: exchange"] = [(size, size / 50_000) for size in sorted(sizes)]
+    return log_plot("Transactions of many paths", "paths", "s", lines)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--paths", default=",".join(map(str, _PATHS)), help="how many, separated by commas")
+    parser.add_argument("--plot", type=Path, help="file for a plot, SVG")
     options = parser.parse_args()
     if os.geteuid() != 0:
         raise SystemExit("this benchmark makes a host with a disk of its own: run it as root")
     remark(machine())
-    figures: list[Figure] = []
+    figures = _measure_install(options.rounds)
     with LabHost(in_memory=False) as host:
         for count in map(int, options.paths.split(",")):
             figures += _measure(host, count, options.rounds)
+    if options.plot is not None:
+        options.plot.write_text(_plotted(figures), encoding="utf-8")
     show(figures, as_json=options.json)
 
 
