@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +9,9 @@ from workflow_agent.model.system import ChangeSet, escape_path, unescape_path
 from workflow_agent.targets.content import read_file, read_link
 from workflow_agent.targets.derive import derive_changes, needs_content
 from workflow_agent.targets.derive_kernel import is_about_the_kernel, kernel_changes
-from workflow_agent.targets.linux import open_beneath
 from workflow_agent.targets.live_tree import transaction_folder
 from workflow_agent.targets.outside import outside_effects, outside_notes
-from workflow_agent.targets.shims import SHIM_PATHS, parse_requested, shim_texts
+from workflow_agent.targets.shims import parse_requested
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangeReporter"]
 
-#: Present in every capture, whether or not the target has it: it forbids starts while packages are configured.
-_ALWAYS = frozenset({"policy-rc.d"})
 #: Changes to these cannot be recovered by a process that needs them while it runs (rule 17).
 _NOT_CRASH_EXACT = (
     "/usr/lib/x86_64-linux-gnu/libc.so",
@@ -40,26 +36,6 @@ class ChangeReporter:
     def __init__(self, root_fd: int, transaction: str) -> None:
         self._root_fd = root_fd
         self._transaction = transaction
-
-    def shims(self) -> list[dict[str, str]]:
-        """List the recording stand-ins for programs that the target has, by physical path."""
-        found = []
-        for name, text in shim_texts().items():
-            path = next((path for path in SHIM_PATHS[name] if self._stands(path, always=name in _ALWAYS)), None)
-            if path is not None:
-                found.append({"path": path, "text": text})
-        return found
-
-    def _stands(self, path: str, *, always: bool) -> bool:
-        folder, _, name = os.fsencode(path).strip(b"/").rpartition(b"/")
-        try:
-            folder_fd = open_beneath(self._root_fd, folder, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:
-            return False  # not there, or a link (merged /usr): then the other candidate is the real place
-        try:
-            return always or os.access(name, os.F_OK, dir_fd=folder_fd)
-        finally:
-            os.close(folder_fd)
 
     def report(self, plan: Plan, requested: str, outside: Mapping[str, Any]) -> ChangeSet:  # Any: JSON
         """Make the change set of a plan, of the service actions that the script asked for, and of what is no file."""

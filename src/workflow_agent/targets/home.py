@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from workflow_agent.model.errors import PermissionDeniedError
 from workflow_agent.model.system import InitKind, escape_path
 from workflow_agent.targets.capture_tier import home_mounts, home_reason
-from workflow_agent.targets.entries import walk_file_system
 from workflow_agent.targets.host import HostTarget
 from workflow_agent.targets.mounts import plan_mounts, read_mounts
 from workflow_agent.targets.package_locks import PackageLocks
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.system import Script, Service, TargetFacts
     from workflow_agent.targets.capture import CaptureHome
-    from workflow_agent.targets.entries import Baseline
     from workflow_agent.targets.mounts import Mount, MountUse
     from workflow_agent.targets.quota import CaptureQuota, CopyScope
 
@@ -129,8 +127,8 @@ class HomeTarget(HostTarget):
     def _package_locks(self) -> PackageLocks:
         return _NoLocks(self._root)
 
-    def _walk(self, point: bytes) -> Baseline:
-        return walk_file_system(self._root, point, frozenset(map(os.fsencode, self._hidden)))
+    def _hidden_folders(self) -> frozenset[bytes]:
+        return frozenset(map(os.fsencode, self._hidden))
 
     def _notes(self) -> tuple[str, ...]:
         shown = escape_path(self._base)

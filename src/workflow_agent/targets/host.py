@@ -9,22 +9,17 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from workflow_agent.model.errors import (
-    CaptureError,
     NotFoundError,
     PermissionDeniedError,
     UnreachableError,
-    WorkflowAgentError,
 )
-from workflow_agent.model.system import Tier
 from workflow_agent.targets.capture_tier import static_reason
 from workflow_agent.targets.committing import Committer
-from workflow_agent.targets.entries import walk_file_system
 from workflow_agent.targets.facts import read_facts
 from workflow_agent.targets.finishing import blocking, complete
 from workflow_agent.targets.image_keeping import ImageKeeping
@@ -33,7 +28,8 @@ from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.mounts import captured_points, plan_mounts, read_mounts
 from workflow_agent.targets.noticing import Noticing
 from workflow_agent.targets.package_locks import PackageLocks
-from workflow_agent.targets.paths import root_folder, stat_in_root
+from workflow_agent.targets.paths import root_folder
+from workflow_agent.targets.preparing import Preparing
 from workflow_agent.targets.probes import Prober
 from workflow_agent.targets.quota import CaptureQuota, CopyScope
 from workflow_agent.targets.rolling_back import RollingBack
@@ -42,16 +38,11 @@ from workflow_agent.targets.target_lock import TargetLock
 from workflow_agent.targets.transaction import Transaction, TransactionFolders, TransactionState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from workflow_agent.model.ports import OutputSink
-    from workflow_agent.model.system import ChangeSet, Check, CheckResult, Effect, Script, Service, TargetFacts
-    from workflow_agent.targets.baseline_ahead import BaselineAhead
-    from workflow_agent.targets.capture import CaptureHome
-    from workflow_agent.targets.entries import Baseline
+    from workflow_agent.model.system import Check, CheckResult, Effect, Service, TargetFacts
     from workflow_agent.targets.live_effects import LiveEffects
     from workflow_agent.targets.mounts import Mount, MountUse
-    from workflow_agent.targets.plan import Plan
 
 __all__ = ["HostTarget"]
 
@@ -61,7 +52,7 @@ _BEGUN = frozenset({TransactionState.COMMITTING, TransactionState.ROLLING_BACK})
 _PACKAGE_LOCK_WAIT_S = 120.0
 
 
-class HostTarget(ImageKeeping, RollingBack, Noticing, LateServices):
+class HostTarget(Preparing, ImageKeeping, RollingBack, Noticing, LateServices):
     """A system that is changed by transactions; implements the port ``Target``.
 
     Args:
@@ -71,9 +62,6 @@ class HostTarget(ImageKeeping, RollingBack, Noticing, LateServices):
         package_lock_wait_s: How long to wait for apt, dpkg or useradd of somebody else.
         copy_scope: What of it is copied for a rehearsal.
     """
-
-    #: Whether a script's effects are staged on the target itself.
-    _stages_there = True
 
     def __init__(
         self,
@@ -94,7 +82,6 @@ class HostTarget(ImageKeeping, RollingBack, Noticing, LateServices):
         self._prober = Prober(pid)
         self._facts: TargetFacts | None = None
         self._brings_units = False
-        self._ahead: BaselineAhead | None = None
 
     # -- the parts, opened late ------------------------------------------------------------------------------------
 
@@ -203,193 +190,6 @@ class HostTarget(ImageKeeping, RollingBack, Noticing, LateServices):
             await self._make_anew(plan)  # with what a killed rollback did not come to
             await (await self._services()).restore(plan.services, self._root)
 
-    def expect_capture(self) -> None:
-        """Begin to read what is there: a script will soon be captured (see the port)."""
-        if self._ahead is None and self._may_capture():
-            from workflow_agent.targets.baseline_ahead import BaselineAhead  # noqa: PLC0415  # late: installs only
-
-            self._ahead = BaselineAhead(self._root, self._folders, lambda: self._baselines(self._mounts()))
-
-    def _may_capture(self) -> bool:
-        try:
-            self._require_root()
-            return self._static_reason(self._mounts()) is None
-        except (WorkflowAgentError, OSError):  # what captures then says why it cannot be
-            return False
-
-    def _baselines(self, mounts: list[tuple[Mount, MountUse]]) -> dict[bytes, Baseline]:
-        return {point: self._walk(point) for point in captured_points(mounts)}
-
-    async def _baselines_now(self, mounts: list[tuple[Mount, MountUse]]) -> dict[bytes, Baseline]:
-        """Give what was read ahead if that is still so; reads it else. The locks are held."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and (found := await ahead.take()) is not None:
-            return found
-        return await self._blocking(self._baselines, mounts)
-
-    # -- prepare -----------------------------------------------------------------------------------------------------
-
-    def fitted(self, script: Script, services: Sequence[Service]) -> Script:
-        """Give a script as it is prepared here; see the port."""
-        del services
-        return script
-
-    async def prepare(
-        self,
-        run_id: str,
-        script: Script,
-        *,
-        timeout_s: float,
-        on_output: OutputSink,
-        stops: Sequence[str] = (),
-        keep: Sequence[str] = (),
-        secrets: Mapping[str, str] | None = None,
-    ) -> tuple[str, ChangeSet]:
-        """Run the script in a capture; gives the transaction's id and what it would change (see the port)."""
-        self._require_root()
-        mounts = self._mounts()
-        if reason := self._static_reason(mounts):
-            raise CaptureError(
-                f"nothing can be captured here: the tier is {Tier.LOGICAL.value}, in which no script is run",
-                cause=reason,
-                state="nothing was changed",
-                hint="`workflow-agent doctor` says what this system lacks",
-                details={"tier": Tier.LOGICAL.value},
-            )
-        self._require_interpreter(script.interpreter)
-        await self._locks.acquire(wait_s=self._lock_wait_s)
-        # late: 10 ms, which a run that finds everything unchanged does not pay
-        from workflow_agent.targets.capture import CaptureProgram  # noqa: PLC0415
-
-        run: dict[str, Any] = {"timeout_s": timeout_s, "on_output": on_output, "secrets": secrets or {}}
-        try:
-            transaction = await self._blocking(self._folders.new_id, run_id)
-            # It gets ready while the baseline is walked.
-            async with CaptureProgram() if self._stages_there else nullcontext() as program:
-                run["program"] = program
-                changes = await self._capture(transaction, run_id, mounts, script, stops=stops, keep=keep, run=run)
-            return transaction, changes
-        except BaseException:
-            self._locks.release()
-            raise
-
-    async def _capture(
-        self,
-        transaction: str,
-        run_id: str,
-        mounts: list[tuple[Mount, MountUse]],
-        script: Script,
-        *,
-        stops: Sequence[str],
-        keep: Sequence[str],
-        run: dict[str, Any],
-    ) -> ChangeSet:
-        # late: 20 ms, which a run that finds everything unchanged does not pay
-        from workflow_agent.targets.capture import capture_script  # noqa: PLC0415
-        from workflow_agent.targets.change_report import ChangeReporter  # noqa: PLC0415
-        from workflow_agent.targets.plan import make_plan  # noqa: PLC0415
-
-        points = captured_points(mounts)
-        baselines = await self._baselines_now(mounts)
-        reporter = ChangeReporter(self._root, transaction)
-        shims = await self._blocking(reporter.shims)
-        await self._make_folders(transaction, points)
-        store_fd: int | None = None
-        try:
-            store_fd = await self._blocking(self._open_store, transaction)
-            result = await capture_script(
-                target_pid=self._pid,
-                root_fd=self._root,
-                transaction=transaction,
-                mounts=mounts,
-                shims=shims,
-                script=script,
-                quota=self._quota,
-                store_fd=store_fd,
-                home=self._home(),
-                **run,
-            )
-            stand_ins = {shim["text"].encode() for shim in shims}
-            left_alone = baselines, stand_ins, [os.fsencode(path) for path in keep]
-            plan = await self._blocking(partial(make_plan, self._root, transaction, *left_alone, staged_fd=store_fd))
-            edits, said = await self._blocking(self._take_in, plan, transaction, baselines, run["secrets"].values())
-            change_set = await self._blocking(reporter.report, plan, result.requested, result.outside)
-            change_set = replace(change_set, edits=edits, notes=change_set.notes + said + self._notes())
-            await (await self._services()).refuse_stopped_units(change_set, stops)
-            self._brings_units = bool(change_set.units)
-            await self._blocking(self._folders.drop_work, transaction, points)
-            await self._blocking(
-                self._folders.write,
-                Transaction(
-                    id=transaction,
-                    run_id=run_id,
-                    state=TransactionState.CAPTURED,
-                    points=points,
-                    operations=tuple(plan.operations),
-                    links=tuple(plan.links),
-                    identity=self.identity,
-                ),
-            )
-        except BaseException as error:
-            if isinstance(error, WorkflowAgentError):
-                from workflow_agent.targets.evidence import note_evidence  # noqa: PLC0415  # late: only here
-
-                await self._blocking(note_evidence, error, self._root, transaction, points, store_fd)
-            await self._blocking(self._folders.remove, transaction, points)
-            if isinstance(error, OSError):
-                raise CaptureError(
-                    "what the script did cannot be read", cause=str(error), state="nothing was changed"
-                ) from error
-            raise
-        finally:
-            await self._blocking(self._drop_store)
-        return change_set
-
-    def _take_in(
-        self, plan: Plan, transaction: str, baselines: Mapping[bytes, Baseline], secrets: Collection[str]
-    ) -> tuple[tuple[dict[str, object], ...], tuple[str, ...]]:
-        """Have everything staged on the target, and note what it holds, for drift; gives edits that it would end."""
-        # late: with the capture only
-        from workflow_agent.targets.noted_contents import note_contents  # noqa: PLC0415
-        from workflow_agent.targets.overwritten_edits import edit_notes, overwritten_edits  # noqa: PLC0415
-
-        self._bring_in(plan, transaction, baselines)
-        note_contents(self._root, transaction, plan.operations, secrets, base=self._base)
-        edits = overwritten_edits(self._root, self._folders, transaction, plan.operations)
-        return edits, edit_notes(edits)
-
-    async def rehearse(
-        self,
-        script: Script,
-        *,
-        timeout_s: float,
-        on_output: OutputSink,
-        keep: Sequence[str] = (),
-        secrets: Mapping[str, str] | None = None,
-        network: bool = False,
-    ) -> ChangeSet:
-        """Run the script in a clone made of a copy of this host's files; see the port."""
-        from workflow_agent.targets.host_copy import HostCopy  # noqa: PLC0415  # late: few ask for it
-        from workflow_agent.targets.rehearsal import rehearse  # noqa: PLC0415  # late
-
-        self._open()
-        self._require_interpreter(script.interpreter)
-        copy = HostCopy(self.name, pid=self._pid, scope=self._copy_scope)
-        run: dict[str, Any] = {"timeout_s": timeout_s, "on_output": on_output, "quota": self._quota}
-        return await rehearse(copy, script, keep=keep, secrets=secrets or {}, network=network, **run)
-
-    def _require_interpreter(self, path: str) -> None:
-        try:
-            stat_in_root(self._root, path)
-        except OSError as error:
-            raise CaptureError(
-                f"`{self.name}` has no {path}, which runs the script",
-                where=path,
-                cause=str(error),
-                state="nothing was changed",
-                hint=f"install the package of {path.rpartition('/')[2]} there first, or use an image that has it",
-            ) from error
-
     # -- what a container does in its own way ----------------------------------------------------------------------
 
     @property
@@ -410,35 +210,12 @@ class HostTarget(ImageKeeping, RollingBack, Noticing, LateServices):
     #: Where plan files and the lock are: the outermost of the file systems that take part.
     _base = b"/"
 
-    def _home(self) -> CaptureHome | None:
-        """Give the home folder to which a capture is confined, for people without root."""
-        return None
-
     def _package_locks(self) -> PackageLocks:
         return PackageLocks(self._root)
 
     def _static_reason(self, mounts: list[tuple[Mount, MountUse]]) -> str | None:
         """Say what can be seen to stand against a capture."""
         return static_reason(mounts)
-
-    def _walk(self, point: bytes) -> Baseline:
-        """Record what a file system holds."""
-        return walk_file_system(self._root, point)
-
-    def _open_store(self, transaction: str) -> int | None:
-        """Open the folder in which effects are staged when that cannot be on the target."""
-        del transaction
-        return None
-
-    def _bring_in(self, plan: Plan, transaction: str, baselines: Mapping[bytes, Baseline]) -> None:
-        """Bring what was staged elsewhere to the target's transaction folder."""
-
-    def _drop_store(self) -> None:
-        """Forget what was staged elsewhere."""
-
-    def _notes(self) -> tuple[str, ...]:
-        """Say what a person should know of every plan for this target."""
-        return ()
 
     def _belongs(self, plan: Transaction) -> None:
         """Refuse a transaction of another system."""
@@ -454,25 +231,6 @@ class HostTarget(ImageKeeping, RollingBack, Noticing, LateServices):
             raise NotFoundError(error.message, cause=self._missing_cause() or error.cause, hint=error.hint) from error
         self._belongs(plan)
         return plan
-
-    async def _make_folders(self, transaction: str, points: tuple[bytes, ...]) -> None:
-        made: list[bytes] = []
-        try:
-            for point in points:
-                made.append(point)
-                await self._blocking(self._folders.create, transaction, point)
-        except FileExistsError as error:  # not ours: nothing of it is removed
-            raise CaptureError(
-                f"there is a transaction `{transaction}` already", state="nothing was changed"
-            ) from error
-        except OSError as error:
-            await self._blocking(self._folders.remove, transaction, tuple(made))
-            raise CaptureError(
-                "there is no room for a capture", cause=str(error), state="nothing was changed"
-            ) from error
-        except BaseException:
-            await self._blocking(self._folders.remove, transaction, tuple(made))
-            raise
 
     async def release_package_locks(self) -> None:
         """Let others install while a person thinks; `commit` takes the locks again and compares (rule 5)."""

@@ -13,13 +13,16 @@ Source: systemctl(1), invoke-rc.d(8), deb-systemd-invoke(1p), Debian's policy-rc
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
+
+from workflow_agent.targets.linux import open_beneath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["REAL_SYSTEMCTL", "REQUESTED_PATH", "SHIM_PATHS", "parse_requested", "shim_texts"]
+__all__ = ["REAL_SYSTEMCTL", "REQUESTED_PATH", "SHIM_PATHS", "parse_requested", "shim_texts", "shims_on"]
 
 #: Where the stand-ins write, inside the capture.
 REQUESTED_PATH = "/run/workflow-agent/requested"
@@ -34,6 +37,8 @@ SHIM_PATHS: Mapping[str, tuple[str, ...]] = {
     "policy-rc.d": ("/usr/sbin/policy-rc.d", "/sbin/policy-rc.d"),
 }
 
+#: Present in every capture, whether or not the target has it: it forbids starts while packages are configured.
+_ALWAYS = frozenset({"policy-rc.d"})
 _LINE = re.compile(r"(?P<verb>[a-z][a-z-]{0,39})\t(?P<unit>[A-Za-z0-9:_.@\\?-]{0,255})")
 _MOST_LINES = 1000
 
@@ -278,6 +283,28 @@ def shim_texts() -> dict[str, str]:
         name: "#!/bin/sh\n" + body.replace("REQUESTED", REQUESTED_PATH).replace("REAL", REAL_SYSTEMCTL)
         for name, body in bodies.items()
     }
+
+
+def shims_on(root_fd: int) -> list[dict[str, str]]:
+    """List the stand-ins for programs that the target has, by physical path. Blocking."""
+    found = []
+    for name, text in shim_texts().items():
+        path = next((path for path in SHIM_PATHS[name] if _stands(root_fd, path, always=name in _ALWAYS)), None)
+        if path is not None:
+            found.append({"path": path, "text": text})
+    return found
+
+
+def _stands(root_fd: int, path: str, *, always: bool) -> bool:
+    folder, _, name = os.fsencode(path).strip(b"/").rpartition(b"/")
+    try:
+        folder_fd = open_beneath(root_fd, folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False  # not there, or a link (merged /usr): then the other candidate is the real place
+    try:
+        return always or os.access(name, os.F_OK, dir_fd=folder_fd)
+    finally:
+        os.close(folder_fd)
 
 
 def parse_requested(text: str) -> tuple[dict[str, str], ...]:
