@@ -204,8 +204,10 @@ class _Look:
 
     def _beside_databases(self, groups: Mapping[bytes, Group], known: set[str]) -> Iterator[dict[str, object]]:
         """Find journals of databases that the transaction does not know: their rows are in no other file."""
-        for path, group in groups.items():
-            live = None if group.kind is not GroupKind.SQLITE or path in self._operations else self._tree.read(path)
+        suspects = [path for path, group in groups.items() if group.kind is GroupKind.SQLITE]
+        known_to_it = set(touched(self._plan.operations)) if suspects else set()
+        for path in suspects:
+            live = None if path in known_to_it else self._tree.read(path)
             if live is not None and live.size and not path.endswith(b"-shm") and escape_path(path) not in known:
                 yield {"path": escape_path(path), "expected": None, "found": describe(live)}
 

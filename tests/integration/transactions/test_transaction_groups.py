@@ -115,6 +115,17 @@ async def test_one_file_of_a_database_that_is_kept_keeps_all_of_it(trial: Trial,
     assert {one["decision"] for one in result["decided"]} == {"theirs"}
 
 
+async def test_what_a_run_brought_in_a_folder_is_no_journal_of_somebody_else(trial: Trial) -> None:
+    """Packages bring files that are only named like a database and its journal (fail2ban: `sshd`, `sshd-journal`)."""
+    before = trial.look("/srv")
+    folder = f"/srv/logs-{next(_numbers)}"
+    transaction = await trial.apply(f"mkdir -p {folder}/t; cd {folder}/t; echo a > sshd; echo b > sshd-journal")
+
+    await trial.target.rollback(transaction)
+
+    assert not diff(before, trial.look("/srv"))
+
+
 async def test_a_database_that_somebody_has_open_is_not_exchanged(trial: Trial, database: _Database) -> None:
     transaction = await _run(trial, database)
     folder = database.name.rpartition("/")[0]

@@ -29,6 +29,7 @@ SHIPPED = [
     "mariadb-server",
     "memcached",
     "memcached-exporter",
+    "munin-node",
     "nginx",
     "postgresql",
     "prometheus",
