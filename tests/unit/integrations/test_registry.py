@@ -25,6 +25,7 @@ SHIPPED = [
     "apache2",
     "auditd",
     "chrony",
+    "fail2ban",
     "haproxy",
     "mariadb-server",
     "memcached",
