@@ -27,7 +27,7 @@ from workflow_agent.engine.definitions import definition_of
 from workflow_agent.engine.entrance import Entrance
 from workflow_agent.engine.inputs import as_json, checked_inputs
 from workflow_agent.engine.live import Draft, LiveRun, draft_of
-from workflow_agent.engine.machine import SIGNALS, decide, outstanding
+from workflow_agent.engine.machine import SIGNALS, outstanding
 from workflow_agent.engine.merging import merged
 from workflow_agent.engine.outcomes import lost
 from workflow_agent.engine.places import LocalPlaces, Waiting
@@ -373,7 +373,7 @@ class Driver:
             if not drafts:
                 drafts, commands = self._perform(run, commands + run.released() if run.held else commands), []
             if not drafts:
-                if run.draft is not None and run.draft.status in TERMINAL_RUN:
+                if run.status in TERMINAL_RUN:
                     await self._writing.settle(run)
                     assert run.state is not None
                     return run.state
@@ -425,13 +425,13 @@ class Driver:
     async def _record(self, run: LiveRun, drafts: list[Draft]) -> list[Command]:
         """Append records, and in the same transaction all that follows from them without reaching the world."""
         batch = list[Event]()
-        head = run.draft.head if run.draft else 0
+        head = run.drafted
         todo = list[Command]()
         for first in drafts:
             draft: Draft | None = first
             while draft is not None:
                 event = draft.event(run.run_id, head + len(batch) + 1, self._clock.now())
-                run.draft, commands = decide(run.workflow, run.draft, event)
+                commands = run.decide(event)
                 batch.append(event)
                 draft = draft_of(commands[-1], event.at, self._chance()) if commands else None
                 todo += commands[:-1] if draft is not None else commands

@@ -23,7 +23,7 @@ from workflow_agent.engine.commands import (
     StartStep,
     only_records,
 )
-from workflow_agent.engine.machine import refusal
+from workflow_agent.engine.machine import Course, refusal
 from workflow_agent.engine.plan import Plan, plan_of
 from workflow_agent.engine.proceeding import has_trouble, is_cancellable
 from workflow_agent.engine.units import parse_unit
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.event import StepState
     from workflow_agent.model.places import Wanted
     from workflow_agent.model.ports import Asked
+    from workflow_agent.model.status import RunStatus
     from workflow_agent.model.workflow import Step, Workflow
 
     #: What a request gave: the reply's data, or why there is none.
@@ -164,7 +165,7 @@ class Flight:
 
 
 class LiveRun:
-    """One run in this process. Only the task that drives it changes `state` and `draft`.
+    """One run in this process. Only the task that drives it decides and writes.
 
     Args:
         workflow: Its definition.
@@ -187,10 +188,13 @@ class LiveRun:
         self.workflow = workflow
         self.plan: Plan = plan_of(workflow)
         self.run_id = run_id
-        #: What is on disk.
-        self.state = state
         #: What is about to be on disk.
-        self.draft = state
+        self._course = Course(workflow, state)
+        #: What is on disk, or was before; and whether all that was decided is.
+        self._state = state
+        self._is_written = True
+        #: Number of the last record that is on disk; 0 for none.
+        self.head = state.head if state else 0
         #: Units that were asked for and whose outcome is not drafted yet.
         self.flights: dict[str, Flight] = {}
         #: Ends of waits and pauses before retries, by unit.
@@ -238,9 +242,40 @@ class LiveRun:
         return None if self.draft is None else self.draft.inputs
 
     @property
-    def head(self) -> int:
-        """Sequence number of the last record; 0 for none."""
-        return self.state.head if self.state else 0
+    def draft(self) -> RunState | None:
+        """What is about to be on disk; None before anything is."""
+        return self._course.state
+
+    @property
+    def state(self) -> RunState | None:
+        """What is on disk, or, while more is on its way there in a strict run, what was there before."""
+        return self._course.state if self._is_written else self._state
+
+    @property
+    def drafted(self) -> int:
+        """Number of the last record that was decided; 0 for none."""
+        return self._course.head
+
+    @property
+    def status(self) -> RunStatus | None:
+        """Status after all that was decided."""
+        return self._course.status
+
+    def decide(self, event: Event) -> tuple[Command, ...]:
+        """Apply a record that is about to be on disk, and say what is to be done because of it."""
+        if self._is_written:
+            # Strict runs decide nothing while they write, so nobody has to be told where they stood meanwhile.
+            self._state = self._state if self.durability is Durability.STRICT else self._course.state
+            self._is_written = False
+        return self._course.apply(event)
+
+    def written(self, head: int, state: RunState | None) -> None:
+        """Note that records are on disk; `state` is how the run stood after them, None where that is how it stands."""
+        self.head = head
+        if state is None or state is self._course.state:
+            self._is_written = True
+        else:
+            self._state = state
 
     @property
     def is_cancellable(self) -> bool:
@@ -297,10 +332,7 @@ class LiveRun:
 
     def cell(self, unit: str) -> StepState:
         """Give the state of a unit of a run that has begun."""
-        step, index, _ = parse_unit(unit)
-        assert self.draft is not None
-        cell = self.draft.steps[step]
-        return cell if index is None or cell.items is None else cell.items[index]
+        return self._course.cell(unit)
 
     # -- what arrives ----------------------------------------------------------------------------------------------
 

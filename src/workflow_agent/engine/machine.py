@@ -63,7 +63,7 @@ from workflow_agent.engine.scopes import (
 )
 from workflow_agent.engine.scratch import PENDING, Group, ScopeWork, Scratch, new_run
 from workflow_agent.engine.tables import Fan
-from workflow_agent.engine.units import UNDO, item_of
+from workflow_agent.engine.units import UNDO, item_of, parse_unit
 from workflow_agent.model.errors import InterruptedRunError, JournalConflictError
 from workflow_agent.model.event import Event, EventType, RunState, StepState
 from workflow_agent.model.records import replace
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
 
     Decision: TypeAlias = tuple[RunState, tuple[Command, ...]]
 
-__all__ = ["SIGNALS", "decide", "fold", "is_stoppable", "outstanding", "refusal", "replay"]
+__all__ = ["SIGNALS", "Course", "decide", "fold", "is_stoppable", "outstanding", "refusal", "replay"]
 
 
 def decide(workflow: Workflow, state: RunState | None, event: Event) -> Decision:
@@ -92,16 +92,89 @@ def decide(workflow: Workflow, state: RunState | None, event: Event) -> Decision
     Raises:
         JournalConflictError: the event cannot follow, or lacks data of its type.
     """
-    plan = plan_of(workflow)
-    _check_place(state, event)
-    try:
-        if state is None:
-            return _created(plan, event)
-        scratch = Scratch(plan, state, event.seq, event.at)
-        commands = _RULES[event.type](scratch, event)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise _illegal(event, f"{event.type} does not carry what it must: {error!r}") from error
-    return scratch.freeze(), commands
+    course = Course(workflow, state)
+    commands = course.apply(event)
+    assert course.state is not None
+    return course.state, commands
+
+
+class Course:
+    """A run whose records are applied one after the other, and whose state is frozen when somebody asks for it.
+
+    To freeze is to copy all that is noted of a run. A step that ends well does not read the frozen state, so after
+    many of them in a row it is made once.
+
+    Args:
+        workflow: The definition that the run was created with.
+        state: Result of the records before; None before the first.
+    """
+
+    __slots__ = ("_plan", "_scratch", "_state")
+
+    def __init__(self, workflow: Workflow, state: RunState | None = None) -> None:
+        self._plan = plan_of(workflow)
+        self._state = state
+        #: What the state is made of; None where nothing was applied to it, or something could not be.
+        self._scratch: Scratch | None = None
+
+    @property
+    def state(self) -> RunState | None:
+        """Give the state after all that was applied; None before the first record."""
+        if self._state is None and self._scratch is not None:
+            self._state = self._scratch.freeze()
+        return self._state
+
+    @property
+    def head(self) -> int:
+        """Give the number of the last record that was applied; 0 for none."""
+        if self._scratch is not None:
+            return self._scratch.head
+        return self._state.head if self._state else 0
+
+    @property
+    def status(self) -> RunStatus | None:
+        """Give the status of the run; None before the first record."""
+        if self._scratch is not None:
+            return self._scratch.status
+        return self._state.status if self._state else None
+
+    def cell(self, unit: str) -> StepState:
+        """Give the state of a unit of a run that has begun; raises KeyError where it has none."""
+        step, index, _ = parse_unit(unit)
+        position = self._plan.index[step]
+        cells = self._scratch.cells if self._scratch is not None else self._state.steps.cells  # type: ignore[union-attr]
+        cell: StepState | None = cells[position]
+        if cell is None:
+            raise KeyError(step)
+        return cell if index is None or cell.items is None else cell.items[index]
+
+    def apply(self, event: Event) -> tuple[Command, ...]:
+        """Apply the next record and say what is to be done because of it, as :func:`decide`.
+
+        What cannot be applied leaves a course that nobody may go on with.
+
+        Raises:
+            JournalConflictError: the event cannot follow, or lacks data of its type.
+        """
+        scratch = self._scratch
+        if scratch is None or event.type is not EventType.STEP_SUCCEEDED or scratch.changes:
+            scratch = None
+        state = self.state if scratch is None else scratch.base
+        _check_place(state, self.head, self.status, event)
+        self._scratch = None
+        try:
+            if state is None:
+                self._state, commands = _created(self._plan, event)
+                return commands
+            if scratch is None:
+                scratch = Scratch(self._plan, state, event.seq, event.at)
+            else:
+                scratch.head, scratch.now = event.seq, event.at
+            commands = _RULES[event.type](scratch, event)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise _illegal(event, f"{event.type} does not carry what it must: {error!r}") from error
+        self._scratch, self._state = scratch, None
+        return commands
 
 
 def fold(workflow: Workflow, events: Iterable[Event], state: RunState | None = None) -> RunState:
@@ -110,11 +183,12 @@ def fold(workflow: Workflow, events: Iterable[Event], state: RunState | None = N
     Raises:
         JournalConflictError: they do not follow, or there are none.
     """
+    course = Course(workflow, state)
     for event in events:
-        state, _ = decide(workflow, state, event)
-    if state is None:
+        course.apply(event)
+    if course.state is None:
         raise JournalConflictError("the run has no events")
-    return state
+    return course.state
 
 
 def replay(workflow: Workflow, events: Iterable[Event]) -> Decision:
@@ -149,21 +223,20 @@ def _unpausable(state: RunState) -> str | None:
     return None if is_cancellable(state) else "the run is ending"
 
 
-def _check_place(state: RunState | None, event: Event) -> None:
-    head = state.head if state else 0
+def _check_place(state: RunState | None, head: int, status: RunStatus | None, event: Event) -> None:
     if event.seq != head + 1:
         raise _illegal(event, f"record {event.seq} cannot follow record {head}")
-    stage = _stage(state)
+    stage = _stage(state, status)
     if event.type not in _STAGES[stage]:
         raise _illegal(event, f"{event.type} cannot follow while the run is {stage}")
     if state is not None and event.run_id != state.run_id:
         raise _illegal(event, f"the record belongs to the run {event.run_id}, not to {state.run_id}")
 
 
-def _stage(state: RunState | None) -> str:
+def _stage(state: RunState | None, status: RunStatus | None) -> str:
     if state is None:
         return "absent"
-    if state.status in TERMINAL_RUN:
+    if status in TERMINAL_RUN:
         return "finished"
     return "created" if state.started_at is None else "running"
 

@@ -45,8 +45,10 @@ class Snapshotting:
 
     def look(self, run: LiveRun) -> None:
         """Take a snapshot of what is on disk, if it is time."""
+        if run.head < run.snapshot_due or run.snapshot is not None:
+            return
         state = run.state
-        if state is None or state.head < run.snapshot_due or run.snapshot is not None or not may_be_kept(state):
+        if state is None or not may_be_kept(state):
             return
         run.snapshot_due = state.head + max(self._every, weight_of(state))
         run.snapshot = asyncio.create_task(self._take(run, state, run.created))

@@ -62,7 +62,7 @@ class Writing:
         """
         run.unwritten += events
         # That a run began is never lost.
-        if run.durability is Durability.STRICT or run.state is None:
+        if run.durability is Durability.STRICT or run.head == 0:
             await self._write(run)
             return commands
         if run.is_awaited or len(run.unwritten) >= UNWRITTEN:
@@ -76,7 +76,7 @@ class Writing:
 
     def _pipelined(self, run: LiveRun, commands: list[Command]) -> list[Command]:
         free = [command for command in commands if _is_free(run, command)]
-        head = run.draft.head if run.draft else 0
+        head = run.drafted
         run.held += ((head, command) for command in commands if not _is_free(run, command))
         if run.writing is None:
             run.writing = asyncio.create_task(self._go_on_writing(run))
@@ -107,13 +107,14 @@ class Writing:
     async def _write(self, run: LiveRun) -> None:
         while run.unwritten:
             events, run.unwritten = run.unwritten, []
-            state = run.draft
+            # A strict run decides nothing meanwhile: how it stands is how it stood.
+            state = None if run.durability is Durability.STRICT else run.draft
             try:
                 await self._journal.append(run.run_id, run.head, events)
             except BaseException as error:
                 run.broken = error
                 raise
-            run.state = state
+            run.written(events[-1].seq, state)
             run.answer()
             self._stored(run, events)
             for event in events:
