@@ -60,7 +60,8 @@ async def composed_parts(
     draft = manifest(name, about, composed=True)
     require_certain(name, draft.open)
     sources = [{"fact": fact["kind"], "value": fact["value"], **fact["provenance"]} for fact in draft.sources]
-    return {"template": template, "packages": [fact["value"] for fact in draft.sources], "sources": sources}
+    packages = [fact["value"] for fact in draft.sources if fact["kind"] == "package"]
+    return {"template": template, "packages": packages, "sources": sources}
 
 
 def require_certain(name: str, questions: tuple[str, ...]) -> None:

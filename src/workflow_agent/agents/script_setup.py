@@ -80,14 +80,20 @@ def _given(request: BuildRequest) -> str:
 
 
 def with_sources(script: Script, request: BuildRequest) -> Script:
-    """Note which facts each line stands upon: those of the values that the block of packages inserts."""
+    """Note which facts it stands upon: those of the values that the block of packages inserts, and those of files."""
     sources = request.setup.get("sources")
     if not sources:
         return script
     lines = script.text.count("\n") + (not script.text.endswith("\n"))
     block = {"template": script.provenance.template, "template_hash": script.provenance.template_hash}
     first = next((one.first for one in script.origins if one.template.endswith(f"{block['template']}.sh.j2")), 1)
-    return replace(script, sources=tuple({"first": first, "last": lines, **block, **source} for source in sources))
+    inserted = {"first": first, "last": lines, **block}
+    return replace(script, sources=tuple(source if _is_file(source) else inserted | source for source in sources))
+
+
+def _is_file(source: Mapping[str, Any]) -> bool:
+    """Tell whether a fact is what stands in a file: that is written after the script, and in none of its lines."""
+    return bool(source["fact"] == "content")
 
 
 def told(script: Mapping[str, Any]) -> list[dict[str, Any]]:

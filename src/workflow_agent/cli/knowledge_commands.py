@@ -39,8 +39,10 @@ _FACTS = (
 )
 _KINDS = (
     "package", "repository", "file", "service", "port", "user", "setting", "metric", "verification", "removal",
-    "dependency", "version",
+    "dependency", "version", "content",
 )  # fmt: skip
+#: Details that are not shown beside a fact.
+_LONG = frozenset({"said", "meaning", "content", "output"})
 
 
 def _kind(value: str | None) -> str | None:
@@ -175,7 +177,7 @@ def _row(fact: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _more(fact: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in fact["details"].items() if key not in {"said", "meaning"})
+    return ", ".join(f"{key} {value}" for key, value in fact["details"].items() if key not in _LONG)
 
 
 def _said(fact: Mapping[str, Any]) -> str:

@@ -284,7 +284,8 @@ def told_lines(told: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]
             case _:
                 where = f"{safe(one.get('address'))} {safe(one.get('selector'))}"
                 value = f"{safe(one.get('fact'))} {safe(one.get('value'))}"
-                lines = f"lines {one.get('first')}-{one.get('last')} of {safe(one.get('template'))}"
+                block = one.get("template")
+                lines = f"lines {one.get('first')}-{one.get('last')} of {safe(block)}" if block else "all of the file"
                 yield _label("from", f"{value}: {where}, sha256 {safe(one.get('text_sha256'))} ({lines})", style)
 
 

@@ -69,6 +69,8 @@ _CONFIG_TEST: Final = re.compile(
     r"validate(-config)?|ping|health|status)(\s|$)"
 )
 _SENDS: Final = re.compile(r"\s(-d|--data\S*|-F|-T|-X\s*(POST|PUT|DELETE|PATCH)|-o|-O|--output|-\w*O)(\s|$)")
+#: An answer that is thrown away is only looked at.
+_NOWHERE: Final = re.compile(r"\s(?:-o|-O|--output)[ =]?/dev/null(?=\s|$)|\s\d?>\s?/dev/null|\s2>&1")
 _PUBLISHED: Final = re.compile(r"\s(?:-p|--publish)[ =](?:\d+\.\d+\.\d+\.\d+:)?(\d{2,5}):\d+")
 _PORT_FLAG: Final = re.compile(
     r"\s--?(?:[\w.-]*\.)?(?:port|listen|listen-address|bind|addr|address)[ =](?:[\w.\[\]:]*:)?(\d{2,5})(?=\s|$)"
@@ -120,6 +122,7 @@ def is_removal(place: Place, text: str) -> bool:
 
 def is_check(place: Place, text: str) -> bool:
     """Tell whether a command shows that the thing works: it reads, and says so or is asked for that."""
+    text = _NOWHERE.sub("", text)
     words = words_of(text)
     program = program_of(text)
     if program in {"systemctl", "service"}:

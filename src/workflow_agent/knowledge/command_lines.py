@@ -12,7 +12,7 @@ from workflow_agent.knowledge.programs import KNOWN
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Line", "first_program", "is_prompted", "program_of", "session", "split_chain", "words_of"]
+__all__ = ["Line", "first_program", "is_prompted", "outputs_of", "program_of", "session", "split_chain", "words_of"]
 
 #: `$ `, `# `, `root@host:~# `, `user@host$ `, `[user@host ~]$ `, `PS> `.
 _PROMPT: Final = re.compile(
@@ -80,6 +80,18 @@ def session(text: str) -> list[Line]:
         body = "\n".join(_until(heredoc["word"], left)) if heredoc else ""
         found.append(Line(text=_without_comment(stripped), body=body))
     return found
+
+
+def outputs_of(lines: Sequence[Line]) -> dict[str, str]:
+    """Give what each line of a session with prompts prints there, by its text (as a provenance quotes it)."""
+    found: dict[str, list[str]] = {}
+    printed: list[str] = []
+    for line in lines:
+        if line.is_command:
+            printed = found.setdefault(" ".join(line.text.split()), [])
+        else:
+            printed.append(line.text)
+    return {text: "\n".join(output) for text, output in found.items() if output}
 
 
 def _continued(line: str, left: Iterator[str]) -> str:

@@ -1,4 +1,4 @@
-"""A manifest drafted from facts, through blocks that are known to work: packages by apt, the unit, ports, HTTP answers.
+"""A manifest drafted from facts, through blocks that are known to work: packages, files, the unit, ports, looks.
 
 What is certain becomes a line with its provenance as a comment. What is not becomes a question, which is a comment:
 nothing that a page says in another way than these blocks can be executed, and nothing is guessed. Commands of a page
@@ -12,8 +12,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from workflow_agent.knowledge.draft_checks import check_of, is_covered
+from workflow_agent.knowledge.draft_files import drafted_files
 from workflow_agent.knowledge.placeholders import has_placeholder
 from workflow_agent.knowledge.sources import conflicts, ranked
+from workflow_agent.knowledge.steps import is_of_debian
 from workflow_agent.model.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -24,7 +27,6 @@ __all__ = ["DraftedManifest", "manifest"]
 _PACKAGE: Final = re.compile(r"[a-z0-9][a-z0-9+.-]{1,99}")
 _UNIT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._-]{0,127}")
 _ADDRESS: Final = re.compile(r"https?://\S+")
-_LOCAL: Final = re.compile(r"http://(?:localhost|127\.0\.0\.1)(:\d{2,5})?(/[\w./-]*)?(?=['\"\s]|$)")
 #: Less sure than this is a question.
 _SURE: Final = 0.75
 _QUOTE: Final = 90
@@ -63,7 +65,7 @@ def manifest(name: str, page: Mapping[str, Any], *, composed: bool = False) -> D
         text=text,
         questions=tuple(drafting.questions),
         open=tuple(drafting.open),
-        sources=tuple(drafting.packages),
+        sources=(*drafting.packages, *drafting.files.facts),
     )
 
 
@@ -76,11 +78,17 @@ class _Drafting:
         self.composed = composed
         self.questions: list[str] = []
         self.open: list[str] = []
-        self._facts = ranked(page["facts"])
+        said = [fact for fact in page["facts"] if is_of_debian(fact["platforms"])]
+        self._facts = ranked(said)
         self.packages = self._packages()
         self.service = self._service()
         self._doubts()
-        self.ports = [fact for fact in self._of("port") if self._sure(fact)]
+        names = [fact["value"] for fact in (*self.packages, *([self.service] if self.service else []))]
+        contents = [fact for fact in said if fact["kind"] == "content"]
+        self.files = drafted_files(contents, names, page.get("flags", ()))
+        self._steps = [flag for flag in page.get("flags", ()) if flag["kind"] == "step"]
+        self._steps = [flag for flag in self._steps if not self.files.takes(flag["text"])]
+        self.ports = [fact for fact in self._of("port") if self._sure(fact) and not self._is_set_anew(fact)]
 
     def _of(self, kind: str) -> list[Mapping[str, Any]]:
         return [fact for fact in self._facts if fact["kind"] == kind]
@@ -107,6 +115,13 @@ class _Drafting:
             if fact["provenance"]["selector"] != first:
                 self._ask(f"is the package `{fact['value']}` needed, too?", fact)
         return [fact for fact in own if fact["provenance"]["selector"] == first]
+
+    def _is_set_anew(self, port: Mapping[str, Any]) -> bool:
+        """Tell whether a port is the default of a setting to which a written file gives another value."""
+        key = str(port["provenance"]["quote"]).partition(" ")[0]
+        line = re.compile(rf"(?m)^\s*{re.escape(key)}\b.*")
+        given = [number for fact in self.files.facts for number in _numbers(line.findall(fact["details"]["content"]))]
+        return bool(given) and port["value"] not in given
 
     def _service(self) -> Mapping[str, Any] | None:
         found = [fact for fact in self._of("service") if self._sure(fact) and _UNIT.fullmatch(fact["value"])]
@@ -158,6 +173,7 @@ class _Drafting:
         init = ", init: [systemd]" if self.service is not None else ""
         yield f'  - {{family: debian, os: [debian], releases: ["12"]{init}}}'
         yield from self._actions()
+        yield from self.files.lines({number: _source(fact) for number, fact in enumerate(self.files.facts)})
         yield from self._services()
         yield from self._checks()
         yield from self._gone()
@@ -207,19 +223,19 @@ class _Drafting:
         yield from self._answers()
 
     def _answers(self) -> Iterator[str]:
-        """Make a look over HTTP of a command that fetches something from this machine; ask about the others."""
-        known = {fact["value"] for fact in self.ports}
-        urls: set[str] = set()
+        """Make a probe of each look that one asks for; ask about the others."""
+        ports = {str(fact["value"]) for fact in self._tcp()}
+        services = {str(self.service["value"])} if self.service is not None else set()
+        made: list[dict[str, Any]] = []
         for fact in self._of("verification"):
-            found = _LOCAL.search(fact["value"])
-            port = (found[1] or ":80")[1:] if found else ""
-            if found is None or port not in known or not fact["value"].startswith(("curl ", "wget ")):
+            check = check_of(fact, ports)
+            if check is not None and check not in made:
+                made.append(check)
+                item = {"id": _id("answers", str(len(made)))} | check
+                yield f"  - {_flow(item)}  # {_source(fact)}"
+            elif check is None and not is_covered(str(fact["value"]), services, ports):
                 question = f"does `{_plain(fact['value'])}` prove that it works? As what check?"
                 self._ask(question, fact, blocks=False)
-            elif found[0] not in urls:
-                urls.add(found[0])
-                item = {"id": _id("answers", str(len(urls))), "kind": "http", "url": found[0], "status": 200}
-                yield f"  - {_flow(item)}  # {_source(fact)}"
 
     def _gone(self) -> Iterator[str]:
         yield "negative_checks:"
@@ -236,7 +252,11 @@ class _Drafting:
             self._ask(
                 f"does the package come from `{_plain(fact['value'])}`? Then the target needs that source first", fact
             )
+        for question, fact, blocks in self.files.questions:
+            self._ask(question, fact, blocks=blocks)
         for fact in self._of("setting"):
+            if (fact["provenance"]["address"], fact["provenance"]["selector"]) in self.files.places:
+                continue
             default = fact["details"].get("default")
             says = f" (default `{_plain(default)}`)" if default else ""
             question = f"should `{_plain(fact['value'])}`{says} be a parameter, in which file?"
@@ -244,16 +264,25 @@ class _Drafting:
         for fact in self.ports:
             if fact not in self._tcp():
                 self._ask(f"UDP port {fact['value']}: how is it seen to work?", fact, blocks=False)
+        for flag in self._steps:
+            self._ask(f"is `{_plain(flag['text'])}` needed? No block does that", flag)
         for flag in self.page.get("flags", ()):
-            question = f"{flag['kind']}: what is `{_plain(flag['text'])}` to be?"
-            self._ask(question, flag, blocks=self._is_near(flag))
+            if flag["kind"] != "step":
+                question = f"{flag['kind']}: what is `{_plain(flag['text'])}` to be?"
+                self._ask(question, flag, blocks=self._is_near(flag))
         yield from (f"# QUESTION: {question}" for question in self.questions)
 
 
+def _numbers(lines: Sequence[str]) -> list[str]:
+    return [number for line in lines for number in re.findall(r"\d{2,5}", line)]
+
+
 def _source(fact: Mapping[str, Any]) -> str:
-    """Say where a fact is from, in a comment."""
+    """Say where a fact is from, in a comment: by the part of the page that has a name, else by the nearest tag."""
     where = fact["provenance"]
-    return _plain(f"{where['selector'].rsplit(' > ', 1)[-1]}: {where['quote']}")[:_QUOTE].rstrip()
+    steps = where["selector"].split(" > ")
+    place = steps[0] if steps[0].startswith("#") else steps[-1]
+    return _plain(f"{place}: {where['quote']}")[:_QUOTE].rstrip()
 
 
 def _plain(text: str) -> str:

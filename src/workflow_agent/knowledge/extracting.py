@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from workflow_agent.knowledge.blocks import classify
 from workflow_agent.knowledge.command_facts import command_facts, commands_of
-from workflow_agent.knowledge.command_lines import Line, first_program, program_of, session, split_chain
+from workflow_agent.knowledge.command_lines import Line, first_program, outputs_of, program_of, session, split_chain
 from workflow_agent.knowledge.configuration_facts import (
     configuration_facts,
     exposition_facts,
@@ -18,6 +18,7 @@ from workflow_agent.knowledge.configuration_facts import (
     unit_facts,
 )
 from workflow_agent.knowledge.facts import BlockKind, Command, Extraction, Fact, FactKind, Flag, FlagKind, provenance_of
+from workflow_agent.knowledge.file_contents import command_contents, content_facts, edited_path
 from workflow_agent.knowledge.html_pages import parse_html
 from workflow_agent.knowledge.markdown_pages import looks_like_html, parse_markdown
 from workflow_agent.knowledge.page import ElementKind
@@ -26,6 +27,7 @@ from workflow_agent.knowledge.placeholders import placeholders_in, replaced_word
 from workflow_agent.knowledge.platforms import platforms_of, platforms_said
 from workflow_agent.knowledge.programs import KNOWN
 from workflow_agent.knowledge.prose_facts import prose_facts
+from workflow_agent.knowledge.steps import is_block_left_out, is_left_out, is_statement_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,6 +45,7 @@ _FOREGROUND: Final = re.compile(
 )
 _PROMQL: Final = re.compile(r"\b([a-z][a-z0-9]*(?:_[a-z0-9]+)+)(?=\s*[{\[]|\s*$|\))")
 _LABEL: Final = 60
+_PRINTED: Final = 500
 
 
 def read_page(text: str, address: str, media_type: str = "") -> Extraction:
@@ -123,21 +126,26 @@ class _Walk:
             platforms=platforms,
         )
 
-    def _code(self, place: Place, number: int) -> None:
+    def _kind(self, place: Place, number: int) -> BlockKind:
         previous = self.page.elements[number - 1] if number else None
         after_command = (
             previous is not None and previous.kind is ElementKind.CODE and previous.sections == place.element.sections
         )
-        kind = classify(place.element, place.before, self.programs, after_command=after_command)
+        return classify(place.element, place.before, self.programs, after_command=after_command)
+
+    def _code(self, place: Place, number: int) -> None:
+        kind = self._kind(place, number)
         text = place.element.text
         if kind is BlockKind.COMMAND:
             lines = session(text)
-            self._commands(place, lines)
+            self._commands(place, lines, self._printed(number))
             text = "\n".join(f"{line.text}\n{line.body}" for line in lines if line.is_command)
         elif kind is BlockKind.CONFIGURATION:
             self.facts += configuration_facts(place)
+            self._contents(place, number)
         elif kind is BlockKind.UNIT:
             self.facts += unit_facts(place)
+            self._contents(place, number)
         elif kind is BlockKind.QUERY:
             self._query(place)
         else:
@@ -146,10 +154,49 @@ class _Walk:
         if kind is not BlockKind.OUTPUT:
             self._placeholders(place, text, kind)
 
-    def _commands(self, place: Place, lines: list[Line]) -> None:
-        for command in commands_of(place, lines):
+    def _printed(self, number: int) -> str:
+        """Give the block right after a block of commands that shows what the last of them prints."""
+        elements = self.page.elements
+        for at in (number + 1, number + 2):
+            if at >= len(elements) or elements[at].sections != elements[number].sections:
+                break
+            if elements[at].kind is ElementKind.CODE:
+                place = self._place(at)
+                return elements[at].text if self._kind(place, at) is BlockKind.OUTPUT else ""
+            if elements[at].kind is not ElementKind.TEXT:
+                break
+        return ""
+
+    def _contents(self, place: Place, number: int) -> None:
+        """Note what a block puts into a file; one that is to be put somewhere unknown is a step."""
+        elements = self.page.elements
+        at, earlier = number - 1, []
+        while at >= 0 and elements[at].kind is ElementKind.TEXT and elements[at].sections == place.element.sections:
+            earlier.append(elements[at].text)
+            at -= 1
+        before = elements[at] if at >= 0 and elements[at].sections == place.element.sections else None
+        opened = before is not None and before.kind is ElementKind.CODE
+        edited = edited_path(split_chain(before.text)[-1]) if before is not None and opened and before.text else ""
+        is_told = is_block_left_out(place)
+        inside = [one for one in elements[:number] if one.sections == place.element.sections] if is_told else []
+        section = [one.text for one in inside if one.kind is ElementKind.TEXT]
+        found = list(content_facts(place, earlier, edited, section))
+        self.facts += found
+        if not found and is_told:
+            self._flag(FlagKind.STEP, place.element.text.strip().split("\n", 1)[0], place)
+
+    def _commands(self, place: Place, lines: list[Line], printed: str) -> None:
+        commands = list(commands_of(place, lines))
+        outputs = outputs_of(lines)
+        for command in commands:
             self.commands.append(command)
-            self.facts += command_facts(place, command)
+            facts = [*command_facts(place, command), *command_contents(place, command)]
+            alone = [other.provenance.quote for other in commands].count(command.provenance.quote) == 1
+            shown = outputs.get(command.provenance.quote, "") or (printed if command is commands[-1] else "")
+            shown = shown if alone else ""  # of a chain nobody knows which one prints
+            self.facts += [_with_output(fact, shown) for fact in facts]
+            if is_left_out(place, command, facts):
+                self._flag(FlagKind.STEP, command.text, place)
             if command.body:
                 body = replace(place.element, text=command.body, language="")
                 self.facts += configuration_facts(replace(place, element=body))
@@ -180,6 +227,8 @@ class _Walk:
         return found
 
     def _query(self, place: Place) -> None:
+        if is_statement_left_out(place):
+            self._flag(FlagKind.STEP, place.element.text.strip().split("\n", 1)[0], place)
         if place.element.language in {"promql", "logql"}:
             for name in _PROMQL.findall(place.element.text):
                 if is_metric_name(name):
@@ -211,6 +260,13 @@ class _Walk:
 
 def _provenance(place: Place, confidence: float, quote: str) -> Provenance:
     return provenance_of(place.address, place.element, confidence, quote)
+
+
+def _with_output(fact: Fact, printed: str) -> Fact:
+    """Note what a look prints, where the page shows that."""
+    if fact.kind is not FactKind.VERIFICATION or not printed:
+        return fact
+    return replace(fact, details={**fact.details, "output": printed[:_PRINTED]})
 
 
 def _neighbour(elements: tuple[Element, ...], number: int, step: int) -> str:
@@ -270,12 +326,14 @@ def _merged(facts: Iterable[Fact]) -> Iterator[Fact]:
     """Give each statement once: the surest, with all platforms; the default of a table goes before a sample's."""
     by_key: dict[tuple[FactKind, str, str], Fact] = {}
     for fact in facts:
-        key = (fact.kind, fact.value, fact.details.get("manager", ""))
+        key = (fact.kind, fact.value, fact.details.get("manager", "") or fact.details.get("content", ""))
         known = by_key.get(key)
         if known is None:
             by_key[key] = fact
             continue
-        better, other = (fact, known) if fact.provenance.confidence > known.provenance.confidence else (known, fact)
+        # as sure, what is said to everybody goes before what is said about one system
+        better = max(known, fact, key=lambda one: (one.provenance.confidence, not one.platforms))
+        other = known if better is fact else fact
         platforms = (
             tuple(dict.fromkeys((*known.platforms, *fact.platforms))) if known.platforms and fact.platforms else ()
         )

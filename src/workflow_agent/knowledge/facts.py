@@ -43,6 +43,7 @@ class FactKind(StrEnum):
     REMOVAL = "removal"
     DEPENDENCY = "dependency"
     VERSION = "version"
+    CONTENT = "content"
 
 
 class BlockKind(StrEnum):
@@ -89,6 +90,7 @@ class FlagKind(StrEnum):
     PLACEHOLDER = "placeholder"
     FOREGROUND = "foreground"
     LINK = "command-behind-link"
+    STEP = "step"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,8 @@ from urllib.parse import urljoin
 from workflow_agent.knowledge.page import Element, ElementKind, Link, Page
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bs4 import BeautifulSoup
     from bs4.element import PageElement, Tag
 
@@ -19,7 +21,7 @@ _LEFT_OUT: Final = frozenset(
     {"nav", "header", "footer", "script", "style", "aside", "template", "noscript", "svg", "button", "form", "head"}
 )
 _LEFT_OUT_CLASSES: Final = re.compile(
-    r"(^|[\s_-])(toc|navigation|breadcrumbs?|sidebar|menu|tab-list|tablist)($|[\s_-])"
+    r"(^|[\s_-])(toc|navigation|breadcrumbs?|sidebar|menu|tab-list|tablist|tabbed-labels)($|[\s_-])"
 )
 _INLINE: Final = frozenset(
     [
@@ -115,6 +117,7 @@ class _Reader:
         self._labels = {str(tag.get("id")): tag.get_text(" ", strip=True) for tag in soup.select("[role=tab][id]")}
         for tag in soup.select("[role=tab][aria-controls]"):
             self._labels.setdefault(str(tag.get("aria-controls")), tag.get_text(" ", strip=True))
+        self._ordered = {id(panel): text for panel, text in _tabs_in_order(soup)}
 
     def read(self, tag: Tag, depth: int = 0) -> None:
         """Read what is in a tag."""
@@ -135,6 +138,7 @@ class _Reader:
             tag.name in _LEFT_OUT
             or _LEFT_OUT_CLASSES.search(_classes(tag))
             or tag.get("role") in {"tablist", "navigation"}
+            or (tag.name == "label" and tag.get("for"))
         ):
             return
         if heading:
@@ -159,6 +163,8 @@ class _Reader:
             named = self._labels.get(str(tag.get("aria-labelledby"))) or self._labels.get(str(tag.get("id")))
             if named:
                 return named[:_LONGEST_LABEL]
+        if id(tag) in self._ordered:
+            return self._ordered[id(tag)][:_LONGEST_LABEL]
         return next((str(tag.get(name))[:_LONGEST_LABEL] for name in _LABELS if tag.get(name)), "")
 
     def _heading(self, tag: Tag, level: int) -> None:
@@ -228,6 +234,21 @@ class _Reader:
                 **more,  # type: ignore[arg-type]  # each as the field has it
             )
         )
+
+
+def _tabs_in_order(soup: BeautifulSoup) -> Iterator[tuple[Tag, str]]:
+    """Pair panels with labels that nothing but their order says they belong to."""
+    for listed in soup.select("[role=tablist], .tabbed-labels, .nav-tabs"):
+        named = listed.select("[role=tab], label, li, button")
+        labels = [tag for tag in named if not tag.select("[role=tab], label, button, a")] or list(named)
+        around = listed.parent
+        panels = around.select("[role=tabpanel], .tabbed-block, .tab-pane") if around is not None else []
+        if labels and len(labels) == len(panels):
+            yield from zip(panels, (tag.get_text(" ", strip=True) for tag in labels), strict=True)
+    for label in soup.select("label[for]"):
+        after = label.find_next_sibling()
+        if after is not None and re.search(r"(^|[\s_-])(tab-)?content($|[\s_-])", _classes(after)):
+            yield after, label.get_text(" ", strip=True)
 
 
 def _words(tag: Tag) -> str:

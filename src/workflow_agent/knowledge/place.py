@@ -24,6 +24,12 @@ _CHECKING: Final = re.compile(
 )
 #: What follows a block that shows whether something works ("… to see if everything is alright").
 _PURPOSE: Final = re.compile(r"(to (see|check|verify|confirm|test)|should (print|show|say))\b")
+#: What nobody has to do.
+_OPTIONAL: Final = re.compile(
+    r"(?i)(\boptional\w*\b|\bif you (?:want|need|prefer|wish|like|would|have|use|are|run|do)\b|\bin case you\b|"
+    r"\bto (?:change|override|customi[sz]e|tune)\b|\bfor (?:example|instance)\b|\be\.g\.|\balternatively\b|"
+    r"\bexample of\b|\byou (?:can|may|could|might) also\b|\bwhen you (?:want|need)\b)"
+)
 #: An absolute path below the folders that programs use, or below a person's own.
 PATH: Final = re.compile(
     r"(?<![\w:/.\-}*$])((?:~/\.|/(?:etc|var|opt|srv|run|lib|root|home|usr/(?:local|share|lib|libexec)|mnt|"
@@ -68,6 +74,18 @@ class Place:
         if _CHECKING.search(section) or _CHECKING.search(_without_flags(self.before)):
             return True
         return bool(_PURPOSE.match(self.after))
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether it tells what one may do, and may as well leave: its section, or the sentence that leads to it."""
+        sections = self.element.sections[1:]
+        leads = self.before.rstrip().endswith(":") and self.may_be_optional
+        return leads or any(_OPTIONAL.search(section) for section in sections)
+
+    @property
+    def may_be_optional(self) -> bool:
+        """Whether the words before it speak of what one may do, perhaps of something else."""
+        return bool(_OPTIONAL.search(self.before))
 
     def fact(
         self,

@@ -27,7 +27,8 @@ def ranked(facts: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Give each statement once, from the source that is trusted most; in the order of trust within a class."""
     best: dict[tuple[str, str, str], Mapping[str, Any]] = {}
     for fact in sorted(facts, key=trust_of):
-        key = (fact["kind"], fact["value"], str(fact["details"].get("manager", "")))
+        details = fact["details"]
+        key = (fact["kind"], fact["value"], str(details.get("manager") or details.get("content", "")))
         best.setdefault(key, fact)
     kinds = [kind.value for kind in FactKind]
     return sorted(best.values(), key=lambda fact: (kinds.index(fact["kind"]), trust_of(fact)))

@@ -34,6 +34,8 @@ def told(extraction: Extraction, kind: FactKind) -> set[str]:
     for fact in extraction.of(kind):
         default = fact.details.get("default")
         text = f"{fact.details['manager']} {fact.value}" if kind is FactKind.PACKAGE else fact.value
+        if kind is FactKind.CONTENT:
+            text = f"{'whole' if fact.details['extent'] == 'whole' else 'asked'} {fact.value}"
         found.add(f"{text}={default}" if kind is FactKind.SETTING and default else text.rstrip("/"))
     return found
 
