@@ -258,6 +258,8 @@ class HostTarget(Preparing, ImageKeeping, RollingBack, Noticing, LateServices):
             if stops:
                 figures = await complete(self._commit_stopped(committer, transaction, stops, owned))
             else:
+                if self._brings_units:
+                    self._look_ahead()
                 figures = await self._blocking(committer.commit, transaction)
             if committer.came_again is not None:
                 await complete(self._make_anew(committer.came_again, is_gone=False))
@@ -403,6 +405,7 @@ class HostTarget(Preparing, ImageKeeping, RollingBack, Noticing, LateServices):
         await self._drop_ready()
         if self._ahead is not None:
             await self._ahead.drop()
+        await self._drop_look()
         await self._prober.close()
         if self._opened is not None:
             folders, lock, locks = self._opened

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,8 +32,25 @@ class Noticing:
         def _folders(self) -> TransactionFolders: ...
         async def _blocking(self, function: Callable[..., _T], *arguments: Any) -> _T: ...  # Any: the function's own
 
+    _looking: asyncio.Task[dict[str, Any]] | None = None
+
+    def _look_ahead(self) -> None:
+        """Begin to look while files alone change: services will soon be started."""
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._looked_now(), name="look ahead")
+
+    async def _drop_look(self) -> None:
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            looking.cancel()
+            await asyncio.wait({looking})
+
     async def _look(self) -> dict[str, Any]:
-        """Look at the running system, for the record of services; nothing where it cannot be looked at."""
+        """Give what was looked at ahead, or look at the running system; nothing where it cannot be looked at."""
+        looking, self._looking = self._looking, None
+        return await (self._looked_now() if looking is None else looking)
+
+    async def _looked_now(self) -> dict[str, Any]:
         try:
             return {_LOOK: await self._prober.running()}
         except UnreachableError:

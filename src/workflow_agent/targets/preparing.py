@@ -179,26 +179,21 @@ class Preparing:
                 home=self._home(),
                 **run,
             )
+            from workflow_agent.targets.plan import make_plan  # noqa: PLC0415  # late: it came while the script ran
+
             stand_ins = {shim["text"].encode() for shim in shims}
             left_alone = baselines, stand_ins, [os.fsencode(path) for path in keep]
-            plan, change_set = await self._planned(
-                transaction, left_alone, result, staged_fd=store_fd, points=points, secrets=run["secrets"].values()
-            )
-            await (await self._services()).refuse_stopped_units(change_set, stops)
-            self._brings_units = bool(change_set.units)
-            await self._blocking(self._folders.drop_work, transaction, points)
-            await self._blocking(
-                self._folders.write,
-                Transaction(
-                    id=transaction,
-                    run_id=run_id,
-                    state=TransactionState.CAPTURED,
-                    points=points,
-                    operations=tuple(plan.operations),
-                    links=tuple(plan.links),
-                    identity=self.identity,
-                ),
-            )
+            writing = asyncio.create_task(self._blocking(self._folders.write_out, points), name="write out")
+            try:
+                plan = await self._blocking(
+                    partial(make_plan, self._root, transaction, *left_alone, staged_fd=store_fd)
+                )
+                await self._blocking(self._bring_in, plan, transaction, baselines)
+                change_set = await self._kept(
+                    transaction, run_id, plan, result, points=points, stops=stops, secrets=run["secrets"].values()
+                )
+            finally:
+                await complete(writing)
         except BaseException as error:
             if isinstance(error, WorkflowAgentError):
                 from workflow_agent.targets.evidence import note_evidence  # noqa: PLC0415  # late: only here
@@ -215,39 +210,50 @@ class Preparing:
             await self._blocking(self._drop_store)
         return change_set
 
-    async def _planned(
+    async def _kept(
         self,
         transaction: str,
-        left_alone: tuple[dict[bytes, Baseline], set[bytes], list[bytes]],
+        run_id: str,
+        plan: Plan,
         result: CaptureResult,
         *,
-        staged_fd: int | None,
         points: tuple[bytes, ...],
+        stops: Sequence[str],
         secrets: Collection[str],
-    ) -> tuple[Plan, ChangeSet]:
-        """Read what a script did; meanwhile the disk takes what it wrote."""
-        from workflow_agent.targets.change_report import ChangeReporter  # noqa: PLC0415  # late, see above
-        from workflow_agent.targets.plan import make_plan  # noqa: PLC0415
+    ) -> ChangeSet:
+        """Write down what a script did, and give it as people read it."""
+        from workflow_agent.targets.change_report import ChangeReporter  # noqa: PLC0415  # late, with the capture only
 
-        writing = asyncio.create_task(self._blocking(self._folders.write_out, points), name="write out")
+        noting = asyncio.create_task(self._blocking(self._note, transaction, plan, secrets), name="note contents")
         try:
-            plan = await self._blocking(partial(make_plan, self._root, transaction, *left_alone, staged_fd=staged_fd))
-            edits, said = await self._blocking(self._take_in, plan, transaction, left_alone[0], secrets)
             reporter = ChangeReporter(self._root, transaction)
             change_set = await self._blocking(reporter.report, plan, result.requested, result.outside)
+            await (await self._services()).refuse_stopped_units(change_set, stops)
+            self._brings_units = bool(change_set.units)
+            await self._blocking(self._folders.drop_work, transaction, points)
+            captured = Transaction(
+                id=transaction,
+                run_id=run_id,
+                state=TransactionState.CAPTURED,
+                points=points,
+                operations=tuple(plan.operations),
+                links=tuple(plan.links),
+                identity=self.identity,
+            )
+            await self._blocking(self._folders.write, captured)
         finally:
-            await complete(writing)
-        return plan, replace(change_set, edits=edits, notes=change_set.notes + said + self._notes())
+            await asyncio.wait({noting})
+        edits, said = noting.result()
+        return replace(change_set, edits=edits, notes=change_set.notes + said + self._notes())
 
-    def _take_in(
-        self, plan: Plan, transaction: str, baselines: Mapping[bytes, Baseline], secrets: Collection[str]
+    def _note(
+        self, transaction: str, plan: Plan, secrets: Collection[str]
     ) -> tuple[tuple[dict[str, object], ...], tuple[str, ...]]:
-        """Have everything staged on the target, and note what it holds, for drift; gives edits that it would end."""
+        """Note what is staged on the target, for drift; gives edits that it would end, and what is said of them."""
         # late: with the capture only
         from workflow_agent.targets.noted_contents import note_contents  # noqa: PLC0415
         from workflow_agent.targets.overwritten_edits import edit_notes, overwritten_edits  # noqa: PLC0415
 
-        self._bring_in(plan, transaction, baselines)
         note_contents(self._root, transaction, plan.operations, secrets, base=self._base)
         edits = overwritten_edits(self._root, self._folders, transaction, plan.operations)
         return edits, edit_notes(edits)
