@@ -25,6 +25,7 @@ SHIPPED = [
     "apache2",
     "auditd",
     "chrony",
+    "collectd",
     "fail2ban",
     "haproxy",
     "mariadb-server",
