@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from workflow_agent.model.system import Effect
+    from workflow_agent.targets.operations import Operation
     from workflow_agent.targets.transaction import Transaction
 
 __all__ = ["refuse_held_databases", "refuse_left_effects", "refuse_left_paths", "rolled_back"]
 
+_SMALLEST_PAGE = 512  # Source: https://www.sqlite.org/fileformat.html, 1.3.2
 _FILES = frozenset({OperationKind.CREATE, OperationKind.EXCHANGE, OperationKind.REMOVE})
 #: Folders and files in which no databases are.
 _NO_DATA = (b"/usr/", b"/etc/", b"/var/log/", b"/var/lib/dpkg/")
@@ -96,22 +98,16 @@ def refuse_held_databases(root_fd: int, plan: Transaction) -> None:
     with LiveTree(root_fd) as tree:
         groups = groups_in(tree, plan)
         files = {path: group.shown for path, group in groups.items() if group.kind in DATABASE_KINDS}
-        alone = {
-            operation.path: operation
-            for operation in plan.operations
-            if operation.kind in _FILES and operation.path not in groups and not operation.path.startswith(_NO_DATA)
-        }
-        is_open = _open_files() if files or alone else {}
-        inodes = {inode for _, inode in is_open}
-        for path in (
-            *files,
-            *(path for path, one in alone.items() if one.after is not None and one.after.ino in inodes),
-        ):
+        for operation in plan.operations:
+            path = operation.path
+            if path not in groups and _may_be_database(tree, operation) and is_sqlite(tree, operation, plan.id):
+                files[path] = Group(GroupKind.SQLITE, path).shown
+        is_open = _open_files() if files else {}
+        for path, shown in files.items():
             entry = tree.read(path)
             holders = [] if entry is None or entry.is_dir else is_open.get((entry.dev, entry.ino), [])
-            if holders and (path in files or is_sqlite(tree, alone[path], plan.id)):
-                name = files.get(path) or Group(GroupKind.SQLITE, path).shown
-                held.append({"path": escape_path(path), "group": name, "holders": holders})
+            if holders:
+                held.append({"path": escape_path(path), "group": shown, "holders": holders})
     if held:
         names = ", ".join(dict.fromkeys(str(one["group"]) for one in held))
         who = sorted({holder for one in held for holder in one["holders"]})
@@ -123,6 +119,17 @@ def refuse_held_databases(root_fd: int, plan: Transaction) -> None:
             hint="stop what has it open, then run the command again",
             details={"conflicts": held},
         )
+
+
+def _may_be_database(tree: LiveTree, operation: Operation) -> bool:
+    """Say whether a file can be one of SQLite, by its size: reading thousands, and all that is open, takes long."""
+    if operation.kind not in _FILES or operation.path.startswith(_NO_DATA):
+        return False
+    sizes = [entry.size for entry in (operation.before, operation.after) if entry and not entry.is_dir]
+    if 0 in sizes:  # perhaps it grew since
+        entry = tree.read(operation.path)
+        sizes += [] if entry is None else [entry.size]
+    return any(size and size % _SMALLEST_PAGE == 0 for size in sizes)
 
 
 def _open_files() -> dict[tuple[int, int], list[str]]:
