@@ -87,6 +87,26 @@ def test_only_what_stays_red_although_what_works_would_be_green_by_then_is_seen_
     assert said in found[Kind.NEGATIVE].message
 
 
+@pytest.mark.parametrize(
+    ("argv", "verdict", "said"),
+    [
+        ("[cat, /opt/greeting/greeting]", Verdict.PASSED, "from 0.0.1 (was runs) to 0.1.0 (is runs)"),
+        ("[echo, was]", Verdict.FAILED, "is does not run"),
+    ],
+)
+def test_an_upgrade_is_proven_by_what_runs(tmp_path: Path, argv: str, verdict: Verdict, said: str) -> None:
+    folder = write_draft(Draft(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
+    (folder / "tests/bench.yaml").write_text(
+        "parameters: {greeting: is}\n"
+        f"older: {{parameters: {{greeting: was}}, running: {{argv: {argv}, older: was, newer: is}}}}\n",
+        encoding="utf-8",
+    )
+
+    found = walked(folder, Kind.UPGRADE, evidence=tmp_path / "evidence", targets=[TargetKind.PLAIN])
+
+    assert (found[Kind.UPGRADE].verdict, found[Kind.UPGRADE].message) == (verdict, said), found
+
+
 @pytest.mark.long
 def test_an_uninstall_that_leaves_something_is_a_failure(tmp_path: Path) -> None:
     folder = write_draft(Draft(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)

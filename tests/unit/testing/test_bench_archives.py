@@ -89,8 +89,35 @@ def test_digests_become_parameters(folder: Path) -> None:
     assert read_plan(folder).parameters == {"port": 1, "sha256": digest}
 
 
-def test_a_digest_of_no_archive_is_refused(folder: Path) -> None:
-    (folder / "tests/bench.yaml").write_text("digests: {sha256: /srv/y.tar.gz}\n", encoding="utf-8")
+def test_an_older_version_has_the_parameters_that_differ_and_a_digest_of_its_own(folder: Path) -> None:
+    member = folder / "tests/archives/srv/x-0.9.tar.gz/x-0.9/x"
+    member.parent.mkdir(parents=True)
+    member.write_text("0.9\n", encoding="utf-8")
+    (folder / "tests/bench.yaml").write_text(
+        f"parameters: {{port: 1, archive: {PLACE}}}\ndigests: {{sha256: {PLACE}}}\n"
+        "older:\n  parameters: {archive: /srv/x-0.9.tar.gz}\n  digests: {sha256: /srv/x-0.9.tar.gz}\n"
+        "  running: {argv: [x, --version], older: '0.9', newer: '1.0'}\n",
+        encoding="utf-8",
+    )
+
+    plan, made = read_plan(folder), archives_of(folder)
+
+    digests = {path: hashlib.sha256(content).hexdigest() for path, content in made.items()}
+    assert plan.parameters == {"port": 1, "archive": PLACE, "sha256": digests[PLACE]}
+    assert plan.older is not None
+    older = "/srv/x-0.9.tar.gz"
+    assert plan.older.parameters == {"port": 1, "archive": older, "sha256": digests[older]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "digests: {sha256: /srv/y.tar.gz}\n",
+        "older: {digests: {sha256: /srv/y.tar.gz}, running: {argv: [x], older: a, newer: b}}\n",
+    ],
+)
+def test_a_digest_of_no_archive_is_refused(folder: Path, text: str) -> None:
+    (folder / "tests/bench.yaml").write_text(text, encoding="utf-8")
 
     with pytest.raises(ManifestError, match=r"there is no folder for the archive /srv/y.tar.gz"):
         read_plan(folder)

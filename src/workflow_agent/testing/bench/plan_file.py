@@ -15,6 +15,7 @@ from workflow_agent.model.errors import ManifestError
 from workflow_agent.testing.bench.archives import ARCHIVES, archives_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from workflow_agent.integrations import Manifest, Registry
@@ -34,6 +35,22 @@ class Break(Part):
     red: tuple[Slug, ...] = ()
 
 
+class Running(Part):
+    """A command on the target that says which version runs, and what it says of the older and of the newer one."""
+
+    argv: _Argv
+    older: Annotated[StrictStr, Field(min_length=1)]
+    newer: Annotated[StrictStr, Field(min_length=1)]
+
+
+class Older(Part):
+    """What an upgrade starts from, where another version is installed by other parameters."""
+
+    parameters: dict[Identifier, JsonValue] = Field(default_factory=dict, description="That differ for it.")
+    digests: dict[Identifier, StrictStr] = Field(default_factory=dict, description="Digests that differ for it.")
+    running: Running
+
+
 class BenchPlan(Part):
     """What tests on targets need. Everything has a default: without the file, tests run all the same."""
 
@@ -46,6 +63,7 @@ class BenchPlan(Part):
     secrets: dict[Identifier, StrictStr] = Field(
         default_factory=dict, description="Secrets of the tests; real ones have no place here."
     )
+    older: Older | None = Field(default=None, description="What an upgrade starts from; the same without it.")
     packages: tuple[StrictStr, ...] = Field(default=(), description="Further Debian packages on offer on the target.")
     negative: tuple[Break, ...] = ()
     red_for: Annotated[float, Field(gt=0, le=600)] = Field(
@@ -76,19 +94,26 @@ def read_plan(folder: Path) -> BenchPlan:
 
 
 def _with_digests(plan: BenchPlan, folder: Path) -> BenchPlan:
-    """Fill in the digests of archives."""
-    if not plan.digests:
-        return plan
-    made = archives_of(folder)
-    unknown = sorted(set(plan.digests.values()) - set(made))
+    """Fill in the digests of archives, and all parameters of the older version."""
+    older = plan.older.digests if plan.older is not None else {}
+    made = archives_of(folder) if plan.digests or older else {}
+    unknown = sorted({*plan.digests.values(), *older.values()} - set(made))
     if unknown:
         raise ManifestError(
             f"there is no folder for the archive {unknown[0]}",
             where=f"{folder / BENCH_FILE} › digests",
             hint=f"its members lie in {ARCHIVES}{unknown[0]}/",
         )
-    digests = {name: hashlib.sha256(made[path]).hexdigest() for name, path in plan.digests.items()}
-    return plan.model_copy(update={"parameters": {**plan.parameters, **digests}})
+    parameters = {**plan.parameters, **_digests(plan.digests, made)}
+    update: dict[str, object] = {"parameters": parameters}
+    if plan.older is not None:
+        own = {**parameters, **plan.older.parameters, **_digests(older, made)}
+        update["older"] = plan.older.model_copy(update={"parameters": own})
+    return plan.model_copy(update=update)
+
+
+def _digests(wanted: Mapping[str, str], made: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(made[path]).hexdigest() for name, path in wanted.items()}
 
 
 def packages_of(manifest: Manifest, plan: BenchPlan, registry: Registry) -> tuple[str, ...]:

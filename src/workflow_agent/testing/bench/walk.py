@@ -152,8 +152,8 @@ class Walk:
             raise TestFailedError(reply.sentence, _reasons(reply))
         return reply
 
-    def _install(self, folder: Path | None = None, *, at_once: bool = True) -> Reply:
-        given = self._with_parameters()
+    def _install(self, folder: Path | None = None, *, at_once: bool = True, older: bool = False) -> Reply:
+        given = self._with_parameters(older=older)
         reply = self._done(
             "install", str(folder or self.subject.name), *given, "--yes", more=_AT_ONCE if at_once else None
         )
@@ -165,12 +165,13 @@ class Walk:
             word for name in self.subject.plan.secrets for word in ("--secret", f"{name}=env:{_GIVEN.format(name)}")
         )
 
-    def _with_parameters(self) -> tuple[str, ...]:
-        secrets = self._with_secrets()
-        if not self.subject.plan.parameters:
+    def _with_parameters(self, *, older: bool = False) -> tuple[str, ...]:
+        secrets, plan = self._with_secrets(), self.subject.plan
+        parameters = plan.older.parameters if older and plan.older is not None else plan.parameters
+        if not parameters:
             return secrets
-        file = self.target.folder / "parameters.json"
-        file.write_text(json.dumps(self.subject.plan.parameters), encoding="utf-8")
+        file = self.target.folder / ("older.json" if older else "parameters.json")
+        file.write_text(json.dumps(parameters), encoding="utf-8")
         return ("--param-file", str(file), *secrets)
 
     def _absent(self) -> World:
@@ -347,17 +348,31 @@ class Walk:
         with tempfile.TemporaryDirectory() as folder:
             older = Path(folder) / self.subject.folder.name
             version = older_version(self.subject.folder, older)
-            self._install(older)
+            self._install(older, older=True)
+            first = self._runs(newer=False)
             given = self._with_parameters()
             upgraded = self._done("upgrade", self.subject.name, *given, "--yes", more=_AT_ONCE).data
         passed = _require_passed(upgraded)
         self._done("verify", name, *self._with_secrets())
+        second = self._runs(newer=True)
         if upgraded["changed"]:
             self._done("rollback", upgraded["run_id"], "--yes")
             self._done("verify", name, *self._with_secrets())
+            self._runs(newer=False)
         self._absent()
         self._as(before, "an upgrade and two rollbacks")
-        return f"from {version} to {self.subject.manifest.version}{passed}"
+        return f"from {version}{first} to {self.subject.manifest.version}{second}{passed}"
+
+    def _runs(self, *, newer: bool) -> str:
+        """Ask the target which version runs, where the plan says how; gives it for a sentence."""
+        if self.subject.plan.older is None:
+            return ""
+        running = self.subject.plan.older.running
+        version, other = (running.newer, running.older) if newer else (running.older, running.newer)
+        said = self.target.host.run(["sh", "-c", 'cd /; exec "$@"', "sh", *running.argv], check=False)
+        if version not in said.stdout or other in said.stdout:
+            raise TestFailedError(f"{version} does not run", [*said.stdout.splitlines(), *said.stderr.splitlines()])
+        return f" ({version} runs)"
 
     def _crash(self) -> str:
         before = self._absent()

@@ -21,7 +21,8 @@ def main() -> None:
         def do_GET(self) -> None:  # the name that http.server asks for
             names = sorted(file.name for file in given.folder.iterdir())
             links = "".join(f"<a href='{name}'>{name}</a>" for name in names)
-            text = "Ok" if self.path == "/health" else f"<!DOCTYPE html><html><body>{links}</body></html>"
+            version = "<p>This is pypiserver 2.4.2.</p>"
+            text = "Ok" if self.path == "/health" else f"<!DOCTYPE html><html><body>{version}{links}</body></html>"
             self.send_response(200)
             self.end_headers()
             self.wfile.write(text.encode())
