@@ -235,7 +235,7 @@ class VerifierAgent:
         end = clock() + soak_s
         while (left := end - clock()) > 0 and not red_of(results):
             await asyncio.sleep(min(_SOAK_PAUSE_S, left))
-            results = await check_with_secrets(target, _within(checks, _GLANCE_S), self._vault, run_id)
+            results = await check_with_secrets(target, _glances(checks), self._vault, run_id)
         return results
 
     def _declared(self, request: VerifyRequest, message: Message) -> list[dict[str, Any]]:
@@ -378,6 +378,11 @@ def _outdated(installed: Generation, request: CurrentRequest) -> ConflictError:
         state="nothing was changed",
         hint=f"`workflow-agent upgrade {installed.integration}`",
     )
+
+
+def _glances(checks: Sequence[Check]) -> list[Check]:
+    """Let checks be looked at once; a command may take as long as one that works takes on a busy machine."""
+    return [_within([check], _NOW_S if check.kind == "command" else _GLANCE_S)[0] for check in checks]
 
 
 def _within(checks: Sequence[Check], limit_s: float) -> list[Check]:

@@ -8,7 +8,7 @@ import io
 import tarfile
 import zipfile
 from dataclasses import field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.integrations.scaffold import DraftTemplate
 from workflow_agent.model.records import dataclass
@@ -218,6 +218,10 @@ source=(--no-index --find-links {{{{ parameters.wheels }}}})
 """
 
 
+#: Asking pip takes a second, this a tenth of one.
+_VERSION_OF: Final = 'from importlib.metadata import version; print("Version:", version("{}"))'
+
+
 def _pip(draft: Draft) -> Parts:
     place = f"/srv/{draft.name}-wheels"
     version = {
@@ -233,7 +237,7 @@ def _pip(draft: Draft) -> Parts:
     runs = {
         "id": "installed",
         "kind": "command",
-        "argv": [f"/opt/{draft.name}/bin/python", "-m", "pip", "show", draft.what],
+        "argv": [f"/opt/{draft.name}/bin/python", "-c", _VERSION_OF.format(draft.what)],
         "stdout_contains": "Version: ${{ parameters.version }}",
         "description": "The package is there in the wanted version.",
     }

@@ -207,6 +207,29 @@ async def test_no_check_is_waited_for_longer_than_the_setting(own: float, waited
     assert waits == [waited]
 
 
+@pytest.mark.parametrize(("kind", "waited"), [("http", 0.5), ("command", 4.0)])
+async def test_while_it_soaks_a_command_has_the_time_of_one_that_works(kind: str, waited: float) -> None:
+    waits: list[float] = []
+
+    class Waiting(FakeTarget):
+        async def check(self, checks: Sequence[Check]) -> list[CheckResult]:
+            waits.extend(check.timeout_s for check in checks)
+            return []
+
+    class Targets(FakeTargets):
+        def get(self, name: str) -> FakeTarget:
+            return Waiting(FakeWorld(), name)
+
+    verify = VerifierAgent(Targets(), VirtualClock()).verbs()["verify"]
+    request = {"target": "host", "checks": [{"id": "it", "kind": kind, "spec": {}, "timeout_s": 10.0}], "soak_s": 0.01}
+
+    await verify.handler(
+        verify.request.model_validate(request), Message(subject="agent.verifier.verify", data={}, source="test")
+    )
+
+    assert waits == [10.0, waited]
+
+
 async def test_red_checks_tell_their_class(bench: Bench) -> None:
     bench.world.red.add("page")
 
