@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import operator
+import os
 import statistics
 import sys
 import time
@@ -118,7 +119,61 @@ def langgraph(folder: str) -> dict[str, float]:
     return asyncio.run(measure())
 
 
-_PEERS = {"DBOS": dbos, "LangGraph": langgraph}
+def prefect(folder: str) -> dict[str, float]:
+    """Prefect with a server of its own on SQLite; each task's result is a file, written before the next one begins.
+
+    What it tells its server of a task goes there meanwhile: a crash may lose that, where the result is kept.
+    With 100 flows at once that server answers 503 (its SQLite is busy), so ten run at the same time.
+    """
+    settings = {
+        "PREFECT_HOME": f"{folder}/prefect",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
+    }
+    os.environ.update(settings)
+    module: Any = import_module("prefect")
+    gaps: list[float] = []
+
+    @module.task  # type: ignore[untyped-decorator]
+    async def go(n: int) -> int:
+        gaps.append(time.perf_counter())
+        return n
+
+    @module.flow  # type: ignore[untyped-decorator]
+    async def chain(length: int) -> int:
+        for n in range(length):
+            await go(n)
+        return length
+
+    @module.flow  # type: ignore[untyped-decorator]
+    async def fan(items: int) -> int:
+        return sum(await asyncio.gather(*(go(n) for n in range(items))))
+
+    async def measure() -> dict[str, float]:
+        await chain(5)
+        gaps.clear()
+        await chain(CHAIN)
+        p50 = statistics.median(after - before for before, after in pairwise(gaps))
+        start = time.perf_counter()
+        places = asyncio.Semaphore(10)
+
+        async def placed() -> None:
+            async with places:
+                await chain(STEPS)
+
+        await asyncio.gather(*(placed() for _ in range(RUNS)))
+        rate = RUNS * STEPS / (time.perf_counter() - start)
+        start = time.perf_counter()
+        await fan(ITEMS)
+        return {"chain": p50, "rate": rate, "fan": time.perf_counter() - start}
+
+    return asyncio.run(measure())
+
+
+_PEERS = {"DBOS": dbos, "LangGraph": langgraph, "Prefect": prefect}
 
 
 if __name__ == "__main__":

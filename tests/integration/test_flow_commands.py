@@ -54,6 +54,12 @@ class Gated:
         note("third")
         return second_result * 10
 """
+OUTER = """
+
+@workflow(name="outer")
+async def outer(ctx: Context) -> int:
+    return await ctx.run_workflow(Gated)
+"""
 ASKING = """
 name: asking
 steps:
@@ -73,14 +79,18 @@ class Terminals:
         self.talk = ""
 
     def __call__(self, *arguments: str, code: int = 0) -> Any:
+        answer = self.answer(*arguments, code=code)
+        return answer["data"] if code == 0 else answer["error"]
+
+    def answer(self, *arguments: str, code: int) -> Any:
+        """Give the whole answer of a command."""
         done = subprocess.run(
             [sys.executable, "-P", "-m", "workflow_agent", "--json", *arguments],
             check=False, capture_output=True, text=True, cwd=self.folder, env=self.environ, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert done.returncode == code, (done.stdout, done.stderr)
         self.talk = done.stderr
-        answer = json.loads(done.stdout)
-        return answer["data"] if code == 0 else answer["error"]
+        return json.loads(done.stdout)
 
     def ledger(self) -> list[str]:
         path = self.folder / "ledger"
@@ -145,6 +155,53 @@ def test_a_run_is_stopped_through_its_socket_and_what_others_left_is_cleaned_up(
     assert terminals("resume", killed, "--no-wait")["run_id"] == killed
     assert "is driving" in terminals("resume", killed, code=6)["message"]
     assert terminals("cancel", killed)["status"] == "cancelled"
+
+
+def test_all_runs_that_were_left_behind_are_taken_up_together(terminals: Terminals) -> None:
+    """But those that a process drives, that are paused, or that want a secret which nobody gave."""
+    (terminals.folder / "token").write_text("a-long-secret", encoding="utf-8")
+    secret = ("--secret", "token=file:token")
+    left = [terminals("run", "flows.py", "--no-wait")["run_id"] for _ in range(3)]
+    unlucky = terminals("run", "flows.py", "--no-wait", "--input", "n=13")["run_id"]
+    paused = terminals("run", "flows.py", "--no-wait")["run_id"]
+    secretive = terminals("run", "flows.py", "--no-wait", *secret)["run_id"]
+    terminals("pause", paused)
+    for run_id in (*left, unlucky, paused, secretive):
+        terminals.kill(run_id)
+    alive = terminals("run", "asking.yaml", "--no-wait")["run_id"]
+    (terminals.folder / "gate").unlink()
+
+    terminals("resume", "--all", "--no-wait", code=2)
+    terminals("resume", code=2)
+    done = terminals.answer("resume", "--all", code=1)
+
+    ended = {item["run_id"]: (item["status"], item["was_left"]) for item in done["data"]["items"]}
+    assert ended == dict.fromkeys(left, ("succeeded", False)) | {
+        unlucky: ("failed", False),
+        paused: ("paused", True),
+        secretive: ("running", True),
+    }
+    assert "3 of 6 runs" in done["error"]["message"]
+    assert sorted(terminals.ledger()).count("third") == 3
+
+    terminals("resume", paused)
+    assert [item["run_id"] for item in terminals("resume", "--all", *secret)["items"]] == [secretive]
+    assert terminals("resume", "--all")["items"] == []
+    assert terminals("cancel", alive)["status"] == "cancelled"
+
+
+def test_a_run_that_is_a_step_of_another_is_taken_up_by_that_one(terminals: Terminals) -> None:
+    (terminals.folder / "outer.py").write_text(FLOWS + OUTER, encoding="utf-8")
+    run_id = terminals("run", "outer.py:outer", "--no-wait")["run_id"]
+    while "first" not in terminals.ledger():
+        time.sleep(0.02)  # another process: there is nothing to wait on but its ledger
+    terminals.kill(run_id)
+    (terminals.folder / "gate").unlink()
+
+    assert [item["run_id"] for item in terminals("resume", "--all")["items"]] == [run_id]
+
+    assert terminals.ledger() == ["first", "first", "second", "third"]
+    assert {run["status"] for run in terminals("history")["items"]} == {"succeeded"}
 
 
 def test_a_person_answers_and_a_signal_comes_from_another_terminal(terminals: Terminals) -> None:

@@ -88,10 +88,14 @@ class FlowRecords:
         past = (await pasts_of(self.journal, [run_id])).get(run_id)
         if past is None:
             raise NotFoundError(f"there is no run `{run_id[:40]}`", hint="`workflow-agent history` lists runs")
-        kept = await self.journal.definition(str(past.created["workflow_hash"]))
+        return await self.kept_definition(str(past.created["workflow_hash"]), run_id), past
+
+    async def kept_definition(self, workflow_hash: str, run_id: str) -> Workflow:
+        """Give the definition with which a run was created; raises NotFoundError where it was not kept."""
+        kept = await self.journal.definition(workflow_hash)
         if kept is None:
             raise NotFoundError("the definition of the run was not kept", run_id=run_id)
-        return read_definition(kept), past
+        return read_definition(kept)
 
     def outcome(self, definition: Workflow, state: RunState) -> Any:  # Any: a JSON value
         """Give a finished run's result.

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.app.application import open_app
 from workflow_agent.app.flow_run import FlowRun, check_same, child_id, missing_secrets, prepared
+from workflow_agent.app.flow_taking_up import TakenUp, TakingUp, most_at_once
 from workflow_agent.app.flow_words import FlowWords
 from workflow_agent.app.settings import load_settings
 from workflow_agent.authoring.sdk.compiling import compile_workflow
@@ -22,11 +23,11 @@ from workflow_agent.authoring.sdk.loading import load_module
 from workflow_agent.authoring.sdk.values import as_json
 from workflow_agent.engine import pasts_of
 from workflow_agent.model.errors import ConflictError, NotFoundError
-from workflow_agent.model.status import TERMINAL_RUN
+from workflow_agent.model.status import OWN_ACTION, TERMINAL_RUN
 from workflow_agent.security.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from workflow_agent.app.container import Container
     from workflow_agent.app.flow_fork import Fork
@@ -85,25 +86,30 @@ class Flows(FlowWords):
                 return await self._driven(run, is_known=past is not None)
 
     async def _driven(self, run: FlowRun, *, is_known: bool) -> RunState:
-        definition = run.definition
-        self._vault.hold(run.run_id, run.secrets)
-        self._live.runs[run.run_id] = LiveFlow(
-            workflow=definition.name, workflow_hash=definition.hash, instance=run.instance
-        )
-        try:
+        with self.at_hand(run.run_id, run.definition, run.secrets, run.instance):
             if is_known:
-                return await self._driver.resume(definition, run.run_id)
+                return await self._driver.resume(run.definition, run.run_id)
             return await self._driver.start(
-                definition,
+                run.definition,
                 run.inputs,
                 run.meta,
                 run.run_id,
                 beginning=run.beginning,
                 durability=run.durability,
             )
+
+    @contextmanager
+    def at_hand(
+        self, run_id: str, definition: Workflow, secrets: Mapping[str, Secret], instance: object | None = None
+    ) -> Iterator[None]:
+        """Have inside the block what the steps of a run ask this process for."""
+        self._vault.hold(run_id, secrets)
+        self._live.runs[run_id] = LiveFlow(workflow=definition.name, workflow_hash=definition.hash, instance=instance)
+        try:
+            yield
         finally:
-            self._live.runs.pop(run.run_id, None)
-            self._vault.drop(run.run_id)
+            self._live.runs.pop(run_id, None)
+            self._vault.drop(run_id)
 
     async def resume(
         self, run_id: str, secrets: Mapping[str, Secret] | None = None, *, one_step: bool = False
@@ -127,6 +133,27 @@ class Flows(FlowWords):
         await self._let_go_on(run_id, one_step=one_step)
         return await self._taken_up(definition, past.first, secrets or {})
 
+    async def resume_all(self, secrets: Mapping[str, Secret] | None = None) -> list[TakenUp]:
+        """Drive all runs to their end whose processes died, many at the same time; runs that are paused stay so.
+
+        A run that is a step of another one is taken up by that.
+
+        Args:
+            secrets: Values of secrets by name; each run gets those that it was begun with.
+
+        Returns:
+            What became of each, in the order in which they were begun; a run that was left has a reason.
+
+        Raises:
+            StoreError: the journal cannot be used.
+        """
+        rows = await self.history.unfinished_of(OWN_ACTION)
+        async with self._socket.listening() as socket:
+            taking = TakingUp(
+                self, self._driver, self._ownership, secrets=secrets or {}, socket=socket, most=most_at_once()
+            )
+            return await taking.all(rows)
+
     async def end(self, run_id: str, reason: str) -> RunState:
         """Cancel a run whose process died: what it does after a cancel and at the end in every case, it does now.
 
@@ -147,7 +174,7 @@ class Flows(FlowWords):
         """
         definition, past = await self.past(fork.origin)
         missing_secrets(past.first, secrets or {})
-        self._load(fork.meta)
+        self.load(fork.meta)
         return await self.run(
             FlowRun(
                 run_id=fork.run_id,
@@ -161,14 +188,14 @@ class Flows(FlowWords):
         )
 
     @staticmethod
-    def _load(meta: Mapping[str, Any]) -> None:
+    def load(meta: Mapping[str, Any]) -> None:
         """Load the file that a run came from: what its functions are called only means something then."""
         source = meta.get("source")
         if source and source.endswith(".py"):
             load_module(Path(source))
 
     async def _taken_up(self, definition: Workflow, created: Event, secrets: Mapping[str, Secret]) -> RunState:
-        self._load(created.data["meta"])
+        self.load(created.data["meta"])
         run = FlowRun(
             run_id=created.run_id,
             definition=definition,

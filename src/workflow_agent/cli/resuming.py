@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.app import open_app
 from workflow_agent.app.flow_records import records_of
 from workflow_agent.cli.flow_outcome import detached_outcome, ended_outcome, revealed
 from workflow_agent.cli.flow_session import carry_out_resume
-from workflow_agent.cli.outcome import Outcome
+from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.secret_input import given_secrets
-from workflow_agent.model.errors import ConflictError
+from workflow_agent.cli.style import safe
+from workflow_agent.model.errors import ConflictError, RunFailedError
 from workflow_agent.model.status import RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from workflow_agent.app.flow_taking_up import TakenUp
     from workflow_agent.cli.invocation import Invocation
+    from workflow_agent.cli.style import Style
+    from workflow_agent.security.secret import Secret
 
-__all__ = ["resume_own", "wanted_secrets"]
+__all__ = ["resume_every", "resume_own", "wanted_secrets"]
 
 
 def resume_own(
@@ -50,6 +55,41 @@ def resume_own(
     was = "was paused" if run["status"] == RunStatus.PAUSED else "was left by a process that died"
     invocation.say(f"run {run_id} {was}; it goes on where it stood")
     return ended_outcome(carry_out_resume(invocation, run_id, given, one_step=one_step))
+
+
+def resume_every(invocation: Invocation, secrets: Sequence[str]) -> Outcome:
+    """Let all runs of people's own workflows go on whose processes died.
+
+    Raises:
+        CommandFailedError: some were left, or did not succeed.
+    """
+    given = given_secrets(invocation, [*secrets], ())
+    runs, warnings = asyncio.run(_every(invocation, given))
+    bad = [run for run in runs if run.was_left or run.status != RunStatus.SUCCEEDED]
+
+    def lines(style: Style) -> Iterator[str]:
+        if not runs:
+            yield "no process left a run behind"
+            return
+        yield style.paint(f"{len(runs)} runs, {len(runs) - len(bad)} of them succeeded now", "bold")
+        for run in bad:
+            said = "left" if run.was_left else run.status
+            yield f"  {safe(run.run_id)}  {safe(said)}  {safe(run.workflow)}: {safe(run.reason or '')}"
+
+    outcome = Outcome(data={"items": [asdict(run) for run in runs]}, lines=lines, warnings=warnings)
+    if bad:
+        error = RunFailedError(
+            f"{len(bad)} of {len(runs)} runs were left, or did not succeed",
+            cause=bad[0].reason,
+            hint=f"`workflow-agent show {bad[0].run_id}` tells of the first of them",
+        )
+        raise CommandFailedError(error, outcome)
+    return outcome
+
+
+async def _every(invocation: Invocation, secrets: Mapping[str, Secret]) -> tuple[list[TakenUp], tuple[str, ...]]:
+    async with open_app(invocation.settings()) as app:
+        return await (await app.flows()).resume_all(secrets), tuple(app.warnings)
 
 
 def wanted_secrets(typed: Sequence[str], names: Sequence[str]) -> list[str]:

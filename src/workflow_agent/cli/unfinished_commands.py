@@ -31,8 +31,11 @@ _PATIENCE_S = 300.0
 
 def resume(
     ctx: typer.Context,
-    run: RunId,
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="Run id, or the beginning of one.")] = None,
     *,
+    all_runs: Annotated[
+        bool, typer.Option("--all", help="All runs of your own workflows whose process died.", rich_help_panel="What")
+    ] = False,
     secret: Secrets = None,
     step: Annotated[
         bool, typer.Option("--step", help="Let one step go, then pause again.", rich_help_panel="How")
@@ -42,12 +45,25 @@ def resume(
     """Let a run go on that is paused, or whose process died; one that changes a system is ended."""
     from workflow_agent.cli.past import find  # noqa: PLC0415  # late
 
+    if all_runs:
+        for option, is_given in (("RUN", run is not None), ("--step", step), ("--no-wait", no_wait)):
+            if is_given:
+                raise UsageError("`--all` takes up many runs, here, to their end", where=option)
+        from workflow_agent.cli.resuming import resume_every  # noqa: PLC0415  # late: the application
+
+        return resume_every(ctx.obj, secret or ())
+    if run is None:
+        raise UsageError(
+            "which run is to go on?",
+            where="RUN",
+            hint="`workflow-agent history` lists runs; `--all` takes all that were left",
+        )
     known = find(ctx.obj, run)
     if known["action"] in {OWN_ACTION, None} and known["status"] not in TERMINAL_RUN:
         from workflow_agent.cli.resuming import resume_own  # noqa: PLC0415  # late: the application
 
         return resume_own(ctx.obj, known, secret or (), one_step=step, no_wait=no_wait)
-    for option, is_given in (("--secret", secret), ("--step", step), ("--no-wait", no_wait)):
+    for option, is_given in (("--secret", bool(secret)), ("--step", step), ("--no-wait", no_wait)):
         if is_given and known["status"] not in TERMINAL_RUN:
             raise UsageError("only a run of a workflow of your own takes that", where=option)
     return _outcome(*_changing(ctx.obj, run, _resume))
@@ -181,7 +197,7 @@ def _outcome(report: dict[str, Any], warnings: tuple[str, ...]) -> Outcome:
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     examples: dict[Callable[..., Outcome], list[str]] = {
-        resume: ["resume r-01KA", "resume r-01KA --secret token=env:TOKEN --no-wait"],
+        resume: ["resume r-01KA", "resume --all", "resume r-01KA --secret token=env:TOKEN --no-wait"],
         cancel: ["cancel r-01KA", "cancel r-01KA --json"],
     }
     for function, lines in examples.items():

@@ -213,11 +213,14 @@ class Driver:
         past = (await pasts_of(self._journal, [run_id])).get(run_id)
         return await self._take_up(workflow, run_id, past)
 
-    async def resume_all(self, runs: Mapping[str, Workflow]) -> dict[str, asyncio.Task[RunState]]:
+    async def resume_all(
+        self, runs: Mapping[str, Workflow], known: Mapping[str, Past] | None = None
+    ) -> dict[str, asyncio.Task[RunState]]:
         """Take many runs up at once, as :meth:`resume` does each: their journals are read together.
 
         Args:
             runs: Workflows by run id.
+            known: What their journals say, where that was read already.
 
         Returns:
             The tasks that drive them, by run id, when all of their journals are read; each raises what
@@ -230,7 +233,7 @@ class Driver:
         ids = list(runs)
         for first in range(0, len(ids), _TOGETHER):
             some = ids[first : first + _TOGETHER]
-            pasts = await pasts_of(self._journal, some)
+            pasts = await pasts_of(self._journal, some) if known is None else known
             for run_id in some:
                 work = self._take_up(runs[run_id], run_id, pasts.get(run_id))
                 driving[run_id] = asyncio.create_task(work)

@@ -247,6 +247,10 @@ class History(Protocol):
         """List the runs on a target that have no end, oldest first: run_id, workflow."""
         ...
 
+    async def unfinished_of(self, action: str) -> list[dict[str, Any]]:
+        """List the runs of an action that have no end, oldest first: run_id, workflow, status."""
+        ...
+
     async def run(self, run_id: str) -> dict[str, Any]:
         """Give one run; raises NotFoundError.
 

@@ -21,6 +21,8 @@ __all__ = ["SqliteHistory"]
 _CANDIDATES: Final = 10
 #: Runs without an end that one question gives.
 _UNFINISHED: Final = 1000
+#: Runs of an action that have no end, which are listed at once.
+_UNFINISHED_OF: Final = 100_000
 #: Transactions that one question gives.
 _TRANSACTIONS: Final = 10_000
 _LAST_CHARACTER: Final = chr(0x10FFFF)
@@ -72,6 +74,10 @@ class SqliteHistory:
     async def unfinished(self, target: str) -> list[dict[str, Any]]:
         """List the runs on a target that have no end, oldest first, at most 1000: run_id, workflow."""
         return await self._reader.rows("select_unfinished", target=target, limit=_UNFINISHED)
+
+    async def unfinished_of(self, action: str) -> list[dict[str, Any]]:
+        """List the runs of an action that have no end, oldest first: run_id, workflow, status."""
+        return await self._reader.rows("select_unfinished_of", action=action, limit=_UNFINISHED_OF)
 
     async def run(self, run_id: str) -> dict[str, Any]:
         """Give one run with its steps; raises NotFoundError. The keys are those of the port."""

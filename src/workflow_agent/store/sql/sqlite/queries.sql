@@ -301,6 +301,12 @@ SELECT run_id, workflow FROM runs
 WHERE target = :target AND finished_at IS NULL
 ORDER BY rowid LIMIT :limit;
 
+-- name: select_unfinished_of
+-- The runs of an action that have no end, in the order in which they came.
+SELECT run_id, workflow, status FROM runs
+WHERE action = :action AND finished_at IS NULL
+ORDER BY rowid LIMIT :limit;
+
 -- name: select_runs
 -- Runs, that which came last first, whatever the clock said.
 SELECT run_id, action, integration, version, target, status, changed, tier, error, undoes, undone_by,
