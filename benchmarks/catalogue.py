@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.catalogue [PAGE] [--json FILE] [--kinds plain,...] [--only NAME,...]`` (root). With a page
 (``docs/catalogue.md``) it is written there, else to stdout. ``--rows FILE`` (repeated) writes the page from what
-earlier calls measured with ``--json``.
+earlier calls measured with ``--json``. Rows that the page has and nobody measured anew stay.
 
 For each integration and kind of target there are two fresh hosts with the same disk: on one ``workflow-agent install``
 and ``rollback`` run, then ``install`` and ``uninstall --purge``, on the other ``apt-get install``, the start of the
@@ -27,31 +27,30 @@ from typing import TYPE_CHECKING
 from benchmarks._report import installed, remark
 from benchmarks.catalogue_tests import HEADING
 from workflow_agent.integrations import Registry, builtin_folder
+from workflow_agent.testing.bench.plan_file import BenchPlan, packages_of, read_plan
 from workflow_agent.testing.bench.targets import BenchTarget, TargetKind
 from workflow_agent.testing.bench.worlds import Left
 from workflow_agent.testing.lab.engine import engine_obstacle
-from workflow_agent.testing.lab.image import CATALOGUE_PACKAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
+    from workflow_agent.integrations import Manifest
     from workflow_agent.testing.bench.worlds import World
 
 __all__ = ["main"]
 
 #: Kinds of targets, as the page calls them.
 _KINDS = {"plain": "ext4, init scripts", "systemd": "ext4, systemd", "docker-plain": "container"}
-#: What a required server, which runs on, writes meanwhile.
-_ITS_OWN = {
-    "postgresql": ("/var/lib/postgresql", "/var/log/postgresql"),
-    "redis-server": ("/var/lib/redis", "/var/log/redis"),
-}
+_COLUMNS = 6
+#: A secret of the tests, as the command is told it.
+_GIVEN = "BENCH_SECRET_{}"
 _APT = "export DEBIAN_FRONTEND=noninteractive; cd /; apt-get -y -qq"
 _PAGE = """# Catalogue
 
 Written on {date} by `python -m benchmarks.catalogue {arguments}` (root),
-from what was measured on real hosts and containers of Debian 12 that were made for it. Each integration's own page is
-`integrations/NAME/README.md`.
+from what was measured on real hosts and containers of Debian 12 that were made for it; rows that were not measured anew
+stay. Each integration's own page is `integrations/NAME/README.md`.
 
 * `changed`: paths that are there in addition + paths that are not as before, when it is installed and runs.
 * `rollback leaves`: what differs from before after `workflow-agent rollback`: paths in addition + paths not as before,
@@ -88,8 +87,48 @@ class _Row:
     package: str
 
 
-def _target(kind: str, folder: str) -> BenchTarget:
-    return BenchTarget(TargetKind(kind), packages=CATALOGUE_PACKAGES, folder=Path(folder))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Subject:
+    """An integration, and what it is measured with."""
+
+    manifest: Manifest
+    plan: BenchPlan
+    registry: Registry
+
+    @property
+    def its_packages(self) -> list[str]:
+        """The packages that people would name to apt."""
+        return list(packages_of(self.manifest.model_copy(update={"requires": ()}), BenchPlan(), self.registry))
+
+    @property
+    def its_package(self) -> str:
+        """The package whose version is told."""
+        packages = self.its_packages
+        return self.manifest.name if self.manifest.name in packages else packages[0]
+
+    @property
+    def data_of_required(self) -> list[str]:
+        """What a required server, which runs on, writes meanwhile."""
+        required = map(self.registry.get, self.manifest.requires)
+        return [entry.path for one in required for entry in one.state_data if "${{" not in entry.path]
+
+    def target(self, kind: str, folder: str) -> BenchTarget:
+        """Make a target that offers its packages."""
+        packages = packages_of(self.manifest, self.plan, self.registry)
+        variables = {_GIVEN.format(name): value for name, value in self.plan.secrets.items()}
+        return BenchTarget(TargetKind(kind), packages=packages, folder=Path(folder), variables=variables)
+
+    def install(self, target: BenchTarget) -> None:
+        """Install it, with the parameters and secrets of its tests."""
+        words = [f"{name}=env:{_GIVEN.format(name)}" for name in self.plan.secrets]
+        file = target.folder / "parameters.json"
+        file.write_text(json.dumps(self.plan.parameters), encoding="utf-8")
+        given = ["--param-file", str(file)] if self.plan.parameters else []
+        _run(target, "install", self.manifest.name, *given, *(part for word in words for part in ("--secret", word)))
+
+    def left(self, target: BenchTarget, before: World) -> Left:
+        """Compare a target with what it was."""
+        return target.left(before, self.data_of_required)[0]
 
 
 def _run(target: BenchTarget, *words: str) -> None:
@@ -98,67 +137,86 @@ def _run(target: BenchTarget, *words: str) -> None:
         raise SystemExit(reply.sentence)
 
 
-def _left(target: BenchTarget, before: World, requires: Iterable[str] = ()) -> Left:
-    counts, _ = target.left(before, [path for server in requires for path in _ITS_OWN[server]])
-    return counts
-
-
-def _ours(kind: str, name: str, requires: Iterable[str]) -> _Row:
-    with tempfile.TemporaryDirectory() as folder, _target(kind, folder) as target:
-        for required in requires:
+def _ours(kind: str, subject: _Subject) -> _Row:
+    name = subject.manifest.name
+    with tempfile.TemporaryDirectory() as folder, subject.target(kind, folder) as target:
+        for required in subject.manifest.requires:
             _run(target, "install", required)
         before = target.look()
-        _run(target, "install", name)
-        changed = _left(target, before, requires)
-        package = target.host.run(["dpkg-query", "-W", "-f", "${Package} ${Version}", name]).stdout
+        subject.install(target)
+        changed = subject.left(target, before)
+        package = target.host.run(["dpkg-query", "-W", "-f", "${Package} ${Version}", subject.its_package]).stdout
         _run(target, "rollback")
-        left = _left(target, before, requires)
-        _run(target, "install", name)
+        left = subject.left(target, before)
+        subject.install(target)
         _run(target, "uninstall", name, "--purge")
         return _Row(
             integration=name,
             kind=kind,
             changed=changed,
             ours=left,
-            uninstalled=_left(target, before, requires),
+            uninstalled=subject.left(target, before),
             purge=left,
             package=package,
         )
 
 
-def _apt(kind: str, name: str, requires: Iterable[str]) -> Left:
-    with tempfile.TemporaryDirectory() as folder, _target(kind, folder) as target:
+def _apt(kind: str, subject: _Subject) -> Left:
+    names = " ".join(subject.its_packages)
+    started = "; ".join(f"service {service.name} start" for service in subject.manifest.services) or "true"
+    with tempfile.TemporaryDirectory() as folder, subject.target(kind, folder) as target:
         host = target.host
-        for required in requires:
+        for required in subject.manifest.requires:
             host.run(["sh", "-c", f"{_APT} install --no-install-recommends {required}; service {required} start"])
         before = target.look()
         # Where its init script does not start it, it is not started: that is what people get.
-        host.run(
-            ["sh", "-c", f"{_APT} install --no-install-recommends {name}; service {name} start; sleep 1"], check=False
-        )
-        host.run(["sh", "-c", f"{_APT} purge --autoremove {name}"])
-        return _left(target, before, requires)
+        host.run(["sh", "-c", f"{_APT} install --no-install-recommends {names}; {started}; sleep 1"], check=False)
+        host.run(["sh", "-c", f"{_APT} purge --autoremove {names}"])
+        return subject.left(target, before)
 
 
-def _measure(kind: str, name: str, requires: Iterable[str]) -> _Row:
-    row = replace(_ours(kind, name, requires), purge=_apt(kind, name, requires))
-    remark(f"{kind} {name}: rollback leaves {row.ours}, uninstall {row.uninstalled}, apt-get purge {row.purge}")
+def _measure(kind: str, subject: _Subject) -> _Row:
+    row = replace(_ours(kind, subject), purge=_apt(kind, subject))
+    remark(f"{kind} {row.integration}: rollback leaves {row.ours}, {row.uninstalled}, apt-get purge {row.purge}")
     return row
 
 
-def _page(rows: Sequence[_Row], arguments: Iterable[str]) -> str:
+def _page(rows: Iterable[_Row], arguments: Iterable[str], page: str) -> str:
+    cells = {(one[0], one[1]): one for line in page.partition(HEADING)[0].splitlines() if (one := _cells(line))}
+    versions = _versions(page)
+    for row in rows:
+        changed = f"{row.changed.added:,} + {row.changed.changed:,}"
+        told = (row.integration, _KINDS[row.kind], changed, str(row.ours), str(row.uninstalled), str(row.purge))
+        cells[told[:2]] = told
+        package, _, version = row.package.partition(" ")
+        versions[package] = version
     columns = ["integration", "target", "changed", "rollback leaves"]
     head = " | ".join([*columns, "`uninstall --purge` leaves", "`apt-get purge` leaves"])
     lines = [f"| {head} |", "| --- | --- | ---: | --- | --- | --- |"]
+    order = list(_KINDS.values())
     lines += [
-        f"| {row.integration} | {_KINDS[row.kind]} | {row.changed.added:,} + {row.changed.changed:,} "
-        f"| {row.ours} | {row.uninstalled} | {row.purge} |"
-        for row in rows
+        f"| {' | '.join(one)} |" for _, one in sorted(cells.items(), key=lambda at: (at[0][0], order.index(at[0][1])))
     ]
-    versions = f"workflow-agent {installed('workflow-agent')}; " + ", ".join(sorted({row.package for row in rows}))
-    date = f"{datetime.now(tz=UTC):%Y-%m-%d}"
-    versions = textwrap.fill(f"Versions: {versions}, {platform.system()} {platform.release()}.", 118)
-    return _PAGE.format(date=date, arguments=" ".join(arguments), table="\n".join(lines), versions=versions)
+    told_versions = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    told_versions = f"Versions: workflow-agent {installed('workflow-agent')}; {told_versions}"
+    return _PAGE.format(
+        date=f"{datetime.now(tz=UTC):%Y-%m-%d}",
+        arguments=" ".join(arguments),
+        table="\n".join(lines),
+        versions=textwrap.fill(f"{told_versions}, {platform.system()} {platform.release()}.", 118),
+    )
+
+
+def _versions(page: str) -> dict[str, str]:
+    """Read the versions of packages that a page names."""
+    text = " ".join(page.partition("Versions: ")[2].partition("\n\n")[0].split())
+    pairs = (one.partition(" ") for one in text.partition("; ")[2].split(", "))
+    return {name: version for name, _, version in pairs if version and name != platform.system()}
+
+
+def _cells(line: str) -> tuple[str, ...] | None:
+    found = tuple(cell.strip() for cell in line.strip("|").split("|"))
+    return found if len(found) == _COLUMNS and found[1] in _KINDS.values() else None
 
 
 def main() -> None:
@@ -173,9 +231,10 @@ def main() -> None:
     rows = _measured(options.rows) if options.rows else _measure_all(options.kinds.split(","), options.only)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
-    page = _page(rows, ["docs/catalogue.md", *(f"--rows {file.name}" for file in options.rows or ())])
+    old = options.page.read_text(encoding="utf-8") if options.page and options.page.exists() else ""
+    page = _page(rows, ["docs/catalogue.md", *(f"--rows {file.name}" for file in options.rows or ())], old)
     if options.page:
-        _, heading, tests = options.page.read_text(encoding="utf-8").partition(HEADING)
+        _, heading, tests = old.partition(HEADING)
         options.page.write_text(page + ("\n" + heading + tests if heading else ""), encoding="utf-8")
     else:
         sys.stdout.write(page)
@@ -184,8 +243,7 @@ def main() -> None:
 def _measured(files: Iterable[Path]) -> list[_Row]:
     found = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
     places = ("changed", "ours", "uninstalled", "purge")
-    rows = [_Row(**row | {place: Left(**row[place]) for place in places}) for row in found]
-    return sorted(rows, key=lambda row: (row.integration, list(_KINDS).index(row.kind)))
+    return [_Row(**row | {place: Left(**row[place]) for place in places}) for row in found]
 
 
 def _measure_all(kinds: list[str], only: str) -> list[_Row]:
@@ -196,7 +254,11 @@ def _measure_all(kinds: list[str], only: str) -> list[_Row]:
         kinds.remove("docker-plain")
     registry = Registry([builtin_folder()])
     names = [name for name in registry.names() if not only or name in only.split(",")]
-    return [_measure(kind, name, registry.get(name).requires) for name in names for kind in kinds]
+    subjects = [
+        _Subject(manifest=manifest, plan=read_plan(manifest.folder), registry=registry)
+        for manifest in map(registry.get, names)
+    ]
+    return [_measure(kind, subject) for subject in subjects for kind in kinds]
 
 
 if __name__ == "__main__":
