@@ -203,7 +203,9 @@ def _page(rows: Iterable[_Row], arguments: Iterable[str], page: str) -> str:
         date=f"{datetime.now(tz=UTC):%Y-%m-%d}",
         arguments=" ".join(arguments),
         table="\n".join(lines),
-        versions=textwrap.fill(f"{told_versions}, {platform.system()} {platform.release()}.", 118),
+        versions=textwrap.fill(
+            f"{told_versions}, {platform.system()} {platform.release()}.", 118, break_on_hyphens=False
+        ),
     )
 
 

@@ -32,6 +32,7 @@ SHIPPED = [
     "memcached",
     "memcached-exporter",
     "munin-node",
+    "netdata",
     "nginx",
     "postgresql",
     "prometheus",
