@@ -123,13 +123,17 @@ def prefect(folder: str) -> dict[str, float]:
     """Prefect with a server of its own on SQLite; each task's result is a file, written before the next one begins.
 
     What it tells its server of a task goes there meanwhile: a crash may lose that, where the result is kept.
-    With 100 flows at once that server answers 503 (its SQLite is busy), so ten run at the same time.
+    With 100 flows at once that server answers 503 (its SQLite is busy), so ten run at the same time, with patience.
     """
     settings = {
         "PREFECT_HOME": f"{folder}/prefect",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "300",
+        "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "300",
+        "PREFECT_API_REQUEST_TIMEOUT": "300",
+        "PREFECT_CLIENT_MAX_RETRIES": "30",
         "PREFECT_LOGGING_LEVEL": "ERROR",
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "true",
     }

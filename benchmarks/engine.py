@@ -3,18 +3,20 @@
 Run it with ``python -m benchmarks.engine [--json] [--peers FOLDER]``. The steps do nothing, so that what is measured is
 the engine, the bus and the journal; every record is on disk (``synchronous=FULL``) before anything follows from it.
 Beside it the floor: the same rows of the same schema, written by one thread that does nothing else. `--peers` is the
-folder of the programs of an environment with ``dbos`` and ``langgraph-checkpoint-sqlite``; they do the same work in
-the same run.
+folder of the programs of an environment with ``dbos``, ``langgraph-checkpoint-sqlite`` and ``prefect``; they do the
+same work in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -42,14 +44,42 @@ _RUNS = 100
 _STEPS = 20
 _ITEMS = 1000
 _ROUNDS = 3
+_MANY_ROUNDS = 9
 _INTERRUPTED = 10_000
+#: As in every process that the product starts (`cli`, `cli.detached`).
+COLLECT_AFTER = 50_000
+_IMPORT = """
+import time
+start = time.process_time()
+from workflow_agent import WorkflowClient
+print(time.process_time() - start)
+"""
+_IDLE = """
+import asyncio
+from pathlib import Path
+from workflow_agent import WorkflowClient, workflow
+
+@workflow(name="one")
+def one() -> int:
+    return 1
+
+async def main():
+    async with WorkflowClient() as client:
+        await (await client.run_workflow(one)).get_result()
+        await asyncio.sleep(0.2)
+        status = Path("/proc/self/status").read_text()
+        print(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+
+asyncio.run(main())
+"""
 
 
 class _Wall:
     now = staticmethod(time.time)
 
 
-def _chain(length: int) -> Workflow:
+def chain_of(length: int) -> Workflow:
+    """Give a workflow of so many steps, one after the other."""
     steps = [Step(id="s0", uses="x.go")]
     steps += [Step(id=f"s{n}", uses="x.go", needs=(f"s{n - 1}",)) for n in range(1, length)]
     return Workflow(name="chain", version="1", steps=tuple(steps))
@@ -66,7 +96,9 @@ _FAN = Workflow(
 )
 
 
-class _Bench:
+class Bench:
+    """A driver on a store, and an agent that does nothing."""
+
     def __init__(self, store: SqliteStore) -> None:
         self.store = store
         self.bus = InProcessBus()
@@ -74,6 +106,8 @@ class _Bench:
         self.asked_at: list[float] = []
 
     async def open(self) -> None:
+        """Let the agent listen."""
+
         async def act(_: Message) -> dict[str, Any]:
             self.asked_at.append(time.perf_counter())
             return {}
@@ -81,10 +115,11 @@ class _Bench:
         await self.bus.subscribe("agent.x.go", act, concurrency=64)
 
     async def chain(self) -> list[Figure]:
+        """Do one step after the other."""
         gaps: list[float] = []
         for _ in range(_ROUNDS):
             self.asked_at.clear()
-            await self.driver.start(_chain(_CHAIN), {})
+            await self.driver.start(chain_of(_CHAIN), {})
             gaps += [after - before for before, after in zip(self.asked_at, self.asked_at[1:], strict=False)]
         p50, p99 = statistics.median(gaps) * 1000, statistics.quantiles(gaps, n=100)[98] * 1000
         return [
@@ -92,17 +127,24 @@ class _Bench:
             Figure(name="chain, p99 per step", subject="workflow-agent", value=p99, unit="ms", n=len(gaps)),
         ]
 
-    async def together(self) -> Figure:
-        rates = []
-        for _ in range(_ROUNDS):
-            workflow = _chain(_STEPS)
-            start = time.perf_counter()
+    async def together(self) -> list[Figure]:
+        """Drive 100 runs at once."""
+        rates, costs, steps = [], [], _RUNS * _STEPS
+        for _ in range(_MANY_ROUNDS):
+            workflow = chain_of(_STEPS)
+            start, spent = time.perf_counter(), time.process_time()
             await asyncio.gather(*(self.driver.start(workflow, {}) for _ in range(_RUNS)))
-            rates.append(_RUNS * _STEPS / (time.perf_counter() - start))
+            rates.append(steps / (time.perf_counter() - start))
+            costs.append((time.process_time() - spent) / steps * 1e6)
         rate = statistics.median(rates)
-        return Figure(name="100 runs at once", subject="workflow-agent", value=rate, unit="steps/s", n=_RUNS * _STEPS)
+        return [
+            Figure(name="100 runs at once", subject="workflow-agent", value=rate, unit="steps/s", n=steps),
+            Figure(name="the best of the rounds", subject="workflow-agent", value=max(rates), unit="steps/s", n=steps),
+            Figure(name="CPU time of a step", subject="workflow-agent", value=min(costs), unit="µs", n=steps),
+        ]
 
     async def fan(self) -> Figure:
+        """Do a step for each of 1,000 items, and one with what came of them."""
         times = []
         for _ in range(_ROUNDS):
             start = time.perf_counter()
@@ -115,7 +157,7 @@ class _Bench:
 def _fold() -> list[Figure]:
     figures = []
     for length in (100, 1000, 10_000):
-        workflow, events = _chain(length), _journal(length)
+        workflow, events = chain_of(length), _journal(length)
         start = time.perf_counter()
         fold(workflow, events)
         value = (time.perf_counter() - start) / len(events) * 1e6
@@ -136,6 +178,38 @@ def _journal(length: int) -> list[Event]:
         Event(run_id="r", seq=seq, type=kind, at=float(seq), step=step, data=data)
         for seq, (kind, step, data) in enumerate(told, start=1)
     ]
+
+
+def interrupted(workflow: Workflow, *, steps: int, is_ended: bool = False) -> list[Event]:
+    """Give the records of a run of a chain, up to its end or to where its process died."""
+    events = _journal(steps)
+    created = {
+        "machine": MACHINE,
+        "workflow": workflow.name,
+        "workflow_hash": workflow.hash,
+        "inputs": {},
+        "meta": {"action": "run"},
+    }
+    return [replace(events[0], data=created), *(events[1:] if is_ended else events[1:-1])]
+
+
+def _process(folder: Path) -> list[Figure]:
+    """What it takes to have the SDK at hand: CPU time of the import, and memory of a process that waits."""
+    environ = {**os.environ, "WORKFLOW_AGENT_PATHS__STATE": str(folder / "idle")}
+    times = [float(_printed(_IMPORT, environ)) * 1000 for _ in range(_MANY_ROUNDS)]
+    held = int(_printed(_IDLE, environ)) / 1024
+    return [
+        Figure(name="import, CPU time", subject="workflow-agent", value=min(times), unit="ms", n=_MANY_ROUNDS),
+        Figure(name="memory of an idle client", subject="workflow-agent", value=held, unit="MiB", n=1),
+    ]
+
+
+def _printed(program: str, environ: dict[str, str]) -> str:
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as file:  # a decorated function needs its source
+        file.write(program)
+        file.flush()
+        done = subprocess.run([sys.executable, file.name], check=True, capture_output=True, text=True, env=environ)
+    return done.stdout
 
 
 def _floor(folder: Path) -> list[Figure]:
@@ -170,10 +244,8 @@ def _encoded(event: Event) -> EncodedEvent:
 async def _recovery(folder: Path) -> Figure:
     """Take 10,000 interrupted runs up: until each has asked for its next step."""
     store = await SqliteStore.open(folder)
-    workflow = _chain(6)
-    events = _journal(6)[:4]
-    created = {"machine": MACHINE, "workflow": "chain", "workflow_hash": workflow.hash, "inputs": {}, "meta": {}}
-    events[0] = replace(events[0], data=created)
+    workflow = chain_of(6)
+    events = interrupted(workflow, steps=2)
     ids = [f"r-{number:026}" for number in range(_INTERRUPTED)]
     for first in range(0, _INTERRUPTED, 500):
         some = ids[first : first + 500]
@@ -205,7 +277,7 @@ async def _recovery(folder: Path) -> Figure:
 def _peers(programs: Path, folder: Path) -> list[Figure]:
     """Let other engines do the same, one after the other."""
     figures = []
-    for name in ("DBOS", "LangGraph"):
+    for name in ("DBOS", "LangGraph", "Prefect"):
         command = [str(programs / "python"), str(Path(__file__).with_name("_engine_peers.py")), name, str(folder)]
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=900)
         if done.returncode:
@@ -223,9 +295,16 @@ def _peers(programs: Path, folder: Path) -> list[Figure]:
 async def _measure(folder: Path) -> list[Figure]:
     store = await SqliteStore.open(folder)
     try:
-        bench = _Bench(store)
+        bench = Bench(store)
         await bench.open()
-        figures = [*_floor(folder), *await bench.chain(), await bench.together(), await bench.fan(), *_fold()]
+        figures = [
+            *_floor(folder),
+            *await bench.chain(),
+            *await bench.together(),
+            await bench.fan(),
+            *_fold(),
+            *_process(folder),
+        ]
         await bench.bus.drain()
         return [*figures, await _recovery(folder / "interrupted")]
     finally:
@@ -238,6 +317,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--peers", type=Path, metavar="FOLDER", help="programs of an environment with the peers")
     options = parser.parse_args()
+    gc.set_threshold(COLLECT_AFTER)
     remark(machine())
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
         figures = asyncio.run(_measure(Path(folder) / "store"))

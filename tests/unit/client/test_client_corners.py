@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,7 +39,6 @@ from workflow_agent.model.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -172,6 +174,21 @@ def test_the_names_of_the_package_are_its_own() -> None:
     assert "WorkflowClient" in dir(workflow_agent.client)
     with pytest.raises(AttributeError, match="no_such"):
         _ = workflow_agent.client.no_such
+
+
+def test_every_module_of_the_design_has_its_place() -> None:
+    page = (Path(__file__).parents[3] / "docs/sdk.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `(\w+)` \| `([\w.]+)` \| (.*) \|$", page.partition("## Where the names are")[2], re.MULTILINE
+    )
+    homes = {module: (home, re.findall(r"`(\w+)`", names)) for module, home, names in rows}
+
+    wanted = {"decorators", "context", "client", "models", "execution", "testing", "cli", "errors", "utils"}
+    assert homes.keys() == wanted
+    for home, names in homes.values():
+        module = importlib.import_module(home)
+        assert names
+        assert all(hasattr(module, name) for name in names), home
 
 
 def test_functions_of_a_module_that_is_run_are_named_after_it(tmp_path: Path) -> None:
