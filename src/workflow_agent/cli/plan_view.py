@@ -79,6 +79,7 @@ def plan_lines(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
         ("users", _account),
         ("groups", _account),
         ("units", _unit),
+        ("cron", _cron),
         ("kernel", _kernel),
     ):
         yield from _facts(kind, change_set.get(kind) or (), describe, style)
@@ -287,6 +288,10 @@ def told_lines(told: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]
                 block = one.get("template")
                 lines = f"lines {one.get('first')}-{one.get('last')} of {safe(block)}" if block else "all of the file"
                 yield _label("from", f"{value}: {where}, sha256 {safe(one.get('text_sha256'))} ({lines})", style)
+
+
+def _cron(fact: Mapping[str, Any]) -> str:
+    return safe(fact.get("path"))
 
 
 def _kernel(fact: Mapping[str, Any]) -> str:

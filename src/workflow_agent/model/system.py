@@ -249,7 +249,8 @@ class ChangeSet:
     """What a script did, as a person reads it, and every path.
 
     `packages`: ``{name, action: installed|removed|upgraded, version, before}`` · `users`/`groups`:
-    ``{name, id, action}`` · `units`: ``{name, action, enabled, kind}`` · `kernel`: what files say of it,
+    ``{name, id, action}`` · `units`: ``{name, action, enabled, kind}`` · `cron`: files of cron,
+    ``{path, action}`` · `kernel`: what files say of it,
     ``{kind: module|modprobe|sysctl, name, action, value, before, path}`` · `dropped`: paths left out by
     policy with the reason · `requested`: service actions that the script asked for and that were recorded
     instead of carried out (``{verb, unit}``) · `outside`: what it did that is no file on a disk, and of which nothing
@@ -264,6 +265,7 @@ class ChangeSet:
     users: tuple[Mapping[str, Any], ...] = ()
     groups: tuple[Mapping[str, Any], ...] = ()
     units: tuple[Mapping[str, Any], ...] = ()
+    cron: tuple[Mapping[str, Any], ...] = ()
     kernel: tuple[Mapping[str, Any], ...] = ()
     requested: tuple[Mapping[str, Any], ...] = ()
     outside: tuple[Mapping[str, Any], ...] = ()

@@ -51,6 +51,7 @@ class ChangeReporter:
             users=derived.users,
             groups=derived.groups,
             units=derived.units,
+            cron=derived.cron,
             kernel=tuple(kernel_changes(before, after, plan.changes)),
             requested=parse_requested(requested),
             dropped=_dropped(plan),

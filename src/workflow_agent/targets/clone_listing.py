@@ -187,6 +187,7 @@ def change_set(
         users=derived.users,
         groups=derived.groups,
         units=derived.units,
+        cron=derived.cron,
         requested=parse_requested(requested),
         dropped=tuple({"path": path, "reason": reason} for reason, path in left_out.items()),
         notes=derived.notes + tuple(notes),

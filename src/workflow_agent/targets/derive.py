@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     #: Contents by path; None (or no entry) where there is no file.
     Contents: TypeAlias = Mapping[str, bytes | None]
 
-__all__ = ["Derived", "derive_changes", "needs_content", "sentences"]
+__all__ = ["Derived", "derive_changes", "needs_content"]
 
 _STATUS = "/var/lib/dpkg/status"
 _PASSWD = "/etc/passwd"  # noqa: S105  # a path
@@ -224,47 +224,3 @@ def _cron(changes: Sequence[Change]) -> list[Fact]:
         for change in sorted(changes, key=lambda one: one.path)
         if _matters(change) and _CRON.fullmatch(change.path)
     ]
-
-
-# -- sentences --------------------------------------------------------------------------------------------------
-
-
-def sentences(derived: Derived) -> list[str]:
-    """Tell a person, one thing a line, most telling first; notes come last."""
-    return [
-        *(_package_sentence(one) for one in derived.packages),
-        *(f"user {one['name']} (uid {_shown(one['id'])}) {one['action']}" for one in derived.users),
-        *(line for one in derived.groups for line in _group_sentences(one)),
-        *(_unit_sentence(one) for one in derived.units),
-        *(f"cron file {one['path']} {one['action']}" for one in derived.cron),
-        *derived.notes,
-    ]
-
-
-def _shown(number: int | None) -> str:
-    return "unreadable" if number is None else str(number)
-
-
-def _package_sentence(one: Mapping[str, Any]) -> str:
-    if one["action"] in ("installed", "removed"):
-        return f"package {one['name']} {one['version']} {one['action']}"
-    return f"package {one['name']} {one['action']} from {one['before']} to {one['version']}"
-
-
-def _group_sentences(one: Mapping[str, Any]) -> list[str]:
-    lines = [f"user {name} added to group {one['name']}" for name in one["added"]]
-    if one["action"] != "removed":
-        lines += [f"user {name} taken from group {one['name']}" for name in one["removed"]]
-    if one["action"] == "changed" and lines:
-        return lines
-    return [f"group {one['name']} (gid {_shown(one['id'])}) {one['action']}", *lines]
-
-
-def _unit_sentence(one: Mapping[str, Any]) -> str:
-    what = "unit" if one["kind"] == "systemd" else "init script"
-    done = [one["action"]]
-    if one["enabled"] is not None:
-        done.append(_word(one["enabled"], "enabled", "disabled"))
-    if one["masked"] is not None:
-        done.append(_word(one["masked"], "masked", "unmasked"))
-    return f"{what} {one['name']} {' and '.join(dict.fromkeys(done))}"

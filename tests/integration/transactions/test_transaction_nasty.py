@@ -99,7 +99,10 @@ FILES = {
 BEYOND = {
     "user": ("groupadd -g 4242 nasty; useradd -u 4242 -g 4242 -M nasty", "users nasty created"),
     "group": ("groupadd -g 4243 nastier", "groups nastier created"),
-    "cron entry": ("mkdir -p /etc/cron.d; echo '1 1 1 1 1 root true' > /etc/cron.d/nasty", "created /etc/cron.d/nasty"),
+    "cron entry": (
+        "mkdir -p /etc/cron.d; echo '1 1 1 1 1 root true' > /etc/cron.d/nasty",
+        "cron /etc/cron.d/nasty added",
+    ),
     "alternative": (
         "update-alternatives --quiet --install /usr/bin/nasty nasty /bin/true 10",
         "created /var/lib/dpkg/alternatives/nasty",
@@ -166,6 +169,7 @@ def _told(changes: ChangeSet) -> list[str]:
     facts = [f"users {one['name']} {one['action']}" for one in changes.users]
     facts += [f"groups {one['name']} {one['action']}" for one in changes.groups]
     facts += [f"units {one['name']} {one['action']}" for one in changes.units]
+    facts += [f"cron {one['path']} {one['action']}" for one in changes.cron]
     facts += [f"outside {one['kind']} {one['what']}".strip() for one in changes.outside]
     return [*_lines(changes), *facts]
 

@@ -46,6 +46,7 @@ PLAN: dict[str, Any] = {
         "users": [{"name": "www", "id": 106, "action": "created"}],
         "groups": [{"name": "adm", "id": 4, "action": "changed", "added": ["www"], "removed": []}],
         "units": [{"name": "nginx.service", "kind": "systemd", "action": "added", "enabled": True}],
+        "cron": [{"path": "/etc/cron.d/nginx", "action": "added"}],
         "dropped": [{"path": "/var/cache/apt", "reason": "caches"}],
         "notes": ["user www has a shell"],
         "changes": [
@@ -73,6 +74,8 @@ nginx 1.0.0 on host
     ~ adm (id 4), with www
   units      1 added
     + nginx.service (starts with the machine)
+  cron       1 added
+    + /etc/cron.d/nginx
   starts     nginx (tcp/80)
   files      31 created, 1 modified, 1 deleted, 1 appended; 1.2 MB more
     - /etc/old (symlink)
@@ -372,7 +375,8 @@ def _all_texts() -> list[str]:
         "effects": [{"kind": "irreversible", "description": HOSTILE}],
         "findings": [{"severity": "error", "message": HOSTILE, "rule": HOSTILE, "line": 1}],
         "change_set": {
-            "packages": [evil], "users": [evil], "groups": [evil], "units": [evil], "changes": [change],
+            "packages": [evil], "users": [evil], "groups": [evil], "units": [evil],
+            "cron": [{"path": HOSTILE, "action": "added"}], "changes": [change],
             "notes": [HOSTILE], "dropped": [{"path": HOSTILE, "reason": HOSTILE}],
         },
     }  # fmt: skip

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_agent.model.system import Change, ChangeAction
-from workflow_agent.targets.derive import Derived, derive_changes, needs_content, sentences
+from workflow_agent.targets.derive import Derived, derive_changes, needs_content
 from workflow_agent.targets.derive_packages import is_newer
 
 if TYPE_CHECKING:
@@ -46,6 +46,47 @@ def derive_paths(
     after: Mapping[str, bytes | None] | None = None,
 ) -> Derived:
     return derive_changes(before or {}, after or {}, changes)
+
+
+def sentences(derived: Derived) -> list[str]:
+    """Tell a person, one thing a line, most telling first; notes come last."""
+    return [
+        *(_package_sentence(one) for one in derived.packages),
+        *(f"user {one['name']} (uid {_shown(one['id'])}) {one['action']}" for one in derived.users),
+        *(line for one in derived.groups for line in _group_sentences(one)),
+        *(_unit_sentence(one) for one in derived.units),
+        *(f"cron file {one['path']} {one['action']}" for one in derived.cron),
+        *derived.notes,
+    ]
+
+
+def _shown(number: int | None) -> str:
+    return "unreadable" if number is None else str(number)
+
+
+def _package_sentence(one: Mapping[str, Any]) -> str:
+    if one["action"] in ("installed", "removed"):
+        return f"package {one['name']} {one['version']} {one['action']}"
+    return f"package {one['name']} {one['action']} from {one['before']} to {one['version']}"
+
+
+def _group_sentences(one: Mapping[str, Any]) -> list[str]:
+    lines = [f"user {name} added to group {one['name']}" for name in one["added"]]
+    if one["action"] != "removed":
+        lines += [f"user {name} taken from group {one['name']}" for name in one["removed"]]
+    if one["action"] == "changed" and lines:
+        return lines
+    return [f"group {one['name']} (gid {_shown(one['id'])}) {one['action']}", *lines]
+
+
+def _unit_sentence(one: Mapping[str, Any]) -> str:
+    what = "unit" if one["kind"] == "systemd" else "init script"
+    done = [one["action"]]
+    if one["enabled"] is not None:
+        done.append("enabled" if one["enabled"] else "disabled")
+    if one["masked"] is not None:
+        done.append("masked" if one["masked"] else "unmasked")
+    return f"{what} {one['name']} {' and '.join(dict.fromkeys(done))}"
 
 
 def told(*changes: Change) -> list[str]:
