@@ -27,6 +27,7 @@ __all__ = [
     "Command",
     "Group",
     "ListingGroup",
+    "NamingGroup",
     "declare",
     "first_word",
     "help_text",
@@ -219,6 +220,16 @@ class ListingGroup(Group):
         """Take it as it was typed: alone it lists."""
         pass_directly(self.get_params(ctx))
         return TyperGroup.parse_args(self, ctx, args)
+
+
+class NamingGroup(Group):
+    """Commands under a noun, where a name in the place of a command lists what belongs to it."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; a word that is none, and like none, is a name."""
+        known = self.list_commands(ctx)
+        is_name = not args[0].startswith("-") and not nearest(args[0], known)
+        return super().resolve_command(ctx, ["list", *args] if is_name else args)
 
 
 def _command_hint(name: str, path: str, known: list[str], *, is_root: bool) -> str:

@@ -80,6 +80,8 @@ def test_all_generations_are_listed_with_what_became_of_them(cli: Callable[..., 
     assert "1970-01-01T00:01:00Z" in shown[2]
     assert cli("generations", "list", "redis-server", "--json").json["data"]["items"] == []
     assert cli("generations", "list", "redis-server").out == "nothing was installed yet\n"
+    assert cli("generations", "nginx", "--target", "host").out.splitlines() == shown
+    assert "did you mean `workflow-agent generations list`" in cli("generations", "lst").err
 
 
 def test_a_generation_whose_before_images_are_gone_is_pruned(
