@@ -145,6 +145,19 @@ async def test_a_stop_that_does_nothing_is_completed(
     assert daemons(lab_plain) == []
 
 
+async def test_a_limit_that_cannot_be_raised_is_noise(lab_plain: LabHost, control: ServiceControl) -> None:
+    """Trap 19: an init script asks for more open files than it may have, says so, and goes on."""
+    init_script(lab_plain, start=f"ulimit -n 99999999; ulimit -n 99999999 >&2; setsid {DAEMON} 1000 &")
+    said = lab_plain.run(["sh", "-c", "ulimit -n 99999999"], check=False)
+    assert "Operation not permitted" in said.stderr
+
+    outcome = await control.start(daemon())
+
+    assert (outcome.kind, outcome.reason) == (ServiceKind.SYSVINIT, None)
+    assert list(outcome.main_pids) == daemons(lab_plain)
+    assert (await control.stop(daemon())).ended == outcome.main_pids
+
+
 async def test_a_daemon_started_by_hand_counts_as_running(lab_plain: LabHost, control: ServiceControl) -> None:
     init_script(lab_plain, start="touch /script-ran")
     lab_plain.run(["start-stop-daemon", "--start", "--background", "--exec", DAEMON, "--", "1000"])

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from workflow_agent.model.errors import (
     ScriptFailedError,
     UnreachableError,
 )
+from workflow_agent.model.system import Check, CheckStatus
 from workflow_agent.targets.clone import left_behind
 from workflow_agent.targets.engine import Engine
 from workflow_agent.targets.quota import CaptureQuota
@@ -327,6 +329,24 @@ async def test_nothing_of_a_capture_stays_on_this_machine(
     await targets.close()
 
     assert list((tmp_path / "store").iterdir()) == []
+
+
+async def test_a_container_is_entered_without_asking_its_engine(targets: Targets, shared: LabContainer) -> None:
+    """Trap 20: each `docker exec` costs 70 ms, and is an event of the engine."""
+    with closing(APIClient(version="auto")) as api:
+        started = int(time.time())
+        target = targets.get(shared.target)
+        await target.acquire("r-1")
+        transaction, _ = await target.prepare("r-1", shell_script("id"), timeout_s=60, on_output=lambda _: None)
+        checks = [Check(id="there", kind="file", spec={"path": "/etc/passwd"}, timeout_s=5.0)]
+        assert [one.status for one in await target.check(checks)] == [CheckStatus.PASSED]
+        await target.discard(transaction)
+        await targets.close()
+
+        api.exec_start(api.exec_create(shared.id, ["true"])["Id"])  # that such an event would be seen
+        told = api.events(since=started, until=int(time.time()) + 1, filters={"container": shared.id}, decode=True)
+        calls = [one["Action"].strip() for one in told if one["Action"].startswith("exec_create")]
+        assert calls == ["exec_create: true"]
 
 
 async def test_a_store_on_which_nothing_can_be_staged_is_told_and_the_container_is_as_before(

@@ -30,6 +30,8 @@ WALKS = [
     ("haproxy-guide", "haproxy", ["/etc/haproxy/haproxy.cfg"], ["http", "http"]),
     ("blackbox", "prometheus-blackbox-exporter", ["/etc/prometheus/blackbox.yml"], ["metric"]),
     ("redis-queue", "redis-server", [], []),
+    ("metrics-store", "prometheus", ["/etc/prometheus/prometheus.yml"], ["http"]),
+    ("message-broker", "mosquitto", ["/etc/mosquitto/conf.d/harbour.conf"], []),
     ("rsyslog-host", "rsyslog", ["/etc/rsyslog.d/10-receive.conf"], []),
 ]
 #: What the running program wrote about the host, which is no part of what was installed: it stays. (systemd makes and

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import textwrap
 from typing import TYPE_CHECKING
@@ -12,7 +14,9 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.system.machine import Machine, World
+    from tests.system.machine import APPENDED_LOGS, Machine, World
+else:
+    from machine import APPENDED_LOGS
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -129,10 +133,64 @@ def test_package_lists_and_archives_are_no_part_of_a_change(machine: Machine, be
     machine.assert_as(before, logs=_LOGS)
 
 
-def test_a_limit_that_cannot_be_raised_is_noise(machine: Machine, before: World) -> None:
-    _installed(machine, "limits", "ulimit -n 99999999 2>/dev/null || echo 'ulimit: not permitted' >&2")
-    _rolled_back(machine)
-    machine.assert_as(before, logs=_LOGS)
+def test_a_host_without_tools_is_looked_at_all_the_same(fresh: Machine) -> None:
+    """No Python, ps, ss, kill or curl, as in most images: whoever looks or ends something brings what that needs."""
+    tools = ("ps", "ss", "kill", "pkill", "pgrep", "curl", "wget", "netstat", "lsof", "fuser", "python3", "nc")
+    for folder in ("bin", "usr/bin", "sbin", "usr/sbin"):
+        for tool in tools:
+            (fresh.host.root / folder / tool).unlink(missing_ok=True)
+    before = fresh.world()
+
+    run = fresh.json("install", _EXPORTER, "--yes").data
+    assert {"process", "port", "metric"} <= {check["kind"] for check in run["checks"]}
+    assert {check["status"] for check in run["checks"]} <= {"passed", "not-applicable"}
+    for pid in [one.pid for one in fresh.host.processes() if one.program.endswith(_EXPORTER)]:
+        os.kill(pid, signal.SIGSTOP)  # its port stays open, and nobody answers
+    answer = fresh.json("verify", _EXPORTER)
+    for pid in [one.pid for one in fresh.host.processes() if one.program.endswith(_EXPORTER)]:
+        os.kill(pid, signal.SIGCONT)
+    assert answer.code == 1, answer
+
+    _rolled_back(fresh)
+    fresh.assert_as(before, logs=_LOGS | APPENDED_LOGS)
+
+
+def test_packages_that_may_never_be_autoremoved_go_back(fresh: Machine, tmp_path: Path) -> None:
+    """As PostgreSQL's: what only the package needed stays installed for the package manager, for ever."""
+    (fresh.host.root / "etc/apt/apt.conf.d/01clinging").write_text('APT::NeverAutoRemove { "^library$"; };\n')
+    _package(tmp_path, "library", "1.0")
+    _package(tmp_path, "program", "1.0", depends="library")
+    _delivered(fresh, tmp_path)
+    before = fresh.world()
+    _installed(fresh, "program", "dpkg -i /root/library.deb /root/program.deb && apt-mark auto library")
+    quietly = ("Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=", "Dir::Log::Planner=/dev/null")
+    options = [word for option in quietly for word in ("-o", option)]
+    simulated = fresh.host.run(["apt-get", "-s", *options, "purge", "--autoremove", "program"]).stdout
+    assert "Purg program" in simulated
+    assert "library" not in simulated.partition("Purg program")[2]
+
+    _rolled_back(fresh)
+
+    assert fresh.host.run(["dpkg-query", "-W", "library"], check=False).returncode == 1
+    fresh.assert_as(before, logs=_LOGS | APPENDED_LOGS)
+
+
+def test_a_user_that_a_package_keeps_is_kept_or_goes_as_was_asked(fresh: Machine) -> None:
+    """The Prometheus family keeps its account on purge: an uninstall leaves it, a rollback takes it back."""
+
+    def accounts() -> str:
+        return fresh.host.run(["getent", "passwd"]).stdout
+
+    before = fresh.world()
+    assert "prometheus" not in accounts()
+    fresh.json("install", _EXPORTER, "--yes").data  # noqa: B018  # fails when it did not succeed
+    assert "prometheus" in accounts()
+    removed = fresh.json("uninstall", _EXPORTER, "--purge", "--yes").data
+    assert "prometheus" in accounts()
+    fresh.json("rollback", removed["run_id"], "--yes").data  # noqa: B018  # as above
+    _rolled_back(fresh)
+    assert "prometheus" not in accounts()
+    fresh.assert_as(before, logs=_LOGS | APPENDED_LOGS)
 
 
 def test_a_program_that_was_replaced_under_its_process_is_told(fresh: Machine) -> None:
