@@ -27,7 +27,7 @@ from workflow_agent.knowledge.placeholders import placeholders_in, replaced_word
 from workflow_agent.knowledge.platforms import platforms_of, platforms_said
 from workflow_agent.knowledge.programs import KNOWN
 from workflow_agent.knowledge.prose_facts import prose_facts
-from workflow_agent.knowledge.steps import is_block_left_out, is_left_out, is_statement_left_out
+from workflow_agent.knowledge.steps import is_block_left_out, is_left_out, is_statement_left_out, told_edits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -76,6 +76,9 @@ def extract(page: Page) -> Extraction:
     walk = _Walk(page)
     for number in range(len(page.elements)):
         walk.visit(number)
+    contents = {fact.value for fact in walk.facts if fact.kind is FactKind.CONTENT}
+    # what is to stand in the others, no block says
+    walk.flags += [flag for path, flag in walk.edits if path not in contents]
     return Extraction(
         address=page.address,
         title=page.title,
@@ -94,6 +97,7 @@ class _Walk:
     flags: list[Flag] = field(default_factory=list)
     programs: set[str] = field(default_factory=set)
     replaced: set[str] = field(default_factory=set)
+    edits: list[tuple[str, Flag]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.programs = _programs(self.page)
@@ -111,6 +115,8 @@ class _Walk:
         elif element.kind is ElementKind.TEXT:
             self.facts += prose_facts(place, self._inline(place))
             self._links(place)
+            for path, sentence in told_edits(place):
+                self._edit(path, sentence, place)
 
     def _place(self, number: int) -> Place:
         elements = self.page.elements
@@ -197,6 +203,8 @@ class _Walk:
             self.facts += [_with_output(fact, shown) for fact in facts]
             if is_left_out(place, command, facts):
                 self._flag(FlagKind.STEP, command.text, place)
+            if (path := edited_path(command.text)) and not place.is_optional:
+                self._edit(path, command.text, place)
             if command.body:
                 body = replace(place.element, text=command.body, language="")
                 self.facts += configuration_facts(replace(place, element=body))
@@ -217,14 +225,29 @@ class _Walk:
                     self.commands.append(
                         Command(text=text, platforms=alone.platforms, provenance=_provenance(place, 0.7, code))
                     )
+                    command = Command(text=text, provenance=_provenance(place, 0.7, code))
+                    found_here = list(command_facts(alone, command))
                     self.facts += [
                         fact
-                        for fact in command_facts(alone, Command(text=text, provenance=_provenance(place, 0.7, code)))
+                        for fact in found_here
                         if fact.kind is not FactKind.VERIFICATION or text.startswith(("curl ", "systemctl "))
                     ]
+                    self._inline_step(alone, command, found_here)
                 if _FOREGROUND.search(place.element.text):
                     self._flag(FlagKind.FOREGROUND, text, place)
         return found
+
+    def _inline_step(self, place: Place, command: Command, facts: list[Fact]) -> None:
+        """Note a step in a sentence, which itself says whether it is one that may be left."""
+        said = replace(place, before=f"{place.element.text.rstrip('.:')}:")
+        if path := edited_path(command.text):
+            if not said.is_optional:
+                self._edit(path, command.text, place)
+        elif is_left_out(said, replace(command, platforms=place.platforms), facts):
+            self._flag(FlagKind.STEP, command.text, place)
+
+    def _edit(self, path: str, text: str, place: Place) -> None:
+        self.edits.append((path, Flag(kind=FlagKind.STEP, text=text, provenance=_provenance(place, 0.9, text))))
 
     def _query(self, place: Place) -> None:
         if is_statement_left_out(place):

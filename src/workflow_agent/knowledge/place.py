@@ -85,7 +85,12 @@ class Place:
     @property
     def may_be_optional(self) -> bool:
         """Whether the words before it speak of what one may do, perhaps of something else."""
-        return bool(_OPTIONAL.search(self.before))
+        return self.speaks_of_choice(self.before)
+
+    @staticmethod
+    def speaks_of_choice(text: str) -> bool:
+        """Tell whether some words are about what one may do."""
+        return bool(_OPTIONAL.search(text))
 
     def fact(
         self,

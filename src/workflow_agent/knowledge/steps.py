@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Final
 from workflow_agent.knowledge.command_lines import program_of, words_of
 from workflow_agent.knowledge.facts import FactKind, Platform
 from workflow_agent.knowledge.file_contents import edited_path
+from workflow_agent.knowledge.place import paths_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from workflow_agent.knowledge.facts import Command, Fact
     from workflow_agent.knowledge.place import Place
 
-__all__ = ["is_block_left_out", "is_left_out", "is_of_debian", "is_statement_left_out"]
+__all__ = ["is_block_left_out", "is_left_out", "is_of_debian", "is_statement_left_out", "told_edits"]
 
 #: Sections about what comes after an installation, or beside it.
 _LATER: Final = re.compile(
@@ -36,6 +37,13 @@ _GOES: Final = re.compile(
     r"(?i)\b(un-?install\w*|purg\w+|get rid of|(remov|delet)\w+ (it|everything|all|the (\w+ )?"
     r"(package|program|software|agent|exporter|server|service|daemon)s?))\b"
 )
+_SENTENCE: Final = re.compile(r"(?<=[.!?;:])\s+")
+#: A sentence that tells to change something.
+_EDITS: Final = re.compile(
+    r"(?i)\W*(?:(?:then|now|next|first|finally|also|and)\b\W*)?"
+    r"(?:edit|change|modify|adjust|open|set|add|append|insert|uncomment|comment|configure|enable|disable|put|update|"
+    r"replace|in|inside)\b"
+)
 _STATEMENT: Final = re.compile(r"(?i)^\s*(CREATE|GRANT|ALTER|INSERT|UPDATE|DELETE|DROP|FLUSH|SET)\b", re.MULTILINE)
 _TOLD: Final = re.compile(
     r"(?i)\b(add|append|insert|put|write|save|place|creat|replac|overwrit|set|chang|edit|configur|enabl|paste|copy)\w*\b"
@@ -43,10 +51,13 @@ _TOLD: Final = re.compile(
 _LOOKS: Final = frozenset([
     "cd", "ls", "cat", "less", "more", "clear", "exit", "journalctl", "tail", "head", "ps", "ss", "netstat", "grep",
     "which", "whereis", "id", "pwd", "apt-cache", "dpkg-query", "hostnamectl", "lsb_release", "uname", "getent", "stat",
+    "jq", "wc", "sort", "cut", "awk", "column",
 ])  # fmt: skip
 _OWN_MANAGERS: Final = frozenset({"apt", "apt-get", "aptitude"})
 _MANAGERS: Final = _OWN_MANAGERS | {"dpkg", "userdel", "deluser"}
 _REFRESHES: Final = frozenset({"update", "upgrade", "full-upgrade", "dist-upgrade", "policy", "show", "search", "list"})
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_TEES: Final = re.compile(r"\|\s*(?:sudo\s+)?tee\s+(?:-a\s+)?/(?!dev/null)")
 _TELLS: Final = re.compile(r"\s(--?version|-[vV]|--?help|-h|version)$")
 _WRITES: Final = re.compile(r"[^0-9&<]>\s*/(?!dev/null)")
 
@@ -66,7 +77,11 @@ def is_left_out(place: Place, command: Command, facts: Sequence[Fact]) -> bool:
     """
     if not is_of_debian(command.platforms) or _is_beside(place):
         return False
+    if edited_path(command.text):
+        return False  # what is changed there is told by a block, or by nobody: see `told_edits`
     kinds = {fact.kind for fact in facts}
+    if _TEES.search(_QUOTED.sub("''", command.text)) and not kinds & {FactKind.CONTENT, FactKind.REPOSITORY}:
+        return True
     if kinds & _COVERED or (FactKind.REMOVAL in kinds and (program_of(command.text) in _MANAGERS or _goes(place))):
         return False
     return not _changes_nothing(command.text)
@@ -86,6 +101,15 @@ def _is_beside(place: Place) -> bool:
     return place.is_optional or _is_later(place)
 
 
+def told_edits(place: Place) -> Iterator[tuple[str, str]]:
+    """Give the files that a paragraph tells to change, each with the sentence: "Set `Port` in /etc/x.conf to 80"."""
+    if not is_of_debian(place.platforms) or _is_later(place):
+        return
+    for sentence in _SENTENCE.split(place.element.text):
+        if _EDITS.match(sentence) and not place.speaks_of_choice(sentence):
+            yield from ((path, sentence) for path in paths_in(sentence) if path.startswith("/etc/"))
+
+
 def _goes(place: Place) -> bool:
     return bool(_GOES.search(place.before))
 
@@ -96,8 +120,11 @@ def _is_later(place: Place) -> bool:
 
 
 def _changes_nothing(text: str) -> bool:
-    if edited_path(text):
-        return True
+    """Tell whether every part of a pipeline only looks at something, or refreshes what package managers know."""
+    return all(_looks_only(part.strip()) for part in _QUOTED.sub("''", text).split("|"))
+
+
+def _looks_only(text: str) -> bool:
     if _WRITES.search(text):
         return False
     program, words = program_of(text), [word for word in words_of(text) if not word.startswith("-")]

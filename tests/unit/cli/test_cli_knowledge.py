@@ -33,7 +33,7 @@ def test_a_file_is_read_and_asked(cli: Callable[..., Any], page: Path) -> None:
     read = cli("knowledge", "fetch", str(page), "--for", "kestrel", "--json").json["data"]
     assert (read["revision"], read["changed"], read["title"]) == (1, True, "Kestrel")
     assert read["facts"] == {"package": 1, "port": 1, "file": 1, "setting": 1}
-    assert [flag["text"] for flag in read["flags"]] == ["<name>"]
+    assert [flag["text"] for flag in read["flags"]] == ["<name>", "Set <name> in /etc/kestrel.conf."]
 
     (listed,) = cli("knowledge", "list", "--json").json["data"]["items"]
     assert (listed["subject"], listed["facts"], listed["source"]) == ("kestrel", 4, "documentation")

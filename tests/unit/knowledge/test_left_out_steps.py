@@ -27,6 +27,8 @@ def steps(text: str) -> list[str]:
         "tar xf kestrel.tar.gz",
         "kestrelctl init",
         "snap install kestrel",
+        "systemctl status kestrel | tee /etc/kestrel.state",
+        "nano /etc/kestrel.conf",
     ],
 )
 def test_a_step_that_no_block_stands_for_is_flagged(command: str) -> None:
@@ -41,8 +43,8 @@ def test_a_step_that_no_block_stands_for_is_flagged(command: str) -> None:
         "systemctl daemon-reload",
         "systemctl enable --now kestrel",
         "service kestrel restart",
-        "nano /etc/kestrel.conf",
         "cd /etc",
+        "ps ax | grep '(kestrel|osprey)'",
         "journalctl -u kestrel",
         "kestrel --version",
         "curl http://localhost:7100/",
@@ -75,6 +77,39 @@ def test_what_comes_later_is_optional_or_for_others_is_no_step(before: str) -> N
 def test_what_is_optional_before_something_else_hides_no_step() -> None:
     said = "## Install\n\nIf you use another shell, read on.\n\n```sh\nsudo kestrelctl init\n```"
     assert steps(said) == ["kestrelctl init"]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "step"),
+    [
+        ("Enable it with `sudo a2enmod status`.", "a2enmod status"),
+        ("Edit the configuration: `sudo nano /etc/kestrel.conf`", "nano /etc/kestrel.conf"),
+        ("Edit `/etc/kestrel.conf` and set Perch to `7`.", "Edit /etc/kestrel.conf and set Perch to 7."),
+        ("All is there. In `/etc/kestrel.conf`, set Perch to `7`.", "In /etc/kestrel.conf, set Perch to 7."),
+    ],
+)
+def test_a_step_in_a_sentence_is_one(sentence: str, step: str) -> None:
+    assert steps(f"## Install\n\n{sentence}") == [step]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Restart it with `sudo systemctl restart kestrel`.",
+        "If you use Apache, enable it with `sudo a2enmod status`.",
+        "If you change one, edit `/etc/kestrel.conf`.",
+        "The settings are in `/etc/kestrel.conf`.",
+        "Look with `journalctl -u kestrel`.",
+    ],
+)
+def test_what_a_sentence_says_otherwise_is_no_step(sentence: str) -> None:
+    assert steps(f"## Install\n\n{sentence}") == []
+
+
+def test_an_edit_whose_content_a_block_gives_is_no_step_of_its_own() -> None:
+    block = "```ini\nperch = 7\n```"
+    said = "Open `/etc/kestrel.conf`:\n\n```sh\nsudo nano /etc/kestrel.conf\n```\n\nReplace its content with:\n\n"
+    assert steps(f"## Install\n\n{said}{block}") == []
 
 
 def test_statements_for_a_database_are_steps() -> None:
