@@ -116,7 +116,11 @@ def _lines(item: Mapping[str, Any], style: Style) -> Iterator[str]:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(cls=NamingGroup, rich_markup_mode=None, help="Generations: what is installed now and was before.")
-    declare(group, "list", examples=["generations list", "generations nginx", "generations list nginx --json"])(generations_list)
+    group = typer.Typer(
+        cls=NamingGroup, rich_markup_mode=None, help="Generations: what is installed now and was before."
+    )
+    declare(group, "list", examples=["generations list", "generations nginx", "generations list nginx --json"])(
+        generations_list
+    )
     declare(group, "show", examples=["generations show r-01KA", "generations show r-01KA --json"])(generations_show)
     app.add_typer(group, name="generations", rich_help_panel=_PANEL)
