@@ -75,7 +75,16 @@ def dump(path: Path) -> list[str]:
 def test_together_leaves_what_one_by_one_leaves(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[list[int]]
 ) -> None:
-    folder = tmp_path_factory.mktemp("together")
+    check(tmp_path_factory.mktemp("together"), lengths)
+
+
+@pytest.mark.parametrize("count", [4, 63, 64, 89])
+def test_rows_that_go_many_at_once_are_none_too_many_and_none_too_few(tmp_path: Path, count: int) -> None:
+    check(tmp_path, [[number % 2, 1 + number % 4, 1] for number in range(count)])
+
+
+def check(folder: Path, lengths: list[list[int]]) -> None:
+    """Store runs together and one by one, and compare all rows."""
     together = WriteSession(folder / "a" / "x.db", Limits())
     alone = WriteSession(folder / "b" / "x.db", Limits())
     for batch in runs(lengths):
@@ -89,6 +98,19 @@ def test_together_leaves_what_one_by_one_leaves(
     # Runs are listed in the order in which they came; what belongs to a run is read by its own numbers.
     assert sorted(left) == sorted(wanted)
     assert [line for line in left if '"runs"' in line] == [line for line in wanted if '"runs"' in line]
+
+
+def test_a_row_that_cannot_be_stored_fails_alone_among_many(tmp_path: Path) -> None:
+    session = WriteSession(tmp_path / "x.db", Limits())
+    chains = [EventChain(f"r-{number:02}") for number in range(70)]
+    session.commit([append(0, [chain.created()]) for chain in chains])
+    batch = [append(1, [chain.event(EventType.STEP_SUCCEEDED, step="s", data={"output": {}})]) for chain in chains]
+    WriteSession(tmp_path / "x.db", Limits()).commit(batch[40:41])  # another process was quicker
+
+    outcomes = session.commit(batch)
+
+    assert [number for number, outcome in enumerate(outcomes) if outcome != 2] == [40]
+    assert isinstance(outcomes[40], JournalConflictError)
 
 
 def statements(session: WriteSession, batch: list[Append]) -> int:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from workflow_agent.store.encoding import column
-from workflow_agent.store.schema import load_queries, positional
+from workflow_agent.store.schema import for_rows, load_queries, positional
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
 __all__ = ["Executes", "Statements", "columns_of", "row_of"]
+
+#: Rows that one statement takes, where it can; as many as fit first.
+_AT_ONCE: Final = (64, 16, 4)
 
 
 class Executes(Protocol):
@@ -46,8 +49,14 @@ class Statements:
         sql, _ = positional(name)
         if len(rows) == 1:
             self.connection.execute(sql, rows[0])
-        else:
-            self.connection.executemany(sql, rows)
+            return
+        at = 0
+        for count in _AT_ONCE:
+            while len(rows) - at >= count and (many := for_rows(name, count)) is not None:
+                self.connection.execute(many, [value for row in rows[at : at + count] for value in row])
+                at += count
+        if at < len(rows):
+            self.connection.executemany(sql, rows[at:])
 
     def rows(self, name: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run a query and read all its rows, each by column name."""
