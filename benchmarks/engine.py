@@ -46,6 +46,8 @@ _ITEMS = 1000
 _ROUNDS = 3
 _MANY_ROUNDS = 9
 _INTERRUPTED = 10_000
+#: Seconds that one of the others may take.
+_PATIENCE_S = 1200
 #: As in every process that the product starts (`cli`, `cli.detached`).
 COLLECT_AFTER = 50_000
 _IMPORT = """
@@ -279,9 +281,13 @@ def _peers(programs: Path, folder: Path) -> list[Figure]:
     figures = []
     for name in ("DBOS", "LangGraph", "Prefect"):
         command = [str(programs / "python"), str(Path(__file__).with_name("_engine_peers.py")), name, str(folder)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=900)
-        if done.returncode:
-            remark(f"{name} could not be measured: {done.stderr.strip().splitlines()[-1:]}")
+        try:
+            done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            remark(f"{name} did not end in {_PATIENCE_S} s")
+            continue
+        except subprocess.CalledProcessError as error:
+            remark(f"{name} could not be measured: {error.stderr.strip().splitlines()[-1:]}")
             continue
         found = json.loads(done.stdout.splitlines()[-1])
         figures += [
