@@ -50,6 +50,7 @@ SHIPPED = [
     "redis-server",
     "rsyslog",
     "snmpd",
+    "squid",
     "statsd-exporter",
 ]
 

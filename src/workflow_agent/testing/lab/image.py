@@ -199,7 +199,8 @@ def _build(image: Path, start: Path | None, *, phase: str, kind: LabKind, packag
         with start.open("rb") as source, partial.open("xb") as target:
             _copy_sparse(source.fileno(), target.fileno())
     sources = _debian_sources()
-    environment = os.environ | {
+    # a folder for temporary files of this machine is not there in the new tree
+    environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"} | {
         "LAB_IMAGE": str(partial),
         "LAB_PHASE": phase,
         "LAB_KIND": kind,
