@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +15,14 @@ from workflow_agent import scripts
 from workflow_agent.model.errors import ScriptRefusedError, ValidationError
 from workflow_agent.model.system import Finding, Severity
 from workflow_agent.scripts import refuse_on_errors, validate_script
-from workflow_agent.scripts._programs import bash_findings, shellcheck_findings, shellcheck_path
+from workflow_agent.scripts._programs import NO_DATA_FLOW, bash_findings, shellcheck_findings, shellcheck_path
 from workflow_agent.scripts.policy import analyse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "scripts"
+CORPUS = Path(__file__).parents[2] / "corpus"
 
 
 def errors(findings: Sequence[Finding]) -> set[str]:
@@ -109,6 +112,34 @@ def test_a_shellcheck_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
 
     assert errors(shellcheck_findings("true\n")) == {"shellcheck-failed"}
+
+
+def test_shellcheck_finds_the_same_without_its_data_flow_analysis() -> None:
+    program = shellcheck_path()
+    paths = [str(path) for path in (*CORPUS.glob("*/*.sh"), *(EXAMPLES / "golden").glob("*.sh"))]
+    assert program is not None
+    assert len(paths) >= 300
+    command = [program, "--norc", "--shell=bash", "--format=json1", *sorted(paths)]
+
+    slow, fast = (
+        json.loads(subprocess.run([*given], capture_output=True, check=False).stdout)["comments"]
+        for given in (command, [command[0], NO_DATA_FLOW, *command[1:]])
+    )
+
+    assert slow
+    assert fast == slow
+
+
+def test_an_older_shellcheck_is_asked_without_the_option_that_it_does_not_know(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    older = tmp_path / "shellcheck"
+    refuses = f'case " $* " in *" {NO_DATA_FLOW} "*) echo "unrecognized option" >&2; exit 3 ;; esac'
+    older.write_text(f'#!/bin/sh\n{refuses}\nexec {shellcheck_path()} "$@"\n')
+    older.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+
+    assert [item.rule for item in shellcheck_findings("x=1\n")] == ["SC2034"]
 
 
 def test_configuration_files_do_not_reach_shellcheck(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
