@@ -67,7 +67,9 @@ def _integer(value: Any) -> int:
 def _number(value: Any) -> int | float:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = int(value) if _INTEGER.fullmatch(value) else float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _integer(value)
+    if not isinstance(value, float) or not math.isfinite(value):
         raise ValueError("must be a finite number")
     return value
 

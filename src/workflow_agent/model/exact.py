@@ -41,7 +41,7 @@ class Within:
     def holds(self, value: float) -> bool:
         """Tell whether a number is within."""
         return (
-            math.isfinite(value)
+            (isinstance(value, int) or math.isfinite(value))  # a large one has no float
             and (self.ge is None or value >= self.ge)
             and (self.gt is None or value > self.gt)
             and (self.le is None or value <= self.le)

@@ -67,6 +67,7 @@ def test_values_are_parsed_by_their_type(type_: str, given: object, value: objec
         ("integer", "٣", "must be an integer"),
         ("integer", True, "must be an integer"),
         ("integer", 10**18, "too large"),
+        ("number", 10**400, "too large"),
         ("number", "nan", "finite number"),
         ("number", float("inf"), "finite number"),
         ("number", "1e999", "finite number"),

@@ -89,6 +89,11 @@ _VALUES = st.recursive(
 )
 
 
+def test_a_number_larger_than_any_float_is_judged_as_a_whole_number() -> None:
+    assert Within(ge=0).holds(10**400)
+    assert not Within(le=5).holds(10**400)
+
+
 @pytest.mark.parametrize("record", [Everything, StrictOne])
 @given(data=st.data())
 def test_what_fits_exactly_is_what_pydantic_makes_of_it(record: type[Data], data: st.DataObject) -> None:
