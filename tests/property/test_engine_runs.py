@@ -158,10 +158,10 @@ class World:
         assert self.state is not None
         wanted = {str(command) for command in self.open.values()} | ({str(due)} if due else set())
         left = outstanding(self.workflow, self.state)
-        if not self.state.error:
+        if not self.state.error and not any(work.error for work in self.state.work.open.values()):
             assert {str(command) for command in left} == wanted
             return
-        # After a refold what is in flight is stopped, where the live run lets it end.
+        # After a refold what is in flight in a run or a scope that failed is stopped; the live run lets it end.
         reaching = [command for command in left if isinstance(command, REACHES) and not only_records(command)]
         assert {command.step for command in reaching} == set(self.open)
 
