@@ -27,6 +27,7 @@ from workflow_agent.targets.pruning import drop_images
 from workflow_agent.targets.rebasing import stand_on_times, times_found, times_left, times_taken_over
 from workflow_agent.targets.stored_operations import moments_of
 from workflow_agent.targets.transaction import Transaction, TransactionState
+from workflow_agent.targets.writable_disks import refuse_read_only
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -88,6 +89,7 @@ class Committer:
         plan = self._folders.read(transaction)
         if plan.state not in {TransactionState.CAPTURED, TransactionState.ROLLED_BACK}:
             raise TransactionError(f"a transaction that is {plan.state.value} cannot be committed", where=transaction)
+        refuse_read_only(self._root_fd, plan, CommitError, "a disk that would change cannot be written to")
         with LiveTree(self._root_fd) as tree:
             exchanger = self._exchanger(tree, plan)
             started = time.monotonic()
@@ -242,6 +244,9 @@ class Committer:
         """
         from workflow_agent.targets.rollback_look import look_before_rollback  # noqa: PLC0415  # late: rollbacks only
 
+        refuse_read_only(
+            self._root_fd, plan, RollbackIncompleteError, "a disk cannot be written to: nothing was touched"
+        )
         before_it = [self._folders.read(name) for name in after]
         others = list(self._others(plan.id))
         with LiveTree(self._root_fd) as tree, tree.looking():
@@ -306,6 +311,13 @@ class Committer:
             RollbackIncompleteError: entries are neither before nor after (all the rest is back, and that is recorded),
                 or the disk refused (then it can be run again).
         """
+        refuse_read_only(
+            self._root_fd,
+            plan,
+            RollbackIncompleteError,
+            "a disk cannot be written to: a transaction could not be taken back",
+            state=f"transaction {plan.id} is where it stopped; nothing more was touched",
+        )
         if plan.state not in _INTERRUPTED:
             plan = self._folders.move(plan, TransactionState.ROLLING_BACK)
         with LiveTree(self._root_fd) as tree:

@@ -36,6 +36,7 @@ from workflow_agent.targets.rolling_back import RollingBack
 from workflow_agent.targets.runtime_folders import brought_settings
 from workflow_agent.targets.target_lock import TargetLock
 from workflow_agent.targets.transaction import Transaction, TransactionFolders, TransactionState
+from workflow_agent.targets.writable_disks import require_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -160,13 +161,17 @@ class HostTarget(Preparing, ImageKeeping, RollingBack, Noticing, LateServices):
         folders, lock, _ = self._open()
         if lock.holder == run_id:
             return
-        await self._blocking(folders.ensure_state_folder, self._base)
+        await self._blocking(self._make_ready_to_lock, folders)
         await lock.acquire(run_id, wait_s=wait_s)
         try:
             await complete(self._settle(run_id))
         except BaseException:
             lock.release(run_id)
             raise
+
+    def _make_ready_to_lock(self, folders: TransactionFolders) -> None:
+        require_writable(self._root, self._base)
+        folders.ensure_state_folder(self._base)
 
     async def release(self, run_id: str) -> None:
         """Give the target and the package locks back."""

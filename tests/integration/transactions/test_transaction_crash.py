@@ -3,102 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from workflow_agent.model import failpoint
 from workflow_agent.model.errors import CommitError, RollbackIncompleteError, TransactionError
-from workflow_agent.targets.host import HostTarget
 from workflow_agent.targets.transaction import TransactionState
 from workflow_agent.testing.lab import LabHost, diff
 from workflow_agent.testing.transactions import Trial
 
 if TYPE_CHECKING:
-    from workflow_agent.testing.lab import FileRecord
-
-_SET_UP = """
-mkdir -p /srv/crash/d/e; cd /srv/crash; echo old > f; echo gone > gone; echo x > d/x; echo y > d/e/y; ln f d/hard
-mkdir r; echo r > r/r; ln -s f l; echo line > /var/log/crash.log
-find /srv/crash -depth -exec touch -h -d '2001-01-01 01:01:01.5' {} +
-"""
-_SCRIPT = """
-cd /srv/crash; echo new > f; rm gone; rm -r d/e; echo n > d/n; mkdir -p new/deep; echo 1 > new/deep/1
-rm -r r; mkdir r; echo 2 > r/2; ln -sfn d l; echo more >> /var/log/crash.log; chmod 711 d
-"""
-#: Every operation that the script above needs: create 2, exchange 4 (one file by two names), remove 2, log, folders.
-_OPERATIONS = 11
-
-_CHILD = """
-import asyncio, json, sys
-from workflow_agent.targets.host import HostTarget
-async def main():
-    pid, run_id, verb, transaction = json.loads(sys.argv[1])
-    target = HostTarget("host", pid=pid)
-    await target.acquire(run_id)
-    await getattr(target, verb)(transaction)
-    await target.close()
-asyncio.run(main())
-"""
-
-
-async def _interrupted(trial: Trial, verb: str, transaction: str, spec: str) -> bool:
-    """Commit or roll back in a process of its own that dies at a failure point; gives whether it got there."""
-    await trial.end()
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        _CHILD,
-        json.dumps([trial.lab.pid, trial.run_id, verb, transaction]),
-        env=os.environ | {failpoint.VARIABLE: spec},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, errors = await asyncio.wait_for(child.communicate(), 60)
-    assert child.returncode in {0, -9}, errors.decode()
-    trial.target = HostTarget("host", pid=trial.lab.pid)
-    return child.returncode == -9
-
-
-def _look(trial: Trial) -> dict[str, FileRecord]:
-    return trial.look("/srv/crash")
-
-
-async def _ready(trial: Trial) -> tuple[dict[str, FileRecord], dict[str, FileRecord], str]:
-    """Make the host ready once; gives how it is before and after, and a transaction that is rolled back."""
-    trial.shell("rm -rf /.workflow-agent/tx/*")  # plans of earlier tests would be brought up too, which passes points
-    if not (trial.lab.root / "srv/crash").exists():
-        trial.shell(_SET_UP)
-    before = _look(trial)
-    transaction, _ = await trial.capture(_SCRIPT)
-    result = await trial.target.commit(transaction)
-    assert result["operations"] == _OPERATIONS
-    after = _look(trial)
-    await trial.target.rollback(transaction)
-    assert diff(before, _look(trial)) == []
-    return before, after, transaction
+    from tests.integration.transactions.crash_scene import OPERATIONS, interrupted, look, ready
+else:
+    from crash_scene import OPERATIONS, interrupted, look, ready
 
 
 async def _sweep(trial: Trial, verb: str, specs: list[str]) -> None:
-    before, after, transaction = await _ready(trial)
+    before, after, transaction = await ready(trial)
     for spec in specs:
         if verb == "rollback":
             await trial.target.commit(transaction)
-        reached = await _interrupted(trial, verb, transaction, spec)
+        reached = await interrupted(trial, verb, transaction, spec)
         assert reached, f"{spec} is never passed"
         await trial.target.acquire("settler")
-        now = _look(trial)
+        now = look(trial)
         is_after = now != before
         assert diff(after if is_after else before, now) == [], spec
         state = trial.target._folders.read(transaction).state
         assert state is (TransactionState.COMMITTED if is_after else TransactionState.ROLLED_BACK), spec
         if not is_after:  # both directions work from here
             await trial.target.commit(transaction)
-            assert diff(after, _look(trial)) == [], spec
+            assert diff(after, look(trial)) == [], spec
         await trial.target.rollback(transaction)
-        assert diff(before, _look(trial)) == [], spec
+        assert diff(before, look(trial)) == [], spec
         await trial.target.release("settler")
 
 
@@ -108,30 +46,30 @@ def _points(operation: str, last: str, numbers: list[int]) -> list[str]:
 
 
 async def test_a_commit_that_is_killed_anywhere_leaves_no_mixture(trial: Trial) -> None:
-    specs = _points("commit.operation", "committed", [1, 2, _OPERATIONS // 2, _OPERATIONS])
+    specs = _points("commit.operation", "committed", [1, 2, OPERATIONS // 2, OPERATIONS])
     await _sweep(trial, "commit", [*specs, "transaction.sync:2"])
 
 
 async def test_a_rollback_that_is_killed_anywhere_leaves_no_mixture(trial: Trial) -> None:
-    await _sweep(trial, "rollback", _points("undo.operation", "undone", [1, 2, _OPERATIONS // 2, _OPERATIONS]))
+    await _sweep(trial, "rollback", _points("undo.operation", "undone", [1, 2, OPERATIONS // 2, OPERATIONS]))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("verb", ["commit", "rollback"])
 async def test_each_single_operation_can_be_the_last(trial: Trial, verb: str) -> None:
     name = "commit" if verb == "commit" else "undo"
-    await _sweep(trial, verb, [f"transaction.{name}.operation:{n}" for n in range(1, _OPERATIONS + 1)])
+    await _sweep(trial, verb, [f"transaction.{name}.operation:{n}" for n in range(1, OPERATIONS + 1)])
 
 
 async def test_settling_can_be_interrupted_too(trial: Trial) -> None:
-    before, after, transaction = await _ready(trial)
-    assert await _interrupted(trial, "commit", transaction, f"transaction.commit.operation:{_OPERATIONS}")
-    assert await _interrupted(trial, "commit", transaction, "transaction.undo.operation:3")
-    assert await _interrupted(trial, "commit", transaction, "transaction.undone")
+    before, after, transaction = await ready(trial)
+    assert await interrupted(trial, "commit", transaction, f"transaction.commit.operation:{OPERATIONS}")
+    assert await interrupted(trial, "commit", transaction, "transaction.undo.operation:3")
+    assert await interrupted(trial, "commit", transaction, "transaction.undone")
     await trial.target.acquire("settler")
-    assert diff(before, _look(trial)) == []
+    assert diff(before, look(trial)) == []
     await trial.target.commit(transaction)
-    assert diff(after, _look(trial)) == []
+    assert diff(after, look(trial)) == []
     await trial.target.rollback(transaction)
 
 
@@ -141,9 +79,6 @@ async def test_settling_can_be_interrupted_too(trial: Trial) -> None:
         "transaction.sync:1",
         "transaction.plan-written:1",
         "transaction.plan-renamed:1",
-        "transaction.commit.operation:1",
-        f"transaction.commit.operation:{_OPERATIONS // 2}",
-        f"transaction.commit.operation:{_OPERATIONS}",
         "transaction.sync:2",
         "transaction.committed",
         "transaction.plan-written:2",
@@ -151,50 +86,108 @@ async def test_settling_can_be_interrupted_too(trial: Trial) -> None:
     ],
 )
 async def test_a_disk_that_refuses_during_a_commit_has_everything_taken_back(trial: Trial, spec: str) -> None:
-    before, after, transaction = await _ready(trial)
-    failpoint.arm(f"{spec}=error")
+    before, after, transaction = await ready(trial)
 
-    with pytest.raises((CommitError, TransactionError)) as caught:
-        await trial.target.commit(transaction)
-    failpoint.arm(None)
+    await _refused_commit(trial, transaction, spec)
 
-    assert caught.value.state in {"nothing was changed", "everything was taken back"}
-    assert "failure point" in (caught.value.cause or "")
-    assert diff(before, _look(trial)) == []
+    assert diff(before, look(trial)) == []
     await trial.target.release(trial.run_id)
     await trial.target.acquire(trial.run_id)  # settles what could not be recorded
     await trial.target.commit(transaction)
-    assert diff(after, _look(trial)) == []
+    assert diff(after, look(trial)) == []
     await trial.target.rollback(transaction)
 
 
-@pytest.mark.parametrize("spec", ["undo.operation:1", "undo.operation:5", "sync:1", "undone", "plan-written:2"])
+async def _refused_commit(trial: Trial, transaction: str, spec: str) -> None:
+    failpoint.arm(f"{spec}=error")
+    with pytest.raises((CommitError, TransactionError)) as caught:
+        await trial.target.commit(transaction)
+    failpoint.arm(None)
+    assert caught.value.state in {"nothing was changed", "everything was taken back"}
+    assert "failure point" in (caught.value.cause or "")
+
+
+async def test_a_disk_that_refuses_any_single_operation_of_a_commit_has_everything_taken_back(trial: Trial) -> None:
+    before, after, transaction = await ready(trial)
+    for n in range(1, OPERATIONS + 1):
+        await _refused_commit(trial, transaction, f"transaction.commit.operation:{n}")
+        assert diff(before, look(trial)) == [], n
+
+    failpoint.arm(f"transaction.commit.operation:{OPERATIONS + 1}=error")  # there is none: all were tried
+    await trial.target.commit(transaction)
+    assert diff(after, look(trial)) == []
+    await trial.target.rollback(transaction)
+
+
+@pytest.mark.parametrize("spec", ["sync:1", "undone", "plan-written:2"])
 async def test_a_disk_that_refuses_during_a_rollback_is_said_and_the_rest_comes_back_later(
     trial: Trial, spec: str
 ) -> None:
-    before, _, transaction = await _ready(trial)
+    before, _, transaction = await ready(trial)
     await trial.target.commit(transaction)
     failpoint.arm(f"transaction.{spec}=error")
 
-    with pytest.raises(RollbackIncompleteError) as caught:
+    with pytest.raises(RollbackIncompleteError):
         await trial.target.rollback(transaction)
     failpoint.arm(None)
 
-    if "operation" in spec:
-        assert caught.value.details["left"][0]["path"].startswith(("/srv/crash", "/var/log"))
     await trial.target.rollback(transaction)
-    assert diff(before, _look(trial)) == []
+    assert diff(before, look(trial)) == []
+
+
+async def test_a_disk_that_refuses_any_single_operation_of_a_rollback_is_said_and_the_entry_comes_back_later(
+    trial: Trial,
+) -> None:
+    before, _, transaction = await ready(trial)
+    named = set()
+    for n in range(1, OPERATIONS + 1):
+        await trial.target.commit(transaction)
+        failpoint.arm(f"transaction.undo.operation:{n}=error")
+        with pytest.raises(RollbackIncompleteError) as caught:
+            await trial.target.rollback(transaction)
+        failpoint.arm(None)
+        (left,) = caught.value.details["left"]
+        assert "failure point" in left["cause"]
+        named.add(left["path"])
+        await trial.target.rollback(transaction)
+        assert diff(before, look(trial)) == [], n
+
+    assert len(named) == OPERATIONS, "every operation was the one that was refused"
+    await trial.target.commit(transaction)
+    failpoint.arm(f"transaction.undo.operation:{OPERATIONS + 1}=error")
+    await trial.target.rollback(transaction)
+    assert diff(before, look(trial)) == []
+
+
+async def test_a_disk_that_refuses_any_single_operation_while_a_crash_is_settled_is_said_and_settled_later(
+    trial: Trial,
+) -> None:
+    before, _, transaction = await ready(trial)
+    points = [f"undo.operation:{n}" for n in range(1, OPERATIONS + 1)]
+    for point in [*points, "sync:1", "undone", "plan-written:1", "plan-renamed:1"]:
+        assert await interrupted(trial, "commit", transaction, "transaction.committed")
+        failpoint.arm(f"transaction.{point}=error")
+        with pytest.raises((RollbackIncompleteError, TransactionError)) as caught:
+            await trial.target.acquire("settler")
+        failpoint.arm(None)
+        if point in points:
+            assert "failure point" in str(caught.value.cause), point
+            assert len(caught.value.details["left"]) == 1, point
+        await trial.target.acquire("another")  # the lock was given back
+        assert diff(before, look(trial)) == [], point
+        assert trial.target._folders.read(transaction).state is TransactionState.ROLLED_BACK, point
+        await trial.target.release("another")
 
 
 async def test_a_cancelled_commit_ends_what_it_began(trial: Trial) -> None:
-    _, after, transaction = await _ready(trial)
+    _, after, transaction = await ready(trial)
     task = asyncio.create_task(trial.target.commit(transaction))
     for _ in range(3):
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert diff(after, _look(trial)) == []
+    assert diff(after, look(trial)) == []
     assert not trial.target._locks.held
     await trial.target.rollback(transaction)
 
@@ -232,7 +225,7 @@ async def test_on_a_full_disk_the_reserve_lets_commit_and_rollback_through(lab: 
             trial.shell(
                 "mkdir -p /srv/crash; cd /srv/crash; echo a > a; mkdir d; for i in $(seq 300); do echo > d/$i; done"
             )
-            before = _look(trial)
+            before = look(trial)
             script = "cd /srv/crash; echo b > a; rm -r d; mkdir n; for i in $(seq 300); do echo > n/$i; done"
             transaction, _ = await trial.capture(script)
             _fill(trial)
@@ -242,7 +235,7 @@ async def test_on_a_full_disk_the_reserve_lets_commit_and_rollback_through(lab: 
             assert trial.shell("cat /srv/crash/a") == "b\n"
             await trial.target.rollback(transaction)
 
-            assert diff(before, _look(trial)) == []
+            assert diff(before, look(trial)) == []
         finally:
             await trial.end()
 
@@ -253,7 +246,7 @@ async def test_on_a_full_disk_without_a_reserve_nothing_is_begun(lab: None) -> N
         try:
             await trial.begin()
             trial.shell("mkdir -p /srv/crash; cd /srv/crash; mkdir d; for i in $(seq 900); do echo > d/$i; done")
-            before = _look(trial)
+            before = look(trial)
             transaction, _ = await trial.capture("rm -r /srv/crash/d")
             trial.shell("rm /.workflow-agent/reserve")
             _fill(trial)
@@ -263,7 +256,7 @@ async def test_on_a_full_disk_without_a_reserve_nothing_is_begun(lab: None) -> N
 
             assert "No space left" in (caught.value.cause or "")
             assert caught.value.state == "nothing was changed"
-            assert diff(before, _look(trial)) == []
+            assert diff(before, look(trial)) == []
             await trial.target.discard(transaction)
             assert trial.leftovers() == []
         finally:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from workflow_agent.model.errors import CommitError, RollbackIncompleteError, TransactionError
 from workflow_agent.testing.lab import diff
+from workflow_agent.testing.transactions import open_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.integration.transactions.crash_scene import interrupted
+
+    from workflow_agent.model.errors import WorkflowAgentError
     from workflow_agent.testing.lab import FileRecord, LabHost
     from workflow_agent.testing.transactions import Trial
+else:
+    from crash_scene import interrupted
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +117,109 @@ async def test_a_disk_that_is_mounted_over_a_removed_folder_stops_the_commit(tri
     finally:
         trial.shell("umount /srv/over/point")
     assert trial.shell("cat /srv/over/a") == "a\n"
+
+
+_BECAME_READ_ONLY = """
+rm -rf /data/ro; mkdir -p /data/ro/d; cd /data/ro; echo old > f; echo gone > gone; echo x > d/x; ln f d/hard
+find /data/ro -depth -exec touch -h -d '2001-01-01 01:01:01.5' {} +
+"""
+_CHANGES = "cd /data/ro; echo new > f; rm gone; echo n > d/n; mkdir m; echo 1 > m/1; chmod 711 d"
+
+
+@contextmanager
+def _read_only(trial: Trial) -> Iterator[None]:
+    # What was killed holds files for a moment longer.
+    trial.shell("for i in $(seq 50); do ! mount -o remount,ro /data || exit 0; sleep 0.2; done; exit 1")
+    try:
+        yield
+    finally:
+        trial.shell("mount -o remount,rw /data")
+
+
+async def test_a_disk_that_turns_read_only_refuses_commit_and_rollback_and_both_go_on_when_it_is_writable_again(
+    trial: Trial, second_disk: str
+) -> None:
+    trial.shell(_BECAME_READ_ONLY)
+    before = trial.look("/data/ro")
+    transaction, _ = await trial.capture(_CHANGES)
+    await _let_go(trial)
+    with _read_only(trial):
+        with pytest.raises(CommitError) as refused:
+            await trial.target.commit(transaction)
+        _assert_told(refused.value)
+        assert diff(before, trial.look("/data/ro")) == []
+    assert diff(before, trial.look("/data/ro")) == []
+
+    await trial.target.commit(transaction)
+    after = trial.look("/data/ro")
+    assert trial.shell("cd /data/ro; cat f d/hard m/1; ls").split() == ["new", "new", "1", "d", "f", "m"]
+
+    await _let_go(trial)
+    with _read_only(trial):
+        with pytest.raises(RollbackIncompleteError) as left:
+            await trial.target.rollback(transaction)
+        _assert_told(left.value)
+        assert diff(after, trial.look("/data/ro")) == []
+    assert diff(after, trial.look("/data/ro")) == []
+
+    await trial.target.rollback(transaction)
+    assert diff(before, trial.look("/data/ro")) == []
+
+
+async def test_what_a_crash_left_on_a_disk_that_turned_read_only_is_settled_when_it_is_writable_again(
+    trial: Trial, second_disk: str
+) -> None:
+    trial.shell(_BECAME_READ_ONLY)
+    before = trial.look("/data/ro")
+    transaction, _ = await trial.capture(_CHANGES)
+    assert await interrupted(trial, "commit", transaction, "transaction.committed")
+    with _read_only(trial):
+        with pytest.raises(RollbackIncompleteError) as left:
+            await trial.target.acquire(trial.run_id)
+        _assert_told(left.value, f"transaction {transaction} is where it stopped")
+        await trial.target.close()
+    trial.target = open_target(trial.lab)
+    await trial.target.acquire(trial.run_id)
+
+    assert diff(before, trial.look("/data/ro")) == []
+
+
+async def test_a_root_that_turned_read_only_is_told_and_what_was_begun_goes_on_when_it_is_writable_again(
+    trial: Trial,
+) -> None:
+    trial.shell("mkdir -p /srv/rooted; echo old > /srv/rooted/f")
+    before = trial.look("/srv/rooted")
+    transaction, _ = await trial.capture("echo new > /srv/rooted/f")
+    await trial.target.close()
+    trial.target = open_target(trial.lab)
+    trial.shell("mount -o remount,ro /")
+    try:
+        with pytest.raises(TransactionError) as refused:
+            await trial.begin()
+        _assert_told(refused.value, point="/")
+        assert diff(before, trial.look("/srv/rooted")) == []
+    finally:
+        await trial.target.close()
+        trial.shell("mount -o remount,rw /")
+    trial.target = open_target(trial.lab)
+    await trial.begin()
+    await trial.target.commit(transaction)
+    await trial.target.rollback(transaction)
+
+    assert diff(before, trial.look("/srv/rooted")) == []
+
+
+async def _let_go(trial: Trial) -> None:
+    """As between two commands: nothing of ours is open on the disk, so that it can be remounted."""
+    await trial.target.close()
+    trial.target = open_target(trial.lab)
+    await trial.begin()
+
+
+def _assert_told(error: WorkflowAgentError, state: str = "nothing was changed", point: str = "/data") -> None:
+    """What, where, state, cause, and what to do next."""
+    assert error.message
+    assert error.where == point
+    assert (error.state or "").startswith(state)
+    assert "read-only" in (error.cause or "").lower()
+    assert f"mount -o remount,rw {point}`" in (error.hint or "")
