@@ -32,6 +32,8 @@ WALKS = [
     ("redis-queue", "redis-server", [], []),
     ("metrics-store", "prometheus", ["/etc/prometheus/prometheus.yml"], ["http"]),
     ("message-broker", "mosquitto", ["/etc/mosquitto/conf.d/harbour.conf"], []),
+    ("alert-router", "prometheus-alertmanager", ["/etc/prometheus/alertmanager.yml"], ["http"]),
+    ("filter-proxy", "privoxy", ["/etc/privoxy/config"], []),
     ("rsyslog-host", "rsyslog", ["/etc/rsyslog.d/10-receive.conf"], []),
 ]
 #: What the running program wrote about the host, which is no part of what was installed: it stays. (systemd makes and
@@ -91,7 +93,7 @@ def test_a_page_that_says_everything_is_installed_verified_and_taken_back(
     assert [line for line in left if not line.startswith(apart)] == []
 
 
-@pytest.mark.parametrize("page", ["open-placeholder", "open-part", "open-step"])
+@pytest.mark.parametrize("page", ["open-placeholder", "open-part", "open-step", "open-module"])
 def test_a_page_that_leaves_something_open_is_not_installed(host: Machine, site: str, page: str) -> None:
     before = host.world()
     known(host, site, page)

@@ -68,6 +68,8 @@ _USAGE: Final = re.compile(r"^\s*usage: ", re.IGNORECASE)
 _ASSIGNED: Final = re.compile(r"""\s*[A-Za-z_][\w.-]*=("[^"]*"|'[^']*'|<[^>]*>\S*|[^\s"'$]\S*)?\s*""")
 #: A sentence that asks for lines in a file.
 _CONFIGURES: Final = re.compile(r"(?i)\b(enable|add|put|append|set|configur\w+|lines?|file|stanza|section)\b[^.]*:\s*$")
+#: A sentence that asks for a file.
+_PUT: Final = re.compile(r"(?i)\b(create|put|save|write|add|append|replace|overwrite|paste|edit)\b[^.]*[:.]?\s*$|:\s*$")
 _SETTING: Final = re.compile(
     r"^\s*([\w.-]+\s*[=:]\s*\S|\[[^\]]+\]\s*$|[\w.-]+:\s*$|<[A-Z]\w+[ >]|[\w*.-]+\s*\{|\}\s*$|"
     r"-{1,2}\w[\w-]*( \S+)?$|[#;]|[*\w]+\(.*\)|\*\.\*)"
@@ -98,8 +100,10 @@ def classify(element: Element, before: str, programs: AbstractSet[str], *, after
         return BlockKind.QUERY
     if element.language in _SHELL:
         return BlockKind.CONFIGURATION if all(_ASSIGNED.fullmatch(line) for line in lines) else BlockKind.COMMAND
-    output = says_output(before) or element.language in _OUTPUT
-    if element.language in _CONFIGURATION:
+    # plain text may be that of a file whose language has no name there
+    is_put = element.language in _OUTPUT and bool(_PUT.search(before)) and bool(_PATH.search(before))
+    output = says_output(before) or (element.language in _OUTPUT and not is_put)
+    if element.language in _CONFIGURATION or (is_put and not output):
         return BlockKind.OUTPUT if output and element.language.startswith("json") else BlockKind.CONFIGURATION
     if output:
         return BlockKind.OUTPUT

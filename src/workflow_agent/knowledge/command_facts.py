@@ -56,6 +56,7 @@ _SYSTEMCTL: Final = frozenset(
         "is-active",
         "is-enabled",
         "try-restart",
+        "force-reload",
         "reload-or-restart",
     }
 )

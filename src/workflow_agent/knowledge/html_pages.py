@@ -66,6 +66,10 @@ _CODES: Final = frozenset({"code", "tt", "kbd"})
 _VARIABLES: Final = frozenset({"var", "em", "i"})
 _HEADING: Final = re.compile(r"h([1-6])")
 _LANGUAGE: Final = re.compile(r"(?:^|\s)(?:language-|lang-|highlight-source-|brush:\s*|sourceCode\s+)([\w+-]+)")
+_LANGUAGES: Final = frozenset([
+    "bash", "sh", "shell", "console", "yaml", "yml", "toml", "ini", "json", "nginx", "apache", "conf", "text", "txt",
+    "sql", "xml",
+])  # fmt: skip
 _TERMINAL: Final = re.compile(r"(^|\s)(terminal|console|shell-session)(\s|$)")
 _ROOTS: Final = ("main", "article", "[role=main]", "#content", ".content", "body")
 _LABELS: Final = ("data-tab-name", "data-label", "label", "data-tab")
@@ -179,8 +183,15 @@ class _Reader:
         inner = tag.find("code")
         marks = tuple(item.get_text() for item in tag.find_all(sorted(_VARIABLES)) if item.get_text().strip())
         text = tag.get_text().strip("\n")
+        self._drop_label(_language(tag, inner))
         if text.strip():
             self._add(ElementKind.CODE, inner or tag, text, language=_language(tag, inner), marks=marks)
+
+    def _drop_label(self, language: str) -> None:
+        """Forget a paragraph that is nothing but the name of the language of the block below it."""
+        last = self.elements[-1] if self.elements else None
+        if last is not None and last.kind is ElementKind.TEXT and last.text.lower() in {language, *_LANGUAGES} - {""}:
+            self.elements.pop()
 
     def _table(self, tag: Tag) -> None:
         rows = []
@@ -238,13 +249,21 @@ class _Reader:
 
 def _tabs_in_order(soup: BeautifulSoup) -> Iterator[tuple[Tag, str]]:
     """Pair panels with labels that nothing but their order says they belong to."""
-    for listed in soup.select("[role=tablist], .tabbed-labels, .nav-tabs"):
+    for listed in soup.select("[role=tablist], .tabbed-labels, .nav-tabs, .tabs:has(> label)"):
         named = listed.select("[role=tab], label, li, button")
         labels = [tag for tag in named if not tag.select("[role=tab], label, button, a")] or list(named)
         around = listed.parent
         panels = around.select("[role=tabpanel], .tabbed-block, .tab-pane") if around is not None else []
         if labels and len(labels) == len(panels):
             yield from zip(panels, (tag.get_text(" ", strip=True) for tag in labels), strict=True)
+        after = listed.find_next_sibling()
+        if (
+            not panels
+            and labels
+            and after is not None
+            and len(inside := after.find_all(recursive=False)) == len(labels)
+        ):
+            yield from zip(inside, (tag.get_text(" ", strip=True) for tag in labels), strict=True)
     for label in soup.select("label[for]"):
         after = label.find_next_sibling()
         if after is not None and re.search(r"(^|[\s_-])(tab-)?content($|[\s_-])", _classes(after)):

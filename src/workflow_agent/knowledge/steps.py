@@ -45,8 +45,9 @@ _EDITS: Final = re.compile(
     r"replace|in|inside)\b"
 )
 _STATEMENT: Final = re.compile(r"(?i)^\s*(CREATE|GRANT|ALTER|INSERT|UPDATE|DELETE|DROP|FLUSH|SET)\b", re.MULTILINE)
-_TOLD: Final = re.compile(
-    r"(?i)\b(add|append|insert|put|write|save|place|creat|replac|overwrit|set|chang|edit|configur|enabl|paste|copy)\w*\b"
+#: A sentence about what is there already.
+_SHOWN: Final = re.compile(
+    r"(?i)\b(defaults?|ship(s|ped)?|looks? (like|so)|as installed|already|comes with|contains)\b"
 )
 _LOOKS: Final = frozenset([
     "cd", "ls", "cat", "less", "more", "clear", "exit", "journalctl", "tail", "head", "ps", "ss", "netstat", "grep",
@@ -94,7 +95,10 @@ def is_statement_left_out(place: Place) -> bool:
 
 def is_block_left_out(place: Place) -> bool:
     """Tell whether a block of configuration is to be put somewhere, and nobody knows where."""
-    return is_of_debian(place.platforms) and not _is_beside(place) and bool(_TOLD.search(place.before))
+    if not is_of_debian(place.platforms) or _is_beside(place):
+        return False
+    last = _SENTENCE.split(place.before.strip())[-1]
+    return not _SHOWN.search(last) or bool(_EDITS.match(last))
 
 
 def _is_beside(place: Place) -> bool:

@@ -113,6 +113,7 @@ def whole(path: str, content: str = "perch = 7") -> str:
         (whole(CONF) + f"\nCreate `{CONF}` with this content:\n\n```ini\nperch = 8\n```\n", "which of 2 contents"),
         (f"{INSTALL}Add to `{CONF}`:{BLOCK}", "do the lines from `perch = 7` on belong"),
         (f"{INSTALL}`{CONF}`:{BLOCK}", "all of"),
+        (f"{INSTALL}And then:{BLOCK}", "is `perch = 7` needed? No block does that"),
         (f"{INSTALL}Add to the configuration:{BLOCK}", "is `perch = 7` needed? No block does that"),
     ],
 )
@@ -137,6 +138,21 @@ def test_what_one_may_do_is_left_out_and_says_so() -> None:
     ]
 
 
+def test_what_stands_in_a_file_already_is_not_asked_about() -> None:
+    assert draft(f"{INSTALL}The default configuration looks like this:{BLOCK}", composed=True).open == ()
+
+
+def test_plain_text_that_goes_into_a_file_is_no_output() -> None:
+    assert contents(f"Create `{CONF}`:\n\n```text\nperch 7\n```\n") == [(CONF, "whole")]
+    assert contents(f"Create `{CONF}`. The output is:\n\n```text\nperch 7\n```\n") == []
+
+
+def test_the_name_of_a_language_above_a_block_is_no_paragraph() -> None:
+    page = f"<p>Create <code>{CONF}</code>:</p><div><span>yaml</span><pre><code>perch: 7</code></pre></div>"
+    (fact,) = read_page(f"<main>{page}</main>", "https://docs.example.net/k").of(FactKind.CONTENT)
+    assert (fact.value, fact.details["content"]) == (CONF, "perch: 7\n")
+
+
 def test_a_port_that_a_written_file_sets_goes_before_a_default() -> None:
     table = "\n## Settings\n\n| Option | Default |\n| --- | --- |\n| `Port` | `8888` |\n"
     text = whole(CONF, "Port 3180") + table
@@ -149,6 +165,7 @@ def test_a_port_that_a_written_file_sets_goes_before_a_default() -> None:
     [
         ("open-placeholder", ["what are the placeholders in `/etc/nginx/conf.d/fernhill.conf` to be?"]),
         ("open-part", ["where in `/etc/default/prometheus-node-exporter` do the lines"]),
+        ("open-module", ["is `lighty-enable-mod downloads` needed?"]),
         ("open-step", ["is `ln -s /etc/nginx/sites-available/downloads", "is `rm /etc/nginx/sites-enabled/default`"]),
     ],
 )
