@@ -58,7 +58,8 @@ async def composed_parts(
     said = await knowledge.facts([page["address"] for page in pages])
     about = {"address": pages[0]["address"], "title": pages[0]["title"], "facts": said, "flags": flags}
     draft = manifest(name, about, composed=True)
-    require_certain(name, draft.open)
+    # which files there are and what else is done, its manifest says: that of one's own, or the one drafted of all of it
+    require_certain(name, tuple(question for question in draft.open if question not in draft.beside))
     sources = [{"fact": fact["kind"], "value": fact["value"], **fact["provenance"]} for fact in draft.sources]
     packages = [fact["value"] for fact in draft.sources if fact["kind"] == "package"]
     return {"template": template, "packages": packages, "sources": sources}

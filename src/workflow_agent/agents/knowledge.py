@@ -191,8 +191,10 @@ class KnowledgeAgent:
         found = await composed_parts(self._known, name, request.action, facts, earlier)
         parts["template"] = found["template"]
         parts["context"] = {"packages": found["packages"], **parts["context"]}
-        parts["setup"] = {**parts["setup"], "sources": found["sources"]}
-        return {"packages": found["packages"], "sources": found["sources"]}
+        written = {file["path"] for file in parts["files"]}
+        sources = [one for one in found["sources"] if one["fact"] != "content" or one["value"] in written]
+        parts["setup"] = {**parts["setup"], "sources": sources}
+        return {"packages": found["packages"], "sources": sources}
 
     async def _earlier(self, installed: Generation) -> list[str]:
         """List the transactions of the generations that followed each other up to this one, newest first."""

@@ -39,12 +39,14 @@ _INSTALLERS: Final = frozenset(
 class DraftedManifest:
     """The text of `integration.yaml`, and what a person has to answer; `open`: what must be answered before it runs.
 
-    `sources` are the facts of which a script would be composed.
+    `beside` is what of that is about files and other steps, which a script of the packages does not stand upon.
+    `sources` are the facts of which a script, and files after it, would be composed.
     """
 
     text: str
     questions: tuple[str, ...]
     open: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     sources: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -65,6 +67,7 @@ def manifest(name: str, page: Mapping[str, Any], *, composed: bool = False) -> D
         text=text,
         questions=tuple(drafting.questions),
         open=tuple(drafting.open),
+        beside=tuple(drafting.beside),
         sources=(*drafting.packages, *drafting.files.facts),
     )
 
@@ -78,6 +81,7 @@ class _Drafting:
         self.composed = composed
         self.questions: list[str] = []
         self.open: list[str] = []
+        self.beside: list[str] = []
         said = [fact for fact in page["facts"] if is_of_debian(fact["platforms"])]
         self._facts = ranked(said)
         self.packages = self._packages()
@@ -132,12 +136,14 @@ class _Drafting:
                 self._ask(f"is `{fact['value']}` a service of it, too?", fact)
         return ours[0] if ours else None
 
-    def _ask(self, question: str, fact: Mapping[str, Any], *, blocks: bool = True) -> None:
+    def _ask(self, question: str, fact: Mapping[str, Any], *, blocks: bool = True, beside: bool = False) -> None:
         """Ask; what `blocks` decides about what would run, the rest about what more there could be."""
         text = f"{question} ({_source(fact)})"
         self.questions.append(text)
         if blocks:
             self.open.append(text)
+        if blocks and beside:
+            self.beside.append(text)
 
     def _doubts(self) -> None:
         """Ask about what is not sure enough to be taken, and about what sources say differently."""
@@ -253,7 +259,7 @@ class _Drafting:
                 f"does the package come from `{_plain(fact['value'])}`? Then the target needs that source first", fact
             )
         for question, fact, blocks in self.files.questions:
-            self._ask(question, fact, blocks=blocks)
+            self._ask(question, fact, blocks=blocks, beside=True)
         for fact in self._of("setting"):
             if (fact["provenance"]["address"], fact["provenance"]["selector"]) in self.files.places:
                 continue
@@ -265,7 +271,7 @@ class _Drafting:
             if fact not in self._tcp():
                 self._ask(f"UDP port {fact['value']}: how is it seen to work?", fact, blocks=False)
         for flag in self._steps:
-            self._ask(f"is `{_plain(flag['text'])}` needed? No block does that", flag)
+            self._ask(f"is `{_plain(flag['text'])}` needed? No block does that", flag, beside=True)
         for flag in self.page.get("flags", ()):
             if flag["kind"] != "step":
                 question = f"{flag['kind']}: what is `{_plain(flag['text'])}` to be?"

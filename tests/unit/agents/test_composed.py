@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from workflow_agent.agents.composed import require_certain
+from workflow_agent.cli.plan_view import told_lines
+from workflow_agent.cli.style import Style
 from workflow_agent.integrations.families import block_of
 from workflow_agent.knowledge import read_page
 from workflow_agent.knowledge.draft import manifest
@@ -52,6 +54,38 @@ async def test_a_script_is_made_of_facts_and_names_them(bench: Bench) -> None:
     assert source["address"] == "https://docs.example.org/k.md"
     assert len(source["text_sha256"]) == len(source["template_hash"]) == 64
     assert (await bench.ask("validator.validate", script=built["script"]))["findings"] == []
+
+
+async def test_a_file_of_a_page_is_told_with_its_place_and_stands_in_no_line_of_the_script(bench: Bench) -> None:
+    await known(bench, PAGE + "\nCreate `/etc/kestrel.conf` with this content:\n\n```ini\nperch = 7\n```\n")
+    found = await bench.lookup(integration="kestrel")
+    assert found["context"]["packages"] == ["kestrel"]
+
+    keys = ("integration", "action", "version", "template", "folder", "context", "parameters", "files", "multiline")
+    built = await bench.ask("script-builder.build", **{key: found[key] for key in (*keys, "setup")})
+    assert [one["fact"] for one in built["told"]] == ["package"], "its manifest writes no such file"
+
+    file = "files: [{path: /etc/kestrel.conf, format: text, content: 'perch = 7'}]\n"
+    (bench.integrations / "kestrel/integration.yaml").write_text(MANIFEST + file, encoding="utf-8")
+    found = await bench.lookup(integration="kestrel")
+    built = await bench.ask("script-builder.build", **{key: found[key] for key in (*keys, "setup")})
+    package, content = built["told"]
+    assert (package["fact"], "template" in package) == ("package", True)
+    assert (content["fact"], content["value"]) == ("content", "/etc/kestrel.conf")
+    assert not {"template", "first", "last"} & content.keys()
+    (line,) = told_lines([content], Style())
+    assert line.endswith("(all of the file)")
+
+
+async def test_what_only_files_and_steps_leave_open_is_the_business_of_a_manifest(bench: Bench) -> None:
+    """One that is there says itself which files it writes; where there is none, all of it has to be answered."""
+    text = PAGE + "\nAdd to `/etc/kestrel.conf`:\n\n```ini\nperch = 7\n```\n\n```sh\nsudo kestrelctl init\n```\n"
+    await known(bench, text)
+    assert (await bench.lookup(integration="kestrel"))["context"]["packages"] == ["kestrel"]
+
+    draft = manifest("kestrel", read_page(text, "https://docs.example.org/k.md").to_dict(), composed=True)
+    assert len(draft.open) == 2
+    assert draft.beside == draft.open
 
 
 async def test_without_facts_there_is_no_script(bench: Bench) -> None:
