@@ -6,7 +6,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Mapping  # noqa: TC003  # the annotations are read
-from dataclasses import FrozenInstanceError, field, replace
+from dataclasses import FrozenInstanceError, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -87,6 +87,31 @@ _VALUES = st.recursive(
     ),
     max_leaves=5,
 )
+
+
+@dataclass(frozen=True)
+class Undecided:
+    either: int | list[int] = 0
+    number: complex = 0j
+
+
+@pytest.mark.parametrize(
+    ("record", "given"),
+    [
+        (Everything, {"ratio": 10**400}),
+        (Everything, {"text": "\ud800"}),
+        (Everything, {"colour": "blue"}),
+        (Everything, {"pairs": 5}),
+        (Undecided, {"either": 1}),
+        (Undecided, {"number": 1}),
+    ],
+)
+def test_what_is_not_exactly_of_its_type_is_left_to_another_judge(record: type, given: dict[str, Any]) -> None:
+    assert exact(record, given) is None
+
+
+def test_a_word_of_an_enum_that_is_one_already_fits() -> None:
+    assert exact(Everything, {"colour": Colour.RED}) == Everything(colour=Colour.RED)
 
 
 def test_a_number_larger_than_any_float_is_judged_as_a_whole_number() -> None:
