@@ -263,7 +263,8 @@ async def test_a_fault_before_the_commit_changes_nothing(
     report = await app.report(str(failed.value.run_id))
     assert (report["status"], report["changed"], report["rollback_command"]) == ("failed", False, None)
     assert report["error"]["code"] == error.code
-    assert statuses(report)["recover"] == "succeeded"
+    is_captured = statuses(report).get("prepare") == "succeeded"
+    assert statuses(report)["recover"] == ("succeeded" if is_captured else "unchanged")
     assert (world.files, world.transactions, world.running, world.holder) == ({}, {}, set(), None)
     assert await app.history.generations("host") == []
 
@@ -387,6 +388,28 @@ async def test_a_cancel_at_any_step_leaves_nothing(app: App, world: FakeWorld, v
     )
     assert (world.files, world.running, world.holder) == ({}, set(), None)
     assert not await app.cancel(run_id, "again")
+
+
+@pytest.mark.parametrize("step", ["lookup", "build", "validate"])
+async def test_a_cancel_at_an_early_step_never_comes_to_the_target(app: App, world: FakeWorld, step: str) -> None:
+    run_id = new_run_id()
+    cancels: list[asyncio.Task[bool]] = []
+
+    def look_on(event: Mapping[str, Any], _: str) -> None:
+        if (event["type"], event["step"]) == ("StepStarted", step):
+            cancels.append(asyncio.create_task(app.cancel(run_id, "interrupted by SIGINT")))
+
+    with pytest.raises(InterruptedRunError, match="SIGINT") as interrupted:
+        await app.run("install", NODE, run_id=run_id, on_event=look_on)
+
+    assert [await cancel for cancel in cancels] == [True]
+    assert interrupted.value.state == "nothing was changed"
+    report = await app.report(run_id)
+    assert report["status"] == "cancelled"
+    assert statuses(report).get("prepare") != "succeeded"
+    assert statuses(report)["recover"] == "unchanged"
+    assert "prepare" not in world.calls
+    assert (world.files, world.transactions, world.holder) == ({}, {}, None)
 
 
 async def test_a_cancel_while_a_person_thinks_keeps_nothing(app: App, world: FakeWorld) -> None:

@@ -43,6 +43,8 @@ grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr '\t' ' '
 echo "net $(tail -n +3 /proc/net/dev | cut -d: -f1 | xargs)"
 echo "pids $(cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null)"
 echo "memory $(cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null)"
+echo "cpu $(cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us /sys/fs/cgroup/cpu.max \
+    2>/dev/null | xargs)"
 echo "before-images $(ls -A /.workflow-agent | wc -l)"
 mount -t tmpfs none /mnt 2>/dev/null && echo mounted
 mknod /tmp/disk b 8 0 2>/dev/null && echo device
@@ -124,6 +126,7 @@ async def test_a_clone_is_walled_in(container: LabContainer) -> None:
     assert told["NoNewPrivs:"] == ["1"]
     assert told["net"] == ["lo"]
     assert (told["pids"], told["memory"]) == (["512"], [str(1 << 30)])
+    assert told["cpu"] == ["100000", "100000"], "one processor: quota and period"
     assert told["before-images"] == ["0"]
     assert not {"mounted", "device", "renamed"} & set(said)
 

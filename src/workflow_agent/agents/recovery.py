@@ -18,7 +18,7 @@ from workflow_agent.model.errors import (
     WorkflowAgentError,
 )
 from workflow_agent.model.message import PRIORITY_HIGH, Message
-from workflow_agent.model.status import RunStatus
+from workflow_agent.model.status import RunStatus, StepStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +29,8 @@ __all__ = ["Part", "RecoverReply", "RecoverRequest", "RecoveryAgent"]
 
 #: A person stopped the run: that is no failure.
 _STOPPED = frozenset({InterruptedRunError.code, DeclinedError.code})
+#: Decisions by which nothing is done.
+_NOTHING_DONE = frozenset({"nothing", "keep"})
 
 
 class Part(Question):
@@ -320,4 +322,7 @@ def _decided(
     changed: bool = False,
 ) -> tuple[Answer, Mapping[str, Any]]:
     reply = RecoverReply(decision=decision, reason=reason, result=dict(result or {}))
-    return reply, {"_run_status": status.value, "_changed": changed, "_records": list(records)}
+    # Where nothing was taken back, the step claims no success.
+    step = StepStatus.UNCHANGED if decision in _NOTHING_DONE else StepStatus.SUCCEEDED
+    special = {"_status": step.value, "_run_status": status.value, "_changed": changed, "_records": list(records)}
+    return reply, special

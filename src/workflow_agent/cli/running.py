@@ -44,6 +44,8 @@ _ISOLATIONS = ("auto", "transaction")
 _REHEARSAL = "container"
 #: What is done with what is installed.
 _ABOUT_INSTALLED = frozenset({"verify", "upgrade", "repair", "uninstall"})
+#: Verbs that run the workflow `install`.
+_AS_INSTALL = frozenset({"upgrade", "repair"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,6 +325,7 @@ def _finished(request: RunRequest, done: list[Ended], outcome: Outcome) -> Outco
     error = done[-1].error
     if error is None:
         return outcome
+    error.where = _place_as_typed(request, error.where)
     before = [ended.run_id for ended in done[:-1]]
     if before:
         parts = [error.state or "", f"done before it: {', '.join(before)}, which stay"]
@@ -333,6 +336,15 @@ def _finished(request: RunRequest, done: list[Ended], outcome: Outcome) -> Outco
         not_begun = f"not begun: {', '.join(names)}"
         error.state = f"{error.state}; {not_begun}" if error.state else not_begun
     raise CommandFailedError(error, outcome)
+
+
+def _place_as_typed(request: RunRequest, where: str | None) -> str | None:
+    """Begin the place of a step with the verb that was typed: an upgrade and a repair run the workflow `install`."""
+    verb = request.inputs.get("planned") or request.inputs.get("action")
+    began = f"{request.workflow} › "
+    if where is None or verb not in _AS_INSTALL or not where.startswith(began):
+        return where
+    return f"{verb} › {where.removeprefix(began)}"
 
 
 def _warnings(done: list[Ended]) -> tuple[str, ...]:

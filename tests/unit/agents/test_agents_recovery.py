@@ -65,6 +65,7 @@ async def test_where_nothing_was_begun_nothing_is_done(bench: Bench) -> None:
     reply = await recover(bench, None)
 
     assert outcome(reply) == ("nothing", "failed", False)
+    assert reply["_status"] == "unchanged", "a step that takes nothing back claims no success"
     assert bench.world.calls == []
 
 
@@ -87,6 +88,7 @@ async def test_what_was_committed_is_rolled_back_and_that_is_recorded(bench: Ben
     reply = await recover(bench, await transaction(bench, commit=True), committed=True)
 
     assert outcome(reply) == ("rollback", "rolled-back", False)
+    assert reply["_status"] == "succeeded"
     assert states(reply) == ["rolled-back"]
     assert bench.world.files == {}
 

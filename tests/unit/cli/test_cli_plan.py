@@ -147,6 +147,29 @@ def test_red_checks_are_an_error_with_the_run_as_data(cli: Callable[..., Any], a
     assert script.json["error"]["run_id"] == script.json["data"]["run_id"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "place"),
+    [
+        ("upgrade nginx --yes", "upgrade"),
+        ("repair nginx --yes", "repair"),
+        ("repair nginx --plan", "repair"),
+    ],
+)
+def test_the_place_of_an_error_is_the_command_that_was_typed(cli: Callable[..., Any], typed: str, place: str) -> None:
+    people, script = cli(*typed.split()), cli(*typed.split(), "--json")
+
+    assert f"{place} › lookup" in people.err
+    assert script.json["error"]["where"].startswith(f"{place} › lookup")
+
+
+def test_a_refused_parameter_leaves_nothing_to_recover_and_nothing_claims_so(cli: Callable[..., Any]) -> None:
+    refused = cli("install", "nginx", "--yes", "--param", "prot=1")
+
+    assert refused.code == 2
+    assert "unchanged recover" in refused.err
+    assert "succeeded" not in refused.err
+
+
 def test_rollback_names_the_run_before_anything_is_begun(
     cli: Callable[..., Any], answers: Callable[[str], None]
 ) -> None:
