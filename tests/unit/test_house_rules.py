@@ -104,3 +104,25 @@ def test_test_modules_have_names_of_their_own() -> None:
     names = [path.name for path in _files(".py", folders=("tests",)) if path.name != "conftest.py"]
 
     assert sorted(names) == sorted(set(names))
+
+
+def _broken_links(page: Path) -> list[str]:
+    """List the relative links of a Markdown page that lead nowhere; what is code is none."""
+    text = re.sub(r"^```.*?^```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    links = [link for link in re.findall(r"\]\(([^)\s]+)", text) if not re.match(r"[a-z]+:|#", link)]
+    return [f"{page}: {link}" for link in links if not (page.parent / link.partition("#")[0]).exists()]
+
+
+def test_relative_links_of_pages_lead_somewhere() -> None:
+    folders = ("docs", "config", "templates", "integrations", *FOLDERS)
+    pages = [*_files(".md", folders=folders), *ROOT.glob("*.md")]
+
+    assert [link for page in pages for link in _broken_links(page)] == []
+    assert len(pages) > 30
+
+
+def test_the_rule_for_links_finds_what_it_is_for(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("[a](page.md#x) [b](gone.md#x) `[c](code.md)` [d](https://e.org) [e](#f)\n", encoding="utf-8")
+
+    assert _broken_links(page) == [f"{page}: gone.md#x"]
