@@ -1,11 +1,12 @@
 """The doctor on systems where one thing is really broken: it names it, says what to do, and goes on with the rest.
 
-An old Python is not tried here: the program cannot be installed into one.
+An older Python cannot hold the program: there the look is told to want a newer one than this.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import workflow_agent
+from workflow_agent.app import doctor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +31,22 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 _FUTURE = 4_000_000_000.0
+_OLD_PYTHON = """#!/bin/sh
+shift 2
+exec {python} -c 'import sys
+from workflow_agent.app import doctor
+from workflow_agent.cli import main
+doctor._PYTHON = (99, 0)
+sys.exit(main(sys.argv[1:]))' "$@"
+"""
+#: Looks that are broken elsewhere, and by which test.
+_ELSEWHERE = {
+    "configuration": ("test_doctor_broken.py", "test_a_configuration_that_cannot_be_read_is_an_error_with_its_place"),
+    "recovery at boot": (
+        "test_recovery_at_boot.py",
+        "test_an_interrupted_commit_is_taken_back_before_services_start",
+    ),
+}
 _NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 _GONE = str(2**22)
 
@@ -55,6 +73,14 @@ def mounted(script: str, *arguments: object) -> tuple[str, ...]:
         "sh",
         *map(str, arguments),
     )
+
+
+@contextmanager
+def python(machine: Machine) -> Iterator[Broken]:
+    program = machine.folder / "python"
+    program.write_text(_OLD_PYTHON.format(python=sys.executable), encoding="utf-8")
+    program.chmod(0o755)
+    yield Broken(program=program)
 
 
 @contextmanager
@@ -180,6 +206,7 @@ def capture(machine: Machine) -> Iterator[Broken]:
 
 
 _CASES: list[tuple[str, Callable[[Machine], AbstractContextManager[Broken]], str, str]] = [
+    ("python", python, "fail", platform.python_version()),
     ("user", user, "warn", "user 65534, not root"),
     ("state folder", state_folder, "fail", "is not writable"),
     ("database", database, "fail", ""),
@@ -196,6 +223,14 @@ _CASES: list[tuple[str, Callable[[Machine], AbstractContextManager[Broken]], str
     ("space on target", target_space, "fail", "0.0 GiB free"),
     ("capture", capture, "fail", "the kernel has no overlay file system"),
 ]
+
+
+def test_every_look_has_its_broken_case() -> None:
+    names = [case[0] for case in _CASES]
+
+    assert sorted([*names, *_ELSEWHERE]) == sorted(doctor._LOOKS)
+    for file, test in _ELSEWHERE.values():
+        assert f"def {test}(" in Path(__file__).with_name(file).read_text(encoding="utf-8")
 
 
 def examined(machine: Machine, broken: Broken) -> tuple[int, dict[str, dict[str, Any]]]:

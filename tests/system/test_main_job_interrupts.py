@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,16 @@ TERMINAL = {"succeeded", "failed", "rolled-back", "cancelled"}
 TERMINAL_ROLLBACK = TERMINAL | {"needs-attention"}
 #: A check that is looked at for long, and never holds while nobody makes the file.
 PATIENT = "- {id: never, kind: file, path: /opt/little/never, timeout: 60}"
+#: An effect in a running place that is done, and then takes its time.
+LIVE = """
+effects:
+  - id: live
+    kind: declared
+    description: A mark in a running place
+    do: {argv: [sh, -c, "touch /run/little-live && sleep 60"]}
+    undo: {argv: [sh, -c, "rm /run/little-live && echo undone >>/run/little-undone"]}
+    probe: {argv: [sh, -c, "test ! -e /run/little-live || echo there"], stdout_contains: there}
+"""
 SCRIPT = r"""
     set -eu
     mkdir -p /opt/little/data && touch /opt/little/done /opt/little/data/one
@@ -58,8 +69,8 @@ def before(machine: Machine) -> World:
     return machine.world()
 
 
-def little(machine: Machine, *, checks: str = PAGE, script: str = SCRIPT) -> str:
-    return machine.integration("little", script, services=SERVICE, checks=checks)
+def little(machine: Machine, *, checks: str = PAGE, script: str = SCRIPT, more: str = "") -> str:
+    return machine.integration("little", script, services=SERVICE, checks=checks, more=more)
 
 
 def ended(machine: Machine, before: World) -> None:
@@ -93,6 +104,25 @@ def test_an_interrupt_takes_back_what_was_done(
     status = answer.envelope["data"]["status"]
     assert status == ("cancelled" if stage == "prepare" else status)
     assert status in {"cancelled", "rolled-back"}
+    ended(machine, before)
+
+
+def test_an_interrupt_in_a_live_effect_has_it_undone(machine: Machine, before: World) -> None:
+    root = machine.host.root
+    with machine.running("install", little(machine, more=LIVE), "--yes", "--json") as running:
+        running.wait_for("running configure")
+        deadline = time.monotonic() + 60
+        while not (root / "run/little-live").exists():
+            assert time.monotonic() < deadline, "the effect was never begun"
+            time.sleep(0.05)
+        running.interrupt()
+        answer = running.finish()
+    assert (answer.code, answer.error["code"]) == (130, "interrupted"), str(answer)
+    assert answer.envelope["data"]["status"] == "rolled-back"
+    assert not (root / "run/little-live").exists()
+    undone = root / "run/little-undone"
+    assert undone.read_text(encoding="utf-8") == "undone\n", "its `undo` was carried out, once"
+    undone.unlink()
     ended(machine, before)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import os
+import stat
 import threading
 import time
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -96,12 +97,19 @@ def leaks(data: bytes) -> set[bytes]:
 
 
 class Watch:
-    """Looks at every process of the system, again and again: command lines, and environments of all but the service."""
+    """Looks at every process of the system, again and again: command lines, and environments of all but the service.
 
-    def __init__(self) -> None:
+    And at what our command has written so far: the files that it holds open, and its state with the log of the database
+    before that is folded into it.
+    """
+
+    def __init__(self, state: Path) -> None:
         self.looks = 0
         self.found: set[str] = set()
         self.has_seen_what_is_given = False
+        self.has_seen_a_log = False
+        self.open_files = 0
+        self._state = state
         self._stop = threading.Event()
 
     @contextmanager
@@ -120,10 +128,37 @@ class Watch:
             for entry in os.scandir("/proc"):
                 if entry.name.isdigit():
                     self._look_at(Path(entry.path))
+            self._look_at_state()
             self.looks += 1
             self._stop.wait(max(0.0, 0.01 - (time.monotonic() - begun)))
 
+    def _look_at_state(self) -> None:
+        for path in self._state.rglob("*"):
+            try:
+                data = path.read_bytes() if path.is_file() else b""
+            except OSError:
+                continue  # gone since
+            self.has_seen_a_log |= path.name.endswith("-wal") and bool(data)
+            if leaks(data):
+                self.found.add(f"state: {path.name}")
+
+    def _look_at_open_files(self, process: Path) -> None:
+        """Look at regular files only: to read a pipe would take what is meant for another."""
+        for opened in (process / "fd").iterdir():
+            try:
+                if not stat.S_ISREG(opened.stat().st_mode):
+                    continue
+                name, data = opened.readlink(), opened.read_bytes()
+            except OSError:
+                continue
+            self.open_files += 1
+            if leaks(data):
+                self.found.add(f"open: {name}")
+
     def _look_at(self, process: Path) -> None:
+        with suppress(OSError):
+            if str(COMMAND).encode() in (process / "cmdline").read_bytes():
+                self._look_at_open_files(process)
         for name in ("cmdline", "environ"):
             try:
                 data = (process / name).read_bytes()
@@ -174,7 +209,7 @@ def installs(machine: Machine) -> str:
     """Plan, fail, install, find it unchanged, verify; gives the run."""
     machine.integration("vault-demo", SCRIPT, parameters=PARAMETERS, services=SERVICES, more=MORE, checks=CHECKS)
     before = machine.world()
-    with Watch().looking() as watch:
+    with Watch(machine.state).looking() as watch:
         planned = run(machine, "plan", NAME, *SECRETS)
         failed = run(machine, "install", NAME, *SECRETS, "--param", "fails=true", "--yes")
         assert (planned.code, failed.code) == (0, 1), f"{planned}{failed}"
@@ -185,6 +220,8 @@ def installs(machine: Machine) -> str:
         assert run(machine, "verify", NAME, "--json").data["status"] == "succeeded"
     assert watch.looks > 50
     assert watch.has_seen_what_is_given
+    assert watch.has_seen_a_log
+    assert watch.open_files > 0
     assert watch.found == set()
     return str(json.loads(installed.out.splitlines()[-1])["data"]["run_id"])
 
@@ -208,8 +245,12 @@ def shows_nothing(machine: Machine, run_id: str) -> None:
         ("show", run_id, "--json"),
         ("logs", run_id),
         ("logs", run_id, "--json"),
+        ("diff", run_id),
+        ("diff", run_id, "--json"),
         ("history", "--json"),
         ("history",),
+        ("history", "--integration", "vault-demo"),
+        ("history", "--integration", "vault-demo", "--json"),
         ("verify", NAME),
     ):
         answer = run(machine, *arguments)
