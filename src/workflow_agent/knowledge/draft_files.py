@@ -30,12 +30,13 @@ _NEVER: Final = re.compile(
 )
 #: What makes a configuration run something: a shell's substitutions, programs by path, libraries, keys for commands.
 _RUNS: Final = re.compile(
-    r"\$\(|`|(?<![\w.-])/(?:usr/(?:local/)?)?s?bin/|\.so\b|\bsh -c\b|\bomprog\b|"
+    r"\A#!|\$\(|`|(?<![\w.-])/(?:usr/(?:local/)?)?s?bin/|\.so\b|\bsh -c\b|\bomprog\b|"
     r"^\s*[\w.\"-]*(?:exec|command|cmd|script|program|hook|external-check|lua|perl|python)\w*[\"]?\s*[=:( ]",
     re.IGNORECASE | re.MULTILINE,
 )
 _ASSIGNMENTS: Final = re.compile(r"(?:\s*(?:#.*|[A-Z][A-Z0-9_]*=(?:\"[^\"$`\\\\]*\"|'[^']*'|[\w./:@%+,=-]*))?\n)*")
-_CHMOD: Final = re.compile(r"chmod\s+0?([0-7]{3})\s+(/\S+)")
+#: Never one that makes a file a program.
+_CHMOD: Final = re.compile(r"chmod\s+0?([0246]{3})\s+(/\S+)")
 _CHOWN: Final = re.compile(r"chown\s+([a-z_][a-z0-9_-]{0,31}:[a-z_][a-z0-9_-]{0,31})\s+(/\S+)")
 _MKDIR: Final = re.compile(r"mkdir\s+(?:-p\s+|--parents\s+)?(/\S+)")
 _LARGEST: Final = 48 * 1024
@@ -172,8 +173,9 @@ def _stems(name: str) -> Iterator[str]:
 
 
 def _said(content: str) -> str:
-    """Give a content without its comments."""
-    return "\n".join(line for line in content.split("\n") if not line.lstrip().startswith(("#", ";", "//")))
+    """Give a content without its comments; a first line that names an interpreter is none."""
+    lines = [line for line in content.split("\n") if not line.lstrip().startswith(("#", ";", "//"))]
+    return "\n".join([*re.findall(r"\A#!.*", content), *lines])
 
 
 def _is_text(content: str) -> bool:

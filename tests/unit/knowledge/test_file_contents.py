@@ -87,6 +87,11 @@ def test_a_content_that_is_certain_becomes_a_file_with_its_place() -> None:
     assert (made.open, [fact["kind"] for fact in made.sources]) == ((), ["package", "content"])
 
 
+def test_a_mode_that_makes_a_program_of_it_is_a_step_of_its_own() -> None:
+    text = f"{whole(CONF)}\n```sh\nsudo chmod 755 {CONF}\n```\n"
+    assert [one.split("?")[0] for one in draft(text, composed=True).open] == [f"is `chmod 755 {CONF}` needed"]
+
+
 def whole(path: str, content: str = "perch = 7") -> str:
     return f"{INSTALL}Create the file `{path}` with this content:\n\n```ini\n{content}\n```\n"
 
@@ -108,6 +113,7 @@ def whole(path: str, content: str = "perch = 7") -> str:
         (whole(CONF, "on_alert = /usr/bin/mail root"), "programs to run"),
         (whole(CONF, "notify_command = wall"), "programs to run"),
         (whole(CONF, "plugin = own.so"), "programs to run"),
+        (whole("/etc/kestrel/up.d/10-perch", "#!interpreter\nperch 7"), "programs to run"),
         (whole(CONF, "perch = ${{ 7 }}"), "placeholders"),
         (whole(CONF, "perch = \u202e7"), "really its content"),
         (whole(CONF) + f"\nCreate `{CONF}` with this content:\n\n```ini\nperch = 8\n```\n", "which of 2 contents"),
