@@ -48,9 +48,9 @@ _GIVEN = "BENCH_SECRET_{}"
 _APT = "export DEBIAN_FRONTEND=noninteractive; cd /; apt-get -y -qq"
 _PAGE = """# Catalogue
 
-Written on {date} by `python -m benchmarks.catalogue {arguments}` (root),
-from what was measured on real hosts and containers of Debian 12 that were made for it; rows that were not measured anew
-stay. Each integration's own page is `integrations/NAME/README.md`.
+Written on {date} by `python -m benchmarks.catalogue docs/catalogue.md --rows FILE...` (root) from what was
+measured on real hosts and containers of Debian 12 that were made for it; rows that were not measured anew stay. Each
+integration's own page is `integrations/NAME/README.md`.
 
 * `changed`: paths that are there in addition + paths that are not as before, when it is installed and runs.
 * `rollback leaves`: what differs from before after `workflow-agent rollback`: paths in addition + paths not as before,
@@ -181,7 +181,7 @@ def _measure(kind: str, subject: _Subject) -> _Row:
     return row
 
 
-def _page(rows: Iterable[_Row], arguments: Iterable[str], page: str) -> str:
+def _page(rows: Iterable[_Row], page: str) -> str:
     cells = {(one[0], one[1]): one for line in page.partition(HEADING)[0].splitlines() if (one := _cells(line))}
     versions = _versions(page)
     for row in rows:
@@ -201,7 +201,6 @@ def _page(rows: Iterable[_Row], arguments: Iterable[str], page: str) -> str:
     told_versions = f"Versions: workflow-agent {installed('workflow-agent')}; {told_versions}"
     return _PAGE.format(
         date=f"{datetime.now(tz=UTC):%Y-%m-%d}",
-        arguments=" ".join(arguments),
         table="\n".join(lines),
         versions=textwrap.fill(
             f"{told_versions}, {platform.system()} {platform.release()}.", 118, break_on_hyphens=False
@@ -234,7 +233,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
     old = options.page.read_text(encoding="utf-8") if options.page and options.page.exists() else ""
-    page = _page(rows, ["docs/catalogue.md", *(f"--rows {file.name}" for file in options.rows or ())], old)
+    page = _page(rows, old)
     if options.page:
         _, heading, tests = old.partition(HEADING)
         options.page.write_text(page + ("\n" + heading + tests if heading else ""), encoding="utf-8")
