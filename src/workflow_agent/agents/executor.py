@@ -91,23 +91,25 @@ class CommitRequest(TransactionRequest):
     """Commit a capture, or a transaction that was rolled back; the services `stops` end before.
 
     What these wrote meanwhile below the paths `owned` is no conflict where they go altogether. The paths `theirs` are
-    left out of it: they stay as somebody left them.
+    left out of it: they stay as somebody left them. The data `copies` are copied once the services stopped.
     """
 
     stops: list[Service] = field(default_factory=list)
     owned: list[str] = field(default_factory=list)
     theirs: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
     wait_s: Wait = 0.0
 
 
 class CommitReply(Answer):
-    """Counts and milliseconds."""
+    """Counts and milliseconds, and the `copies` of data that were taken: ``{path, entries, bytes, taken_at}``."""
 
     transaction: str
     operations: int
     check_ms: float
     exchange_ms: float
     sync_ms: float
+    copies: list[dict[str, Any]] = field(default_factory=list)
 
 
 class ActivateRequest(TransactionRequest):
@@ -159,7 +161,8 @@ class RollbackRequest(TransactionRequest):
 class RollbackReply(Answer):
     """What went back, what went, what stayed. `was` is the transaction's state before, such as committed.
 
-    `stays` is what services changed in the running system and nobody could put back, each with its `reason`.
+    `stays` is what services changed in the running system and nobody could put back, each with its `reason`. `data` are
+    the copies of data that came back, as in the reply of `commit`.
     """
 
     transaction: str
@@ -176,6 +179,7 @@ class RollbackReply(Answer):
     decided: list[dict[str, Any]]
     exact: bool
     stays: list[dict[str, Any]] = field(default_factory=list)
+    data: list[dict[str, Any]] = field(default_factory=list)
 
 
 class DiscardReply(Answer):
@@ -278,11 +282,18 @@ class ExecutorAgent:
             error.details["begun"] = False  # a target that is gone cannot be asked any more
             raise
         figures = await target.commit(
-            request.transaction, stops=request.stops, owned=request.owned, theirs=request.theirs
+            request.transaction,
+            stops=request.stops,
+            owned=request.owned,
+            theirs=request.theirs,
+            copies=request.copies,
         )
         records = [_transaction_record(request.transaction, "committed", request.target)]
         records += [{"kind": RecordKind.DECISION, "data": kept_edit(path)} for path in request.theirs]
         reply = CommitReply(transaction=request.transaction, **figures)
+        if reply.copies:
+            copied = {"target": request.target, "transaction": request.transaction, "items": reply.copies}
+            records.append({"kind": RecordKind.COPIED, "data": copied})
         # Where all of it was there already, nothing is changed: what we only found is not ours to take back. Another
         # part of the run may have changed something.
         return reply, {"_records": records, **({"_changed": True} if reply.operations > 0 else {})}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from workflow_agent.agents.documented import accepted_parameters, documented
 from workflow_agent.agents.lifecycle import (
+    copied_parts,
     differences,
     given_parameters,
     manifest_action,
@@ -61,7 +62,8 @@ class LookupReply(Answer):
 
     `installed` is the live generation, if any, `earlier` the transactions it stands upon, and `differences` what is
     another one than in it. An uninstall `stops` services, leaves the state data in `keep` alone, and `removes` the rest
-    of it. `knowledge` is what documentation says about it, and whether the manifest says the same.
+    of it; of the data in `copies` a copy is taken while the services `halts` do not run. `knowledge` is what
+    documentation says about it, and whether the manifest says the same.
     """
 
     integration: str
@@ -92,6 +94,8 @@ class LookupReply(Answer):
     soak_s: float
     multiline: list[str]
     network: bool
+    copies: list[str] = field(default_factory=list)
+    halts: list[dict[str, Any]] = field(default_factory=list)
     setup: dict[str, Any] = field(default_factory=dict)
     knowledge: list[dict[str, Any]] = field(default_factory=list)
 
@@ -146,6 +150,7 @@ class KnowledgeAgent:
         purge = request.purge if request.action == "uninstall" else None
         parts = resolved_parts(self._registry, request.integration, action, bound["parameters"], facts, purge=purge)
         composed = await self._composed(request, known.name, facts, installed, parts)
+        copies = copied_parts(parts["state_data"], request.action, purge=request.purge) if installed else []
         reply = LookupReply(
             integration=known.name,
             action=request.action,
@@ -163,6 +168,8 @@ class KnowledgeAgent:
             multiline=[f"parameters.{name}" for name, spec in known.parameters.items() if spec.multiline],
             network=known.actions.get(action, False),
             knowledge=await documented(self._known, known.name, parts),
+            copies=copies,
+            halts=parts["services"] if copies else [],
             **parts,
         )
         if installed is None and request.action in {"install", "plan"}:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTIONS_ON_INSTALLED",
+    "copied_parts",
     "differences",
     "given_parameters",
     "gone_checks",
@@ -154,6 +155,14 @@ def leaving_parts(resolved: ResolvedAction, purge: bool | None) -> dict[str, Any
         "context": {**resolved.context, "purge": bool(purge or resolved.context.get("purge"))},
         "checks": [plain(check) for check in gone_checks(resolved.services, resolved.checks)],
     }
+
+
+def copied_parts(state_data: Sequence[Mapping[str, Any]], action: str, *, purge: bool) -> list[str]:
+    """Name the data of which a copy is taken first: what is purged has its before-images."""
+    if action not in {"upgrade", "uninstall"} or purge:
+        return []
+    paths = [str(item["path"]) for item in state_data if item["policy"] == "snapshot"]
+    return [path for path in paths if is_removable(path)]
 
 
 def _numbers(version: str) -> tuple[int, ...]:

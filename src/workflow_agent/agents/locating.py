@@ -128,7 +128,7 @@ class RunLocator:
             checks=lookup.get("checks", []),
             checks_after=after.get("checks", []),
             started_after=before is None or bool(before["inputs"].get("start", True)),
-            keep=[item["path"] for item in lookup.get("state_data", []) if item["policy"] == "keep"],
+            keep=[item["path"] for item in lookup.get("state_data", []) if item["policy"] != "drop"],
             leaving=leaving,
             stops=lookup.get("services", []) if leaving else [],
             owned=lookup.get("removes", []) if leaving else [],

@@ -67,6 +67,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         "drift": _last(by_kind, RecordKind.DRIFT),
         "decisions": decisions,
         "running": _running(by_kind),
+        "copied": [item for record in by_kind.get(RecordKind.COPIED, ()) for item in record["items"]],
         "findings": [_finding(item, run) for item in by_kind.get(RecordKind.FINDING, [])],
         "attempts": by_kind.get(RecordKind.ATTEMPT, []),
         "transaction": _last(by_kind, RecordKind.TRANSACTION),

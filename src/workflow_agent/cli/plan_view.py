@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent.cli.conflict_view import decision_lines, is_about
 from workflow_agent.cli.drift_view import repaired_paths
 from workflow_agent.cli.style import Style, clip, safe
-from workflow_agent.cli.tables import counted, size
+from workflow_agent.cli.tables import counted, moment, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -351,6 +351,9 @@ def rollback_lines(summary: Mapping[str, Any], style: Style) -> Iterator[str]:
         shown = paths if style.verbose else paths[:_SHOWN_FACTS]
         yield from (_label(label, safe(path), style) for path in shown)
         yield from _more(len(paths) - len(shown), style)
+    for copy in preview.get("data") or ():
+        text = f"{safe(copy['path'])} as it was on {moment(copy['taken_at'])}; what is there now is set aside"
+        yield _label("data back", text, style)
     yield from decision_lines(preview.get("decided") or (), style, planned=True)
     services = [safe(service.get("name")) for service in summary.get("services") or ()]
     if services:

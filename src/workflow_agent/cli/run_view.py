@@ -66,6 +66,7 @@ def ending_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from drift_lines(run.get("drift"), style)
     yield from decision_lines(run.get("decisions") or (), style)
     yield from running_lines(run.get("running"), style)
+    yield from _copied_lines(run.get("copied") or ())
     yield from _own_lines(run, style)
     yield from _pruned_lines(run)
     yield from _remainder_lines(run, style)
@@ -193,6 +194,11 @@ def _when(at: float | None, now: float, style: Style) -> str:
     return ago(at, now) if style.width is not None else moment(at)
 
 
+def _copied_lines(copies: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for copy in copies:
+        yield f"  copied    {safe(copy['path'])}: {counted(copy['entries'], 'entry', 'entries')}, {size(copy['bytes'])}"
+
+
 def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     """Write a run in full."""
     yield style.paint(run_subject(run), "bold")
@@ -204,6 +210,7 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from drift_lines(run.get("drift"), style)
     yield from decision_lines(run.get("decisions") or (), style)
     yield from running_lines(run.get("running"), style)
+    yield from _copied_lines(run.get("copied") or ())
     yield from _own_lines(run, style)
     yield from _pruned_lines(run)
     yield from _remainder_lines(run, style)

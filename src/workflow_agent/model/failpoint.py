@@ -46,6 +46,8 @@ _POINTS: Final[Mapping[str, str]] = {
     "effect.begun": "the plan file says that an effect was begun, its command did not run yet",
     "effect.ran": "an effect's command ran, the plan file does not say so yet",
     "effect.undone": "an effect is taken back, the plan file does not say so yet",
+    "data.copying": "before each path of state data is copied",
+    "data.copied": "the state data are copied and synced, their index has no name yet",
     "transaction.plan-written": "the plan file's new text is synced, not yet renamed",
     "transaction.plan-renamed": "the plan file has its name and its folder is synced",
     "transaction.sync": "before a file system is synced",

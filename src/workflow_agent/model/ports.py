@@ -386,8 +386,12 @@ class Target(Protocol):
         stops: Sequence[Service] = (),
         owned: Sequence[str] = (),
         theirs: Sequence[str] = (),
+        copies: Sequence[str] = (),
     ) -> Mapping[str, Any]:
         """Bring the captured effects to the target; gives timings and counts.
+
+        The data `copies` are copied once the services stopped, before anything changes: `copies` of the answer says
+        which, ``{path, entries, bytes, taken_at}``. A rollback brings them back unless it is to keep them.
 
         The paths `theirs` are left out, with what lies below them: they are no part of the transaction any more.
         Services `stops` are stopped first, and start again where the commit is refused or taken back later. What they

@@ -51,6 +51,8 @@ class ContainerTarget(HostTarget):
     """
 
     _stages_there = False
+    #: A folder of an image cannot be renamed in its overlay, and volumes are outside.
+    _copies_data = False
 
     def __init__(self, container: Container, *, engine: Engine, store: Path, **options: Any) -> None:
         super().__init__(f"docker:{container.name}", pid=container.pid, **options)

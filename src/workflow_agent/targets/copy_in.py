@@ -11,6 +11,7 @@ import fcntl
 import os
 import stat
 import struct
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,12 @@ class EntryCopier:
     def __init__(self, source_fd: int, target_fd: int) -> None:
         self._source_fd = source_fd
         self._target_fd = target_fd
+        self._sources, self._targets = LiveTree(source_fd), LiveTree(target_fd)
         self._copies: dict[tuple[int, int], bytes] = {}
 
     def copy(self, source: bytes, target: bytes) -> None:
         """Copy an entry with everything below it: content, owner, mode, attributes, times, in this order."""
-        place, copy = self._place(self._source_fd, source), self._place(self._target_fd, target)
+        place, copy = _place(self._sources, source), _place(self._targets, target)
         status = os.lstat(place)
         if not stat.S_ISDIR(status.st_mode) and self._link(status, target):
             return
@@ -56,6 +58,7 @@ class EntryCopier:
             case stat.S_IFDIR:
                 os.mkdir(copy, 0o700)
                 self._copy_below(source, target)
+                place, copy = _place(self._sources, source), _place(self._targets, target)
             case stat.S_IFLNK:
                 os.symlink(os.readlink(place), copy)
             case stat.S_IFREG:
@@ -66,7 +69,7 @@ class EntryCopier:
 
     def copy_folder(self, source: bytes, target: bytes) -> None:
         """Copy a folder without its entries."""
-        place, copy = self._place(self._source_fd, source), self._place(self._target_fd, target)
+        place, copy = _place(self._sources, source), _place(self._targets, target)
         os.mkdir(copy, 0o700)
         _copy_attributes(place, copy, os.lstat(place))
 
@@ -89,15 +92,21 @@ class EntryCopier:
         os.link(first, target, src_dir_fd=self._target_fd, dst_dir_fd=self._target_fd, follow_symlinks=False)
         return True
 
-    @staticmethod
-    def _place(root_fd: int, path: bytes) -> str:
-        # Both trees lie in folders that only root reaches, and their writers are dead: a path is as good as a handle.
-        return f"/proc/self/fd/{root_fd}/{os.fsdecode(path)}"
+    def close(self) -> None:
+        """Close the folders that are kept open."""
+        self._sources.forget()
+        self._targets.forget()
+
+
+def _place(tree: LiveTree, path: bytes) -> str:
+    """Give a path of an entry below a folder to which no link led: whoever owns the source may put some in the way."""
+    folder_fd, name = tree.place(path)
+    return f"/proc/self/fd/{folder_fd}/{os.fsdecode(name)}"
 
 
 def _copy_content(source: str, target: str) -> None:
     """Copy what holds data; holes stay holes."""
-    with open(source, "rb") as old, open(target, "xb", opener=_private) as new:
+    with open(source, "rb", opener=_unlinked) as old, open(target, "xb", opener=_private) as new:
         if struct.unpack("l", fcntl.ioctl(old, _FS_IOC_GETFLAGS, bytes(8)))[0] & _HELD:
             raise OSError(errno.EPERM, "an immutable or append-only file cannot be put in place", source)
         size, position = os.fstat(old.fileno()).st_size, 0
@@ -112,7 +121,14 @@ def _copy_content(source: str, target: str) -> None:
             end = os.lseek(old.fileno(), position, os.SEEK_HOLE)
             os.lseek(new.fileno(), position, os.SEEK_SET)
             while position < end:
-                position += os.sendfile(new.fileno(), old.fileno(), position, min(end - position, _PIECE))
+                sent = os.sendfile(new.fileno(), old.fileno(), position, min(end - position, _PIECE))
+                if not sent:
+                    raise OSError(errno.EBUSY, "somebody writes to it while it is copied", source)
+                position += sent
+
+
+def _unlinked(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _private(path: str, flags: int) -> int:
@@ -148,8 +164,11 @@ def bring_in(root_fd: int, store_fd: int, transaction: str, operations: Sequence
     source_fd = open_beneath(store_fd, folder, _FOLDER)
     target_fd = open_beneath(root_fd, folder, _FOLDER)
     try:
-        with LiveTree(root_fd) as tree:
-            copier, twins = EntryCopier(source_fd, target_fd), EntryCopier(root_fd, target_fd)
+        with (
+            LiveTree(root_fd) as tree,
+            closing(EntryCopier(source_fd, target_fd)) as copier,
+            closing(EntryCopier(root_fd, target_fd)) as twins,
+        ):
             brought = []
             for operation in operations:
                 if operation.kind is OperationKind.REMOVE_FOLDER:

@@ -20,6 +20,7 @@ from workflow_agent.model.errors import (
 )
 from workflow_agent.targets.capture_tier import static_reason
 from workflow_agent.targets.committing import Committer
+from workflow_agent.targets.copying_data import CopyingData
 from workflow_agent.targets.facts import read_facts
 from workflow_agent.targets.finishing import blocking, complete
 from workflow_agent.targets.image_keeping import ImageKeeping
@@ -53,7 +54,7 @@ _BEGUN = frozenset({TransactionState.COMMITTING, TransactionState.ROLLING_BACK})
 _PACKAGE_LOCK_WAIT_S = 120.0
 
 
-class HostTarget(Preparing, ImageKeeping, RollingBack, Noticing, LateServices):
+class HostTarget(Preparing, ImageKeeping, RollingBack, CopyingData, Noticing, LateServices):
     """A system that is changed by transactions; implements the port ``Target``.
 
     Args:
@@ -192,6 +193,8 @@ class HostTarget(Preparing, ImageKeeping, RollingBack, Noticing, LateServices):
             await self._put_back(plan)
         undone = await self._blocking(self._committer.settle, run_id, captured_points(self._mounts()))
         for plan in undone:
+            if plan.state is TransactionState.COMMITTING:
+                await self._blocking(self._drop_copies, plan)
             await self._make_anew(plan)  # with what a killed rollback did not come to
             await (await self._services()).restore(plan.services, self._root)
 
@@ -250,6 +253,7 @@ class HostTarget(Preparing, ImageKeeping, RollingBack, Noticing, LateServices):
         stops: Sequence[Service] = (),
         owned: Sequence[str] = (),
         theirs: Sequence[str] = (),
+        copies: Sequence[str] = (),
     ) -> Mapping[str, Any]:
         """Bring captured (or once more rolled-back) effects to the target; gives timings and counts."""
         self._require_root()
@@ -260,8 +264,11 @@ class HostTarget(Preparing, ImageKeeping, RollingBack, Noticing, LateServices):
             committer = self._committer
             if self._brings_units:
                 await self._make_services_ready()
-            if stops:
-                figures = await complete(self._commit_stopped(committer, transaction, stops, owned))
+            copies = copies if self._copies_data else ()
+            if stops or copies:
+                figures = await complete(self._commit_stopped(committer, transaction, stops, owned, copies))
+            elif await self._blocking(self._data_are_back, transaction):
+                figures = await complete(self._commit_again(committer, transaction))
             else:
                 if self._brings_units:
                     self._look_ahead()
@@ -280,9 +287,14 @@ class HostTarget(Preparing, ImageKeeping, RollingBack, Noticing, LateServices):
             self._folders.write(without_paths(tree, self._folders.read(transaction), paths))
 
     async def _commit_stopped(
-        self, committer: Committer, transaction: str, stops: Sequence[Service], owned: Sequence[str]
+        self,
+        committer: Committer,
+        transaction: str,
+        stops: Sequence[Service],
+        owned: Sequence[str],
+        copies: Sequence[str],
     ) -> Mapping[str, Any]:
-        """Commit with services stopped; where it is refused they run again."""
+        """Commit with services stopped, and data copied; where it is refused they run again."""
         control = await self._services()
         plan = await self._blocking(self._folders.read, transaction)
         record = {"before": await control.record(stops), "started": []}
@@ -291,12 +303,17 @@ class HostTarget(Preparing, ImageKeeping, RollingBack, Noticing, LateServices):
         pulled = await self._blocking(self._folders.pulled_by_others, transaction, list(record["before"]))
         loop = asyncio.get_running_loop()
 
+        taken: list[dict[str, Any]] = []
+
         def stop() -> None:  # in the committer's thread, once the plan file says that the commit has begun
             asyncio.run_coroutine_threadsafe(control.stop(record | {"pulled": pulled}), loop).result()
+            if copies:
+                taken.extend(self._take_copies(plan, copies))
 
         paths = [os.fsencode(path) for path in owned]
         try:
-            return await asyncio.to_thread(committer.commit, transaction, before_exchange=stop, owned=paths)
+            figures = await asyncio.to_thread(committer.commit, transaction, before_exchange=stop, owned=paths)
+            return figures | ({"copies": taken} if taken else {})
         except Exception:
             if (await self._blocking(self._folders.read, transaction)).state not in _BEGUN:
                 await control.restore(record, self._root)

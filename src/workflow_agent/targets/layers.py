@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -130,7 +131,8 @@ def _unite(tree: LiveTree, target_fd: int, copy: bytes, names: Sequence[bytes]) 
         raise conflict_error("changed on the target since the script ran", [{"path": os.fsdecode(names[0])}])
     if can_move(found[names[0]]):
         return {}  # united by an earlier attempt
-    EntryCopier(tree.root_fd, target_fd).copy(names[0].strip(b"/"), copy)
+    with closing(EntryCopier(tree.root_fd, target_fd)) as copier:
+        copier.copy(names[0].strip(b"/"), copy)
     for name in names:
         place_fd, last = tree.place(name)
         times = os.fstat(place_fd)

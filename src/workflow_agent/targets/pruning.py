@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["drop_images", "kept_ids", "prune_transactions", "refuse_pruned"]
 
-_IMAGES = (b"upper", b"removed", b"links", b"work")
+_IMAGES = (b"upper", b"removed", b"links", b"work", b"data")
 _BLOCK = 512
 _PRUNABLE = frozenset({TransactionState.COMMITTED, TransactionState.ROLLED_BACK})
 
@@ -137,6 +137,7 @@ def _walk(root_fd: int, plan: Transaction) -> Iterator[os.stat_result]:
         with suppress(FileNotFoundError):
             with opened(root_fd, transaction_folder(point, plan.id)) as folder_fd:
                 for name in _IMAGES:
-                    for _, folders, files, inner_fd in os.fwalk(name, dir_fd=folder_fd):
-                        for entry in (*folders, *files):
-                            yield os.stat(entry, dir_fd=inner_fd, follow_symlinks=False)
+                    with suppress(FileNotFoundError):  # few have all of them
+                        for _, folders, files, inner_fd in os.fwalk(name, dir_fd=folder_fd):
+                            for entry in (*folders, *files):
+                                yield os.stat(entry, dir_fd=inner_fd, follow_symlinks=False)

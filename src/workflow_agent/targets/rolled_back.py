@@ -49,6 +49,7 @@ def rolled_back(
         "services": [dict(service) for service in services],
         "left": [],
         "stays": [],
+        "data": [],
         "merged": list(merged),
         "decided": [dict(one) for one in plan.decided],
         "exact": not merged and not plan.decided,
@@ -66,13 +67,18 @@ def refuse_left_effects(left: Sequence[Effect]) -> None:
         )
 
 
-def refuse_left_paths(differences: Sequence[Mapping[str, object]], kept: Sequence[str]) -> None:
+def refuse_left_paths(
+    differences: Sequence[Mapping[str, object]], kept: Sequence[str], data: Sequence[str] = ()
+) -> None:
     """Refuse to call it done where paths are not as before; data that was `kept` changes its folder's time.
+
+    Below `data` lie copies of what was before, which are other inodes.
 
     Raises:
         RollbackIncompleteError: names the paths.
     """
     left = [item for item in differences if not _holds(str(item["path"]), kept)]
+    left = [item for item in left if not any(_holds(path, [str(item["path"])]) for path in data)]
     if left:
         raise RollbackIncompleteError(
             f"{len(left)} paths are not as before",

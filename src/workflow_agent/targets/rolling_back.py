@@ -67,6 +67,9 @@ class RollingBack:
         def _open_store(self, transaction: str) -> int | None: ...
         def _drop_store(self) -> None: ...
         async def _noticed(self, plan: Transaction) -> Transaction: ...
+        async def _data_coming(self, plan: Transaction, keep: Sequence[str]) -> list[dict[str, Any]]: ...
+        async def _bring_data_back(self, plan: Transaction, keep: Sequence[str]) -> None: ...
+        async def _end_data(self, plan: Transaction, keep: Sequence[str]) -> None: ...
         async def _put_back(self, plan: Transaction) -> list[Mapping[str, Any]]: ...
         async def discard(self, transaction: str) -> None:
             """Forget a capture; see the port."""
@@ -99,20 +102,22 @@ class RollingBack:
             if plan.effects:
                 await self._effects(plan).look_before_taking_back()
             merged = await self._blocking(self._committer.merges, looked.plan)
-            return rolled_back(looked.plan, looked.owned, merged=merged)
+            return rolled_back(looked.plan, looked.owned, merged=merged) | {"data": await self._data_coming(plan, keep)}
         # First the locks: waiting for them may take long, and their holder changes things.
         await self._locks.acquire(wait_s=self._lock_wait_s)
         try:
             if plan.services:
                 await self._make_services_ready()
             looked = await self._look_before_rollback(plan, choice=choice)
+            data = await self._data_coming(plan, keep)
             decided, merged = await self._blocking(self._committer.rebase, looked)
             kept, services, effects_left, stays = await complete(self._roll_back(decided, keep, plan))
         finally:
             self._locks.release()
-        refuse_left_paths(await self._blocking(self._committer.differences, decided), kept)
+        differences = await self._blocking(self._committer.differences, decided)
+        refuse_left_paths(differences, kept, [str(copy["path"]) for copy in data])
         refuse_left_effects(effects_left)
-        return rolled_back(decided, looked.owned, kept, services, merged) | {"stays": stays}
+        return rolled_back(decided, looked.owned, kept, services, merged) | {"stays": stays, "data": data}
 
     async def _end_rollback(self, plan: Transaction, keep: Sequence[str]) -> list[str]:
         """Do what was left of a rollback whose files are back: data that stay, effects; gives what was put back."""
@@ -121,6 +126,7 @@ class RollingBack:
         from workflow_agent.targets.state_data import keep_data  # noqa: PLC0415
 
         kept = await self._blocking(keep_data, self._root, plan, keep)
+        await complete(self._end_data(plan, keep))
         if plan.effects:  # what could not be taken back then perhaps can be now
             refuse_left_effects(await complete(self._effects(plan).take_back()))
         return kept
@@ -162,6 +168,7 @@ class RollingBack:
         await self._blocking(self._committer.undo, rolling)
         await self._make_anew(rolling)
         kept = await self._blocking(keep_data, self._root, plan, keep)
+        await self._bring_data_back(plan, keep)
         restored = await control.restore(plan.services, self._root)
         return kept, stopped + restored, effects_left, stays
 

@@ -232,6 +232,7 @@ class FakeTarget:
         stops: Sequence[Service] = (),
         owned: Sequence[str] = (),
         theirs: Sequence[str] = (),
+        copies: Sequence[str] = (),
     ) -> Mapping[str, Any]:
         """Put the files in place; a captured or rolled-back transaction only."""
         await self._enter("commit")
@@ -248,7 +249,14 @@ class FakeTarget:
         await self._enter("commit.half")
         self._put(found.after)
         found.state = "committed"
-        return {"operations": len(found.after), "check_ms": 0.0, "exchange_ms": 0.0, "sync_ms": 0.0}
+        told = [{"path": path, "entries": 1, "bytes": 0, "taken_at": 0.0} for path in copies]
+        return {
+            "operations": len(found.after),
+            "check_ms": 0.0,
+            "exchange_ms": 0.0,
+            "sync_ms": 0.0,
+            **({"copies": told} if told else {}),
+        }
 
     async def activate(self, transaction: str, services: Sequence[Service]) -> list[Mapping[str, Any]]:
         """Say that services run."""
