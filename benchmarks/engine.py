@@ -53,7 +53,7 @@ COLLECT_AFTER = 50_000
 _IMPORT = """
 import time
 start = time.process_time()
-from workflow_agent import WorkflowClient
+from workflow_agent import Context, WorkflowClient, step, workflow
 print(time.process_time() - start)
 """
 _IDLE = """
