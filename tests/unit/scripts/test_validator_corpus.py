@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from workflow_agent.integrations import Registry, builtin_folder, load_folder
 from workflow_agent.model.errors import ScriptRefusedError
 from workflow_agent.model.system import Finding, Severity
 from workflow_agent.scripts import refuse_on_errors, validate_script
 from workflow_agent.scripts.policy import RULES, analyse
+from workflow_agent.testing.bench.render_cases import RenderCase, rendered
 
 CORPUS = Path(__file__).parents[2] / "corpus"
 DANGEROUS = sorted((CORPUS / "dangerous").glob("*.sh"))
@@ -49,6 +51,16 @@ def test_no_harmless_script_is_refused(path: Path) -> None:
 
     refuse_on_errors(findings)
     assert [finding for finding in findings if finding.source == "policy"] == []
+
+
+@pytest.mark.parametrize("name", Registry([builtin_folder()]).names())
+def test_no_script_of_a_shipped_integration_is_refused(name: str) -> None:
+    manifest = load_folder(builtin_folder() / name)
+    sums = {"sha256": "0" * 64} if "sha256" in manifest.parameters else {}
+
+    texts = [rendered(manifest, RenderCase(action=action, parameters=sums)) for action in manifest.actions]
+
+    assert len(texts) == len(manifest.actions) >= 2  # each has passed the validator, or this had raised
 
 
 def test_the_corpus_is_large_and_each_harmless_script_has_a_dangerous_one_that_it_looks_like() -> None:

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 from workflow_agent.model.system import Finding
 from workflow_agent.scripts.policy.access import match_access, match_written
 from workflow_agent.scripts.policy.bombs import match_bombs
-from workflow_agent.scripts.policy.calls import MAX_DEPTH, read_text, run_texts
+from workflow_agent.scripts.policy.calls import MAX_DEPTH, Call, constant_inputs, read_text, run_texts
+from workflow_agent.scripts.policy.carried import texts_run_later
 from workflow_agent.scripts.policy.deletes import match_deletes
+from workflow_agent.scripts.policy.emptying import match_emptied
 from workflow_agent.scripts.policy.fetching import match_fetched
 from workflow_agent.scripts.policy.foreign import foreign_commands, foreign_programs, match_foreign
+from workflow_agent.scripts.policy.guards import match_guards
 from workflow_agent.scripts.policy.hits import Hit
 from workflow_agent.scripts.policy.host import match_history, match_host, match_redirect, undeclared
+from workflow_agent.scripts.policy.packages import match_packages
 from workflow_agent.scripts.policy.resolving import DECODED, NET, without_markers
 from workflow_agent.scripts.policy.secrets import match_secrets, match_tracing, uses_secrets
 from workflow_agent.scripts.policy.table import RULES
@@ -24,11 +28,27 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node, Point
 
-    from workflow_agent.scripts.policy.calls import Call, ShellText
+    from workflow_agent.scripts.policy.calls import ShellText
 
 __all__ = ["analyse"]
 
 _EXCERPT = 120
+_USERS_TABLE = "/var/spool/cron/crontabs/root"
+#: What counts in a text that is run later: it has variables and a standing of its own, so only plain harm does.
+_GRAVE = frozenset(
+    [
+        "system-delete",
+        "block-device",
+        "network-to-shell",
+        "decoded-to-shell",
+        "fork-bomb",
+        "firewall-off",
+        "audit-off",
+        "access-opened",
+        "kernel-module",
+        "kill-all",
+    ]
+)
 _MAX_TEXTS = 200
 
 
@@ -101,18 +121,22 @@ class _Analysis:
                 yield from (Hit(hit.rule, shell.place(hit.node), hit.detail) for hit in match_foreign(program, call))
                 for text in foreign_commands(program):
                     yield from self._within(text, call, shell, ())
+        yield from self._run_later(shell)
 
     def _own(self, shell: ShellText) -> Iterator[Hit]:
         yield from _unparsable(shell)
         yield from match_bombs(shell)
         yield from match_fetched(shell)
         yield from match_history(shell)
+        yield from match_emptied(shell)
         yield from match_written(list(written_texts(shell)), shell)
         for redirect in shell.redirects:
             yield from match_redirect(redirect)
             yield from self._undeclared(list(redirect.targets), redirect.node)
         for call in shell.calls:
             yield from match_deletes(call, shell)
+            yield from match_packages(call)
+            yield from match_guards(call, shell)
             yield from match_host(call, shell)
             yield from match_access(call, shell)
             yield from match_secrets(call, shell, self._secrets)
@@ -120,6 +144,17 @@ class _Analysis:
             yield from _fetched_script(call)
             yield from self._undeclared(written_paths(call), call.node)
         yield from self._traced_from_start(shell)
+
+    def _run_later(self, shell: ShellText) -> Iterator[Hit]:
+        """Judge what is written where something runs it, and the tables that ``crontab`` is given."""
+        texts = [(later, node) for path, text, node in written_texts(shell) for later in texts_run_later(path, text)]
+        for call in shell.calls:
+            if call.name == "crontab":
+                given = constant_inputs(shell, call)
+                texts += [(later, call.node) for text in given for later in texts_run_later(_USERS_TABLE, text)]
+        for text, node in texts:
+            found = self._within(text, Call(("cron",), node), shell, ())
+            yield from (hit for hit in found if hit.rule in _GRAVE)
 
     def _undeclared(self, paths: list[str], node: Node) -> Iterator[Hit]:
         for path in paths if self._declared is not None else ():

@@ -170,7 +170,9 @@ def _fed(call: Call, shell: ShellText) -> list[Call]:
     """``… | xargs COMMAND``: what is piped in becomes arguments of the command."""
     if call.name not in ("xargs", "parallel"):
         return []
-    words = listed(shell.calls_in(upstream(call.node)))
+    sources = upstream(call.node)
+    words = listed(shell.calls_in(sources))
+    words += [word for source in sources for text in _constant_input(source, shell.scope) for word in text.split()]
     if not words:
         return []
     argv = [*call.argv]

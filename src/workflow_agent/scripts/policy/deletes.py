@@ -1,4 +1,4 @@
-"""Deletes of whole system folders, however they are written."""
+"""Deletes of whole system folders and of essential files, however they are written."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from workflow_agent.scripts.policy.essentials import essential_file
 from workflow_agent.scripts.policy.folders import absolute
 from workflow_agent.scripts.policy.hits import Hit
 from workflow_agent.scripts.policy.paths import system_tree
 from workflow_agent.scripts.policy.resolving import MAYBE
-from workflow_agent.scripts.policy.unwrapping import narrowed_find
+from workflow_agent.scripts.policy.unwrapping import found_by_find
+from workflow_agent.scripts.policy.writing import written_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["match_deletes"]
 
-_REMOVERS = frozenset(("rm", "unlink", "shred", "srm", "rmdir"))
+_REMOVERS = frozenset(("rm", "unlink", "shred", "srm", "rmdir", "wipe", "scrub", "trash", "trash-put", "rimraf"))
+_ASK_FOR_FOLDERS = frozenset(("rm", "srm", "wipe"))  # with an option; the others take none, or all that they get
+_TAKE_FOLDERS = frozenset(("trash", "trash-put", "rimraf"))
 
 
 def match_deletes(call: Call, shell: ShellText) -> Iterator[Hit]:
@@ -70,27 +74,37 @@ def _removal(call: Call, shell: ShellText) -> Iterator[Hit]:
     words = call.argv[1:]
     if "--no-preserve-root" in words:
         yield Hit("system-delete", call.node, "`--no-preserve-root`")
-    recursive = call.name == "rm" and _is_recursive(words)
+    recursive = call.name in _TAKE_FOLDERS or (call.name in _ASK_FOR_FOLDERS and _is_recursive(words))
     yield from _targets(call, shell, _operands(words), needs_glob=not recursive)
 
 
 def _targets(call: Call, shell: ShellText, targets: list[str], *, needs_glob: bool) -> Iterator[Hit]:
     for target in targets:
         path = absolute(target, call, shell)
-        tree = system_tree(path, needs_glob=needs_glob)
+        tree = system_tree(path, needs_glob=needs_glob) or _lost_file(path, call, shell)
         if tree is None:
             continue
         rule = "delete-maybe-empty" if MAYBE in path else "system-delete"
         yield Hit(rule, call.node, f"`{tree}`")
 
 
+def _lost_file(path: str, call: Call, shell: ShellText) -> str | None:
+    """Give the essential file that a target means, unless the script writes it anew afterwards."""
+    if sum(MAYBE in segment for segment in path.split("/")) > 1:
+        return None  # as for folders: several would have to be empty at once
+    file = essential_file(path.replace(MAYBE, ""))
+    if file is None:
+        return None
+    anew = (written for written, _, node in written_texts(shell) if node.start_byte > call.node.start_byte)
+    return None if any(essential_file(written) == file for written in anew) else file
+
+
 def _find(call: Call, shell: ShellText) -> Iterator[Hit]:
-    roots, narrowed = narrowed_find(call.argv)
     removes = "-delete" in call.argv or any(
         word in _REMOVERS or word.rpartition("/")[2] in _REMOVERS for word in _executed(call.argv)
     )
-    if removes and not narrowed:
-        yield from _targets(call, shell, roots, needs_glob=False)
+    if removes:
+        yield from _targets(call, shell, found_by_find(call.argv), needs_glob=False)
 
 
 def _executed(argv: tuple[str, ...]) -> Iterator[str]:

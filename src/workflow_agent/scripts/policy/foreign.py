@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from workflow_agent.scripts.policy.calls import input_texts
+from workflow_agent.scripts.policy.essentials import essential_file
 from workflow_agent.scripts.policy.hits import Hit
 from workflow_agent.scripts.policy.paths import is_block_device, system_tree
 from workflow_agent.scripts.policy.unwrapping import SHELLS, is_interpreter
@@ -24,6 +25,15 @@ __all__ = ["foreign_commands", "foreign_programs", "match_foreign"]
 
 _TEXT = r"""\s*\(?\s*\[?\s*(?:r|b)?["']([^"']+)["']"""
 _DELETES = re.compile(r"\b(?:rmtree|remove_tree|rm_rf|rm_r|rmSync|rmdirSync|removedirs)\b" + _TEXT)
+#: One file: what a language calls removing, emptying or moving it, then its name; or the name, then the method.
+_REMOVES_FILE = re.compile(
+    r"\b(?:unlink|unlinkSync|remove|truncate|truncateSync|rename|renameSync|move|rm|rmSync|delete|glob)\b" + _TEXT
+)
+_METHOD = re.compile(r"""Path\(\s*["']([^"']+)["']\s*\)\.(?:unlink|rename|replace|rmdir|write_text|write_bytes)\b""")
+_EMPTIES = re.compile(
+    r"""\b(?:open|writeFileSync|writeFile|file_put_contents|File\.write)\b\s*\(?[^"']*["']([^"']+)["']\s*,\s*["'](?:w|>?["'])"""
+)
+_INTO = re.compile(r"""[^->=]>\s*["'](/[^"']+)["']""")
 _OPENS = re.compile(r"\bopen\b" + _TEXT + r"""\s*,\s*["'](?:[wa>+]|r\+|.*>)""")
 _FETCHES = re.compile(
     r"urlopen|urllib|requests\.get|http\.client|https?\.get|require\(.https?.\)|LWP|open-uri|Net::HTTP|\bfetch\(|file_get_contents\s*\(.?http|"
@@ -65,6 +75,11 @@ def match_foreign(program: str, call: Call) -> Iterator[Hit]:
         tree = system_tree(found[1])
         if tree:
             yield Hit("system-delete", call.node, f"`{tree}`")
+    files = [found[1] for pattern in (_REMOVES_FILE, _METHOD, _EMPTIES, _INTO) for found in pattern.finditer(program)]
+    for path in files:
+        lost = system_tree(path, needs_glob=True) or essential_file(path)
+        if lost:
+            yield Hit("system-delete", call.node, f"`{lost}`")
     if any(is_block_device(found[1]) for found in _OPENS.finditer(program)):
         yield Hit("block-device", call.node, f"`{call.name}`")
     if (_FETCHES.search(program) and _RUNS.search(program)) or (_CONNECTS.search(program) and _SHELL.search(program)):

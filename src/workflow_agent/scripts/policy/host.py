@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from workflow_agent.scripts.policy.folders import absolute
+from workflow_agent.scripts.policy.guards import FIREWALLS, WATCHERS
 from workflow_agent.scripts.policy.hits import Hit
 from workflow_agent.scripts.policy.paths import (
     is_block_device,
@@ -41,8 +42,6 @@ _POWER_VERBS = frozenset(
     ]
 )
 _POWER_TARGETS = frozenset(f"{verb}.target" for verb in (*_POWER_VERBS, "shutdown"))
-_GUARDS = re.compile(r"(firewalld|ufw|nftables|iptables|ip6tables|netfilter-persistent)(\.service)?")
-_WATCHERS = re.compile(r"(auditd|apparmor|selinux.*|rsyslog|systemd-journald)(\.service)?")
 _DISK_TOOLS = frozenset(
     [
         "wipefs",
@@ -65,6 +64,22 @@ _DISK_TOOLS = frozenset(
         "lvremove",
         "mdadm",
         "zpool",
+        "ddrescue",
+        "dcfldd",
+        "dc3dd",
+        "xfs_repair",
+        "fsck",
+        "e2fsck",
+        "resize2fs",
+        "tune2fs",
+        "mkntfs",
+        "mkdosfs",
+        "sg_format",
+        "sg_sanitize",
+        "nwipe",
+        "lvresize",
+        "lvreduce",
+        "pvmove",
     ]
 )
 _REPLACES = frozenset(("ln", "cp", "mv", "install", "dd"))
@@ -170,9 +185,9 @@ def _systemctl(words: Sequence[str]) -> str | None:
         return "power"
     if verbs[0] not in ("stop", "disable", "mask", "kill"):
         return None
-    if any(_GUARDS.fullmatch(unit) for unit in verbs[1:]):
+    if any(FIREWALLS.fullmatch(unit) for unit in verbs[1:]):
         return "firewall-off"
-    return "audit-off" if any(_WATCHERS.fullmatch(unit) for unit in verbs[1:]) else None
+    return "audit-off" if any(WATCHERS.fullmatch(unit) for unit in verbs[1:]) else None
 
 
 def _service(words: Sequence[str]) -> str | None:
@@ -295,8 +310,11 @@ _BY_NAME: Mapping[str, Callable[[Sequence[str]], str | None]] = {
     "service": _service,
     "sysctl": _sysctl,
     "ufw": _words("firewall-off", "disable", "reset"),
-    "nft": _words("firewall-off", "flush ruleset"),
     "firewall-cmd": _words("firewall-off", "--panic-off", "--set-default-zone=trusted"),
+    "debugfs": lambda words: "block-device" if "-w" in words else None,
+    "dmsetup": _words("block-device", "remove", "remove_all", "wipe_table", "load", "create"),
+    "nvme": _words("block-device", "format", "sanitize", "write", "write-zeroes", "delete-ns"),
+    "zfs": _words("block-device", "destroy", "rollback"),
     "auditctl": _words("audit-off", "-e 0", "-D", "-e0"),
     "setenforce": _words("audit-off", "0", "Permissive", "permissive"),
     "aa-teardown": _always("audit-off"),

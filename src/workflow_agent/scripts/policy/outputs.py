@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from workflow_agent.scripts.policy.ansi import ansi_text
-from workflow_agent.scripts.policy.resolving import DECODED, KNOWN, NET
-from workflow_agent.scripts.policy.unwrapping import narrowed_find
+from workflow_agent.scripts.policy.resolving import DECODED, NET
+from workflow_agent.scripts.policy.unwrapping import found_by_find, narrowed_find
 
 if TYPE_CHECKING:
     from workflow_agent.scripts.policy.calls import Call
@@ -65,7 +65,7 @@ def listed(sources: list[Call]) -> list[str]:
     for source in sources:
         if source.name == "find":
             roots, narrowed = narrowed_find(source.argv)
-            words += [f"{root}/{KNOWN}" if narrowed else f"{root}/*" for root in roots]
+            words += found_by_find(source.argv) if narrowed else [f"{root}/*" for root in roots]
         elif source.name == "ls":
             folders = [word for word in source.argv[1:] if not word.startswith("-")]
             words += [word if "*" in word else f"{word}/*" for word in folders or ["."]]

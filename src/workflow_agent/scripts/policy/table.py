@@ -33,7 +33,11 @@ def _softer(rule: str, message: str, hint: str) -> Rule:
 
 
 _ALL = (
-    _error("system-delete", "deletes a folder of the whole system", "delete the one folder that is meant"),
+    _error(
+        "system-delete",
+        "deletes a folder or an essential file of the whole system",
+        "delete the one thing that is meant",
+    ),
     _error(
         "delete-maybe-empty",
         "deletes a folder of the whole system if a variable is empty",

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.records import dataclass
+from workflow_agent.scripts.policy.carried import carried_texts
+from workflow_agent.scripts.policy.containers import CLIENTS, contained_command
+from workflow_agent.scripts.policy.essentials import essentials_found
 from workflow_agent.scripts.policy.resolving import KNOWN
 
 if TYPE_CHECKING:
@@ -15,6 +19,7 @@ __all__ = [
     "INTERPRETERS",
     "SHELLS",
     "command_chain",
+    "found_by_find",
     "is_interpreter",
     "narrowed_find",
     "program",
@@ -73,6 +78,34 @@ _WRAPPERS = {
     "chroot": _wrapper("", 1),
     "nsenter": _wrapper("-t -S -G"),
     "unshare": _wrapper(),
+    "watch": _wrapper("-n --interval -q --equexit"),
+    "entr": _wrapper(),
+    "hyperfine": _wrapper("-w -r -n --warmup --runs --min-runs"),
+    **dict.fromkeys(
+        ("gosu", "su-exec", "s6-setuidgid", "setuidgid", "setarch", "faketime", "logsave"), _wrapper("", 1)
+    ),
+    "setpriv": _wrapper("--reuid --regid --groups --inh-caps --ambient-caps --bounding-set --securebits"),
+    "chpst": _wrapper("-u -U -b -e -n -l -m -d -o -p -f -c"),
+    "pkexec": _wrapper("--user"),
+    "ltrace": _wrapper("-e -o -p -s -n"),
+    "valgrind": _wrapper(),
+    "xvfb-run": _wrapper("-s -n -e -f -p"),
+    "aa-exec": _wrapper("-p -n --profile --namespace"),
+    "cgexec": _wrapper("-g"),
+    "cpulimit": _wrapper("-l -c --limit"),
+    "systemd-cat": _wrapper("-t -p --identifier --priority"),
+    "systemd-inhibit": _wrapper(),
+    "prlimit": _wrapper(),
+    "numactl": _wrapper("-N -m -C -i"),
+    "proot": _wrapper("-r -b -w -R"),
+    "screen": _wrapper("-S -t -c -s"),
+    **dict.fromkeys(
+        (
+            *("unbuffer", "eatmydata", "dumb-init", "tini", "dbus-run-session", "firejail", "linux32", "linux64"),
+            *("run-one", "catchsegv", "torsocks", "proxychains", "proxychains4", "rlwrap", "sem", "ssh-agent"),
+        ),
+        _wrapper(),
+    ),
     "systemd-run": _wrapper("-p -u -E --unit --property --setenv"),
 }
 
@@ -102,6 +135,10 @@ def command_chain(argv: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _behind(argv: list[str]) -> list[str] | None:
+    if argv[0] in CLIENTS:
+        return contained_command(argv)
+    if argv[0] == "start-stop-daemon":
+        return _started(argv)
     wrapper = _WRAPPERS.get(argv[0])
     if wrapper is None or (argv[0] == "command" and argv[1:2] and argv[1] in ("-v", "-V")):
         return None
@@ -125,15 +162,21 @@ def _behind(argv: list[str]) -> list[str] | None:
     return argv[index + wrapper.positional - skipped :] if index < len(argv) else []
 
 
+def _started(argv: list[str]) -> list[str]:
+    """``start-stop-daemon --start --exec PROGRAM -- ARGUMENT …``."""
+    pairs = pairwise(argv)
+    programs = [value for word, value in pairs if word in ("-x", "--exec", "-a", "--startas")]
+    rest = argv[argv.index("--") + 1 :] if "--" in argv else []
+    return [*programs[-1:], *rest] if programs else []
+
+
 def _executed_by_find(argv: list[str]) -> Iterator[list[str]]:
     for start, word in enumerate(argv):
         if word in ("-exec", "-execdir", "-ok", "-okdir"):
             rest = argv[start + 1 :]
             ends = [index for index, item in enumerate(rest) if item in (";", "+")]
             inner = rest[: ends[0]] if ends else rest
-            roots, narrowed = narrowed_find(argv)
-            for root in roots if inner else ():
-                found = f"{root}/{KNOWN}" if narrowed else root
+            for found in found_by_find(argv) if inner else ():
                 yield from command_chain([word.replace("{}", found) for word in inner])
 
 
@@ -154,11 +197,13 @@ def _plain_texts(name: str, arguments: list[str]) -> list[str]:
     if name == "trap":
         words = [word for word in arguments if word != "--"]
         return words[:1] if len(words) > 1 else []
-    if name in ("su", "script", "flock", "runuser"):
+    if name in ("su", "script", "flock", "runuser", "sg", "capsh"):
         return [arguments[i + 1] for i, word in enumerate(arguments[:-1]) if word in ("-c", "--command")]
-    if name == "watch":
-        return [" ".join(word for word in arguments if not word.startswith("-"))]
-    return []
+    if name in ("watch", "entr", "hyperfine"):
+        return [" ".join(_behind([name, *arguments]) or [])]
+    if name in ("tmux", "screen"):
+        return [arguments[-1]] if arguments else []
+    return carried_texts([name, *arguments])
 
 
 _SHELL_VALUED = frozenset(("-o", "+o", "-O", "+O", "--rcfile", "--init-file"))
@@ -216,7 +261,9 @@ def _program_reads_stdin(arguments: Sequence[str]) -> bool:
     return True
 
 
-_NARROWING = re.compile(r"-(i?name|i?path|i?wholename|i?regex|[acm](min|time)|newer.*|user|group|empty|size|perm|inum)")
+_NARROWING = re.compile(
+    r"-(i?name|i?path|i?wholename|i?regex|[acm](min|time)|newer.*|(no)?(user|group)|[ug]id|samefile|empty|size|perm|inum)"
+)
 
 
 def narrowed_find(argv: Sequence[str]) -> tuple[list[str], bool]:
@@ -234,3 +281,12 @@ def narrowed_find(argv: Sequence[str]) -> tuple[list[str], bool]:
         for word, value in zip(tests, [*tests, ""][1:], strict=True)
     )
     return roots or ["."], narrowed
+
+
+def found_by_find(argv: Sequence[str]) -> list[str]:
+    """Give what a ``find`` gives: its roots, or where tests narrow it a name below each, an essential file if any."""
+    roots, narrowed = narrowed_find(argv)
+    if not narrowed:
+        return roots
+    essential = essentials_found(roots, argv[1:])
+    return [essential] if essential else [f"{root}/{KNOWN}" for root in roots]

@@ -1,0 +1,76 @@
+"""Essential files that are emptied or overwritten while their name stays."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from workflow_agent.scripts.policy.essentials import essential_file
+from workflow_agent.scripts.policy.folders import absolute
+from workflow_agent.scripts.policy.hits import Hit
+from workflow_agent.scripts.policy.outputs import printed
+from workflow_agent.scripts.policy.writing import written_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from workflow_agent.scripts.policy.calls import Call, Redirect, ShellText
+
+__all__ = ["match_emptied"]
+
+_SILENT = frozenset((":", "true", "false", "exec", "sync"))
+_NOTHING = frozenset(("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"))
+_COPIES = frozenset(("cp", "mv", "install", "ln", "rsync", "scp"))
+#: What is no text: whatever a shell writes there, it is no program, library or database any more.
+_BINARY = re.compile(r"/(usr/)?(bin|sbin|lib|lib32|lib64)/.*|/boot/(?!grub).*|/var/lib/(dpkg|rpm)/.*")
+_TAKES_ALL_LINES = re.compile(r"((0|1|/\.?\*?\^?/?),?(\$|/\$?/)?)?\s*d;?|/\.?\*?/d|//d|Q|1?q0?")
+
+
+def match_emptied(shell: ShellText) -> Iterator[Hit]:
+    """Match redirections and calls that leave an essential file without its content."""
+    for redirect in shell.redirects:
+        for target in redirect.targets:
+            file = essential_file(target)
+            if file and ">>" not in redirect.operator and (_BINARY.fullmatch(file) or _gives_nothing(redirect, shell)):
+                yield Hit("system-delete", redirect.node, f"`{file}` is emptied")
+    for call in shell.calls:
+        for path in _emptied_by(call):
+            file = essential_file(absolute(path, call, shell))
+            if file:
+                yield Hit("system-delete", call.node, f"`{file}` is emptied")
+
+
+def _gives_nothing(redirect: Redirect, shell: ShellText) -> bool:
+    statement = redirect.node.parent or redirect.node
+    calls = shell.calls_in([statement])
+    if any(child.type in ("heredoc_redirect", "herestring_redirect") for child in statement.children):
+        return False
+    return not any(text.strip() for text in printed(calls)) and all(map(_is_silent, calls))
+
+
+def _is_silent(call: Call) -> bool:
+    if call.name in _SILENT or call.name in ("echo", "printf"):
+        return True
+    return call.name == "cat" and set(call.argv[1:]) <= {"/dev/null"} and len(call.argv) > 1
+
+
+def _emptied_by(call: Call) -> list[str]:
+    words = list(call.argv[1:])
+    if call.name == "truncate":
+        return [word for word in words if word.startswith("/") or "/" in word] or words[-1:]
+    if call.name in _COPIES and _NOTHING & set(words):
+        return written_paths(call)
+    if call.name == "dd" and ({f"if={source}" for source in _NOTHING} & set(words) or "count=0" in words):
+        return written_paths(call)
+    if call.name in ("tee", "sponge") and _reads_nothing(call):
+        return words
+    if call.name == "sed" and any(_TAKES_ALL_LINES.fullmatch(word.strip("'\"")) for word in words):
+        return written_paths(call)
+    return []
+
+
+def _reads_nothing(call: Call) -> bool:
+    """``tee FILE < /dev/null``, ``: | tee FILE``."""
+    parent = call.node.parent
+    text = (parent.text or b"") if parent is not None else b""
+    return bool(re.search(rb"<\s*/dev/null|(^|\s)(:|true)\s*\|", text))

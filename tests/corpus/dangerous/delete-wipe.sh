@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: wiped
+# expect: system-delete at line 4
+wipe -rf /etc

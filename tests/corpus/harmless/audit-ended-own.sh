@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: a daemon of its own ended
+# looks like: audit-ended
+pkill -x demod

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: a daemon reads its settings again
+# looks like: audit-pid
+kill -HUP "$(pidof rsyslogd)"

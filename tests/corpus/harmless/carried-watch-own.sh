@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: looks again and again
+# looks like: carried-watch
+watch -n 5 ls -l /usr
