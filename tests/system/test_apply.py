@@ -369,3 +369,26 @@ def test_a_container_is_a_target_as_well(machine: Machine) -> None:
     assert read(machine, "/opt/own/argument") == "a b\n"
     machine.json("rollback", done["run_id"], "--yes")
     machine.assert_as(before)
+
+
+def test_a_script_that_deletes_etc_is_refused_and_where_it_is_allowed_its_plan_shows_it_and_changes_nothing(
+    machine: Machine,
+) -> None:
+    before = machine.world()
+    # What is mounted there stays, inside as outside.
+    script = written(machine, "#!/bin/sh\nrm -rf /etc || true\n[ ! -e /etc/passwd ]\n", "harmful.sh")
+    paths = {f"/{path}" for path in ("etc/passwd", "etc/shadow", "etc/apt/sources.list", "etc/cron.d")}
+    paths = {path for path in paths if (machine.host.root / path[1:]).exists()}
+
+    refused = machine.json("apply", script, "--plan")
+    assert (refused.code, refused.error["code"]) == (2, "validation.script"), str(refused)
+    assert [found["rule"] for found in refused.error["details"]["findings"]] == ["system-delete"]
+    machine.assert_as(before)
+
+    plan = machine.json("apply", script, "--plan", "--allow", "system-delete:2").data["plan"]
+    gone = {change["path"] for change in plan["change_set"]["changes"] if change["action"] == "deleted"}
+    assert len(paths) > 1
+    assert paths <= gone
+    shown = machine.cli("apply", script, "--plan", "--allow", "system-delete:2", "--verbose")
+    assert "- /etc/passwd" in shown.out
+    machine.assert_as(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["ChangeReporter"]
 
 #: Changes to these cannot be recovered by a process that needs them while it runs (rule 17).
-_NOT_CRASH_EXACT = (
-    "/usr/lib/x86_64-linux-gnu/libc.so",
-    "/usr/lib/systemd/systemd",
-    "/usr/bin/python3",
-    "/etc/ld.so.preload",
+_NOT_CRASH_EXACT = re.compile(
+    r"(/usr)?/lib(32|64|x32)?/([^/]+-linux-[^/]+/)?(libc(-[0-9.]+)?|ld-linux[-.0-9a-z_]*)\.so"
+    r"|(/usr)?/lib/systemd/systemd$"
+    r"|/usr/bin/python3"
+    r"|/etc/ld\.so\.preload$"
 )
 _BOOT = ("/boot/", "/usr/lib/modules/", "/lib/modules/")
 
@@ -79,7 +80,7 @@ def _dropped(plan: Plan) -> tuple[dict[str, object], ...]:
 def _notes(plan: Plan) -> tuple[str, ...]:
     paths = [change.path for change in plan.changes]
     notes = []
-    if any(path.startswith(_NOT_CRASH_EXACT) for path in paths):
+    if any(map(_NOT_CRASH_EXACT.match, paths)):
         notes.append("system libraries change: a power cut in the middle of the commit may need a rescue system")
     if any(path.startswith(_BOOT) for path in paths):
         notes.append("the kernel or what it boots from changes: a rollback does not change the running kernel")

@@ -107,11 +107,26 @@ def _try_lock(descriptor: int, *, record: bool) -> bool:
 
 def _holder(descriptor: int, path: bytes) -> str:
     if path in _FLOCKS:
+        pid = _flock_holder(descriptor)
+    else:
+        answer = fcntl.fcntl(descriptor, _F_OFD_GETLK, struct.pack(_FLOCK_STRUCT, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        pid = struct.unpack(_FLOCK_STRUCT, answer)[4]
+    if pid is None or pid <= 0:
         return "held by another process"
-    answer = fcntl.fcntl(descriptor, _F_OFD_GETLK, struct.pack(_FLOCK_STRUCT, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
-    pid = struct.unpack(_FLOCK_STRUCT, answer)[4]
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as stream:
             return f"held by {stream.read().strip()} (process {pid})"
     except OSError:
         return f"held by process {pid}"
+
+
+def _flock_holder(descriptor: int) -> int | None:
+    """Give who holds the flock of a file, where we may see it. Source: proc(5), /proc/locks."""
+    status = os.fstat(descriptor)
+    name = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    with open("/proc/locks", encoding="ascii") as stream:
+        for line in stream:
+            fields = line.split()
+            if fields[1] == "FLOCK" and fields[5] == name:
+                return int(fields[4])
+    return None

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from workflow_agent.testing.lab import LabHost
 
 #: perl takes the same lock as dpkg: fcntl F_SETLK on the whole file (struct flock of 64-bit Linux).
+#: debconf's is a flock.
 _HOLD = """
 open(F, '+<', $ARGV[0]) or die $!;
 my $lock = pack('s s x4 q q i x4', 1, 0, 0, 0, 0);
-fcntl(F, 6, $lock) or die $!;
+($ARGV[0] =~ /debconf/ ? flock(F, 2) : fcntl(F, 6, $lock)) or die $!;
 $| = 1; print "held\\n"; <STDIN>;
 """
 
@@ -59,6 +60,8 @@ _LOCKS = [
     "/var/lib/dpkg/lock",
     "/var/cache/apt/archives/lock",
     "/var/lib/apt/lists/lock",
+    "/etc/.pwd.lock",
+    "/var/cache/debconf/config.dat",
 ]
 
 

@@ -113,3 +113,36 @@ async def test_a_log_that_the_script_rewrote_is_exchanged(trial: Trial) -> None:
     assert trial.shell("cat /var/log/rewritten/log") == "54321\n"
     await trial.target.rollback(transaction)
     assert diff(before, trial.look("/var/log/rewritten")) == []
+
+
+_LIBC = "/usr/lib/$(uname -m)-linux-gnu/libc.so.6"
+#: name -> (a script, the beginning of the note in its plan, none where it is about nothing of that kind)
+_LABELS = {
+    "libc": (
+        f"cp -p {_LIBC} /srv/c; echo >> /srv/c; mv /srv/c {_LIBC}",
+        "system libraries",
+    ),
+    "libc of another machine": (
+        "mkdir -p /usr/lib/aarch64-linux-gnu; echo x > /usr/lib/aarch64-linux-gnu/libc.so.6",
+        "system libraries",
+    ),
+    "loader": ("echo x > /usr/lib/ld-linux-aarch64.so.1", "system libraries"),
+    "preload": ("touch /etc/ld.so.preload", "system libraries"),
+    "interpreter": ("echo x > /usr/bin/python3.99", "system libraries"),
+    "init": ("mkdir -p /usr/lib/systemd; echo x > /usr/lib/systemd/systemd", "system libraries"),
+    "boot": ("mkdir -p /boot; echo x > /boot/vmlinuz-9", "the kernel"),
+    "modules": ("mkdir -p /usr/lib/modules/9; echo x > /usr/lib/modules/9/x.ko", "the kernel"),
+    "another library": ("mkdir -p /usr/lib/aarch64-linux-gnu; echo x > /usr/lib/aarch64-linux-gnu/libcurl.so.4", None),
+    "a unit": ("mkdir -p /usr/lib/systemd/system; echo x > /usr/lib/systemd/system/x.service", None),
+}
+
+
+@pytest.mark.parametrize("case", list(_LABELS))
+async def test_what_a_crash_or_a_rollback_cannot_make_good_is_said_in_the_plan(trial: Trial, case: str) -> None:
+    script, beginning = _LABELS[case]
+    transaction, changes = await trial.capture(script)
+    await trial.target.discard(transaction)
+
+    assert changes.changes != ()
+    labels = [note for note in changes.notes if note.startswith(("system libraries", "the kernel or"))]
+    assert [note.startswith(beginning or "") for note in labels] == ([True] if beginning else [])
