@@ -12,13 +12,18 @@ from workflow_agent.integrations.scaffold import Draft, DraftTemplate
 from workflow_agent.testing.bench import Kind, Suite, TargetKind, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from tests.system.machine import Machine
 
     from workflow_agent.testing.bench import Outcome
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.usefixtures("lab")]
 MENDS_ITSELF = "cd /opt/greeting; mv greeting x; (sleep 1; mv x greeting) >&- 2>&- &"
 SLOW = '  - {id: slow, kind: command, argv: [sleep, "1"], description: It takes its time.}\n'
+TARGETS = ("plain", "systemd")
 ON_TARGET = [kind for kind in Kind if kind not in {Kind.LINT, Kind.RENDER}]
 
 
@@ -125,6 +130,27 @@ def test_other_drafts_install_from_their_samples(tmp_path: Path, template: Draft
     found = walked(folder, *ON_TARGET, evidence=tmp_path / "evidence", targets=[TargetKind.PLAIN])
 
     assert {one.verdict for kind, one in found.items() if kind is not Kind.NEGATIVE} == {Verdict.PASSED}, found
+
+
+def test_a_draft_of_a_container_is_tested_on_paper_and_refused_where_there_is_no_docker(
+    tmp_path: Path, machines: Callable[..., AbstractContextManager[Machine]]
+) -> None:
+    folder = write_draft(Draft(name="box", template=DraftTemplate.CONTAINER), tmp_path)
+
+    found = list(Suite(manifest=load_folder(folder), evidence=tmp_path / "evidence").run())
+
+    on_paper = [one for one in found if not one.target]
+    assert {one.verdict for one in on_paper} == {Verdict.PASSED}, found
+    assert {one.kind for one in on_paper} == {Kind.LINT, Kind.RENDER}
+    rest = [one for one in found if one.target]
+    assert {(one.kind, one.target) for one in rest} == {(kind, target) for kind in ON_TARGET for target in TARGETS}
+    assert {(one.verdict, one.message) for one in rest} == {(Verdict.SKIPPED, "it needs a Docker engine on the target")}
+    with machines("plain") as machine:
+        before = machine.world()
+        refused = machine.json("install", str(folder), "--yes")
+        assert refused.code == 1, str(refused)
+        assert refused.error["cause"] == "error: the target has no docker"
+        machine.assert_as(before)
 
 
 @pytest.mark.long
