@@ -32,7 +32,6 @@ WALKS = [
     ("redis-queue", "redis-server", [], []),
     ("metrics-store", "prometheus", ["/etc/prometheus/prometheus.yml"], ["http"]),
     ("message-broker", "mosquitto", ["/etc/mosquitto/conf.d/harbour.conf"], []),
-    ("alert-router", "prometheus-alertmanager", ["/etc/prometheus/alertmanager.yml"], ["http"]),
     ("filter-proxy", "privoxy", ["/etc/privoxy/config"], []),
     ("rsyslog-host", "rsyslog", ["/etc/rsyslog.d/10-receive.conf"], []),
 ]
@@ -61,7 +60,7 @@ def site() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def host(machines: Callable[..., AbstractContextManager[Machine]]) -> Iterator[Machine]:
-    packages = tuple(sorted(package for _, package, _, _ in WALKS))
+    packages = tuple(sorted(["prometheus-alertmanager", *(package for _, package, _, _ in WALKS)]))
     with machines("systemd", packages=packages) as machine:
         yield machine
 
@@ -91,6 +90,19 @@ def test_a_page_that_says_everything_is_installed_verified_and_taken_back(
     left = before.differences(host.world(), host.host.root, logs=APPENDED_LOGS)
     apart = ("changed: /var/tmp: mtime_ns", *_WRITTEN.get(package, ()))
     assert [line for line in left if not line.startswith(apart)] == []
+
+
+def test_what_a_page_says_and_the_host_cannot_run_is_taken_back(host: Machine, site: str) -> None:
+    """Alertmanager looks for a private address, and the host has none but loopback."""
+    before = host.world()
+    known(host, site, "alert-router")
+
+    failed = host.json("install", "knowledge:alert-router", "--yes")
+
+    assert (failed.code, failed.error["state"]) == (9, "everything that the run changed was taken back"), str(failed)
+    assert "prometheus-alertmanager" in failed.error["details"]["message"]
+    left = before.differences(host.world(), host.host.root, logs=APPENDED_LOGS)
+    assert [line for line in left if not line.startswith("changed: /var/tmp: mtime_ns")] == []
 
 
 @pytest.mark.parametrize("page", ["open-placeholder", "open-part", "open-step", "open-module"])
