@@ -85,7 +85,9 @@ def _read(machine: Machine, answer: Answer, whole: float) -> Seen:
     step = next(one for one in run["steps"] if one["status"] == "failed")
     details = answer.error["details"]
     details = details.get("details", details)
-    red = tuple(check["id"] for check in details.get("checks", ()) if check["status"] != "passed")
+    red = tuple(
+        check["id"] for check in details.get("checks", ()) if check["status"] not in {"passed", "not-applicable"}
+    )
     # A service that does not start is told before any check looks: by the time that a check usually has.
     took = step["finished_at"] - step["started_at"]
     return Seen(

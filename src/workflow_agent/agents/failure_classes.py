@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.model.records import dataclass
+from workflow_agent.model.status import CHECK_IS_NOT_RED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -117,7 +118,7 @@ def diagnose_checks(checks: Iterable[Mapping[str, Any]]) -> Diagnosis:
     """Give the class that explains most of what is red; the evidence is what that check saw."""
     found: dict[FailureClass, Mapping[str, Any]] = {}
     for check in checks:
-        if check.get("status") != "passed":
+        if check.get("status") not in CHECK_IS_NOT_RED:
             found.setdefault(class_of_check(check), check)
     for failure in _FIRST:
         if failure in found:

@@ -8,6 +8,7 @@ from workflow_agent.agents.failure_classes import FailureClass, diagnose_checks
 from workflow_agent.agents.recovery_rules import diagnose
 from workflow_agent.model.errors import CheckFailedError, ServiceFailedError
 from workflow_agent.model.event import RecordKind
+from workflow_agent.model.status import CHECK_IS_NOT_RED
 from workflow_agent.model.system import CheckStatus
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ _NAMED: Final = 5
 
 
 def red_of(results: Sequence[CheckResult]) -> list[CheckResult]:
-    """Give the results that are no pass."""
-    return [result for result in results if result.status is not CheckStatus.PASSED]
+    """Give the results that are no pass, of checks that apply."""
+    return [result for result in results if result.status not in CHECK_IS_NOT_RED]
 
 
 async def trouble_of_services(target: Target, transaction: str, for_s: float) -> ServiceFailedError | None:
@@ -50,7 +51,8 @@ def failure_of(
     if trouble is not None and not failed and not missing:
         error = trouble
     else:
-        error = _of_checks(target, failed, missing, len(checks))
+        made = [check for check in checks if check["status"] != CheckStatus.NOT_APPLICABLE]
+        error = _of_checks(target, failed, missing, len(made))
         if trouble is not None:
             error.cause = "; ".join(filter(None, (error.cause, f"{trouble.message}: {trouble.cause}")))
     error.details |= {"checks": checks, "missing": list(missing), "_records": records}

@@ -15,7 +15,7 @@ from workflow_agent.agents.serving import Answer, Question, Verb, plain
 from workflow_agent.model.errors import ConflictError, DriftFoundError, NotFoundError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.exact import Within
-from workflow_agent.model.system import Check, CheckResult, Generation  # noqa: TC001  # read by their models
+from workflow_agent.model.system import Check, CheckResult, CheckStatus, Generation  # read by their models
 from workflow_agent.security.vault import Vault
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class VerifyRequest(Question):
 
 
 class VerifyReply(Answer):
-    """Results, all passed. `left_out`: checks that need secrets which the run has not, ``{id, secrets}``.
+    """Results, none of them red. `left_out`: checks that need secrets which the run has not, ``{id, secrets}``.
 
     `drift` says of a run that looked for it what was compared: none was found.
     """
@@ -293,7 +293,7 @@ class VerifierAgent:
         """Look whether something works that we did not install."""
         results = await self._targets.get(request.target).check(_within(request.checks, _GLANCE_S))
         data = [plain(result) for result in results]
-        if red_of(results) or not results:
+        if red_of(results) or not any(result.status is CheckStatus.PASSED for result in results):
             return CurrentReply(unchanged=False, reason="absent", missing=[], checks=data), {}
         about = {"integration": request.integration}
         records = [{"kind": RecordKind.CHECK, "data": item | about} for item in data]

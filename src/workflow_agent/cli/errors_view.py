@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.cli.conflict_view import conflict_lines
 from workflow_agent.cli.style import Style, safe
+from workflow_agent.model.status import CHECK_IS_NOT_RED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +42,7 @@ def _evidence(details: Mapping[str, Any], style: Style) -> Iterator[str]:
     merged = {**inner, **details} if isinstance(inner, dict) else details
     rows = [
         *(_problem(entry) for key in ("errors", "problems") for entry in _entries(merged, key)),
-        *(_check(entry, style) for entry in _entries(merged, "checks") if entry.get("status") != "passed"),
+        *(_check(entry, style) for entry in _entries(merged, "checks") if entry.get("status") not in CHECK_IS_NOT_RED),
         *(_finding(entry) for entry in _entries(merged, "findings") if entry.get("severity") == "error"),
         *(safe(path) for path in merged.get("paths") or merged.get("missing") or ()),
     ]

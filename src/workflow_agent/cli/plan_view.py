@@ -9,6 +9,7 @@ from workflow_agent.cli.conflict_view import decision_lines, is_about
 from workflow_agent.cli.drift_view import repaired_paths
 from workflow_agent.cli.style import Style, clip, safe
 from workflow_agent.cli.tables import counted, moment, size
+from workflow_agent.model.status import CHECK_IS_NOT_RED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -180,7 +181,7 @@ def _standing(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from (_label("missing", safe(path), style) for path in rest)
     yield from (_label("drifted", text, style) for text in repaired_paths(drift, _paths(plan)))
     for check in current.get("checks") or ():
-        if check.get("status") != "passed":
+        if check.get("status") not in CHECK_IS_NOT_RED:
             text = f"{safe(check.get('id'))}: {safe(check.get('observed'))} (expected {safe(check.get('expected'))})"
             yield _label("wrong", style.paint(text, "red"), style)
 

@@ -12,6 +12,7 @@ from workflow_agent.cli.plan_view import CHANGE_SIGNS, change_summary, told_line
 from workflow_agent.cli.running_view import running_lines
 from workflow_agent.cli.style import Style, safe
 from workflow_agent.cli.tables import Column, ago, counted, duration, moment, size, table
+from workflow_agent.model.status import CHECK_IS_NOT_RED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ _HISTORY = (
     Column("when", "when", rank=2),
     Column("user", "by", rank=4),
 )
+#: How a check that is not red is marked; all others are.
+_CHECK_SIGNS = {"passed": ("succeeded", "green"), "not-applicable": ("skipped", "dim")}
 _TAIL = 10
 _REMAINDER = 20
 #: Below this many columns the verb of a run is worth more than the rest of its id.
@@ -138,7 +141,7 @@ def _broken_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     changed = {item["path"] for item in (run.get("changes") or {}).get("items") or ()}
     yield from (f"  was wrong {text}" for text in repaired_paths(drift, changed))
     for check in broken.get("checks") or ():
-        if check.get("status") != "passed":
+        if check.get("status") not in CHECK_IS_NOT_RED:
             text = f"{safe(check.get('id'))}: {safe(check.get('observed'))} (expected {safe(check.get('expected'))})"
             yield f"  was wrong {style.paint(text, 'yellow')}"
 
@@ -147,15 +150,17 @@ def check_lines(checks: Sequence[Mapping[str, Any]], style: Style) -> Iterator[s
     """Write checks: all of them where one failed or with `verbose`, else their number and what they observed."""
     if not checks:
         return
-    failed = [check for check in checks if check.get("status") != "passed"]
-    yield f"  checks    {len(checks) - len(failed)} of {len(checks)} passed"
+    made = [check for check in checks if check.get("status") != "not-applicable"]
+    passed = [check for check in made if check.get("status") == "passed"]
+    others = f", {len(checks) - len(made)} not applicable" if len(made) < len(checks) else ""
+    yield f"  checks    {len(passed)} of {len(made)} passed{others}"
     for check in checks:
-        passed = check.get("status") == "passed"
-        mark = style.symbol("succeeded" if passed else "failed")
+        status = str(check.get("status"))
+        sign, color = _CHECK_SIGNS.get(status, ("failed", "red"))
         text = f"{safe(check.get('id'))}: {safe(check.get('observed'))}"
-        if not passed:
+        if status not in CHECK_IS_NOT_RED:
             text += f" (expected {safe(check.get('expected'))})"
-        yield f"    {style.paint(mark, 'green' if passed else 'red')} {text}"
+        yield f"    {style.paint(style.symbol(sign), color)} {text}"
 
 
 def history_lines(runs: Sequence[Mapping[str, Any]], style: Style, *, now: float | None = None) -> Iterator[str]:

@@ -7,7 +7,16 @@ from typing import Final
 
 from workflow_agent.model.records import dataclass
 
-__all__ = ["OWN_ACTION", "TERMINAL_RUN", "TERMINAL_STEP", "RunStatus", "StatusStyle", "StepStatus", "style_of"]
+__all__ = [
+    "CHECK_IS_NOT_RED",
+    "OWN_ACTION",
+    "TERMINAL_RUN",
+    "TERMINAL_STEP",
+    "RunStatus",
+    "StatusStyle",
+    "StepStatus",
+    "style_of",
+]
 
 #: The action, in history, of runs of people's own workflows: they have no target, and nothing of them is captured.
 OWN_ACTION: Final = "run"
@@ -78,6 +87,9 @@ _STYLES: dict[str, StatusStyle] = {
     "cancelled": StatusStyle("■", "#", "yellow"),
     "unknown": StatusStyle("?", "?", "red"),
 }
+
+#: What a check that is not red ended with. Stored runs of before know only `passed`.
+CHECK_IS_NOT_RED = frozenset({"passed", "not-applicable"})
 
 TERMINAL_RUN = frozenset(
     {

@@ -347,11 +347,16 @@ class Check:
 
 
 class CheckStatus(StrEnum):
-    """Outcome of a check. `error` means that it could not be carried out, which is not a pass."""
+    """Outcome of a check.
+
+    `error` means that it could not be carried out, which is not a pass; `not-applicable` that there is nothing here
+    which it could be about: that is no failure, and counts as no pass.
+    """
 
     PASSED = "passed"
     FAILED = "failed"
     ERROR = "error"
+    NOT_APPLICABLE = "not-applicable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,7 +63,7 @@ def run_check(kind: str, spec: Mapping[str, Any], site: Site) -> Outcome:
     """
     validate_spec(kind, spec)
     outcome = _LOOKS[kind](spec, site)
-    return Outcome(outcome.holds, shorten(outcome.observed))
+    return outcome._replace(observed=shorten(outcome.observed))
 
 
 def _file(spec: Mapping[str, Any], _site: Site) -> Outcome:
@@ -153,7 +153,7 @@ def unit_outcome(spec: Mapping[str, Any], properties: Mapping[str, str]) -> Outc
 
 def _unit(spec: Mapping[str, Any], site: Site) -> Outcome:
     if not _systemd_runs():
-        return Outcome(True, "not applicable: no systemd here")
+        return Outcome(True, "not applicable: no systemd here", applies=False)
     argv = ["systemctl", "show", "--no-pager", f"--property={_UNIT_PROPERTIES}", "--", spec["name"]]
     result = run_command(argv, site.deadline)
     if result.exit_code is None:
@@ -218,7 +218,7 @@ def _log(spec: Mapping[str, Any], site: Site) -> Outcome:
         if text is None:
             return Outcome(not spec.get("present", True), "there is no such file")
     elif not _systemd_runs():
-        return Outcome(True, "not applicable: no systemd here")
+        return Outcome(True, "not applicable: no systemd here", applies=False)
     else:
         argv = ["journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=2000", f"--unit={spec['unit']}"]
         result = run_command(argv, site.deadline)

@@ -14,10 +14,11 @@ _SHOWN = 300
 
 
 class Outcome(NamedTuple):
-    """What one look saw, and whether that is what the check says."""
+    """What one look saw, and whether that is what the check says; where it does not apply, nothing was looked at."""
 
     holds: bool
     observed: str
+    applies: bool = True
 
 
 class Site(NamedTuple):

@@ -120,7 +120,8 @@ def _checked(check: Mapping[str, Any], site: Site) -> dict[str, Any]:
         return _failure(": ".join(filter(None, [error.message, error.cause])))
     except Exception as error:  # noqa: BLE001 - the border: one bad probe must not end those beside it
         return _failure(f"{type(error).__name__}: {error}")
-    return {"holds": outcome.holds, "observed": outcome.observed}
+    seen: dict[str, Any] = {"holds": outcome.holds, "observed": outcome.observed}
+    return seen if outcome.applies else seen | {"applies": False}
 
 
 def _failure(text: str) -> dict[str, Any]:

@@ -207,6 +207,8 @@ def _plain(value: Any) -> Any:  # Any: JSON values, perhaps in read-only mapping
 
 def _result(check: Check, reply: Mapping[str, Any], attempts: int, duration_s: float) -> CheckResult:
     status = CheckStatus.PASSED if reply["holds"] else CheckStatus.FAILED
+    if not reply.get("applies", True):
+        status = CheckStatus.NOT_APPLICABLE
     return CheckResult(
         id=check.id,
         kind=check.kind,

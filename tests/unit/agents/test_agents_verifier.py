@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,7 @@ from workflow_agent.model.errors import (
     ValidationError,
 )
 from workflow_agent.model.message import Message
+from workflow_agent.model.system import CheckStatus
 from workflow_agent.testing.fake_target import FakeTarget, FakeTargets, FakeWorld
 from workflow_agent.testing.virtual_time import VirtualClock
 
@@ -228,6 +230,51 @@ async def test_while_it_soaks_a_command_has_the_time_of_one_that_works(kind: str
     )
 
     assert waits == [10.0, waited]
+
+
+class Elsewhere(FakeTarget):
+    """A target where checks of units are about nothing."""
+
+    async def check(self, checks: Sequence[Check]) -> list[CheckResult]:
+        return [
+            dataclasses.replace(result, status=CheckStatus.NOT_APPLICABLE) if result.kind == "unit" else result
+            for result in await FakeTarget.check(self, checks)
+        ]
+
+
+class ElsewhereTargets(FakeTargets):
+    def __init__(self, *red: str) -> None:
+        self._world = FakeWorld(red=set(red))
+
+    def get(self, name: str) -> FakeTarget:
+        return Elsewhere(self._world, name)
+
+
+async def told(verb: str, targets: FakeTargets, **data: Any) -> dict[str, Any]:
+    asked = VerifierAgent(targets, VirtualClock()).verbs()[verb]
+    message = Message(subject=f"agent.verifier.{verb}", data={}, source="test")
+    answer, special = await asked.handler(asked.request.model_validate({"target": "host", **data}), message)
+    return answer.model_dump(mode="json") | dict(special)
+
+
+UNIT = {"id": "unit", "kind": "unit", "spec": {"name": "x"}}
+PORT = {"id": "port", "kind": "port", "spec": {"port": 1}}
+
+
+async def test_a_check_that_does_not_apply_is_no_failure_and_no_pass() -> None:
+    reply = await told("verify", ElsewhereTargets(), checks=[PORT, UNIT])
+
+    assert [check["status"] for check in reply["checks"]] == ["passed", "not-applicable"]
+    assert [record["data"]["status"] for record in reply["_records"]] == ["passed", "not-applicable"]
+    with pytest.raises(CheckFailedError, match="1 of 1 checks failed: port"):
+        await told("verify", ElsewhereTargets("port"), checks=[PORT, UNIT])
+
+
+async def test_what_no_check_was_made_of_is_not_taken_for_installed() -> None:
+    wanted = {"installed": None, "version": "1", "manifest_hash": "m", "parameter_hash": "p"}
+
+    assert (await told("current", ElsewhereTargets(), **wanted, checks=[PORT, UNIT]))["adopted"] is True
+    assert (await told("current", ElsewhereTargets(), **wanted, checks=[UNIT]))["adopted"] is False
 
 
 async def test_red_checks_tell_their_class(bench: Bench) -> None:

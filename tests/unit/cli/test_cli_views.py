@@ -239,6 +239,18 @@ def test_a_failed_check_tells_what_was_seen_and_wanted() -> None:
     assert list(check_lines([], PLAIN)) == []
 
 
+def test_a_check_that_was_not_made_is_shown_and_not_counted() -> None:
+    passed = {"id": "port", "status": "passed", "observed": "open", "expected": "open"}
+    checks = [passed, {"id": "unit", "status": "not-applicable", "observed": "no systemd here", "expected": "active"}]
+
+    assert list(check_lines(checks, PLAIN)) == [
+        "  checks    1 of 1 passed, 1 not applicable",
+        "    + port: open",
+        "    - unit: no systemd here",
+    ]
+    assert next(check_lines(checks[1:], PLAIN)) == "  checks    0 of 0 passed, 1 not applicable"
+
+
 def test_a_run_in_full() -> None:
     failed = {
         **RUN,
