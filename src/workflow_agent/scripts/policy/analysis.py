@@ -11,7 +11,7 @@ from workflow_agent.scripts.policy.calls import MAX_DEPTH, Call, constant_inputs
 from workflow_agent.scripts.policy.carried import texts_run_later
 from workflow_agent.scripts.policy.deletes import match_deletes
 from workflow_agent.scripts.policy.emptying import match_emptied
-from workflow_agent.scripts.policy.fetching import match_fetched
+from workflow_agent.scripts.policy.fetching import match_fetched, run_files
 from workflow_agent.scripts.policy.foreign import foreign_commands, foreign_programs, match_foreign
 from workflow_agent.scripts.policy.guards import match_guards
 from workflow_agent.scripts.policy.hits import Hit
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node, Point
 
     from workflow_agent.scripts.policy.calls import ShellText
+    from workflow_agent.scripts.policy.writing import Written
 
 __all__ = ["analyse"]
 
@@ -121,7 +122,6 @@ class _Analysis:
                 yield from (Hit(hit.rule, shell.place(hit.node), hit.detail) for hit in match_foreign(program, call))
                 for text in foreign_commands(program):
                     yield from self._within(text, call, shell, ())
-        yield from self._run_later(shell)
 
     def _own(self, shell: ShellText) -> Iterator[Hit]:
         yield from _unparsable(shell)
@@ -129,7 +129,9 @@ class _Analysis:
         yield from match_fetched(shell)
         yield from match_history(shell)
         yield from match_emptied(shell)
-        yield from match_written(list(written_texts(shell)), shell)
+        written = list(written_texts(shell))
+        yield from match_written(written, shell)
+        yield from self._run_later(written, shell)
         for redirect in shell.redirects:
             yield from match_redirect(redirect)
             yield from self._undeclared(list(redirect.targets), redirect.node)
@@ -145,9 +147,12 @@ class _Analysis:
             yield from self._undeclared(written_paths(call), call.node)
         yield from self._traced_from_start(shell)
 
-    def _run_later(self, shell: ShellText) -> Iterator[Hit]:
-        """Judge what is written where something runs it, and the tables that ``crontab`` is given."""
-        texts = [(later, node) for path, text, node in written_texts(shell) for later in texts_run_later(path, text)]
+    def _run_later(self, written: list[Written], shell: ShellText) -> Iterator[Hit]:
+        """Judge what is written where something runs it, the script itself too, and what ``crontab`` is given."""
+        texts = [(later, node) for path, text, node in written for later in texts_run_later(path, text)]
+        if written:
+            run = {word for call in shell.calls for word in run_files(call, shell)}
+            texts += [(text, node) for path, text, node in written if path in run]
         for call in shell.calls:
             if call.name == "crontab":
                 given = constant_inputs(shell, call)

@@ -35,12 +35,25 @@ def match_deletes(call: Call, shell: ShellText) -> Iterator[Hit]:
     elif call.name == "mv":
         operands = _operands(call.argv[1:])
         yield from _targets(call, shell, operands[:-1], needs_glob=False)
-    elif call.name == "tar" and "--remove-files" in call.argv:
+    elif _removes_sources(call):
         yield from _targets(call, shell, _operands(call.argv[1:]), needs_glob=False)
     elif call.name == "git":
         yield from _git(call, shell)
     elif call.name == "rsync" and any(word.startswith("--del") for word in call.argv):
         yield from _targets(call, shell, _operands(call.argv[1:])[-1:], needs_glob=False)
+
+
+def _removes_sources(call: Call) -> bool:
+    """Say whether an archiver or copier deletes what it has taken."""
+    words = call.argv[1:]
+    if call.name in ("gzip", "bzip2", "xz", "lzma"):
+        return not any(
+            re.fullmatch(r"-[a-zA-Z0-9]*[cdklt][a-zA-Z0-9]*|--(stdout|keep|decompress|list|test)", w) for w in words
+        )
+    if call.name == "zip":
+        return any(re.fullmatch(r"-[a-zA-Z0-9]*m[a-zA-Z0-9]*|--move", word) for word in words)
+    taking = {"tar": "--remove-files", "rsync": "--remove-source-files", "7z": "-sdel", "7za": "-sdel", "zstd": "--rm"}
+    return taking.get(call.name, "") in words
 
 
 def _git(call: Call, shell: ShellText) -> Iterator[Hit]:

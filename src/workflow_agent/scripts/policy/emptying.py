@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from workflow_agent.scripts.policy.calls import constant_inputs, upstream
 from workflow_agent.scripts.policy.essentials import essential_file
 from workflow_agent.scripts.policy.folders import absolute
 from workflow_agent.scripts.policy.hits import Hit
 from workflow_agent.scripts.policy.outputs import printed
+from workflow_agent.scripts.policy.resolving import node_text
 from workflow_agent.scripts.policy.writing import written_paths
 
 if TYPE_CHECKING:
@@ -20,9 +22,11 @@ __all__ = ["match_emptied"]
 
 _SILENT = frozenset((":", "true", "false", "exec", "sync"))
 _NOTHING = frozenset(("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"))
-_COPIES = frozenset(("cp", "mv", "install", "ln", "rsync", "scp"))
+_COPIES = frozenset(("dd", "cp", "mv", "install", "ln", "rsync", "scp"))
 #: What is no text: whatever a shell writes there, it is no program, library or database any more.
 _BINARY = re.compile(r"/(usr/)?(bin|sbin|lib|lib32|lib64)/.*|/boot/(?!grub).*|/var/lib/(dpkg|rpm)/.*")
+_EDITORS = frozenset(("ex", "ed", "vi", "vim", "nvim"))
+_ALL_LINES = re.compile(r"^\+?:?(%|[01],\$|,)d\b", re.MULTILINE)
 _TAKES_ALL_LINES = re.compile(r"((0|1|/\.?\*?\^?/?),?(\$|/\$?/)?)?\s*d;?|/\.?\*?/d|//d|Q|1?q0?")
 
 
@@ -34,7 +38,7 @@ def match_emptied(shell: ShellText) -> Iterator[Hit]:
             if file and ">>" not in redirect.operator and (_BINARY.fullmatch(file) or _gives_nothing(redirect, shell)):
                 yield Hit("system-delete", redirect.node, f"`{file}` is emptied")
     for call in shell.calls:
-        for path in _emptied_by(call):
+        for path in _emptied_by(call, shell):
             file = essential_file(absolute(path, call, shell))
             if file:
                 yield Hit("system-delete", call.node, f"`{file}` is emptied")
@@ -42,7 +46,10 @@ def match_emptied(shell: ShellText) -> Iterator[Hit]:
 
 def _gives_nothing(redirect: Redirect, shell: ShellText) -> bool:
     statement = redirect.node.parent or redirect.node
-    calls = shell.calls_in([statement])
+    body = statement.child_by_field_name("body")
+    if body is not None and body.type == "list":  # a redirection belongs to the last of `a && b > FILE`
+        body = body.named_children[-1]
+    calls = shell.calls_in([body] if body is not None else [])
     if any(child.type in ("heredoc_redirect", "herestring_redirect") for child in statement.children):
         return False
     return not any(text.strip() for text in printed(calls)) and all(map(_is_silent, calls))
@@ -54,23 +61,24 @@ def _is_silent(call: Call) -> bool:
     return call.name == "cat" and set(call.argv[1:]) <= {"/dev/null"} and len(call.argv) > 1
 
 
-def _emptied_by(call: Call) -> list[str]:
+def _emptied_by(call: Call, shell: ShellText) -> list[str]:
     words = list(call.argv[1:])
     if call.name == "truncate":
         return [word for word in words if word.startswith("/") or "/" in word] or words[-1:]
-    if call.name in _COPIES and _NOTHING & set(words):
+    if call.name in _COPIES and _NOTHING & {word.removeprefix("if=") for word in words}:
         return written_paths(call)
-    if call.name == "dd" and ({f"if={source}" for source in _NOTHING} & set(words) or "count=0" in words):
-        return written_paths(call)
-    if call.name in ("tee", "sponge") and _reads_nothing(call):
+    if call.name in ("tee", "sponge") and _reads_nothing(call, shell):
         return words
-    if call.name == "sed" and any(_TAKES_ALL_LINES.fullmatch(word.strip("'\"")) for word in words):
-        return written_paths(call)
-    return []
+    if call.name in _EDITORS and any(_ALL_LINES.search(text) for text in (*words, *constant_inputs(shell, call))):
+        return [word for word in words if not word.startswith(("-", "+"))]
+    sed = call.name == "sed" and any(_TAKES_ALL_LINES.fullmatch(word.strip("'\"")) for word in words)
+    return written_paths(call) if sed else []
 
 
-def _reads_nothing(call: Call) -> bool:
+def _reads_nothing(call: Call, shell: ShellText) -> bool:
     """``tee FILE < /dev/null``, ``: | tee FILE``."""
-    parent = call.node.parent
-    text = (parent.text or b"") if parent is not None else b""
-    return bool(re.search(rb"<\s*/dev/null|(^|\s)(:|true)\s*\|", text))
+    sources = upstream(call.node)
+    if any(re.match(r"<\s*/dev/null", node_text(node)) for node in sources):
+        return True
+    calls = shell.calls_in(sources)
+    return bool(calls) and all(map(_is_silent, calls)) and not any(text.strip() for text in printed(calls))

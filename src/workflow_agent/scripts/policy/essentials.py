@@ -148,7 +148,7 @@ _VERSIONED = (
     (re.compile(r"^/usr/sbin/"), "/usr/bin/"),
     (re.compile(r"^/usr/lib/(libc|ld)-[0-9.]+\.so$"), "/usr/lib/libc.so.6"),
     (re.compile(r"^/usr/lib/(lib(c|crypto|ssl|pam|systemd|selinux)|ld-linux[^/]*)\.so[0-9.]*$"), "/usr/lib/libc.so.6"),
-    (re.compile(r"^/boot/(vmlinuz|initrd\.img|initramfs)[^/]*$"), "/boot/vmlinuz"),
+    (re.compile(r"^/boot/(vmlinuz|initrd\.img|initramfs)(-[0-9][^/]*)?$"), "/boot/vmlinuz"),
     (re.compile(r"^/var/lib/dpkg/info/[^/*?\[]+$"), "/var/lib/dpkg/info/dpkg.list"),
 )
 _GLOB = re.compile(r"[*?\[]")

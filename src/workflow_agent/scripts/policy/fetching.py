@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.scripts.policy.calls import Call, ShellText
 
-__all__ = ["match_fetched"]
+__all__ = ["match_fetched", "run_files"]
 
 _DEVICE = re.compile(r"/dev/(tcp|udp)/")
 _COPIES = frozenset(("cp", "mv", "install", "ln", "tee"))
@@ -35,7 +35,7 @@ def match_fetched(shell: ShellText) -> Iterator[Hit]:
         return
     checks = [call.node.start_byte for call in shell.calls if _compares(call)]
     for call in shell.calls:
-        for word in _run_files(call, shell):
+        for word in run_files(call, shell):
             start = fetched.get(_key(word))
             run = call.node.start_byte
             if start is not None and start < run and not any(start < check < run for check in checks):
@@ -111,7 +111,7 @@ def _folder(words: Sequence[str]) -> str:
     return ""
 
 
-def _run_files(call: Call, shell: ShellText) -> Iterator[str]:
+def run_files(call: Call, shell: ShellText) -> Iterator[str]:
     """Give the words of a call that name a file which it runs, or installs as a package."""
     sources = _source_words(call.node)
     # A program's own path: names of calls have no folder, so it is looked for among the command's words.

@@ -29,6 +29,7 @@ _DELETES = re.compile(r"\b(?:rmtree|remove_tree|rm_rf|rm_r|rmSync|rmdirSync|remo
 _REMOVES_FILE = re.compile(
     r"\b(?:unlink|unlinkSync|remove|truncate|truncateSync|rename|renameSync|move|rm|rmSync|delete|glob)\b" + _TEXT
 )
+_TCL = re.compile(r"\bfile\s+(?:delete|rename)\s+(?:-force\s+)?(?:--\s+)?\{?(/[^\s}]*)")
 _METHOD = re.compile(r"""Path\(\s*["']([^"']+)["']\s*\)\.(?:unlink|rename|replace|rmdir|write_text|write_bytes)\b""")
 _EMPTIES = re.compile(
     r"""\b(?:open|writeFileSync|writeFile|file_put_contents|File\.write)\b\s*\(?[^"']*["']([^"']+)["']\s*,\s*["'](?:w|>?["'])"""
@@ -71,11 +72,13 @@ def foreign_programs(call: Call, shell: ShellText) -> list[str]:
 
 def match_foreign(program: str, call: Call) -> Iterator[Hit]:
     """Match what a program in another language does itself."""
-    for found in _DELETES.finditer(program):
+    for found in (*_DELETES.finditer(program), *_TCL.finditer(program)):
         tree = system_tree(found[1])
         if tree:
             yield Hit("system-delete", call.node, f"`{tree}`")
-    files = [found[1] for pattern in (_REMOVES_FILE, _METHOD, _EMPTIES, _INTO) for found in pattern.finditer(program)]
+    files = [
+        found[1] for pattern in (_REMOVES_FILE, _TCL, _METHOD, _EMPTIES, _INTO) for found in pattern.finditer(program)
+    ]
     for path in files:
         lost = system_tree(path, needs_glob=True) or essential_file(path)
         if lost:

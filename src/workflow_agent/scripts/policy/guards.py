@@ -27,6 +27,10 @@ _EMPTIES = re.compile(r"\b(?:delete|destroy|flush)\s+(?:table|chain)\s+(?:(?:ip|
 _MAKES = r"\b(?:add|create)?\s*table\s+(?:(?:ip|ip6|inet|arp|bridge|netdev)\s+)?{name}(?![\w-])"
 _REMOVES = re.compile(r"(?:delete|destroy|flush)\s+table")
 _KILLERS = frozenset(("pkill", "killall", "killall5", "skill"))
+#: Signals that ask a daemon to read its settings or its logs again.
+_ASKS = frozenset(
+    (*("-0", "-1", "-HUP", "-SIGHUP", "-USR1", "-SIGUSR1", "-USR2", "-SIGUSR2"), *("HUP", "SIGHUP", "USR1", "USR2"))
+)
 _FINDERS = frozenset(("pidof", "pgrep"))
 _OTHERS = re.compile(r"(^|[,\s])(d(efault)?:)?o(ther)?:[^:]*:?[rx-]*w", re.IGNORECASE)
 
@@ -37,7 +41,7 @@ def match_guards(call: Call, shell: ShellText) -> Iterator[Hit]:
     if call.name == "nft":
         rule = _nft(call, shell)
     elif call.name in _KILLERS:
-        rule = _daemon(call.argv[1:])
+        rule = None if _ASKS & set(call.argv[1:]) else _daemon(call.argv[1:])
     elif call.name == "kill":
         rule = _daemon(_asked_for(call, shell))
     elif call.name in ("update-rc.d", "chkconfig", "rc-update", "invoke-rc.d", "rc-service", "initctl", "sv"):
@@ -60,7 +64,7 @@ def _daemon(words: tuple[str, ...] | list[str]) -> str | None:
 
 def _asked_for(call: Call, shell: ShellText) -> list[str]:
     """``kill "$(pidof auditd)"``: the names whose processes are asked for."""
-    if {"-0", "-HUP", "-SIGHUP", "-USR1", "-1"} & set(call.argv[1:2]):
+    if _ASKS & set(call.argv[1:]):
         return []
     inside = [node for node in walk(call.node) if node.type == "command_substitution"]
     return [word for other in shell.calls_in(inside) if other.name in _FINDERS for word in other.argv[1:]]

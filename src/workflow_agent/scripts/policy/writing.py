@@ -30,7 +30,7 @@ def written_paths(call: Call) -> list[str]:
         return [word[3:] for word in words if word.startswith("of=")]
     if call.name in _TAKE_PATHS:
         return words
-    if call.name in _COPY:
+    if call.name in _COPY or (call.name == "qemu-img" and "convert" in words):
         return words[-1:]
     if call.name == "sed" and any(word.startswith(("-i", "--in-place")) for word in call.argv):
         return words[1:]

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: compressed beside it
+# looks like: essential-compressed
+gzip -k /etc/passwd
