@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from workflow_agent.model.system import ChangeAction, FileWrite, Tier
 from workflow_agent.targets.clone import left_behind, sweep
 from workflow_agent.targets.engine import Engine
 from workflow_agent.targets.quota import CaptureQuota
+from workflow_agent.testing.escapes import ESCAPES, tries
 from workflow_agent.testing.lab import LabContainer, diff
 from workflow_agent.testing.lab.engine import docker
 from workflow_agent.testing.transactions import open_target, shell_script
@@ -129,6 +131,29 @@ async def test_a_clone_is_walled_in(container: LabContainer) -> None:
     assert told["cpu"] == ["100000", "100000"], "one processor: quota and period"
     assert told["before-images"] == ["0"]
     assert not {"mounted", "device", "renamed"} & set(said)
+
+
+#: Process 1 of a clone is its own script: to look at it, or to stop it, leads nowhere.
+#: Our folder is an empty one in memory.
+_ITS_OWN = {"other root", "other working folder", "other descriptors", "trace", "our folder", "content of our folder"}
+
+
+@pytest.fixture
+def canary() -> Iterator[None]:
+    """A file in this machine's own /run."""
+    file = Path("/run/host-canary")
+    file.write_text("host\n", encoding="utf-8")
+    yield
+    file.unlink()
+
+
+@pytest.mark.usefixtures("canary")
+async def test_no_way_out_of_a_clone_is_open(container: LabContainer) -> None:
+    names = [name for name in ESCAPES if name not in _ITS_OWN]
+    _, said = await rehearse(container, "\n".join([*tries(names), "echo all tried"]), timeout_s=100)
+
+    assert said[-1] == "all tried"
+    assert [line for line in said if line.startswith("OPEN")] == []
 
 
 async def test_the_network_is_there_where_it_is_declared_but_no_label_of_the_container(container: LabContainer) -> None:
