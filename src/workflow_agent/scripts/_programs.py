@@ -13,7 +13,7 @@ from workflow_agent.model.system import Finding, Severity
 
 __all__ = ["NO_DATA_FLOW", "bash_findings", "shellcheck_findings", "shellcheck_path"]
 
-#: Leaves out shellcheck's data-flow analysis: more than half of its time, and no finding of the whole corpus.
+#: Leaves out shellcheck's data-flow analysis: half of its time, and no finding of the whole corpus.
 NO_DATA_FLOW = "--extended-analysis=false"
 _BAD_OPTIONS = (3, 4)  # exit codes of a shellcheck before 0.10, which does not know that option
 _TIMEOUT_S = 30
