@@ -43,12 +43,16 @@ def positions(bits: int) -> Iterator[int]:
 
 def begin_scope(s: Scratch, position: int) -> None:
     """Let a scope begin: the steps of its body may start."""
-    body, catch, last = s.plan.members[position]
-    left = (body.bit_count(), catch.bit_count(), last.bit_count())
-    s.open = {**s.open, position: ScopeWork(part=_BODY, left=left)}
+    body, catch, last = (_to_end(s, bits) for bits in s.plan.members[position])
+    s.open = {**s.open, position: ScopeWork(part=_BODY, left=(body, catch, last))}
     s.sheltered |= s.plan.sheltered[position]
-    _let(s, body)
+    _let(s, s.plan.members[position][_BODY])
     _advance(s, position)
+
+
+def _to_end(s: Scratch, bits: int) -> int:
+    """Count the steps that have no end yet: what cancels a step can have come before its scope began."""
+    return sum(s.cell(position).status not in TERMINAL_STEP for position in positions(bits))
 
 
 def has_ended(s: Scratch, position: int) -> None:

@@ -342,3 +342,28 @@ steps:
         "stop": "succeeded",
     }
     assert state.status is RunStatus.SUCCEEDED
+
+
+async def test_a_step_of_a_body_that_was_cancelled_before_the_scope_began_holds_nothing_up(house: House) -> None:
+    text = """
+name: early
+version: "1"
+steps:
+  - {id: quick, uses: shell.run, cancels: [inner]}
+  - id: part
+    uses: flow.scope
+    needs: [quick]
+    steps:
+      - {id: inner, uses: shell.run}
+      - {id: other, uses: shell.run}
+    finally:
+      - {id: unlock, uses: shell.run}
+"""
+    play = Play(house, flow(text))
+
+    async with asyncio.timeout(10):
+        state = await play.run()
+
+    assert statuses(state) == {
+        "quick": "succeeded", "part": "succeeded", "inner": "skipped", "other": "succeeded", "unlock": "succeeded",
+    }  # fmt: skip
