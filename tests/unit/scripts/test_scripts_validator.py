@@ -238,6 +238,14 @@ def test_texts_within_texts_have_an_end() -> None:
     assert "unparsable" in {item.rule for item in analyse(text)}
 
 
+def test_an_expression_of_a_script_takes_no_time_and_finds_nothing() -> None:
+    slow = "find / -regex '/(.|.|.|.)*(.|.)*Y' -delete"
+
+    assert analyse(slow) == []
+    assert [item.rule for item in analyse("find / -regex '.*/libc.so.6' -delete")] == ["system-delete"]
+    assert [item.rule for item in analyse("find / -path '/etc/pass*' -delete")] == ["system-delete"]
+
+
 def shutil_quote(text: str) -> str:
     """Quote for the shell."""
     return "'" + text.replace("'", "'\\''") + "'"

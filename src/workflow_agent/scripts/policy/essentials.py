@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -151,6 +151,9 @@ _VERSIONED = (
     (re.compile(r"^/boot/(vmlinuz|initrd\.img|initramfs)(-[0-9][^/]*)?$"), "/boot/vmlinuz"),
     (re.compile(r"^/var/lib/dpkg/info/[^/*?\[]+$"), "/var/lib/dpkg/info/dpkg.list"),
 )
+#: A pattern of names, or of whole paths.
+_Test = tuple[re.Pattern[str], bool]
+_MAX_STARS = 4
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -205,51 +208,40 @@ def essentials_found(roots: Sequence[str], tests: Sequence[str]) -> str | None:
         if "-prune" in given or _spares_by_kind(given):
             continue
         for root in roots:
-            file = _first_below(root, depth, [pattern for pattern in _patterns(given) if pattern is not None])
+            file = _first_below(root, depth, _patterns(given))
             if file:
                 return file
     return None
 
 
-def _first_below(root: str, depth: int, names: Sequence[re.Pattern[str]]) -> str | None:
+def _first_below(root: str, depth: int, names: Sequence[_Test]) -> str | None:
     if not root.startswith("/"):
         return None
     below = _canonical(root).rstrip("/") + "/"
     for file in _all():
         near = file.startswith(below) and file.count("/") - below.count("/") < depth
-        if near and all(pattern.fullmatch(_seen(pattern, file)) for pattern in names):
+        if near and all(test.fullmatch(file if whole else posixpath.basename(file)) for test, whole in names):
             return file
     return None
 
 
-def _seen(pattern: re.Pattern[str], file: str) -> str:
-    return file if "/" in pattern.pattern else posixpath.basename(file)
-
-
-def _patterns(tests: Sequence[str]) -> list[re.Pattern[str] | None]:
-    found: list[re.Pattern[str] | None] = []
+def _patterns(tests: Sequence[str]) -> list[_Test]:
+    found: list[_Test] = []
     for before, word, value in zip(["", *tests], tests, [*tests[1:], ""], strict=False):
         if before in ("!", "-not"):
             continue
         flags = re.IGNORECASE if word.startswith("-i") else 0
         if word in ("-name", "-iname", "-path", "-ipath", "-wholename", "-iwholename"):
-            found.append(re.compile(_translated(value, whole="name" not in word or "whole" in word), flags))
+            found.append((re.compile(translate(value), flags), word not in ("-name", "-iname")))
         elif word in ("-regex", "-iregex"):
-            found.append(_regex(value, flags))
+            found.append((_regex(value, flags), True))
     return found
 
 
-def _translated(value: str, *, whole: bool) -> str:
-    """Turn a pattern of names into a regular expression; one of whole paths holds a slash."""
-    text = "".join(".*" if char == "*" else "." if char == "?" else re.escape(char) for char in value)
-    return f"(?:/)?{text}" if whole and "/" not in text else text
-
-
-def _regex(value: str, flags: int) -> re.Pattern[str] | None:
-    try:
-        return re.compile(f"(?:/)?{value}", flags)
-    except re.error:
-        return None
+def _regex(value: str, flags: int) -> re.Pattern[str]:
+    """Compile what cannot take long; any other expression is taken to find nothing essential."""
+    plain = re.fullmatch(r"(?:[\w/ -]|\\\.|\.\*?)*", value) and value.count("*") <= _MAX_STARS
+    return re.compile(value if plain else r"(?!)", flags)
 
 
 def _spares_by_kind(tests: Sequence[str]) -> bool:
