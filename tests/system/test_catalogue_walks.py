@@ -5,6 +5,7 @@ All of them pass through `integrations test` in `test_bench_targets.py`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,21 @@ DATA = {
     "redis-server": ("/var/lib/redis/", "/var/log/redis/", "/var/tmp/"),
     "postgresql": ("/var/lib/postgresql/", "/var/log/postgresql/"),
 }
+#: What Debian keeps of a package that is removed and not purged; `docs/rollback.md` lists it.
+KEPT_OF_A_PACKAGE = (
+    "/etc/",
+    "/var/lib/dpkg/",
+    "/var/lib/systemd/deb-systemd-helper-enabled/",
+    "/var/lib/ucf/",
+    "/var/log/apt/",
+)
+#: Data that an uninstall without `--purge` leaves; of nginx and PostgreSQL also folders that they filled themselves.
+STATE = {
+    "nginx": ("/var/www/", "/var/log/nginx/", "/var/lib/nginx/"),
+    "redis-server": ("/var/lib/redis/", "/var/log/redis/"),
+    "postgresql": ("/var/lib/postgresql/", "/var/log/postgresql/", "/var/cache/postgresql/"),
+}
+STATE_OF_AN_EXPORTER = ("/var/lib/prometheus/", "/var/log/prometheus/")
 ROLE = "SELECT count(*) FROM pg_roles WHERE rolname = 'prometheus'"
 SCRAPE = "exec 3<>/dev/tcp/127.0.0.1/{}; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
 
@@ -141,11 +157,35 @@ def assert_packages_are_well(machine: Machine) -> None:
     assert machine.host.run(["dpkg", "--audit"]).stdout == ""
 
 
-def assert_nothing_runs(machine: Machine, before: World) -> None:
-    """Fail when an uninstall left a process, an open port or a unit; files stay as `docs/rollback.md` lists them."""
-    after = replace(machine.world(), files={})
-    assert replace(before, files={}).differences(after, machine.host.root) == []
+def assert_only_documented_stays(machine: Machine, name: str, before: World) -> None:
+    """Fail when an uninstall left a process, an open port, a unit, or a path that `docs/rollback.md` does not list."""
+    after = machine.world()
+    assert replace(before, files={}).differences(replace(after, files={}), machine.host.root) == []
+    allowed = (*KEPT_OF_A_PACKAGE, *STATE.get(name, STATE_OF_AN_EXPORTER))
+    owned = owned_paths(machine)
+    left = sorted(after.files.keys() - before.files.keys() - owned)
+    unlisted = [path for path in left if not f"{path}/".startswith(allowed)]
+    assert unlisted == [], "\n".join(unlisted)
     assert_packages_are_well(machine)
+
+
+def owned_paths(machine: Machine) -> set[str]:
+    """List what belongs to installed packages: dependencies stay. `/lib` and its like are links into `/usr`."""
+    query = "dpkg-query -Wf '${db:Status-Abbrev}${binary:Package}\\n' | sed -n 's/^ii *//p' | xargs dpkg-query -L"
+    paths = set(machine.host.run(["sh", "-c", query]).stdout.splitlines())
+    return paths | {f"/usr{path}" for path in paths if path.startswith(("/lib", "/bin/", "/sbin/"))}
+
+
+def accounts(machine: Machine) -> set[str]:
+    lines = (machine.host.root / "etc/passwd").read_text(encoding="utf-8").splitlines()
+    return {line.partition(":")[0] for line in lines}
+
+
+def accounts_of_packages(machine: Machine) -> set[str]:
+    """Name the accounts that the installer of a package speaks of."""
+    scripts = (machine.host.root / "var/lib/dpkg/info").glob("*.postinst")
+    text = "\n".join(script.read_text(encoding="utf-8", errors="replace") for script in scripts)
+    return {name for name in accounts(machine) if re.search(rf"\b{re.escape(name)}\b", text)}
 
 
 def left_in_run(machine: Machine) -> set[str]:
@@ -156,15 +196,18 @@ def removed_and_taken_back(
     machine: Machine, name: str, before: World, *, installed: str, apart: tuple[str, ...] = ()
 ) -> None:
     """Uninstall, take that back, and take the installation back: nothing of it is left."""
+    of_packages = accounts_of_packages(machine)
     uninstalled = done(machine, "uninstall", name)
     assert uninstalled["changed"] is True
     assert machine.json("verify", name).code != 0
-    assert_nothing_runs(machine, before)
+    assert_only_documented_stays(machine, name, before)
+    left = accounts(machine)
     back = done(machine, "rollback")
     assert back["undoes"] == uninstalled["run_id"]
     done(machine, "verify", name)
     assert done(machine, "rollback")["undoes"] == installed
     assert_as(machine, before, apart=apart)
+    assert left - accounts(machine) <= of_packages, "only accounts that a package made stay after an uninstall"
 
 
 @pytest.mark.parametrize(("machine", "name"), walks(SINGLE), indirect=["machine"])
