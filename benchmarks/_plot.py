@@ -1,4 +1,4 @@
-"""Plots of figures over sizes, both axes logarithmic, as SVG text."""
+"""Plots of figures over sizes as SVG text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["log_plot"]
+__all__ = ["level_plot", "log_plot"]
 
 _WIDTH, _HEIGHT = 720, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 200, 40, 50
@@ -62,6 +62,34 @@ def log_plot(title: str, sizes: str, unit: str, lines: Mapping[str, Sequence[tup
         ]
         drawn.append(_text(_WIDTH - _RIGHT + 12, _TOP + 14 + 18 * number, name, fill=colour))
     return "\n".join([*drawn, "</svg>", ""])
+
+
+def level_plot(title: str, points: Sequence[tuple[int, float]], unit: str) -> str:
+    """Draw values over counts that grow tenfold, as SVG; the scale begins at zero, so that flat looks flat."""
+    width, height, left, top, bottom = 640, 300, 60, 40, 250
+    first, last = math.log10(points[0][0]), math.log10(points[-1][0])
+    highest = max(value for _, value in points) * 1.25
+    places = [
+        (
+            left + (math.log10(count) - first) / (last - first) * (width - left - 40),
+            bottom - value / highest * (bottom - top),
+        )
+        for count, value in points
+    ]
+    line = " ".join(f"{x:.0f},{y:.0f}" for x, y in places)
+    marks = "".join(
+        f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" fill="#2563eb"/>'
+        f'<text x="{x:.0f}" y="{y - 10:.0f}" text-anchor="middle">{value:.0f}</text>'
+        f'<text x="{x:.0f}" y="{bottom + 20}" text-anchor="middle">{count:,}</text>'
+        for (x, y), (count, value) in zip(places, points, strict=True)
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'font-family="sans-serif" font-size="12" fill="#374151"><rect width="100%" height="100%" fill="#ffffff"/>'
+        f'<text x="{left}" y="20" font-size="14">{title}, {unit}</text>'
+        f'<path d="M{left} {top}V{bottom}H{width - 20}" fill="none" stroke="#9ca3af"/>'
+        f'<polyline points="{line}" fill="none" stroke="#2563eb" stroke-width="2"/>{marks}</svg>\n'
+    )
 
 
 def _decades(values: Iterable[float]) -> tuple[int, int]:

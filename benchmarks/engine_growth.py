@@ -15,10 +15,10 @@ import os
 import tempfile
 import time
 from dataclasses import replace
-from math import log10
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks._plot import level_plot
 from benchmarks._report import Figure, machine, remark, show
 from benchmarks.engine import COLLECT_AFTER, Bench, chain_of, interrupted
 from workflow_agent.store import SqliteStore
@@ -102,34 +102,6 @@ def _tens(most: int) -> Iterator[int]:
         count *= 10
 
 
-def picture(title: str, points: Sequence[tuple[int, float]], unit: str) -> str:
-    """Draw values over counts that grow tenfold, as SVG; the scale begins at zero, so that flat looks flat."""
-    width, height, left, top, bottom = 640, 300, 60, 40, 250
-    first, last = log10(points[0][0]), log10(points[-1][0])
-    highest = max(value for _, value in points) * 1.25
-    places = [
-        (
-            left + (log10(count) - first) / (last - first) * (width - left - 40),
-            bottom - value / highest * (bottom - top),
-        )
-        for count, value in points
-    ]
-    line = " ".join(f"{x:.0f},{y:.0f}" for x, y in places)
-    marks = "".join(
-        f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" fill="#2563eb"/>'
-        f'<text x="{x:.0f}" y="{y - 10:.0f}" text-anchor="middle">{value:.0f}</text>'
-        f'<text x="{x:.0f}" y="{bottom + 20}" text-anchor="middle">{count:,}</text>'
-        for (x, y), (count, value) in zip(places, points, strict=True)
-    )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        f'font-family="sans-serif" font-size="12" fill="#374151"><rect width="100%" height="100%" fill="#ffffff"/>'
-        f'<text x="{left}" y="20" font-size="14">{title}, {unit}</text>'
-        f'<path d="M{left} {top}V{bottom}H{width - 20}" fill="none" stroke="#9ca3af"/>'
-        f'<polyline points="{line}" fill="none" stroke="#2563eb" stroke-width="2"/>{marks}</svg>\n'
-    )
-
-
 def _draw(folder: Path, figures: Sequence[Figure]) -> None:
     for name, wanted, title in (
         ("engine-steps.svg", "a run of", "CPU time of a step, by steps of its run"),
@@ -138,7 +110,7 @@ def _draw(folder: Path, figures: Sequence[Figure]) -> None:
         found = [each for each in figures if wanted in each.name and each.subject == "each step"]
         points = [(int("".join(filter(str.isdigit, each.name))), each.value) for each in found]
         if len(points) > 1:
-            (folder / name).write_text(picture(title, points, "µs"), encoding="utf-8")
+            (folder / name).write_text(level_plot(title, points, "µs"), encoding="utf-8")
 
 
 def main() -> int:
