@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -364,3 +365,21 @@ def _listening(lab: LabHost) -> str:
     tables = (root.parent / "net/tcp", root.parent / "net/tcp6")
     lines = (line for table in tables for line in table.read_text().splitlines())
     return "\n".join(line for line in lines if " 0A " in line)
+
+
+async def test_a_command_that_ignores_hangups_starts_services_that_hear_them(
+    lab_plain: LabHost, control: ServiceControl
+) -> None:
+    script = f"trap 'echo again' HUP; echo ready; while :; do {DAEMON} 0.05; done"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as below nohup(1)
+    try:
+        service = daemon("/bin/sh", "-c", script, reload="HUP")
+        await control.start(service)
+        await until_logged(lab_plain, "ready")
+
+        await control.reload(service)
+
+        assert "again" in await until_logged(lab_plain, "again")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        await control.stop(daemon())

@@ -160,7 +160,8 @@ def test_a_full_disk_is_named_with_what_is_left_on_it(machine: Machine, small_di
 
 def test_a_port_that_is_taken_is_named_with_its_holder_and_everything_is_taken_back(machine: Machine) -> None:
     enter = ["nsenter", f"--target={machine.host.pid}", "-m", "-n", "-p", "-r", "-w", "--"]
-    holder = "$| = 1; $s = IO::Socket::INET->new(LocalPort => 9100, Listen => 1) or die; print qq(on\\n); sleep 600"
+    listener = "IO::Socket::INET->new(LocalPort => 9100, Listen => 1, ReuseAddr => 1)"  # an earlier test had it
+    holder = f"$| = 1; $s = {listener} or die; print qq(on\\n); sleep 600"
     with subprocess.Popen([*enter, "perl", "-MIO::Socket::INET", "-e", holder], stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None

@@ -73,7 +73,7 @@ class Person:
     def run(self, *arguments: str, off: bool = False, **more: str) -> subprocess.CompletedProcess[str]:
         become = ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", "env", "-i"]
         variables = {
-            "PATH": "/usr/bin:/bin",
+            "PATH": f"/usr/bin:/bin:{sysconfig.get_path('scripts')}",  # for shellcheck, where the system has none
             "HOME": str(self.home),
             "LANG": "C.UTF-8",
             "PYTHONDONTWRITEBYTECODE": "1",

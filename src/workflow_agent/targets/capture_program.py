@@ -308,9 +308,7 @@ def _become(command: list[str], environment: dict[str, str], spec: Spec) -> None
     """Replace this process by a command, with what scripts may do and no more; never returns."""
     try:
         os.setsid()
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
+        linux.restore_signals()
         os.umask(0o022)
         os.chdir(spec.get("folder", "/"))
         linux.capability_bounding_set_drop(_CAPABILITIES)

@@ -20,7 +20,7 @@ import signal
 import time
 from typing import Any, NoReturn
 
-from workflow_agent.targets.linux import join_namespaces
+from workflow_agent.targets.linux import join_namespaces, restore_signals
 
 __all__ = ["main", "session_members"]
 
@@ -146,9 +146,7 @@ def _become(request: dict[str, Any], streams: tuple[int, int, int], status: int)
         os.setsid()
         join_namespaces(request["pid"], skip=frozenset({"pid"}))
         entering = False
-        # Python ignores SIGPIPE, and ignored signals outlive exec.
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
+        restore_signals()
         os.umask(0o022)
         os.chdir("/")
         for target, descriptor in enumerate(streams):

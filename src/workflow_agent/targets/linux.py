@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import signal
 import struct
 import sys
 import threading
@@ -44,6 +45,7 @@ __all__ = [
     "open_beneath",
     "pivot_root",
     "rename",
+    "restore_signals",
     "set_file_flags",
     "set_hostname",
     "syncfs",
@@ -221,6 +223,14 @@ def die_with_parent(expected_parent: int | None = None) -> None:
     _check(_libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0), "prctl")
     if expected_parent is not None and os.getppid() != expected_parent:
         os._exit(1)
+
+
+def restore_signals() -> None:
+    """Give the next program all signals as a fresh one has them: what is ignored (SIGHUP below nohup) outlives exec."""
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def capability_bounding_set_drop(keep: frozenset[int]) -> None:

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 from workflow_agent.targets.accounts import Account, account, group_id
 from workflow_agent.targets.env_file import expand_argv, parse_env_file
-from workflow_agent.targets.linux import join_namespaces
+from workflow_agent.targets.linux import join_namespaces, restore_signals
 
 __all__ = ["RESTARTS_PER_MINUTE", "main", "restart_due"]
 
@@ -222,9 +222,7 @@ class _Supervisor:
             os.setgroups(who.groups)
             os.setgid(who.gid)
             os.setuid(who.uid)
-            for ignored in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
-                signal.signal(ignored, signal.SIG_DFL)  # ignored signals outlive exec
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            restore_signals()
             os.execvpe(argv[0], argv, environment)
         except (OSError, IndexError, ValueError) as error:
             number = error.errno if isinstance(error, OSError) and error.errno else 22

@@ -37,6 +37,8 @@ NOT_MET = {
     "transaction.pruned",
     "effect.begun",
     "effect.ran",
+    "data.copying",
+    "data.copied",
 }
 #: A settle touches the target alone: these are about our own database and its workflows.
 OF_OTHERS = ("store.", "engine.")
