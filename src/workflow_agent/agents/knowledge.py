@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from workflow_agent.agents.serving import Reply, VerbHandler
     from workflow_agent.integrations import Brief, Registry
     from workflow_agent.model.message import Message
-    from workflow_agent.model.ports import History, TargetRegistry
+    from workflow_agent.model.ports import History, Target, TargetRegistry
     from workflow_agent.model.system import Generation, TargetFacts
 
 __all__ = ["KnowledgeAgent", "LocateReply", "LocateRequest", "LookupReply", "LookupRequest"]
@@ -139,13 +140,9 @@ class KnowledgeAgent:
         generations = await self._history.generations(request.target, known.name)
         installed = generations[0] if generations else None
         await self._refuse(request, known, installed)
-        given = given_parameters(
-            "verify" if request.required_by else request.action, known.parameters, request.parameters, installed
-        )
-        if self._known is not None and request.action in {"install", "plan"}:
-            given = await accepted_parameters(self._known, known.name) | given
-        bound = bound_parameters(self._registry, request.integration, given)
-        facts = await target.facts()
+        if installed is None and request.action in {"install", "plan"}:
+            target.expect_capture()
+        bound, facts = await self._bound_beside(target, request, known, installed)
         action = manifest_action(known, request.action)
         purge = request.purge if request.action == "uninstall" else None
         parts = resolved_parts(self._registry, request.integration, action, bound["parameters"], facts, purge=purge)
@@ -172,14 +169,29 @@ class KnowledgeAgent:
             halts=parts["services"] if copies else [],
             **parts,
         )
-        if installed is None and request.action in {"install", "plan"}:
-            target.expect_capture()
         # What a rollback of the run needs to know later, when the manifest may be another one.
         kept = {name: getattr(reply, name) for name in _KEPT}
         kept |= {"required_by": request.required_by} if request.required_by else {}
         kept |= {"composed": composed} if composed else {}
         kept |= {"knowledge": reply.knowledge} if reply.knowledge else {}
         return reply, _subject(known.name, known.version, kept)
+
+    async def _bound_beside(
+        self, target: Target, request: LookupRequest, known: Brief, installed: Generation | None
+    ) -> tuple[Mapping[str, Any], TargetFacts]:
+        """Give the parameters that hold, with their hash, and the facts: the target is asked while they are judged."""
+        asking = asyncio.create_task(target.facts(), name="facts")
+        try:
+            await asyncio.sleep(0)  # so that it is asked
+            given = given_parameters(
+                "verify" if request.required_by else request.action, known.parameters, request.parameters, installed
+            )
+            if self._known is not None and request.action in {"install", "plan"}:
+                given = await accepted_parameters(self._known, known.name) | given
+            return bound_parameters(self._registry, request.integration, given), await asking
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
 
     async def _composed(
         self,

@@ -442,7 +442,14 @@ async def open_app(settings: Settings, *, read_only: bool = False) -> AsyncItera
         StoreError: the database cannot be opened.
     """
     folder = settings.paths.state
-    store = SqliteStore.open_read_only(folder) if read_only else await SqliteStore.open(folder)
+    if read_only:
+        store = SqliteStore.open_read_only(folder)
+    else:
+        opening = asyncio.create_task(SqliteStore.open(folder), name="open the store")
+        await asyncio.sleep(0)  # so that its thread begins
+        import workflow_agent.app.container  # noqa: F401, PLC0415  # late; whoever writes needs it, and this is a wait
+
+        store = await opening
     app = App(settings, store, None)
     try:
         yield app

@@ -425,8 +425,7 @@ class HostTarget(Preparing, ImageKeeping, RollingBack, CopyingData, Noticing, La
     async def close(self) -> None:
         """End the probe program and give every lock back."""
         await self._drop_ready()
-        if self._ahead is not None:
-            await self._ahead.drop()
+        await self._drop_ahead()
         await self._drop_look()
         await self._prober.close()
         if self._opened is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,12 +18,12 @@ from workflow_agent.targets.paths import stat_in_root
 from workflow_agent.targets.transaction import Transaction, TransactionState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
     from workflow_agent.model.ports import OutputSink
     from workflow_agent.model.system import ChangeSet, Script, Service
     from workflow_agent.targets.baseline_ahead import BaselineAhead
-    from workflow_agent.targets.capture import CaptureHome, CaptureResult
+    from workflow_agent.targets.capture import CaptureHome, CaptureProgram, CaptureResult
     from workflow_agent.targets.entries import Baseline
     from workflow_agent.targets.live_services import LiveServices
     from workflow_agent.targets.mounts import Mount, MountUse
@@ -71,9 +71,10 @@ class Preparing:
     #: Whether a script's effects are staged on the target itself.
     _stages_there = True
     _ahead: BaselineAhead | None = None
+    _starting: asyncio.Task[CaptureProgram] | None = None
 
     def expect_capture(self) -> None:
-        """Begin to read what is there: a script will soon be captured (see the port)."""
+        """Begin to read what is there, and start the program that captures: a script will come soon (see the port)."""
         if self._ahead is None and self._may_capture():
             # late: installations only
             from workflow_agent.targets.baseline_ahead import BaselineAhead  # noqa: PLC0415
@@ -82,13 +83,44 @@ class Preparing:
             points = captured_points(self._mounts())
             walk = partial(walk_beside, self._root, points, self._hidden_folders())
             self._ahead = BaselineAhead(self._root, self._folders, walk)
+            if self._stages_there:
+                from workflow_agent.targets.capture import CaptureProgram  # noqa: PLC0415  # late, as above
+
+                self._starting = asyncio.create_task(CaptureProgram().__aenter__(), name="capture program")
 
     def _may_capture(self) -> bool:
         try:
+            self._open()
             self._require_root()
             return self._static_reason(self._mounts()) is None
         except (WorkflowAgentError, OSError):  # what captures then says why it cannot be
             return False
+
+    @asynccontextmanager
+    async def _program(self) -> AsyncIterator[CaptureProgram | None]:
+        """Give the program that captures, started ahead if that could be; None where it needs to know more first."""
+        # late: 10 ms, which a run that finds everything unchanged does not pay
+        from workflow_agent.targets.capture import CaptureProgram  # noqa: PLC0415
+
+        starting, self._starting = self._starting, None
+        if not self._stages_there:
+            yield None
+        elif starting is None:
+            async with CaptureProgram() as program:  # it gets ready while the baseline is walked
+                yield program
+        else:
+            program = await starting
+            try:
+                yield program
+            finally:
+                await program.__aexit__()
+
+    async def _drop_ahead(self) -> None:
+        """End what was begun for a script that did not come."""
+        async with self._program() if self._starting is not None else nullcontext():
+            pass
+        if self._ahead is not None:
+            await self._ahead.drop()
 
     def _baselines(self, mounts: list[tuple[Mount, MountUse]]) -> dict[bytes, Baseline]:
         return {point: self._walk(point) for point in captured_points(mounts)}
@@ -129,14 +161,10 @@ class Preparing:
             )
         self._require_interpreter(script.interpreter)
         await self._locks.acquire(wait_s=self._lock_wait_s)
-        # late: 10 ms, which a run that finds everything unchanged does not pay
-        from workflow_agent.targets.capture import CaptureProgram  # noqa: PLC0415
-
         run: dict[str, Any] = {"timeout_s": timeout_s, "on_output": on_output, "secrets": secrets or {}}
         try:
             transaction = await self._blocking(self._folders.new_id, run_id)
-            # It gets ready while the baseline is walked.
-            async with CaptureProgram() if self._stages_there else nullcontext() as program:
+            async with self._program() as program:
                 run["program"] = program
                 changes = await self._capture(transaction, run_id, mounts, script, stops=stops, keep=keep, run=run)
             return transaction, changes
