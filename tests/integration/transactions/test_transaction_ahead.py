@@ -19,9 +19,7 @@ pytestmark = [pytest.mark.root, pytest.mark.slow]
 def _capture_programs() -> set[int]:
     """Our own children that are told to capture something, or wait to be told."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
-    return {
-        int(pid) for pid in children if b"targets.capture_program" in Path("/proc", pid, "cmdline").read_bytes()
-    }
+    return {int(pid) for pid in children if b"targets.capture_program" in Path("/proc", pid, "cmdline").read_bytes()}
 
 
 async def test_the_program_that_was_begun_captures(trial: Trial) -> None:
