@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +15,10 @@ from workflow_agent.targets.service_processes import executable_of, processes_of
 from workflow_agent.targets.service_state import ServiceKind, StopNeed
 from workflow_agent.targets.services import ServiceControl
 from workflow_agent.testing.lab import LabHost
+from workflow_agent.testing.lab.image import CATALOGUE_PACKAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DAEMON = "/usr/local/bin/daemon"
 NGINX = Service(
@@ -156,6 +163,65 @@ async def test_a_limit_that_cannot_be_raised_is_noise(lab_plain: LabHost, contro
     assert (outcome.kind, outcome.reason) == (ServiceKind.SYSVINIT, None)
     assert list(outcome.main_pids) == daemons(lab_plain)
     assert (await control.stop(daemon())).ended == outcome.main_pids
+
+
+@pytest.fixture
+def packaged(lab: None) -> Iterator[LabHost]:
+    """A host with packages of Debian whose init scripts read a defaults file; nothing is started by them."""
+    with LabHost("plain", packages=CATALOGUE_PACKAGES) as host:
+        host.run(
+            ["sh", "-c", "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d"]
+        )
+        host.run(["apt-get", "install", "-y", "prometheus-node-exporter", "prometheus-postgres-exporter"])
+        yield host
+
+
+def handed_over(lab: LabHost, pid: int) -> tuple[list[str], dict[str, str]]:
+    """Give the arguments and the environment with which a process was started."""
+    assert pid in {one.pid for one in lab.processes()}
+    words, variables = (Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8") for name in ("cmdline", "environ"))
+    return words.split("\0")[1:-1], dict(item.partition("=")[::2] for item in variables.split("\0") if item)
+
+
+@pytest.mark.slow
+async def test_what_an_init_script_reads_from_its_defaults_file_reaches_the_service(packaged: LabHost) -> None:
+    """Trap 14: the scripts of Debian read the file and export nothing. Where one puts a value into the command line,
+    it gets there by the script; where the service needs it in its environment, the script's service ends, and ours
+    has it."""
+    defaults = packaged.root / "etc/default"
+    (defaults / "prometheus-node-exporter").write_text('ARGS="--web.listen-address=:9123 --no-collector.nfs"\n')
+    (defaults / "prometheus-postgres-exporter").write_text(
+        "ARGS='--web.listen-address=:9124 --disable-settings-metrics'\n"
+        "DATA_SOURCE_NAME='user=prometheus host=/run/postgresql dbname=postgres'\n"
+    )
+    for name in ("prometheus-node-exporter", "prometheus-postgres-exporter"):
+        script = (packaged.root / "etc/init.d" / name).read_text()
+        assert re.search(r"^\s*export\b", script, re.MULTILINE) is None, "the trap is there"
+    control = ServiceControl(packaged.pid, InitKind.SYSVINIT)
+
+    def service(name: str, port: int) -> Service:
+        return Service(
+            name=name,
+            argv=(f"/usr/bin/{name}", "$ARGS"),
+            exe=f"/usr/bin/{name}",
+            user="prometheus",
+            environment_file=f"/etc/default/{name}",
+            listens=(f"tcp/{port}",),
+        )
+
+    node = await control.start(service("prometheus-node-exporter", 9123))
+    postgres = await control.start(service("prometheus-postgres-exporter", 9124))
+
+    assert (node.kind, postgres.kind) == (ServiceKind.SYSVINIT, ServiceKind.SUPERVISED)
+    assert "no process of it stays" in str(postgres.reason)
+    arguments, variables = handed_over(packaged, node.main_pids[0])
+    assert arguments == ["--web.listen-address=:9123", "--no-collector.nfs"]
+    assert "ARGS" not in variables, "the script means a word of its own, not the service's environment"
+    arguments, variables = handed_over(packaged, postgres.main_pids[0])
+    assert arguments == ["--web.listen-address=:9124", "--disable-settings-metrics"]
+    assert variables["DATA_SOURCE_NAME"] == "user=prometheus host=/run/postgresql dbname=postgres"
+    for name in ("prometheus-node-exporter", "prometheus-postgres-exporter"):
+        await control.stop(service(name, 0))
 
 
 async def test_a_daemon_started_by_hand_counts_as_running(lab_plain: LabHost, control: ServiceControl) -> None:

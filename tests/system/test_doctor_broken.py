@@ -41,7 +41,7 @@ sys.exit(main(sys.argv[1:]))' "$@"
 """
 #: Looks that are broken elsewhere, and by which test.
 _ELSEWHERE = {
-    "configuration": ("test_doctor_broken.py", "test_a_configuration_that_cannot_be_read_is_an_error_with_its_place"),
+    "configuration": ("test_doctor_broken.py", "test_a_configuration_that_cannot_be_read_fails_and_the_rest_is_told"),
     "recovery at boot": (
         "test_recovery_at_boot.py",
         "test_an_interrupted_commit_is_taken_back_before_services_start",
@@ -268,13 +268,31 @@ def test_what_is_broken_is_told_and_is_well_again_afterwards(
     assert well[check]["status"] == "ok"
 
 
-def test_a_configuration_that_cannot_be_read_is_an_error_with_its_place(one: Machine) -> None:
-    """Without settings nothing can be looked at."""
-    folder = one.folder / "broken-config"
-    folder.mkdir()
-    (folder / "config.toml").write_text("[output\n", encoding="utf-8")
+@pytest.mark.parametrize(
+    ("text", "observed"),
+    [
+        ("[output\n", "the configuration file is not valid TOML"),
+        ("[output]\ncolour = 'always'\n", "colour"),
+        ("[timeouts]\npackage_lock_s = 'soon'\n", "package_lock_s"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_fails_and_the_rest_is_told(
+    one: Machine, text: str, observed: str, tmp_path: Path
+) -> None:
+    """What needs no settings is looked at all the same; of the rest it is said that it was not."""
+    (tmp_path / "config.toml").write_text(text, encoding="utf-8")
 
-    answer = one.json("doctor", environ={"WORKFLOW_AGENT_PATHS__CONFIG": str(folder)})
+    code, found = examined(one, Broken({"WORKFLOW_AGENT_PATHS__CONFIG": str(tmp_path)}))
+    _, well = examined(one, Broken())
 
-    assert answer.code == 2
-    assert f"{folder}/config.toml" in f"{answer.error['where']} {answer.error['message']}"
+    assert code == 1
+    assert list(found) == list(well)
+    assert found["configuration"]["status"] == "fail"
+    assert observed in found["configuration"]["observed"]
+    assert f"{tmp_path}/config.toml" in found["configuration"]["observed"]
+    assert found["configuration"]["fix"]
+    assert {name for name in found if found[name]["status"] == "ok"} == {"python", "user", "shellcheck"}
+    assert {found[name]["status"] for name in found.keys() - {"configuration", "python", "user", "shellcheck"}} == {
+        "warn"
+    }
+    assert well["configuration"]["status"] == "ok"

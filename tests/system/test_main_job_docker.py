@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -79,6 +80,41 @@ def test_plan_install_verify_again_change_and_back(machine: Machine, integration
     machine.assert_as(before, logs=APPENDED_LOGS)
     assert machine.host.run(["apt-get", "check"]).stderr == ""
     assert machine.host.run(["dpkg", "--audit"]).stdout == ""
+
+
+@pytest.mark.usefixtures("rehearsals_alone")
+def test_no_client_of_an_engine_is_ever_started(container: Machine) -> None:
+    """Namespaces are entered, and the engine is asked over its socket: a client process takes 70 ms each time."""
+    programs = container.folder / "programs"
+    programs.mkdir()
+    mark = container.folder / "called"
+    for name in ("docker", "podman", "nerdctl", "ctr", "runc", "nsenter"):
+        (programs / name).write_text(f'#!/bin/sh\necho "$0 $*" >>{mark}\nexit 1\n', encoding="utf-8")
+        (programs / name).chmod(0o755)
+    container.variables["PATH"] = f"{programs}:{container.environment()['PATH']}"
+    subprocess.run(["docker", "ps"], env=container.environment(), check=False)
+    assert mark.read_text(encoding="utf-8") == f"{programs}/docker ps\n", "what looks for one would find this"
+    mark.unlink()
+    folder = container.integration(SMALL, FILES)
+
+    container.json("plan", folder, "--isolation", "container")
+    for arguments in (
+        ("plan", folder),
+        ("install", NODE_EXPORTER, "--yes"),
+        ("install", folder, "--yes"),
+        ("verify", NODE_EXPORTER),
+        ("install", NODE_EXPORTER, "--yes"),
+        ("upgrade", NODE_EXPORTER, "--param", "port=9200", "--yes"),
+        ("repair", NODE_EXPORTER, "--yes"),
+        ("rollback", "--yes"),
+        ("uninstall", NODE_EXPORTER, "--yes"),
+        ("history",),
+        ("doctor",),
+    ):
+        answer = container.json(*arguments)
+        assert answer.code == 0 or arguments == ("doctor",), str(answer)
+
+    assert not mark.exists(), mark.read_text(encoding="utf-8")
 
 
 # -- rehearsals --------------------------------------------------------------------------------------------------------

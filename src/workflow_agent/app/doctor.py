@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from workflow_agent.app.application import App
     from workflow_agent.model.ports import Target
 
-__all__ = ["examine"]
+__all__ = ["examine", "examine_without_settings"]
 
 _TARGET: Final = "host"
 _PYTHON: Final = (3, 11)
@@ -66,14 +66,36 @@ async def examine(app: App) -> list[dict[str, Any]]:
     return found
 
 
+async def examine_without_settings(error: WorkflowAgentError) -> list[dict[str, Any]]:
+    """As :func:`examine`, where the settings cannot be read: what needs none is looked at all the same.
+
+    Args:
+        error: Why they cannot be read.
+    """
+    found = []
+    for name in _LOOKS:
+        if name == "configuration":
+            seen = _as_seen(error)
+        elif name in _WITHOUT_SETTINGS:
+            seen = await _WITHOUT_SETTINGS[name]()
+        else:
+            seen = _Seen("not looked at: that needs the configuration", _Status.WARN, "correct the configuration first")
+        found.append({"check": name, "status": seen.status.value, "observed": seen.observed, "fix": seen.fix})
+    return found
+
+
+def _as_seen(error: WorkflowAgentError) -> _Seen:
+    observed = f"{error.message}: {error.cause}" if error.cause else error.message
+    where = f" ({error.where})" if error.where else ""
+    return _Seen(f"{observed}{where}", _Status.FAIL, error.hint or "correct what is named")
+
+
 async def _carried_out(look: _Look, app: App) -> _Seen:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             return await look(app)
     except WorkflowAgentError as error:
-        observed = f"{error.message}: {error.cause}" if error.cause else error.message
-        where = f" ({error.where})" if error.where else ""
-        return _Seen(f"{observed}{where}", _Status.FAIL, error.hint or "correct what is named")
+        return _as_seen(error)
     except Exception as error:  # noqa: BLE001  # border: a look that breaks is a finding, and the others go on
         return _Seen(f"{type(error).__name__}: {error}", _Status.FAIL, "please report this")
 
@@ -81,14 +103,14 @@ async def _carried_out(look: _Look, app: App) -> _Seen:
 # -- this process ------------------------------------------------------------------------------------------------
 
 
-async def _python(_: App) -> _Seen:
+async def _python(_: App | None = None) -> _Seen:
     version = platform.python_version()
     if sys.version_info >= _PYTHON:
         return _Seen(version)
     return _Seen(version, _Status.FAIL, f"use Python {_PYTHON[0]}.{_PYTHON[1]} or newer")
 
 
-async def _user(_: App) -> _Seen:
+async def _user(_: App | None = None) -> _Seen:
     if os.geteuid() == 0:
         return _Seen("root")
     fix = (
@@ -99,11 +121,7 @@ async def _user(_: App) -> _Seen:
 
 async def _configuration(app: App) -> _Seen:
     path = app.settings.paths.config / "config.toml"
-    if not path.exists():
-        return _Seen(f"no {path}: defaults hold")
-    if os.access(path, os.R_OK):
-        return _Seen(f"{path} is read")
-    return _Seen(f"{path} cannot be read", _Status.FAIL, f"look at the owner and mode of {path}")
+    return _Seen(f"{path} is read" if path.exists() else f"no {path}: defaults hold")
 
 
 async def _state_folder(app: App) -> _Seen:
@@ -137,7 +155,7 @@ async def _clock(app: App) -> _Seen:
     return _Seen(told)
 
 
-async def _shellcheck(_: App) -> _Seen:
+async def _shellcheck(_: App | None = None) -> _Seen:
     from workflow_agent.scripts._programs import shellcheck_path  # noqa: PLC0415  # late: one command needs it
 
     path = shellcheck_path()
@@ -269,4 +287,9 @@ _LOOKS: Final[dict[str, _Look]] = {
     "space on target": _target_space,
     "capture": _capture,
     "recovery at boot": _recovery,
+}
+_WITHOUT_SETTINGS: Final[dict[str, Callable[[], Awaitable[_Seen]]]] = {
+    "python": _python,
+    "user": _user,
+    "shellcheck": _shellcheck,
 }

@@ -62,13 +62,26 @@ def doctor(ctx: typer.Context) -> Outcome:
     """Check whether this system can carry out what is asked of it."""
     from workflow_agent.cli.past import ask  # noqa: PLC0415  # late
 
-    found = ask(ctx.obj, lambda app: app.doctor())
+    try:
+        ctx.obj.settings()
+    except WorkflowAgentError as error:
+        found = _without_settings(error)
+    else:
+        found = ask(ctx.obj, lambda app: app.doctor())
     outcome = Outcome(data={"items": found}, lines=lambda style: _doctor_lines(found, style))
     failed = [check for check in found if check["status"] == "fail"]
     if failed:
         names = ", ".join(str(check["check"]) for check in failed)
         raise CommandFailedError(WorkflowAgentError(f"not everything is well: {names}"), outcome)
     return outcome
+
+
+def _without_settings(error: WorkflowAgentError) -> list[dict[str, Any]]:
+    import asyncio  # noqa: PLC0415  # late: 35 ms
+
+    from workflow_agent.app.doctor import examine_without_settings  # noqa: PLC0415  # late
+
+    return asyncio.run(examine_without_settings(error))
 
 
 def _doctor_lines(found: Sequence[dict[str, Any]], style: Style) -> Iterator[str]:
