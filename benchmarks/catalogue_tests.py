@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.testing.bench.outcomes import REFUSED
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -29,7 +31,8 @@ Written on {date} by `python -m benchmarks.catalogue_tests` from what `workflow-
 said on fresh hosts of Debian 12; rows that were not tried anew stay. Numbers are seconds of a kind of tests with the
 target that it makes, {load};
 a dash stands for what was not tried. `rollback` is passed where 0 paths, users,
-packages and processes differ from before. `plan`, `lint` and `render` are tried too. After `uninstall --purge`
+packages and processes differ from before. `plan`, `lint` and `render` are tried too. `failed: …` in a cell is what an
+integration must end with on these targets, before anything is changed; 0 paths differed. After `uninstall --purge`
 remains what the last column says: paths in addition + paths not as before, users, packages that came along.
 
 {table}
@@ -72,7 +75,11 @@ def _rows(page: str) -> defaultdict[tuple[str, str], dict[str, str]]:
 
 
 def _cell(item: Mapping[str, Any]) -> str:
-    return f"{item['seconds']:.0f}" if item["verdict"] == "passed" else f"**{item['verdict']}**"
+    if item["verdict"] != "passed":
+        return f"**{item['verdict']}**"
+    # "failed: capability missing: NAME needs CAPABILITY; 0 paths differ" without the name
+    message = str(item["message"])
+    return ": ".join(message.split(": ")[:2]) if message.startswith(REFUSED) else f"{item['seconds']:.0f}"
 
 
 def main() -> None:

@@ -93,6 +93,33 @@ def test_only_what_stays_red_although_what_works_would_be_green_by_then_is_seen_
 
 
 @pytest.mark.parametrize(
+    ("needs", "verdict", "said"),
+    [
+        (
+            "\ncapabilities:\n  - name: AUDIT_CONTROL\n",
+            Verdict.PASSED,
+            "failed: capability missing: greeting needs AUDIT",
+        ),
+        ("", Verdict.FAILED, "and must be refused with validation.capability"),
+    ],
+    ids=["lacks-it", "needs-nothing"],
+)
+def test_what_must_be_refused_passes_where_it_is_and_changes_nothing(
+    tmp_path: Path, needs: str, verdict: Verdict, said: str
+) -> None:
+    folder = write_draft(Draft(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
+    manifest = folder / "integration.yaml"
+    manifest.write_text(manifest.read_text(encoding="utf-8") + needs, encoding="utf-8")
+    (folder / "tests/bench.yaml").write_text("refused: validation.capability\n", encoding="utf-8")
+
+    kinds = (Kind.PLAN, Kind.INSTALL, Kind.VERIFY)
+    found = walked(folder, *kinds, evidence=tmp_path / "evidence", targets=[TargetKind.PLAIN])
+
+    assert [found[kind].verdict for kind in kinds] == [verdict, verdict, Verdict.SKIPPED], found
+    assert said in found[Kind.INSTALL].message
+
+
+@pytest.mark.parametrize(
     ("argv", "verdict", "said"),
     [
         ("[cat, /opt/greeting/greeting]", Verdict.PASSED, "from 0.0.1 (was runs) to 0.1.0 (is runs)"),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["ON_PAPER", "Kind", "Outcome", "TestFailedError", "TestSkippedError", "Verdict"]
+__all__ = ["ON_PAPER", "REFUSED", "Kind", "Outcome", "TestFailedError", "TestSkippedError", "Verdict"]
 
 
 class Kind(StrEnum):
@@ -32,6 +32,8 @@ class Kind(StrEnum):
 
 #: Kinds that need no target.
 ON_PAPER = frozenset({Kind.LINT, Kind.RENDER})
+#: Begins the message of a test that passed because what it tried was refused, as it must be.
+REFUSED = "failed: "
 
 
 class Verdict(StrEnum):

@@ -56,6 +56,9 @@ class BenchPlan(Part):
 
     targets: tuple[StrictStr, ...] | None = Field(default=None, description="Kinds of targets; all without it.")
     reason: StrictStr = Field(default="", description="Why not all kinds of targets.")
+    refused: StrictStr = Field(
+        default="", description="Code of the error with which targets of tests refuse it, before anything is changed."
+    )
     parameters: dict[Identifier, JsonValue] = Field(default_factory=dict, description="What is installed with.")
     digests: dict[Identifier, StrictStr] = Field(
         default_factory=dict, description="Parameters that are the SHA-256 of an archive made for the tests: its path."

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from workflow_agent.model.status import CHECK_IS_NOT_RED
 from workflow_agent.testing.bench.golden import PLAN_FOLDER, compare, plan_text
-from workflow_agent.testing.bench.outcomes import Kind, TestFailedError, TestSkippedError
+from workflow_agent.testing.bench.outcomes import REFUSED, Kind, TestFailedError, TestSkippedError
 from workflow_agent.testing.bench.targets import BenchTarget
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ _LANES: Final = (
     (Kind.RESIDUE,),
 )
 _LANES_WITH_SERVERS: Final = ((*_LANES[0], Kind.RESIDUE), (Kind.UPGRADE, Kind.CRASH))
+#: How what must be refused is tried.
+_REFUSALS: Final = {Kind.PLAN: ("plan",), Kind.INSTALL: ("install", "--yes")}
 _VERSION = re.compile(r"^version:.*$", re.MULTILINE)
 
 
@@ -222,7 +224,19 @@ class Walk:
             Kind.UPGRADE: self._upgrade,
             Kind.CRASH: self._crash,
         }
-        return kinds[kind]()
+        return self._refused(kind) if self.subject.plan.refused else kinds[kind]()
+
+    def _refused(self, kind: Kind) -> str:
+        """Try what must be refused; gives the error's own words."""
+        if kind not in _REFUSALS:
+            raise TestSkippedError("targets of tests refuse it, as tests/bench.yaml says")
+        before = self._absent()
+        reply = self.target.command(*_REFUSALS[kind], self.subject.name, *self._with_parameters())
+        code, wanted = reply.error.get("code"), self.subject.plan.refused
+        if reply.code == 0 or code != wanted:
+            raise TestFailedError(f"{reply.sentence}, and must be refused with {wanted}", _reasons(reply))
+        self._as(before, "what was refused")
+        return f"{REFUSED}{reply.error['message']}; 0 paths differ"
 
     def _plan(self) -> str:
         before = self._absent()
@@ -281,7 +295,9 @@ class Walk:
         for manifest in (*map(self.subject.registry.get, self.subject.manifest.requires), self.subject.manifest):
             for service in manifest.services:
                 stop = partial(self.target.stop_service, service.name, service.exe)
-                yield f"{service.name} stopped", stop, (), partial(self.target.start_service, service.name)
+                own = service.sysvinit is True or self.target.host.kind == "systemd"
+                start = partial(self.target.start_service, service.name) if own else partial(self._command, ())
+                yield f"{service.name} stopped", stop, (), start
 
     def _way(self, way: Break) -> _Way:
         return way.id, partial(self._command, way.argv), way.red, partial(self._command, way.repair)
