@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -184,6 +185,23 @@ class BusContract:
         await bus.publish(Message("a.b"))
         for inbox in inboxes:
             await inbox.holds(1)
+
+    async def test_what_one_subscriber_does_to_a_message_the_others_do_not_see(self, bus: Bus) -> None:
+        tried = []
+        inbox = Inbox()
+
+        async def meddle(message: Message) -> None:
+            tried.append(message.subject)
+            with suppress(TypeError):  # refused, or done to a copy
+                message.data["list"].append(2)
+
+        await bus.subscribe("a.b", meddle)
+        await bus.subscribe("a.*", inbox)
+        await bus.publish(Message("a.b", {"list": [1]}))
+        await inbox.holds(1)
+        await bus.drain()
+
+        assert (tried, inbox.messages[0].data) == (["a.b"], {"list": [1]})
 
     async def test_messages_of_equal_priority_keep_their_order(self, bus: Bus) -> None:
         inbox = Inbox()

@@ -212,7 +212,8 @@ class JournalContract:
         await journal.append("r-1", 0, [EventChain("r-1").created(inputs=inputs)])
 
         inputs["list"].append(2)
-        (await journal.events("r-1"))[0].data["inputs"]["list"].append(3)
+        with pytest.raises(TypeError, match="cannot be changed"):
+            (await journal.events("r-1"))[0].data["inputs"]["list"].append(3)
 
         assert (await journal.events("r-1"))[0].data["inputs"] == {"list": [1]}
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from workflow_agent.model.data import Data, plain
 from workflow_agent.model.errors import InterruptedRunError, ValidationError
+from workflow_agent.model.frozen import thaw
 from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ async def _ended(task: asyncio.Task[Any]) -> None:
 
 def _request(agent: str, verb: Verb, message: Message) -> Question | Request:
     try:
-        return verb.request.model_validate(dict(message.data))
+        # What an agent is asked belongs to it: a step's function may sort the list that it is given.
+        return verb.request.model_validate(thaw(dict(message.data)))
     except ValueError as error:
         from pydantic import ValidationError as PydanticError  # noqa: PLC0415  # late: who refuses has loaded it
 

@@ -79,6 +79,8 @@ class InProcessBus:
         route = self._routes.get(message.subject)
         if route is None:
             route = self._resolve(message.subject)
+        if len(route) > 1:
+            message = message.frozen()  # what one of them does to it, the others must not see
         full: list[Delivery] | None = None
         for lanes in route:
             delivery = Delivery(message, None)

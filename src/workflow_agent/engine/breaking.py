@@ -9,6 +9,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.engine.commands import PauseRun
+from workflow_agent.model.frozen import freeze
 from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.records import dataclass
 from workflow_agent.model.status import StepStatus
@@ -106,6 +107,6 @@ def change(s: Scratch, event: Event) -> None:
     s.keep_state(data.get("state") or {})
 
 
-def changed_inputs(s: Scratch, step: str, inputs: dict[str, Any]) -> dict[str, Any]:
+def changed_inputs(s: Scratch, step: str, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give what a step is asked with: what follows from its expressions, unless somebody said otherwise."""
-    return inputs if s.breaks is None else {**inputs, **s.breaks.inputs.get(step, {})}
+    return inputs if s.breaks is None else freeze({**inputs, **s.breaks.inputs.get(step, {})})

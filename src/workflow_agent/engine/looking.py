@@ -11,6 +11,8 @@ from workflow_agent.model.errors import ExpressionError, NotFoundError
 from workflow_agent.model.nearest import did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from workflow_agent.model.event import RunState
     from workflow_agent.model.workflow import Workflow
 
@@ -57,7 +59,7 @@ def look(workflow: Workflow, state: RunState, step: str | None = None) -> dict[s
     return found | {"step": about}
 
 
-def _inputs(workflow: Workflow, state: RunState, name: str) -> dict[str, Any]:
+def _inputs(workflow: Workflow, state: RunState, name: str) -> Mapping[str, Any]:
     plan = plan_of(workflow)
     s = Scratch(plan, state, state.head, 0.0)
     position = plan.index[name]

@@ -13,6 +13,7 @@ from workflow_agent.engine.breaking import changed_inputs
 from workflow_agent.engine.tables import StepTable
 from workflow_agent.model.errors import ExpressionError
 from workflow_agent.model.expression import interpolate, parse
+from workflow_agent.model.frozen import freeze
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,14 +62,14 @@ def names_of(s: Scratch, position: int | None, **more: Any) -> dict[str, Any]:  
     return names
 
 
-def inputs_of(s: Scratch, position: int, **more: Any) -> dict[str, Any]:  # Any: JSON values
-    """Evaluate a step's `with`; raises ExpressionError at its place."""
+def inputs_of(s: Scratch, position: int, **more: Any) -> Mapping[str, Any]:  # Any: JSON values
+    """Evaluate a step's `with`, as a value that nobody can change; raises ExpressionError at its place."""
     step = s.plan.step_at(position)
     if s.plan.readings[position].constant:
-        return changed_inputs(s, step.id, dict(step.with_))
+        return changed_inputs(s, step.id, step.with_)
     names = names_of(s, position, **more)
-    inputs: dict[str, Any] = _at(s.plan, step, "with", lambda: interpolate(step.with_, names))
-    return changed_inputs(s, step.id, inputs)
+    inputs: Mapping[str, Any] = _at(s.plan, step, "with", lambda: interpolate(step.with_, names))
+    return changed_inputs(s, step.id, freeze(inputs))
 
 
 def condition(s: Scratch, position: int, key: str, text: str, **more: Any) -> bool:  # Any: JSON values
@@ -80,7 +81,7 @@ def condition(s: Scratch, position: int, key: str, text: str, **more: Any) -> bo
 def evaluated(s: Scratch, position: int, key: str, text: str) -> Any:  # Any: a JSON value
     """Evaluate an expression of a step; raises ExpressionError at its place."""
     names = names_of(s, position)
-    return _at(s.plan, s.plan.step_at(position), key, lambda: parse(text).evaluate(names))
+    return freeze(_at(s.plan, s.plan.step_at(position), key, lambda: parse(text).evaluate(names)))
 
 
 def _at(plan: Plan, step: Step, key: str, evaluate: Callable[[], Any]) -> Any:

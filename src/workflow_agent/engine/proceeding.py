@@ -293,7 +293,7 @@ def _begin_unit(s: Scratch, position: int, step: Step) -> Command:
     return _start(s, position, None, round_of(step.id, number), inputs)
 
 
-def _start(s: Scratch, position: int, index: int | None, unit: str, inputs: dict[str, Any]) -> Command:
+def _start(s: Scratch, position: int, index: int | None, unit: str, inputs: Mapping[str, Any]) -> Command:
     """Request a unit, or record first that it starts, where its effect must not repeat."""
     step = s.plan.step_at(position)
     s.status = step.phase

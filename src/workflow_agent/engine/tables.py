@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from workflow_agent.engine.persistent import PersistentArray
 from workflow_agent.model.event import StepState
+from workflow_agent.model.frozen import FrozenList
 
 if TYPE_CHECKING:
     from workflow_agent.engine.plan import Plan
@@ -104,4 +105,4 @@ class Fan(Sequence[StepState]):
 
     def outputs(self) -> list[Any]:
         """List the items' outputs, null where an item has none."""
-        return [cell.output for cell in self.cells]
+        return FrozenList([cell.output for cell in self.cells])

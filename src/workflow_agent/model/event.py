@@ -6,6 +6,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.model.frozen import FrozenDict, empty, freeze
 from workflow_agent.model.records import dataclass
 from workflow_agent.model.status import RunStatus, StepStatus
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = ["Event", "EventType", "Record", "RecordKind", "RunState", "Snapshot", "StepState"]
+
+_set = object.__setattr__
 
 
 class EventType(StrEnum):
@@ -71,6 +74,10 @@ class Record:
     kind: str
     data: Mapping[str, Any]
 
+    def __post_init__(self) -> None:
+        """Let nobody change the data in place."""
+        _set(self, "data", freeze(self.data))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -96,8 +103,13 @@ class Event:
     at: float
     step: str | None = None
     attempt: int = 1
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=empty)
     records: tuple[Record, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Let nobody change the data in place: what a run's state holds is parts of them."""
+        if self.data.__class__ is not FrozenDict:
+            _set(self, "data", freeze(self.data))
 
     def to_dict(self) -> dict[str, Any]:
         """Give the JSON form, without the records."""
@@ -150,7 +162,7 @@ class RunState:
     workflow: str
     inputs: Mapping[str, Any]
     steps: Mapping[str, StepState]
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=empty)
     created_at: float = 0.0
     started_at: float | None = None
     finished_at: float | None = None
@@ -159,7 +171,7 @@ class RunState:
     cancel_reason: str | None = None
     changed: bool | None = None
     outcome: RunStatus | None = None
-    state: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=empty)
     output: Any = None  # Any: a JSON value
     paused: str | None = None
     work: Any = field(
@@ -174,3 +186,7 @@ class Snapshot:
     seq: int
     fold: str
     data: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Let nobody change the data in place: what a run's state holds is parts of them."""
+        _set(self, "data", freeze(self.data))

@@ -18,12 +18,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
+from workflow_agent.model.frozen import FrozenDict, FrozenList
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Read", "Within", "exact", "hints_of"]
 
 _T = TypeVar("_T")
+_OBJECTS = (dict, FrozenDict)
+_LISTS = (list, FrozenList)
 
 
 class _MisfitError(Exception):
@@ -97,7 +101,7 @@ def _fields(record: type) -> tuple[dict[str, Callable[[Any], Any]], frozenset[st
 def _record(record: type, data: Any) -> Any:
     if isinstance(data, record):
         return data
-    if type(data) is not dict:
+    if type(data) not in _OBJECTS:
         raise _MisfitError
     readers, needed = _fields(record)
     if not needed <= data.keys() <= readers.keys():
@@ -227,7 +231,7 @@ def _list(arguments: tuple[Any, ...]) -> Callable[[Any], Any]:
     read = _reader(arguments[0])
 
     def read_list(value: Any) -> Any:
-        if type(value) is not list:
+        if type(value) not in _LISTS:
             raise _MisfitError
         return [read(item) for item in value]
 
@@ -240,7 +244,7 @@ def _tuple(arguments: tuple[Any, ...]) -> Callable[[Any], Any]:
     read = _reader(arguments[0])
 
     def read_tuple(value: Any) -> Any:
-        if type(value) not in {list, tuple}:
+        if type(value) not in _LISTS and type(value) is not tuple:
             raise _MisfitError
         return tuple(read(item) for item in value)
 
@@ -251,7 +255,7 @@ def _mapping(arguments: tuple[Any, ...]) -> Callable[[Any], Any]:
     read_key, read = _reader(arguments[0]), _reader(arguments[1])
 
     def read_mapping(value: Any) -> Any:
-        if type(value) is not dict:
+        if type(value) not in _OBJECTS:
             raise _MisfitError
         return {read_key(key): read(item) for key, item in value.items()}
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, final
 
+from workflow_agent.model.frozen import freeze
 from workflow_agent.model.identity import message_ids
-from workflow_agent.model.records import dataclass
+from workflow_agent.model.records import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +52,9 @@ class _Draft:
 @dataclass(frozen=True, slots=True, init=False)
 class Message:
     """One message. `data` is a mapping of JSON values that nobody may change after publishing.
+
+    What reaches several subscribers, what the engine asks and what it tells cannot be changed (`frozen`). Everything
+    else has one sender and one receiver, and is not copied between them.
 
     `deadline` is a time of the running loop's monotonic clock in seconds, or None; it is relative when
     it crosses a process border. `priority` orders a subscriber's queue: lower first.
@@ -111,6 +115,11 @@ class Message:
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle through the constructor, because an empty message cannot be made."""
         return Message, tuple(getattr(self, each.name) for each in fields(self))
+
+    def frozen(self) -> Message:
+        """Give this message with data that nobody can change."""
+        data = freeze(self.data)
+        return self if data is self.data else replace(self, data=data)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the CloudEvents 1.0 JSON form (source: CloudEvents specification 1.0.2, JSON format)."""

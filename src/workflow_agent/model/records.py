@@ -288,7 +288,7 @@ _COPIERS: dict[type, Callable[[Any, dict[str, Any]], Any]] = {}
 def _written_copier(owner: Any) -> Callable[[Any, dict[str, Any]], Any]:
     """Write what copies an object field by field; the standard library does it where there is more to do than that."""
     names = [item.name for item in dataclasses.fields(owner)]
-    plain = "__dict__" not in dir(owner) and not hasattr(owner, "__post_init__")
+    plain = "__dict__" not in dir(owner)
     if not plain or not all(item.init for item in dataclasses.fields(owner)):
         copier: Any = lambda obj, changes: dataclasses.replace(obj, **changes)  # noqa: E731
     else:
@@ -299,6 +299,7 @@ def _written_copier(owner: Any) -> Callable[[Any, dict[str, Any]], Any]:
             "    for name, value in changes.items():",
             "        setattr(made, name, value)",
             "    made.__class__ = owner",
+            *(["    made.__post_init__()"] if hasattr(owner, "__post_init__") else []),
             "    return made",
         ]
         known: dict[str, Any] = {"draft": draft, "owner": owner}

@@ -7,6 +7,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any, Literal
 
+from workflow_agent.model.frozen import empty, freeze, thaw
 from workflow_agent.model.identity import content_hash
 from workflow_agent.model.records import dataclass
 from workflow_agent.model.status import RunStatus
@@ -31,6 +32,14 @@ class Durability(StrEnum):
     STRICT = "strict"
     PIPELINED = "pipelined"
     EXIT = "exit"
+
+
+def _freeze_fields(record: object, names: tuple[str, ...]) -> None:
+    for name in names:
+        value = getattr(record, name)
+        frozen = freeze(value)
+        if frozen is not value:
+            object.__setattr__(record, name, frozen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +75,10 @@ class InputSpec:
     default: Any = None  # Any: a JSON value
     description: str = ""
 
+    def __post_init__(self) -> None:
+        """Let nobody change the default in place."""
+        object.__setattr__(self, "default", freeze(self.default))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -98,7 +111,7 @@ class Step:
 
     id: str
     uses: str
-    with_: Mapping[str, Any] = field(default_factory=dict)
+    with_: Mapping[str, Any] = field(default_factory=empty)
     needs: tuple[str, ...] = ()
     when: str | None = None
     timeout_s: float | None = None
@@ -114,7 +127,7 @@ class Step:
     on_error: Literal["fail", "continue"] = "fail"
     join: Literal["all", "any"] | int = "all"
     undo: Mapping[str, Any] | None = None
-    edges: Mapping[str, str] = field(default_factory=dict)
+    edges: Mapping[str, str] = field(default_factory=empty)
     join_until: str | None = None
     cancels: tuple[str, ...] = ()
     enough: str | None = None
@@ -126,11 +139,15 @@ class Step:
     rate: Mapping[str, Any] | None = None
     pure: bool = False
 
+    def __post_init__(self) -> None:
+        """Let nobody change in place what identity is a hash of."""
+        _freeze_fields(self, ("with_", "undo", "edges", "rate"))
+
     def to_dict(self) -> dict[str, Any]:
         """Give the canonical form: keys as in YAML, defaults left out, description left out."""
         result: dict[str, Any] = {"id": self.id, "uses": self.uses}
         if self.with_:
-            result["with"] = dict(self.with_)
+            result["with"] = thaw(dict(self.with_))
         if self.needs:
             result["needs"] = list(self.needs)
         optional: dict[str, Any] = {"when": self.when, "timeout_s": self.timeout_s}
@@ -154,7 +171,7 @@ class Step:
             "max_iterations": self.max_iterations,
             "on_error": None if self.on_error == "fail" else self.on_error,
             "join": None if self.join == "all" else self.join,
-            "undo": None if self.undo is None else dict(self.undo),
+            "undo": None if self.undo is None else thaw(dict(self.undo)),
             "edges": dict(self.edges) or None,
             "join_until": self.join_until,
             "cancels": list(self.cancels) or None,
@@ -191,7 +208,7 @@ class Workflow:
     version: str
     steps: tuple[Step, ...]
     on_failure: tuple[Step, ...] = ()
-    inputs: Mapping[str, InputSpec] = field(default_factory=dict)
+    inputs: Mapping[str, InputSpec] = field(default_factory=empty)
     timeout_s: float | None = None
     description: str = ""
     output: str | None = None
@@ -200,6 +217,12 @@ class Workflow:
     priority: int = DEFAULT_PRIORITY
     schedule: tuple[Mapping[str, Any], ...] = ()
     durability: Durability = Durability.STRICT
+
+    def __post_init__(self) -> None:
+        """Let nobody change in place what identity is a hash of."""
+        _freeze_fields(self, ("inputs", "concurrency"))
+        if self.schedule:
+            object.__setattr__(self, "schedule", tuple(map(freeze, self.schedule)))
 
     def to_dict(self) -> dict[str, Any]:
         """Give the canonical form, the one that is hashed, stored and shown."""
@@ -211,7 +234,7 @@ class Workflow:
         }
         if self.inputs:
             result["inputs"] = {
-                name: {"type": spec.type, "required": spec.required, "default": spec.default}
+                name: {"type": spec.type, "required": spec.required, "default": thaw(spec.default)}
                 for name, spec in self.inputs.items()
             }
         if self.on_failure:
@@ -220,10 +243,10 @@ class Workflow:
             "timeout_s": self.timeout_s,
             "output": self.output,
             "max_workers": self.max_workers,
-            "concurrency": None if self.concurrency is None else dict(self.concurrency),
+            "concurrency": None if self.concurrency is None else thaw(dict(self.concurrency)),
             "priority": None if self.priority == DEFAULT_PRIORITY else self.priority,
             "durability": None if self.durability is Durability.STRICT else self.durability.value,
-            "schedule": [dict(each) for each in self.schedule] or None,
+            "schedule": [thaw(dict(each)) for each in self.schedule] or None,
         }
         return result | {key: value for key, value in optional.items() if value is not None}
 

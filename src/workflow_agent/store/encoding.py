@@ -164,7 +164,7 @@ def is_small(events: Sequence[Event]) -> bool:
 
 def _spend(value: object, budget: int) -> int:
     # An upper bound of the JSON's length: no character takes more than twelve (a surrogate pair).
-    if type(value) is dict and len(value) < budget:
+    if isinstance(value, dict) and len(value) < budget:
         return _spend_object(value, budget)
     budget -= 32
     kind = type(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.authoring.flow_lowering import GUARD_SUFFIX, PYTHON
+from workflow_agent.model.frozen import thaw
 from workflow_agent.model.status import StepStatus
 
 if TYPE_CHECKING:
@@ -26,12 +27,15 @@ def value_of(step: Step, output: Any) -> Any:  # Any: a JSON value
 
 
 def result_of(workflow: Workflow, state: RunState) -> Any:  # Any: a JSON value
-    """Give the run's result: what its `output` says, else what the last step returned that ended well."""
+    """Give the run's result: what its `output` says, else what the last step returned that ended well.
+
+    It belongs to whoever asks, and can be changed.
+    """
     if workflow.output is not None:
-        return state.output
+        return thaw(state.output)
     for step in reversed(workflow.steps):
         current = state.steps.get(step.id)
         if step.always or step.id.endswith(GUARD_SUFFIX) or current is None or current.status not in _WELL:
             continue
-        return value_of(step, current.output)
+        return thaw(value_of(step, current.output))
     return None
