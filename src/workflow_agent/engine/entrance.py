@@ -117,8 +117,7 @@ class Entrance:
         """Draft that the run, or a scope, begins; None where it is not to begin any more."""
         assert run.draft is not None
         if not step:
-            if run.draft.started_at is not None:
-                return None
+            assert run.draft.started_at is None
             run.count_time()
             return Draft(type=EventType.RUN_STARTED, data={"phase": first_phase(run.plan, run.draft).value})
         if run.cell(step).status is not StepStatus.WAITING:

@@ -279,10 +279,3 @@ class Waiting:
                     with contextlib.suppress(NotFoundError):
                         await self._cancel(run_id, "a newer run takes its place")
             await self._pause(LOOK_S)
-
-    async def close(self) -> None:
-        """Stop watching."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher

@@ -23,7 +23,7 @@ __all__ = ["LATE_S", "MOST", "Due", "Schedule", "due", "next_times", "schedules_
 LATE_S: Final = 60.0
 #: Times that are dealt with at once; what is left is due at the next look.
 MOST: Final = 1000
-_WINDOWS_S: Final = tuple(60.0 * 4**power for power in range(16))
+_WINDOW_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +112,12 @@ def _between(schedule: Schedule, after: float, until: float) -> tuple[float, ...
 
 def _newest(schedule: Schedule, considered: float, now: float) -> tuple[float, ...]:
     """Find the last time before now, in windows that grow: years may have passed."""
-    for window in _WINDOWS_S:
+    window = _WINDOW_S
+    while True:
         start = max(considered, now - window)
         times = times_after(schedule.cron, schedule.timezone, start)
         if newest := deque(takewhile(lambda at: at <= now, times), maxlen=1):
             return (newest[0],)
         if start == considered:
             return ()
-    return ()
+        window *= 4

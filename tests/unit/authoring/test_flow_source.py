@@ -98,7 +98,7 @@ tasks:
     type: tool
     tool_id: m:fetch
     inputs: {url: "${{ inputs.input.url }}"}
-    outputs: {text: "check.given"}
+    outputs: {text: "check.given", size: "check.size"}
   - id: check
     type: agent
     agent_id: verifier.verify
@@ -120,7 +120,11 @@ def test_tasks_are_steps_whose_outputs_are_wired_to_inputs() -> None:
         ("check", "verifier.verify", ("fetch",)),
         ("last", "python.call", ("check",)),
     ]
-    assert made.steps[1].with_ == {"checks": [], "given": "${{ steps.fetch.output.value.text }}"}
+    assert made.steps[1].with_ == {
+        "checks": [],
+        "given": "${{ steps.fetch.output.value.text }}",
+        "size": "${{ steps.fetch.output.value.size }}",
+    }
     assert made.steps[1].when == "steps.fetch.output.value.ok"
     assert {each.on_error for each in made.steps} == {"continue"}
     assert {each.retry.attempts for each in made.steps} == {2}

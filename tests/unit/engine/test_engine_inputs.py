@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from workflow_agent.engine import checked_inputs
+from workflow_agent.engine.inputs import as_json
 from workflow_agent.model.errors import ValidationError
 from workflow_agent.model.workflow import InputSpec, Step, Workflow
 
@@ -51,3 +52,7 @@ def test_a_value_of_another_type_is_refused(value: object) -> None:
 def test_what_is_no_json_is_refused(value: Any) -> None:
     with pytest.raises(ValidationError, match="inputs are not JSON values"):
         checked_inputs(WORKFLOW, {"integration": "x", "anything": value})
+
+
+def test_keys_and_lists_become_what_the_journal_will_give_back() -> None:
+    assert as_json({1: (1, 2), "deep": {"deeper": {None: True}}}) == {"1": [1, 2], "deep": {"deeper": {"null": True}}}

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 
 from workflow_agent.engine import decide, plan_of, why
 from workflow_agent.engine.commands import FailStep
-from workflow_agent.engine.machine import refusal
+from workflow_agent.engine.joins import follows
+from workflow_agent.engine.machine import Course, refusal
 from workflow_agent.engine.names import names_of
 from workflow_agent.engine.persistent import PersistentArray, PersistentMap
 from workflow_agent.engine.scratch import Scratch
 from workflow_agent.engine.units import idempotency_key, item_of, parse_unit, round_of
 from workflow_agent.model.errors import JournalConflictError, NotFoundError, ValidationError
-from workflow_agent.model.event import Event, EventType, RunState
+from workflow_agent.model.event import Event, EventType, RunState, StepState
+from workflow_agent.model.status import StepStatus
 from workflow_agent.model.workflow import Backoff, Step, Workflow
 
 E = EventType
@@ -107,6 +109,26 @@ def test_an_expression_that_cannot_be_read_is_met_when_its_step_is_considered() 
     _, commands = decide(workflow, story(workflow, upto=1), event(2, E.RUN_STARTED))
 
     assert isinstance(commands[0], FailStep)
+    assert plan_of(flow(go("m", each="[1]", enough="1 <"))).readings[0].whole == frozenset()
+
+
+def test_a_step_that_did_not_join_the_run_has_no_state() -> None:
+    workflow = flow(go("a", undo={"uses": "x.back"}))
+    course = Course(workflow, story(workflow))
+
+    assert course.cell("a").status == "running"
+    with pytest.raises(KeyError):
+        course.cell("a~undo")
+
+
+@pytest.mark.parametrize(
+    ("edge", "counts"),
+    [({}, True), ({"a": "success"}, True), ({"a": "always"}, True), ({"a": "failure"}, False), ({"a": "some"}, False)],
+)
+def test_a_fan_out_of_which_enough_is_done_counts_as_one_that_ended_well(edge: dict[str, str], *, counts: bool) -> None:
+    still_at_work = StepState(status=StepStatus.RUNNING)
+
+    assert follows(go("b", needs=("a",), join="any", edges=edge), "a", still_at_work) is counts
 
 
 def test_states_are_counted_and_are_no_numbers() -> None:
@@ -225,6 +247,8 @@ def test_why_tells_of_the_end() -> None:
         (E.STEP_SUCCEEDED, "l#2", {}),
         (E.STEP_SUCCEEDED, "r", {}),
         (E.RUN_RESUMED, None, {}),
+        (E.RUN_CHANGED, None, {"state": {"k": 1}}),
+        (E.SCOPE_STOPPED, "s", {"error": {}}),
         (E.RUN_FINISHED, None, {"status": "succeeded"}),
     ],
 )
@@ -234,6 +258,7 @@ def test_what_was_not_decided_cannot_be_recorded(kind: EventType, step: str | No
         go("b", needs=("a",)),
         go("m", each="inputs.l", max_workers=1),
         go("l", until="true"),
+        Step(id="s", uses="flow.scope"),
         on_failure=(go("r"),),
     )
 

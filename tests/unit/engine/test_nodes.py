@@ -57,6 +57,44 @@ async def test_a_choice_of_all_may_choose_nothing(house: House) -> None:
     assert (await Play(house, flow(step)).run()).output == {"chosen": []}
 
 
+@pytest.mark.parametrize(
+    ("levels", "status"), [(nodes_module.MAX_NESTING - 1, "succeeded"), (nodes_module.MAX_NESTING + 1, "failed")]
+)
+async def test_what_a_node_puts_together_may_not_nest_without_end(house: House, levels: int, status: str) -> None:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    steps = (Step(id="a", uses="shell.run"), Step(id="n", uses="flow.pass", with_={"v": "${{ steps.a.output.v }}"}))
+    play = Play(house, flow(*steps))
+    play.answers = {"a": {"v": value}}
+
+    state = await play.run()
+
+    assert statuses(state)["n"] == status
+
+
+async def test_a_step_waits_until_what_it_joins_on_holds(house: House) -> None:
+    steps = (
+        Step(id="a", uses="shell.run"),
+        Step(id="b", uses="shell.run"),
+        Step(id="c", uses="shell.run"),
+        Step(id="n", uses="flow.pass", needs=("a", "b", "c"), join_until='steps.b.status == "succeeded"'),
+    )
+    play = Play(house, flow(*steps), held=["a", "b", "c"])
+    await play.begin()
+    await play.until_asked("a", "b", "c")
+    play.let("a")
+    await play.until_told("StepSucceeded", "a")
+
+    play.let("b")
+    await play.until_told("StepSucceeded", "n")
+    play.let("c")
+
+    state = await play.end()
+    ends = {name: cell.end for name, cell in state.steps.items()}
+    assert ends["a"] < ends["b"] < ends["n"] < ends["c"]
+
+
 async def test_more_signals_than_a_run_keeps_are_not_sent(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes_module, "SIGNALS", 1)
     steps = (
@@ -87,6 +125,19 @@ async def test_a_list_that_grows_is_not_gone_on_with_when_an_item_failed(house: 
 
     assert play.asked == ["m[0]", "m[1]"]
     assert state.status is RunStatus.FAILED
+
+
+async def test_a_list_that_grows_after_a_failure_is_not_gone_on_with(house: House) -> None:
+    step = Step(id="m", uses="shell.run", each="default(state.more, inputs.items)", grows=True, max_workers=2)
+    play = Play(house, flow(step), held=["m[1]"])
+    play.answers = {"m[0]": ScriptFailedError("no"), "m[1]": {"_state": {"set": {"more": [1, 2, 3]}}}}
+    await play.begin()
+    await play.until_told("StepFailed", "m[0]")
+
+    play.let("m[1]")
+
+    state = await play.end()
+    assert (sorted(play.asked), state.status) == (["m[0]", "m[1]"], RunStatus.FAILED)
 
 
 async def test_a_fan_out_whose_end_cannot_be_told_fails(house: House) -> None:

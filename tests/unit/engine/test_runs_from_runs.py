@@ -245,6 +245,38 @@ async def test_what_was_kept_is_not_undone_by_the_new_run_and_what_was_undone_is
     assert kept.state == {"k": 1}
 
 
+async def test_a_scope_is_done_again_as_a_whole_with_the_scopes_around_it(house: House) -> None:
+    await agent(house, set())
+    workflow = flow(
+        go("a"),
+        Step(id="outer", uses="flow.scope", needs=("a",)),
+        Step(id="inner", uses="flow.scope", scope="outer"),
+        go("b", scope="inner"),
+        go("c", scope="outer"),
+        go("d", "outer"),
+    )
+    assert (await house.driver.start(workflow, {}, run_id=RUN)).status is RunStatus.SUCCEEDED
+
+    state, asked = await again(house, workflow, "b")
+
+    assert sorted(asked) == ["b", "c", "d"]
+    assert (state.status, state.steps["a"].reason) == (RunStatus.SUCCEEDED, f"kept from {RUN}")
+
+
+async def test_what_a_kept_step_took_out_of_the_state_stays_out(house: House) -> None:
+    def act(message: Message) -> dict[str, Any]:
+        return {"_state": {"set": {"k": 1}} if message.step_id == "a" else {"delete": ["k", "never"]}}
+
+    await house.agent("x.go", act)
+    workflow = flow(go("a"), go("b", "a"), go("c", "b"))
+    await house.driver.start(workflow, {}, run_id=RUN)
+
+    events = await house.journal.events(RUN)
+
+    assert kept_of(workflow, fold(workflow, events), events, "c").state == {}
+    assert kept_of(workflow, fold(workflow, events), events, "b").state == {"k": 1}
+
+
 async def test_a_kept_step_with_an_undo_stays_when_the_new_run_fails(house: House) -> None:
     failing: set[str] = set()
     await agent(house, failing)

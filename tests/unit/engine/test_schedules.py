@@ -149,3 +149,18 @@ def test_a_time_zone_that_there_is_not(name: str) -> None:
 
 def test_a_time_is_not_its_own_successor() -> None:
     assert next(times_after("0 0 * * *", "UTC", DAY)) == 2 * DAY
+
+
+def test_in_the_hour_that_comes_twice_what_is_over_is_not_due_again() -> None:
+    assert (
+        local(next(times_after("30 2 * * *", "Europe/Berlin", at("2026-10-25T02:05:00.5+01:00")))) == "10-26 02:30+0100"
+    )
+
+
+@pytest.mark.parametrize("catch_up", ["none", "latest", "all"])
+def test_what_never_comes_is_never_due(catch_up: str) -> None:
+    never = "0 0 */31 * 1#2"  # a first of a month that is a second Monday
+
+    assert cron_problem(never) is None
+    assert list(times_after(never, "UTC", 0.0)) == []
+    assert due(daily(never, catch_up), at("2016-01-01T00:00"), at("2026-01-01T00:00")).times == ()

@@ -129,6 +129,15 @@ async def test_a_snapshot_that_cannot_be_kept_is_named_and_the_run_goes_on(caplo
     assert "the disk is full" in caplog.text
 
 
+async def test_without_its_code_at_hand_a_fold_leaves_no_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workflow_agent.engine.snapshotting.fold_version", lambda: "")
+    journal = CountingJournal()
+
+    state = await (await World(journal, 10).open()).driver.start(LOOP, {}, run_id=RUN)
+
+    assert (state.status, journal.kept) == ("succeeded", [])
+
+
 @pytest.mark.parametrize("data", [{}, {"state": {}, "values": []}, {"state": {"created": {}}, "values": 3}])
 async def test_what_is_no_snapshot_of_this_fold_is_not_used(data: dict[str, Any]) -> None:
     journal = CountingJournal()

@@ -245,3 +245,18 @@ def test_deep_values_compare_without_recursion() -> None:
 def test_what_is_no_json_cannot_become_text(value: Any) -> None:
     with pytest.raises(ExpressionError, match="cannot be written as text"):
         text_of(value)
+
+
+def test_a_text_and_a_value_that_get_too_large_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"inputs": {"text": "x" * 1000, "list": [["y" * 1000] * 10] * 10}}
+    value = {"all": ["${{ inputs.list }}", "${{ inputs.list }}"]}
+    assert len(interpolate("${{ inputs.text }}-${{ inputs.text }}", names)) == 2001
+    assert len(interpolate(value, names)["all"]) == 2
+
+    monkeypatch.setattr("workflow_agent.model.expression.MAX_TEXT", 1500)
+    monkeypatch.setattr("workflow_agent.model.expression.MAX_SIZE", 150_000)
+
+    with pytest.raises(ExpressionError, match="the text gets longer than"):
+        interpolate("${{ inputs.text }}-${{ inputs.text }}", names)
+    with pytest.raises(ExpressionError, match="the value gets larger than"):
+        interpolate(value, names)

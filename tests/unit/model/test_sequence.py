@@ -22,3 +22,15 @@ def test_a_cycle_is_named_step_by_step() -> None:
 
     assert caught.value.details["cycle"] == ["a", "c", "b", "a"]
     assert caught.value.message == "steps need each other: a → c → b → a"
+
+
+def test_of_a_long_cycle_the_middle_is_left_out_of_the_sentence_only() -> None:
+    wants = {f"s{number}": (f"s{(number + 1) % 30}",) for number in range(30)}
+
+    with pytest.raises(ValidationError) as caught:
+        stable_order(wants)
+
+    said = caught.value.message.removeprefix("steps need each other: ").split(" → ")
+    cycle = caught.value.details["cycle"]
+    assert len(cycle) == 31
+    assert said == [*cycle[:16], "(11 more)", *cycle[-4:]]
