@@ -116,7 +116,9 @@ class _Subject:
         """Make a target that offers its packages."""
         packages = packages_of(self.manifest, self.plan, self.registry)
         variables = {_GIVEN.format(name): value for name, value in self.plan.secrets.items()}
-        return BenchTarget(TargetKind(kind), packages=packages, folder=Path(folder), variables=variables)
+        return BenchTarget(
+            TargetKind(kind), packages=packages, folder=Path(folder), variables=variables, address=self.plan.address
+        )
 
     def install(self, target: BenchTarget) -> None:
         """Install it, with the parameters and secrets of its tests."""

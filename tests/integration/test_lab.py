@@ -117,6 +117,13 @@ def test_a_change_on_the_host_is_seen_from_outside(lab_plain: LabHost) -> None:
     assert line.startswith("changed: /etc/motd: size")
 
 
+def test_a_host_may_have_an_address_beside_127_0_0_1(lab: None) -> None:
+    with LabHost("plain", address="10.77.0.5") as host:
+        assert "10.77.0.5" in Path(f"/proc/{host.pid}/net/fib_trie").read_text()
+    with LabHost("plain") as host:
+        assert "10.77" not in Path(f"/proc/{host.pid}/net/fib_trie").read_text()
+
+
 @pytest.mark.parametrize("kind", ["plain", "systemd"])
 def test_a_stopped_host_leaves_nothing_behind(lab: None, kind: str) -> None:
     host = LabHost(kind)

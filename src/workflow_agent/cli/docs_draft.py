@@ -10,10 +10,9 @@ from workflow_agent.cli.tables import counted
 from workflow_agent.model.errors import ConflictError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from workflow_agent.cli.invocation import Invocation
     from workflow_agent.cli.style import Style
     from workflow_agent.knowledge.draft import DraftedManifest
 
@@ -21,9 +20,16 @@ __all__ = ["draft_from_docs"]
 
 
 def draft_from_docs(
-    invocation: Invocation, name: str, source: str, into: Path, others: Mapping[str, str | None]
+    name: str, source: str, into: Path, others: Mapping[str, str | None], allowed: Iterable[str]
 ) -> Outcome:
     """Draft an integration from a page, and write its folder.
+
+    Args:
+        name: Of the integration.
+        source: Address of the page, a file, or a package.
+        into: Where its folder is made.
+        others: Options that a page leaves no place for, and what was given.
+        allowed: Hosts, with their ports, that are asked although they are not for everybody.
 
     Raises:
         UsageError: an option says what the page says, or the folder cannot be written.
@@ -36,7 +42,7 @@ def draft_from_docs(
         if given is not None:
             raise UsageError(f"`{option}` and `--from-docs` exclude each other", where=option)
     check_name(name)
-    draft = _drafted(name, source)
+    draft = _drafted(name, source, frozenset(allowed))
     folder = into / name
     _write(folder, draft.text)
 
@@ -48,19 +54,18 @@ def draft_from_docs(
         yield f"  look at it:  {safe(folder)}/integration.yaml"
         yield f"  try it:      workflow-agent plan {safe(folder if folder.is_absolute() else f'./{folder}')}"
 
-    del invocation
     data = {"name": name, "folder": str(folder), "source": source, "questions": list(draft.questions)}
     return Outcome(data=data, lines=lines)
 
 
-def _drafted(name: str, source: str) -> DraftedManifest:
+def _drafted(name: str, source: str, allowed: frozenset[str]) -> DraftedManifest:
     import asyncio  # noqa: PLC0415  # late: 35 ms
 
     from workflow_agent.app.knowing import read_source  # noqa: PLC0415  # late
     from workflow_agent.knowledge import FetchLimits  # noqa: PLC0415  # late
     from workflow_agent.knowledge.draft import manifest  # noqa: PLC0415  # late
 
-    read, _ = asyncio.run(read_source(source, FetchLimits()))
+    read, _ = asyncio.run(read_source(source, FetchLimits(allowed=allowed)))
     return manifest(name, read.to_dict())
 
 

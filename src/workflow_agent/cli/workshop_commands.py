@@ -58,6 +58,10 @@ def integrations_init(
     from_docs: Annotated[
         str | None, typer.Option("--from-docs", metavar="SOURCE", help="Draft it from a page of documentation.")
     ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", metavar="HOST:PORT", help="Ask this host although it is not for everybody."),
+    ] = None,
     into: Annotated[Path, typer.Option("--into", metavar="FOLDER", help="Where its folder is made.")] = Path(),
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: what is not given is as usual.")] = False,
 ) -> Outcome:
@@ -66,7 +70,9 @@ def integrations_init(
         from workflow_agent.cli.docs_draft import draft_from_docs  # noqa: PLC0415  # late
 
         others = {"--template": template, "--package": package, "--port": port}
-        return draft_from_docs(ctx.obj, name, from_docs, into, others)
+        return draft_from_docs(name, from_docs, into, others, allow or ())
+    if allow:
+        raise UsageError("`--allow-host` is for `--from-docs`", where="--allow-host")
     from workflow_agent.cli.scaffolding import Asked, ask_for, write_draft  # noqa: PLC0415  # late
 
     invocation: Invocation = ctx.obj

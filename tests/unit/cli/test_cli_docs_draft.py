@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PAGE = """# Kestrel
@@ -49,3 +52,47 @@ def test_what_cannot_be_drafted_is_said_and_nothing_is_written(cli: Callable[...
     assert (empty.code, "no package" in empty.err) == (2, True)
     assert (both.code, "--port" in both.err, bad.code) == (2, True, 2)
     assert not (tmp_path / "kestrel").exists()
+
+
+class Pages(BaseHTTPRequestHandler):
+    """A site that is not for everybody: the page, and a way to a host that nobody named."""
+
+    def do_GET(self) -> None:
+        away = self.path == "/away"
+        self.send_response(302 if away else 200)
+        self.send_header("Content-Type", "text/markdown")
+        if away:
+            self.send_header("Location", "http://127.0.0.1:9/metadata")
+        self.end_headers()
+        self.wfile.write(b"" if away else PAGE.encode())
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@contextmanager
+def site() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_host_of_ones_own_is_asked_only_when_it_is_named(cli: Callable[..., Any], tmp_path: Path) -> None:
+    with site() as host:
+        draft = ("integrations", "init", "kestrel", "--into", str(tmp_path), "--from-docs")
+        named = ("--allow-host", host)
+        refused = cli(*draft, f"http://{host}/kestrel.md")
+        elsewhere = cli(*draft, f"http://{host}/away", *named)
+        assert not (tmp_path / "kestrel").exists()
+        made = cli(*draft, f"http://{host}/kestrel.md", *named)
+    alone = cli("integrations", "init", "falcon", "--into", str(tmp_path), "--yes", *named)
+
+    assert (refused.code, "over https" in refused.err, made.code) == (2, True, 0), made.err
+    assert elsewhere.code == 2
+    assert "127.0.0.1:9" in elsewhere.err
+    assert host in (tmp_path / "kestrel/integration.yaml").read_text(encoding="utf-8")
+    assert (alone.code, "--from-docs" in alone.err) == (2, True)

@@ -117,6 +117,13 @@ def whole(path: str, content: str = "perch = 7") -> str:
         (whole(CONF, "perch = ${{ 7 }}"), "placeholders"),
         (whole(CONF, "perch = \u202e7"), "really its content"),
         (whole(CONF) + f"\nCreate `{CONF}` with this content:\n\n```ini\nperch = 8\n```\n", "which of 2 contents"),
+        # Pieces of one file, told in several blocks: nobody says how they go together, so none is written.
+        (whole(CONF) + "\nThen add to it:\n\n```ini\nnest = 8\n```\n", "which of 2 contents"),
+        (whole(CONF) + "\nand, in the same file:\n\n```ini\nnest = 8\n```\n", "which of 2 contents"),
+        (whole(CONF) + "\nIt goes on with:\n\n```ini\nnest = 8\n```\n\n```ini\negg = 9\n```\n", "which of 3 contents"),
+        (whole(CONF) + f"\n## Nests\n\nAdd to `{CONF}`:\n\n```ini\nnest = 8\n```\n", "which of 2 contents"),
+        (whole(CONF) + f"\n```sh\ncat >> {CONF} <<'END'\nnest = 8\nEND\n```\n", "which of 2 contents"),
+        (f"{INSTALL}Add to `{CONF}`:{BLOCK}\nAlso add:\n\n```ini\nnest = 8\n```\n", "which of 2 contents"),
         (f"{INSTALL}Add to `{CONF}`:{BLOCK}", "do the lines from `perch = 7` on belong"),
         (f"{INSTALL}`{CONF}`:{BLOCK}", "all of"),
         (f"{INSTALL}And then:{BLOCK}", "is `perch = 7` needed? No block does that"),

@@ -67,6 +67,9 @@ class BenchPlan(Part):
         default_factory=dict, description="Secrets of the tests; real ones have no place here."
     )
     older: Older | None = Field(default=None, description="What an upgrade starts from; the same without it.")
+    address: Annotated[StrictStr, Field(pattern=r"^[0-9.]*$")] = Field(
+        default="", description="A further IPv4 address of the hosts, which have 127.0.0.1 alone without it."
+    )
     packages: tuple[StrictStr, ...] = Field(default=(), description="Further Debian packages on offer on the target.")
     negative: tuple[Break, ...] = ()
     red_for: Annotated[float, Field(gt=0, le=600)] = Field(

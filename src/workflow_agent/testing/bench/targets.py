@@ -148,6 +148,7 @@ class BenchTarget:
         files: A folder that is copied onto the target first, as root's.
         integration: The folder whose archives are made there.
         variables: Of the command's environment.
+        address: A further IPv4 address; containers have one of their own.
     """
 
     def __init__(
@@ -159,10 +160,15 @@ class BenchTarget:
         files: Path | None = None,
         integration: Path | None = None,
         variables: Mapping[str, str] | None = None,
+        address: str = "",
     ) -> None:
-        made = LabContainer if kind.is_container else LabHost
         self.kind = kind
-        self.host: LabHost = made(kind.value.removeprefix("docker-"), packages=offered(packages))
+        known = kind.value.removeprefix("docker-")
+        self.host: LabHost = (
+            LabContainer(known, packages=offered(packages))
+            if kind.is_container
+            else LabHost(known, packages=offered(packages), address=address)
+        )
         self.folder = folder
         self.command = Command(host=self.host, folder=folder, variables=variables or {})
         self._files = files

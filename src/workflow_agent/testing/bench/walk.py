@@ -130,6 +130,7 @@ class Walk:
                 files=self.subject.folder / "tests/target",
                 integration=self.subject.folder,
                 variables={_GIVEN.format(name): value for name, value in self.subject.plan.secrets.items()},
+                address=self.subject.plan.address,
             )
             self._target = self._stack.enter_context(made)
             for name in self.subject.manifest.requires:

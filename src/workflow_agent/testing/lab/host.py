@@ -61,6 +61,7 @@ class LabHost:
         kind: ``plain`` (nothing runs; init scripts work through ``service``) or ``systemd``.
         packages: What can be installed there without a network.
         size: Bytes of its disk.
+        address: A further IPv4 address of it, beside 127.0.0.1.
         in_memory: Where its disk lives: see :func:`workflow_agent.testing.lab.image.copy_disk`.
 
     Example:
@@ -78,11 +79,13 @@ class LabHost:
         *,
         packages: tuple[str, ...] = DEFAULT_PACKAGES,
         size: int = DISK_BYTES,
+        address: str = "",
         in_memory: bool | None = None,
     ) -> None:
         self.kind = LabKind(kind)
         self._packages = packages
         self._size = size
+        self._address = address
         self._in_memory = in_memory
         self._disk: int | None = None
         self._device = ""
@@ -128,7 +131,13 @@ class LabHost:
             image = base_image(self.kind, packages=self._packages)
             self._disk = copy_disk(image, size=self._size, in_memory=self._in_memory)
         name = f"workflow-agent-lab-{os.getpid()}-{time.monotonic_ns():x}"
-        config = {"disk": self._disk, "init": self.kind.value, "hostname": "lab", "name": name}
+        config = {
+            "disk": self._disk,
+            "init": self.kind.value,
+            "hostname": "lab",
+            "name": name,
+            "address": self._address,
+        }
         self._launcher = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(config)],
             stdin=subprocess.PIPE,

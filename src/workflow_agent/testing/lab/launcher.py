@@ -36,7 +36,7 @@ _CLONE_NEWIPC, _CLONE_NEWPID, _CLONE_NEWNET = 0x08000000, 0x20000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_CAPBSET_DROP = 1, 15, 24
 _LOOP_CTL_GET_FREE, _LOOP_CONFIGURE, _LO_FLAGS_AUTOCLEAR = 0x4C82, 0x4C0A, 4
 _CAP_SYS_MODULE, _CAP_SYS_RAWIO, _CAP_SYS_TIME = 16, 17, 25
-_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCSIFADDR, _IFF_UP = 0x8913, 0x8914, 0x8916, 0x1
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
@@ -116,11 +116,15 @@ def _leave_cgroup(group: Path | None) -> None:
             Path(folder).rmdir()
 
 
-def _loopback_up() -> None:
+def _loopback_up(address: str) -> None:
+    """Bring the loopback up; a further address makes a machine of it whose resolver offers IPv4."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         request = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16sh14x", b"lo", 0))
         flags = struct.unpack("16sh14x", request)[1] | _IFF_UP
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags))
+        if address:
+            told = struct.pack("=H2x4s8x", socket.AF_INET, socket.inet_aton(address))
+            fcntl.ioctl(control, _SIOCSIFADDR, struct.pack("16s16s8x", b"lo:1", told))
 
 
 def _fill_dev(dev: str) -> None:
@@ -215,7 +219,7 @@ def _start(config: dict[str, Any]) -> tuple[int, str]:
     flags = _CLONE_NEWPID | _CLONE_NEWUTS | _CLONE_NEWIPC | _CLONE_NEWNET | _CLONE_NEWCGROUP
     _check(_libc.unshare(flags), "unshare")
     socket.sethostname(config["hostname"])
-    _loopback_up()
+    _loopback_up(config.get("address", ""))
     receive, send = os.pipe()
     child = os.fork()
     if child == 0:
