@@ -51,15 +51,30 @@ _steps = st.one_of(
     _step("setxattr", _paths, _numbers),
     _step("utime", _paths, _numbers),
     _step("mkfifo", _paths),
+    _step("move", _paths, _paths),
+    _step("sparse", _paths, _numbers),
+    _step("mknod", _paths, _numbers),
 )
 
-#: Carries steps out, one a line; a step that the file system refuses is skipped. Renaming a folder is left to `mv`
-#: (see test_transaction_effects), because the kernel refuses it inside a capture.
+#: Carries steps out, one a line; a step that the file system refuses is skipped. A folder is renamed by `mv`, because
+#: the kernel refuses the plain call inside a capture: `mv` copies it then, which would tell names of one file apart.
+#: Devices are those of characters: a capture refuses a block device by name.
 _INTERPRETER = r"""
 use strict; use Fcntl; chdir $ARGV[0] or die $!;
-sub spill { my ($mode, $path, $text) = @_; return if -p $path; open(my $f, $mode, $path) or return; print $f $text; }
+sub spill {
+    my ($mode, $path, $text) = @_; return if -p $path || -b _ || -c _;
+    open(my $f, $mode, $path) or return; print $f $text;
+}
 sub make { my ($path, $text) = @_; sysopen(my $f, $path, O_WRONLY | O_CREAT | O_EXCL, 0644) or return; print $f $text; }
 sub label { my ($path, $name, $value) = @_; syscall(SETXATTR, $path, $name, $value, length $value, 0) }
+sub move {
+    my ($p, $q) = @_; return if !-d $p || -l $p || -e $q || -l $q || index("$q/", "$p/") == 0;
+    system('mv', '-T', $p, $q) unless `find $p ! -type d -links +1`;
+}
+sub hole {
+    my ($path, $n) = @_;
+    make($path, '') and truncate($path, $n * 70000 + 5000) and spill('>>', $path, "end $n\n");
+}
 sub real { return -l $_[0] || -d $_[0] ? 0 : 1 }
 while (my $line = <STDIN>) {
     chomp $line; my ($verb, $p, $q) = split /\t/, $line;
@@ -79,6 +94,9 @@ while (my $line = <STDIN>) {
     elsif ($verb eq 'chown') { chown($q, $q + 1, $p) unless -l $p }
     elsif ($verb eq 'utime') { utime(1000000000 + $q, 1000000000 + $q, $p) unless -l $p }
     elsif ($verb eq 'mkfifo') { system('mkfifo', $p) unless -e $p || -l $p }
+    elsif ($verb eq 'move') { move($p, $q) }
+    elsif ($verb eq 'sparse') { hole($p, $q) }
+    elsif ($verb eq 'mknod') { system('mknod', $p, 'c', 240 + $q, $q) unless -e $p || -l $p }
     elsif ($verb eq 'setxattr') { label($p, "user.n$q", "v$q") if -e $p && !-l $p }
 }
 """.replace("SETXATTR", str(_SETXATTR))
@@ -156,6 +174,8 @@ def test_the_interpreter_does_what_the_steps_say(lab_plain: LabHost) -> None:
     steps: list[list[object]] = [
         ["mkdir", "a"], ["create", "a/b", 1], ["link", "a/b", "b"], ["append", "b", 2], ["setxattr", "b", 1],
         ["symlink", "b", "c"], ["mkfifo", "d"], ["chown", "d", 2],
+        ["mkdir", "e"], ["sparse", "e/f", 1], ["move", "e", "a/e"], ["mknod", "f", 1],
+        ["mkdir", "g"], ["move", "a", "g/a"],
     ]  # fmt: skip
     lab_plain.run(["sh", "-euc", "rm -rf /srv/told; mkdir /srv/told"])
     lab_plain.run(["perl", "/usr/local/bin/steps.pl", "/srv/told"], stdin=_lines(steps))
@@ -163,4 +183,7 @@ def test_the_interpreter_does_what_the_steps_say(lab_plain: LabHost) -> None:
     assert found["/a/b"].names == ("/a/b", "/b")
     assert found["/b"].attributes == (("user.n1", b"v1"),)
     assert (found["/c"].content, found["/d"].kind, found["/d"].owner) == ("b", "fifo", (2, 3))
+    assert (found["/a/e/f"].size, found["/f"].kind, found["/f"].content) == (75006, "character", "241:1")
+    assert "/e" not in found, "a folder is moved as a whole"
+    assert "/g/a" not in found, "one with a file of more names is not, see the interpreter"
     assert (lab_plain.root / "srv/told/b").read_text() == "created 1\nappended 2\n"
