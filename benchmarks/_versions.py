@@ -144,7 +144,7 @@ def make_newer(host: LabHost, name: str) -> str:
     For where the archive has one version only: its programs are other files, and its scripts are those of the package.
     """
     newest, same = _newest(host, name)
-    shell(host, _REMAKE.format(names=" ".join(same), escaped=re.escape(newest)))
+    shell(host, _REMAKE.format(names=" ".join(same), escaped=newest.replace(".", r"\.")))
     _prefer(host, same, newest)
     return newest
 

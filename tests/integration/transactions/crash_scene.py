@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from workflow_agent.testing.lab import FileRecord
     from workflow_agent.testing.transactions import Trial
 
-__all__ = ["KILLED", "OPERATIONS", "interrupted", "killed_in_turn", "look", "ready"]
+__all__ = ["KILLED", "OPERATIONS", "SCRIPT", "SET_UP", "interrupted", "killed_in_turn", "look", "ready"]
 
 KILLED = -9
-_SET_UP = """
+SET_UP = """
 mkdir -p /srv/crash/d/e; cd /srv/crash; echo old > f; echo gone > gone; echo x > d/x; echo y > d/e/y; ln f d/hard
 mkdir r; echo r > r/r; ln -s f l; echo line > /var/log/crash.log
 find /srv/crash -depth -exec touch -h -d '2001-01-01 01:01:01.5' {} +
 """
-_SCRIPT = """
+SCRIPT = """
 cd /srv/crash; echo new > f; rm gone; rm -r d/e; echo n > d/n; mkdir -p new/deep; echo 1 > new/deep/1
 rm -r r; mkdir r; echo 2 > r/2; ln -sfn d l; echo more >> /var/log/crash.log; chmod 711 d
 """
@@ -94,9 +94,9 @@ async def ready(trial: Trial) -> tuple[dict[str, FileRecord], dict[str, FileReco
     """Make the host ready once; gives how it is before and after, and a transaction that is rolled back."""
     trial.shell("rm -rf /.workflow-agent/tx/*")  # plans of earlier tests would be brought up too, which passes points
     if not (trial.lab.root / "srv/crash").exists():
-        trial.shell(_SET_UP)
+        trial.shell(SET_UP)
     before = look(trial)
-    transaction, _ = await trial.capture(_SCRIPT)
+    transaction, _ = await trial.capture(SCRIPT)
     result = await trial.target.commit(transaction)
     assert result["operations"] == OPERATIONS
     after = look(trial)
