@@ -16,6 +16,7 @@ import pytest
 from workflow_agent.model.errors import StepFailedError, UnreachableError, ValidationError
 from workflow_agent.testing.lab import LabHost, base_image, diff
 from workflow_agent.testing.lab.__main__ import main
+from workflow_agent.testing.lab.host import _shows
 from workflow_agent.testing.lab.image import (
     DISK_NAME,
     SUITE,
@@ -49,14 +50,14 @@ def _listening_ports(host: LabHost) -> set[int]:
     return ports
 
 
-def _traces(host: LabHost) -> dict[str, object]:
-    """What a host could leave on the machine."""
+def _traces(host: LabHost, disk: str = "") -> dict[str, object]:
+    """What a host could leave on the machine; `disk` is what the kernel calls its disk, once it has one."""
     loops = Path("/sys/block").glob("loop*/loop/backing_file")
     return {
         "mounts": [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "lab" in line],
         "folders": sorted(path.name for path in Path("/tmp").glob("workflow-agent-*")),
         "files": sorted(path.name for path in base_image(host.kind).parent.glob(f"{DISK_NAME}*")),
-        "loop": any(host._device.endswith(path.parts[3]) and DISK_NAME in path.read_text() for path in loops),
+        "loop": any(disk and disk in path.read_text() for path in loops),
         "groups": sorted(str(path) for path in Path("/sys/fs/cgroup").rglob(f"workflow-agent-lab-{os.getpid()}-*")),
     }
 
@@ -130,15 +131,15 @@ def test_a_stopped_host_leaves_nothing_behind(lab: None, kind: str) -> None:
     before = _traces(host)
     try:
         host.start()
-        device, init = host._device, host.pid
+        init, disk = host.pid, str(Path(f"/proc/self/fd/{host._disk}").readlink())
+        assert _traces(host, disk)["loop"]
         host.run(["sh", "-c", "sleep 1000 >/dev/null 2>&1 &"])
         pids = [process.pid for process in host.processes()]
         assert len(pids) >= 2
     finally:
         host.stop()
 
-    host._device = device
-    assert _traces(host) == before
+    assert _traces(host, disk) == before
     assert not [pid for pid in [init, *pids] if Path(f"/proc/{pid}").exists()]
     with pytest.raises(UnreachableError):
         _ = host.pid
@@ -169,6 +170,31 @@ def test_the_disk_survives_a_power_cut(lab_plain: LabHost) -> None:
 
     assert lab_plain.run(["cat", "/root/note"]).stdout == "kept\n"
     assert len(lab_plain.processes()) == 1
+
+
+@pytest.mark.parametrize(("keep_journal", "found"), [(False, None), (True, "")])
+def test_a_power_cut_loses_what_was_not_on_the_disk(
+    lab_plain: LabHost, *, keep_journal: bool, found: str | None
+) -> None:
+    """With the journal written first, a file is there by its name, and empty: nobody had synced its content."""
+    lab_plain.run(["sh", "-c", "rm -f /root/lost; echo kept > /root/note; sync; echo lost > /root/lost"])
+
+    lab_plain.cut_power(keep_journal=keep_journal)
+    lab_plain.start()
+
+    lost = lab_plain.root / "root/lost"
+    assert (lost.read_text() if lost.exists() else None) == found
+    assert (lab_plain.root / "root/note").read_text() == "kept\n"
+
+
+def test_a_disk_is_told_from_the_one_of_another_host_that_took_its_number(lab_plain: LabHost) -> None:
+    backing = Path("/sys/block", Path(lab_plain._device).name, "loop/backing_file")
+    other = copy_disk(base_image("plain"), in_memory=True)
+    try:
+        assert lab_plain._disk is not None
+        assert (_shows(backing, lab_plain._disk), _shows(backing, other)) == (True, False)
+    finally:
+        os.close(other)
 
 
 def test_orphans_are_reaped(lab_plain: LabHost) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from workflow_agent.model.errors import StepFailedError, UnreachableError
 from workflow_agent.testing.lab.digest import FileRecord, digest
-from workflow_agent.testing.lab.image import DEFAULT_PACKAGES, DISK_BYTES, DISK_NAME, LabKind, base_image, copy_disk
+from workflow_agent.testing.lab.image import DEFAULT_PACKAGES, DISK_BYTES, LabKind, base_image, copy_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -266,8 +266,8 @@ class LabHost:
             launcher.send_signal(signal.SIGKILL)
             launcher.wait()
         launcher.stdout.close()
-        if device:
-            _await_detached(device)
+        if device and self._disk is not None:
+            _await_detached(device, self._disk)
 
     def stop(self) -> None:
         """Kill the host and drop its disk. May be called again."""
@@ -279,21 +279,21 @@ class LabHost:
                 self._disk = None
 
 
-def _await_detached(device: str) -> None:
+def _await_detached(device: str, disk: int) -> None:
     """Wait until the kernel has written and freed the disk: somebody outside may still hold a file of it."""
     backing = Path("/sys/block", Path(device).name, "loop/backing_file")
     end = time.monotonic() + _STOP_TIMEOUT_S
-    while _is_ours(backing):
+    while _shows(backing, disk):
         if time.monotonic() > end:
             message = f"{device} is still in use although its host was stopped"
             raise UnreachableError(message, hint="a process outside holds a file or a namespace of the host open")
         time.sleep(_POLL_S)
 
 
-def _is_ours(backing: Path) -> bool:
-    """Tell whether a loop device still shows a lab's disk: somebody else may have taken its number meanwhile."""
+def _shows(backing: Path, disk: int) -> bool:
+    """Tell whether a loop device still shows this disk: another host may have taken its number meanwhile."""
     try:
-        return DISK_NAME in backing.read_text(encoding="utf-8")
+        return backing.read_text(encoding="utf-8").rstrip("\n") == str(Path(f"/proc/self/fd/{disk}").readlink())
     except OSError:
         return False
 

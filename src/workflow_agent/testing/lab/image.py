@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import itertools
 import os
 import platform
 import re
@@ -56,6 +57,7 @@ _APT_SETTINGS = re.compile(r"Acquire::(https?::|Check-|Retries|ForceIPv)", re.IG
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 # From linux/fs.h
 _FICLONE = 0x40049409
+_numbers = itertools.count(1)
 _LOG_LINES = 15
 _PLENTY_BYTES = 2 * 1024**3
 
@@ -119,7 +121,7 @@ def copy_disk(image: Path, *, size: int = DISK_BYTES, in_memory: bool | None = N
     if in_memory is None:
         in_memory = _free_memory() >= _PLENTY_BYTES
     if in_memory:
-        number = os.memfd_create(DISK_NAME)
+        number = os.memfd_create(f"{DISK_NAME}{os.getpid()}-{next(_numbers)}")
     else:
         number, name = tempfile.mkstemp(prefix=DISK_NAME, dir=image.parent)
         Path(name).unlink()
