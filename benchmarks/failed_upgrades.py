@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _ROLLED_BACK = 9
+#: What the integrations install: that of PostgreSQL the package of all its versions, and by it the one of this.
+_PACKAGES = (*SERVICES, "postgresql")
 _SHIPPED = Path(workflow_agent.__file__).parent / "_data/integrations"
 #: What the failing check writes, on the host itself.
 _SEEN = "/run/program-of-the-check"
@@ -96,7 +98,7 @@ def _read(host: LabHost, service: Service) -> str:
 
 def _measure(remade: bool, name: str) -> _Row:
     service = SERVICES[name]
-    packages = CATALOGUE_PACKAGES if remade else tuple(SERVICES)
+    packages = CATALOGUE_PACKAGES if remade else _PACKAGES
     with (
         LabHost(LabKind.SYSTEMD, packages=packages, in_memory=None if remade else False) as host,
         tempfile.TemporaryDirectory() as scratch,
