@@ -97,6 +97,54 @@ def test_packages_of_a_script_go_and_a_script_without_packages_needs_a_person(fr
         assert machine.cli("rollback", *arguments, "--yes").code == 2
 
 
+#: What a package of a kernel puts on the disk, and nothing more.
+KERNEL = """\
+set -e
+d=$(mktemp -d)
+mkdir -p $d/DEBIAN $d/boot $d/usr/lib/modules/9/kernel
+printf '%s\\n' 'Package: linux-image-9' 'Version: 1' 'Architecture: all' 'Maintainer: t <t@t>' 'Description: t' \\
+  >$d/DEBIAN/control
+echo kernel >$d/boot/vmlinuz-9
+echo module >$d/usr/lib/modules/9/kernel/x.ko
+dpkg-deb -b $d /srv/linux.deb >/dev/null
+"""
+
+
+def test_a_kernel_is_taken_back_by_its_package_and_not_by_an_exchange_of_files(fresh: Machine) -> None:
+    machine = fresh
+    machine.host.run(["bash", "-c", KERNEL])
+    (machine.folder / "kernel.sh").write_text("dpkg -i /srv/linux.deb\n", encoding="utf-8")
+    (machine.folder / "grub.sh").write_text("mkdir -p /boot/grub; echo x > /boot/grub/grub.cfg\n", encoding="utf-8")
+
+    planned = machine.json("apply", "kernel.sh", "--plan").data["plan"]
+    assert (planned["tier"], "/boot/vmlinuz-9" in planned["tier_reason"]) == ("logical", True)
+    assert (
+        "logical: it can be taken back, but not bit for bit (it changes what"
+        in machine.cli("apply", "kernel.sh", "--plan").out
+    )
+    run = machine.json("apply", "kernel.sh", "--yes").data["run_id"]
+    told = machine.json("show", run).data
+    assert (told["tier"], told["rollback"]["tier"]) == ("logical", "logical")
+    assert told["rollback"]["command"] == f"workflow-agent rollback {run} --logical"
+    assert "/boot/vmlinuz-9" in told["rollback"]["reason"]
+    for how in (("rollback", run), ("rollback", run, "--cascade")):
+        refused = machine.json(*how, "--yes")
+        assert (refused.code, f"rollback {run} --logical" in refused.error["hint"]) == (6, True), str(refused)
+    assert (machine.host.root / "boot/vmlinuz-9").exists()
+    back = machine.json("rollback", run, "--logical", "--yes")
+    assert back.code == 0, str(back)
+    assert machine.host.run(["dpkg", "-s", "linux-image-9"], check=False).returncode != 0
+    assert not (machine.host.root / "boot/vmlinuz-9").exists()
+
+    plain = machine.json("apply", "grub.sh", "--yes").data["run_id"]
+    told = machine.json("show", plain).data["rollback"]
+    assert (told["tier"], told["command"]) == ("needs-attention", f"workflow-agent rollback {plain} --force")
+    assert machine.json("rollback", plain, "--yes").code == 6
+    assert machine.json("rollback", "--to", run, "--yes").code == 6
+    assert machine.json("rollback", plain, "--force", "--yes").code == 0
+    assert not (machine.host.root / "boot/grub").exists()
+
+
 def test_a_conflict_that_cannot_be_merged_can_be_taken_back_logically(fresh: Machine) -> None:
     machine = fresh
     run = machine.json("install", NAME, "--yes").data["run_id"]

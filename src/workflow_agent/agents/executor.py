@@ -19,7 +19,7 @@ from workflow_agent.model.choice import ConflictChoice
 from workflow_agent.model.errors import PathConflictError, ScriptFailedError, ValidationError, WorkflowAgentError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.exact import Within
-from workflow_agent.model.system import Effect, Script, Service  # noqa: TC001  # the annotations are read
+from workflow_agent.model.system import Effect, Script, Service, Tier  # the annotations are read
 from workflow_agent.scripts import explain_failure
 from workflow_agent.security.marks import marked_names
 from workflow_agent.security.vault import Vault
@@ -271,7 +271,8 @@ class ExecutorAgent:
             {"kind": RecordKind.CHANGE_SET, "data": data | {"integration": integration}},
         ]
         if transaction is not None:
-            records.append(_transaction_record(transaction, "captured", request.target, integration=integration))
+            about = {"tier": change_set.tier.value, "integration": integration}
+            records.append(_transaction_record(transaction, "captured", request.target, **about))
         return PrepareReply(transaction=transaction, change_set=data), {"_records": records}
 
     async def _commit(self, request: CommitRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
@@ -363,5 +364,5 @@ def _run_of(message: Message) -> str:
 
 
 def _transaction_record(transaction: str, state: str, target: str, **more: str | None) -> dict[str, Any]:
-    data = {"transaction": transaction, "state": state, "target": target, "tier": "exact", **more}
+    data = {"transaction": transaction, "state": state, "target": target, "tier": Tier.EXACT.value, **more}
     return {"kind": RecordKind.TRANSACTION, "data": data}

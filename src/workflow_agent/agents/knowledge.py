@@ -296,7 +296,8 @@ class KnowledgeAgent:
         await self._runs.refuse_uninstalled(source, source["integration"])
         await self._runs.refuse_required(source, [item.integration for item in parts])
         is_first = await self._runs.before(source, source["integration"]) is None
-        reply = await inverse_of(self._history, self._registry, target, source, parts, is_first=is_first)
+        more: dict[str, Any] = {"is_first": is_first, "allow": request.allow}
+        reply = await inverse_of(self._history, self._registry, target, source, parts, **more)
         return reply, _subject(source["integration"], source["version"])
 
     # -- locate ------------------------------------------------------------------------------------------------------

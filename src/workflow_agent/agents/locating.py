@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from workflow_agent.agents.logical import LOGICAL
-from workflow_agent.agents.parts import parts_of, source_of, subject_of
+from workflow_agent.agents.parts import parts_of, refuse_lower_tier, source_of, subject_of
 from workflow_agent.agents.pruning import refuse_pruned
 from workflow_agent.agents.serving import Answer, Question
 from workflow_agent.model.errors import ConflictError, NotFoundError
@@ -24,12 +24,14 @@ __all__ = ["LocateReply", "LocateRequest", "RunLocator"]
 class LocateRequest(Question):
     """Ask what a rollback of a run means; an empty `run` is the newest that can be rolled back on the target.
 
-    A run that installed requirements too has several transactions; `part` counts from the newest.
+    A run that installed requirements too has several transactions; `part` counts from the newest. With `force` one
+    whose tier is a lower one is taken back by its before-images nevertheless.
     """
 
     run: str = ""
     target: str
     part: Annotated[int, Within(ge=0)] = 0
+    force: bool = False
 
 
 class LocateReply(Answer):
@@ -97,6 +99,8 @@ class RunLocator:
         part = parts[request.part]
         lookup, leaving = part.subject, logical or source["action"] == "uninstall"
         if undo:
+            if not request.force:
+                await refuse_lower_tier(self._history, source)
             await self.refuse_uninstalled(source, part.integration)
             await self.refuse_required(source, [item.integration for item in parts])
         before = await self.before(source, part.integration)

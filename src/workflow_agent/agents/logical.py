@@ -11,6 +11,7 @@ import shlex
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.agents.parts import lower_tier
 from workflow_agent.agents.serving import Answer, Question
 from workflow_agent.model.errors import (
     ConflictError,
@@ -46,6 +47,8 @@ __all__ = [
 LOGICAL = "rollback-logical"
 _NOTHING = "nothing was changed"
 _SHOWN = 12
+#: The rule that keeps packages of the system, kernels among them.
+_KEEPS_PACKAGES = "system-delete"
 
 
 class InverseRequest(Question):
@@ -54,12 +57,14 @@ class InverseRequest(Question):
     run: str
     target: str
     wait_s: float = 0.0
+    allow: list[str] = field(default_factory=list)
 
 
 class InverseReply(Answer):
     """The `way`: ``uninstall`` of the integration, or ``packages`` with the `text` of a script that does it.
 
-    `transactions` are those of the run, the newest first; `tier_reason` says why it is not taken back exactly.
+    `transactions` are those of the run, the newest first; `tier_reason` says why it is not taken back exactly. `allow`:
+    rules that were asked for, and that which keeps packages of the system: only what the run brought is taken away.
     """
 
     run: str
@@ -73,6 +78,7 @@ class InverseReply(Answer):
     undoes: list[str]
     tier: str
     tier_reason: str
+    allow: list[str]
 
 
 class CompareRequest(Question):
@@ -101,6 +107,7 @@ async def inverse_of(
     parts: Sequence[RunPart],
     *,
     is_first: bool,
+    allow: Sequence[str] = (),
 ) -> InverseReply:
     """Find what takes a run back logically.
 
@@ -111,13 +118,14 @@ async def inverse_of(
         source: The run.
         parts: Its transactions, the newest first.
         is_first: Whether its integration was not installed before it.
+        allow: Rules of the validator that the script may break.
 
     Raises:
         ConflictError: the run can be taken back exactly.
         RollbackIncompleteError: nothing takes it back; what it left is listed.
     """
     run_id = str(source["run_id"])
-    reason = await why_not_exact(target, source, parts)
+    reason = await lower_tier(history, source) or await why_not_exact(target, source, parts)
     if reason is None:
         raise ConflictError(
             f"run {run_id} can be taken back exactly", run_id=run_id, state=_NOTHING, hint="leave `--logical` out"
@@ -137,6 +145,7 @@ async def inverse_of(
         undoes=[run_id],
         tier=Tier.LOGICAL.value,
         tier_reason=reason,
+        allow=[*allow, _KEEPS_PACKAGES] if way == "packages" else list(allow),
     )
 
 

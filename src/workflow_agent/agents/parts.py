@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.model.errors import NotFoundError
+from workflow_agent.model.errors import ConflictError, NotFoundError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.records import dataclass
+from workflow_agent.model.system import Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.event import Record
     from workflow_agent.model.ports import History
 
-__all__ = ["RunPart", "parts_of", "source_of", "subject_of"]
+__all__ = ["RunPart", "lower_tier", "parts_of", "refuse_lower_tier", "source_of", "subject_of"]
 
 #: The workflow of `agents.logical`.
 _LOGICAL = "rollback-logical"
@@ -87,6 +88,30 @@ async def parts_of(history: History, run: Mapping[str, Any]) -> list[RunPart]:
             )
         )
     return parts
+
+
+async def lower_tier(history: History, run: Mapping[str, Any]) -> str | None:
+    """Say why a run is not taken back exactly although its before-images are there; None where it is."""
+    if (run["tier"] or Tier.EXACT) == Tier.EXACT:
+        return None
+    records = await history.records(run["run_id"], RecordKind.CHANGE_SET)
+    reasons = [str(record.data["tier_reason"]) for record in records if record.data.get("tier_reason")]
+    return reasons[-1] if reasons else f"its tier is {run['tier']}"
+
+
+async def refuse_lower_tier(history: History, run: Mapping[str, Any]) -> None:
+    """Refuse to exchange files back where that is not what takes a run back (rule 17)."""
+    reason = await lower_tier(history, run)
+    if reason is not None:
+        run_id = run["run_id"]
+        raise ConflictError(
+            f"run {run_id} is not taken back by its before-images: {reason}",
+            run_id=run_id,
+            state="nothing was changed",
+            hint=f"by the inverse of what it installed: `workflow-agent rollback {run_id} --logical`; by its "
+            "before-images all the same: `--force`, and see to it that the machine still finds a kernel to boot",
+            details={"tier": run["tier"]},
+        )
 
 
 async def subject_of(history: History, run_id: str, integration: str | None) -> Mapping[str, Any]:

@@ -182,7 +182,7 @@ class RecoveryAgent:
             RollbackIncompleteError: one of them cannot be taken back.
         """
         for number in range(1 + len(request.also)):
-            data = {"target": request.target, "run": request.run, "part": number}
+            data = {"target": request.target, "run": request.run, "part": number, "force": True}  # it has begun
             try:
                 located = (await self._bus.request(_message("knowledge.locate", data, message))).data
                 names = ("integration", "transaction", "checks_after", "started_after", "keep")

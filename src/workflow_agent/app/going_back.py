@@ -108,15 +108,18 @@ async def foresee_rollbacks(
 
     Raises:
         PathConflictError: one of them cannot be taken back; it is named, and nothing was begun.
+        ConflictError: one of them is not taken back by its before-images.
         WorkflowAgentError: the target cannot be looked at.
     """
-    from workflow_agent.agents.parts import parts_of  # noqa: PLC0415  # late: few commands need it
+    from workflow_agent.agents.parts import parts_of, refuse_lower_tier  # noqa: PLC0415  # late: few commands need it
 
     found: list[dict[str, Any]] = []
     taken: list[str] = []
     for run in runs:
         previews = []
         whole = await history.run(run["run_id"])
+        if not choice.force:
+            await refuse_lower_tier(history, whole)
         for part in await parts_of(history, whole):
             try:
                 look = targets.get(target).rollback

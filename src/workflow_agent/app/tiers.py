@@ -28,19 +28,24 @@ async def tier_of(app: App, report: Mapping[str, Any]) -> dict[str, Any] | None:
         report: The run, as :func:`report_run` gives it.
 
     Returns:
-        Its `tier`, the `reason` and the `command`, None where a person has to do it.
+        Its `tier`, the `reason` and the `command`, None where nothing does it but a person.
     """
     transaction = report["transaction"]
     if transaction is None or not report["changed"] or report["undone_by"] or report["status"] not in _DONE:
         return None
     target = "" if report["target"] == "host" else f" --target {report['target']}"
     command = f"workflow-agent rollback {report['run_id']}{target}"
-    gone = await _gone(app, report)
-    if gone is None:
-        return {"tier": Tier.EXACT.value, "reason": "its before-images are there", "command": command}
     from workflow_agent.agents.logical import logical_way  # noqa: PLC0415  # late: runs without before-images only
+    from workflow_agent.agents.parts import lower_tier  # noqa: PLC0415  # late
 
     run = await app.history.run(report["run_id"])
+    gone = await _gone(app, report)
+    forced = None
+    if gone is None:
+        gone = await lower_tier(app.history, run)
+        if gone is None:
+            return {"tier": Tier.EXACT.value, "reason": "its before-images are there", "command": command}
+        forced = f"{command} --force"
     way = (
         None
         if run["undoes"]
@@ -48,7 +53,7 @@ async def tier_of(app: App, report: Mapping[str, Any]) -> dict[str, Any] | None:
     )
     if way is None:
         reason = f"{gone}; no uninstall and no packages are known that would take it back"
-        return {"tier": Tier.NEEDS_ATTENTION.value, "reason": reason, "command": None}
+        return {"tier": Tier.NEEDS_ATTENTION.value, "reason": reason, "command": forced}
     how = "by the integration's uninstall" if way == "uninstall" else "by giving packages the versions that they had"
     return {"tier": Tier.LOGICAL.value, "reason": f"{gone}; {how}", "command": f"{command} --logical"}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.cli.planned import planned_tier
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -19,18 +21,18 @@ def planned_apply(ended: Ended) -> tuple[dict[str, Any], bool, Callable[[Style],
     script = (outputs.get("take") or {}).get("script") or {}
     requested = outputs.get("requested") or {}
     facts = requested.get("facts") or {}
+    change_set = (outputs.get("prepare") or {}).get("change_set")
     plan = {
         "action": "apply",
         "script": (script.get("provenance") or {}).get("template"),
         "hash": script.get("hash"),
         "target": facts.get("target") or "host",
-        "tier": facts.get("tier"),
-        "tier_reason": facts.get("tier_reason"),
+        **planned_tier(facts, change_set),
         "services": requested.get("services") or [],
         "restarts": requested.get("restarts") or [],
         "left": requested.get("left") or [],
         "findings": (outputs.get("validate") or {}).get("findings") or [],
-        "change_set": (outputs.get("prepare") or {}).get("change_set"),
+        "change_set": change_set,
     }
 
     def write(style: Style) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.cli.conflict_view import decision_lines, is_about
 from workflow_agent.cli.drift_view import repaired_paths
+from workflow_agent.cli.planned import planned_tier
 from workflow_agent.cli.style import Style, clip, safe
 from workflow_agent.cli.tables import counted, moment, size
 from workflow_agent.model.status import CHECK_IS_NOT_RED
@@ -312,7 +313,8 @@ def _tier(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
     if plan.get("reach"):
         text = f"{safe(plan['reach'])}: not bit for bit ({safe(plan.get('reach_reason'))})"
         yield _label("this is", style.paint(text, "yellow"), style)
-    tier = plan.get("tier")
+    told = planned_tier(plan, plan.get("change_set"))
+    tier = told["tier"] if plan.get("tier") else None
     if tier:
         lasting = sum(1 for effect in plan.get("effects") or () if effect.get("kind") == "irreversible")
         text = _TIERS.get(str(tier), safe(tier))
@@ -321,8 +323,8 @@ def _tier(plan: Mapping[str, Any], style: Style) -> Iterator[str]:
         talked = any(one.get("stays") for one in (plan.get("change_set") or {}).get("outside") or ())
         if talked:
             text += ", except what the script did over connections"
-        if plan.get("tier_reason"):
-            text += f" ({safe(plan['tier_reason'])})"
+        if told["tier_reason"]:
+            text += f" ({safe(told['tier_reason'])})"
         label = "preview" if tier == "approximate" else "undo"
         is_exact = tier == "exact" and not lasting and not talked
         yield _label(label, style.paint(text, "green" if is_exact else "yellow"), style)

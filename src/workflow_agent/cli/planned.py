@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from workflow_agent.cli.session import Ended
     from workflow_agent.cli.style import Style
 
-__all__ = ["planned_rollback", "planned_script"]
+__all__ = ["planned_rollback", "planned_script", "planned_tier"]
 
 
 def planned_script(ended: Ended) -> tuple[dict[str, Any], bool, Callable[[Style], Iterator[str]]]:
@@ -42,15 +42,13 @@ def _plan_of(outputs: Mapping[str, Any]) -> dict[str, Any]:
     lookup = outputs.get("lookup") or {}
     facts = lookup.get("facts") or {}
     change_set = (outputs.get("prepare") or {}).get("change_set")
-    rehearsed = (change_set or {}).get("tier") == "approximate"
     current, absent = outputs.get("current") or {}, outputs.get("absent") or {}
     return {
         "action": lookup.get("action"),
         "integration": lookup.get("integration"),
         "version": lookup.get("version"),
         "target": facts.get("target") or "host",
-        "tier": "approximate" if rehearsed else facts.get("tier"),
-        "tier_reason": None if rehearsed else facts.get("tier_reason"),
+        **planned_tier(facts, change_set),
         "services": lookup.get("services") or [],
         "effects": lookup.get("effects") or [],
         "unchanged": bool(current.get("unchanged") or absent.get("unchanged")),
@@ -63,6 +61,12 @@ def _plan_of(outputs: Mapping[str, Any]) -> dict[str, Any]:
         "adopted": bool(absent.get("adopted")),
         "required_by": lookup.get("required_by") or [],
     }
+
+
+def planned_tier(facts: Mapping[str, Any], change_set: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Give the `tier` of a plan and its `tier_reason`: what was captured tells more than what the target allows."""
+    told = facts if (change_set or {}).get("tier", "exact") == "exact" else change_set or {}
+    return {"tier": told.get("tier"), "tier_reason": told.get("tier_reason")}
 
 
 def _pending(plan: Mapping[str, Any]) -> bool:

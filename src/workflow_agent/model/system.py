@@ -257,7 +257,8 @@ class ChangeSet:
     is committed or taken back: ``{kind: process|memory|connection|mount|..., what, count, stays}`` · `edits`:
     configuration files that somebody edited since a run wrote them and that this writes over or removes: ``{path,
     run_id, removed, found, changed_ns, diffs}`` · `notes`: sentences that a person should read before saying yes ·
-    `tier`: exact, or approximate where the script ran in a clone.
+    `tier`: how well it can be taken back once it is committed, with the `tier_reason` why not exactly; approximate
+    where the script ran in a clone.
     """
 
     changes: tuple[Change, ...] = ()
@@ -274,6 +275,7 @@ class ChangeSet:
     notes: tuple[str, ...] = ()
     bytes_added: int = 0
     tier: Tier = Tier.EXACT
+    tier_reason: str | None = None
 
     def count(self, action: ChangeAction) -> int:
         """Count the changes of one action."""

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.system import ChangeSet, escape_path, unescape_path
+from workflow_agent.targets.boot_paths import boot_note, boot_tier
 from workflow_agent.targets.content import read_file, read_link
 from workflow_agent.targets.derive import derive_changes, needs_content
 from workflow_agent.targets.derive_kernel import is_about_the_kernel, kernel_changes
@@ -15,7 +16,7 @@ from workflow_agent.targets.outside import outside_effects, outside_notes
 from workflow_agent.targets.shims import parse_requested
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from workflow_agent.targets.plan import Plan
 
@@ -28,17 +29,30 @@ _NOT_CRASH_EXACT = re.compile(
     r"|/usr/bin/python3"
     r"|/etc/ld\.so\.preload$"
 )
-_BOOT = ("/boot/", "/usr/lib/modules/", "/lib/modules/")
 
 
 class ChangeReporter:
-    """Reads both sides of one transaction. Blocking."""
+    """Reads both sides of one transaction. Blocking.
 
-    def __init__(self, root_fd: int, transaction: str) -> None:
+    Args:
+        root_fd: The target's root.
+        transaction: Id of the transaction.
+        boots: Whether the target has a kernel of its own; a container has none.
+    """
+
+    def __init__(self, root_fd: int, transaction: str, *, boots: bool = True) -> None:
         self._root_fd = root_fd
         self._transaction = transaction
+        self._boots = boots
 
-    def report(self, plan: Plan, requested: str, outside: Mapping[str, Any]) -> ChangeSet:  # Any: JSON
+    def report(
+        self,
+        plan: Plan,
+        requested: str,
+        outside: Mapping[str, Any],  # Any: JSON
+        *,
+        has_uninstall: bool = False,
+    ) -> ChangeSet:
         """Make the change set of a plan, of the service actions that the script asked for, and of what is no file."""
         wanted = (change.path for change in plan.changes)
         paths = [path for path in wanted if needs_content(path) or is_about_the_kernel(path)]
@@ -46,6 +60,8 @@ class ChangeReporter:
         before = {path: self._content(unescape_path(path)) for path in paths}
         after = {path: self._content(self._staged(unescape_path(path), points)) for path in paths}
         derived = derive_changes(before, after, plan.changes)
+        touched = [change.path for change in plan.changes] if self._boots else []
+        tier, reason = boot_tier(touched, has_inverse=has_uninstall or bool(derived.packages))
         return ChangeSet(
             changes=tuple(plan.changes),
             packages=derived.packages,
@@ -57,8 +73,10 @@ class ChangeReporter:
             requested=parse_requested(requested),
             dropped=_dropped(plan),
             outside=outside_effects(outside),
-            notes=derived.notes + _notes(plan) + outside_notes(outside),
+            notes=derived.notes + _notes(plan, touched) + outside_notes(outside),
             bytes_added=plan.bytes_added,
+            tier=tier,
+            tier_reason=reason,
         )
 
     def _staged(self, path: bytes, points: list[bytes]) -> bytes:
@@ -77,11 +95,11 @@ def _dropped(plan: Plan) -> tuple[dict[str, object], ...]:
     return tuple({"path": escape_path(first[reason]), "reason": reason} for reason in reasons)
 
 
-def _notes(plan: Plan) -> tuple[str, ...]:
+def _notes(plan: Plan, touched: Sequence[str]) -> tuple[str, ...]:
     paths = [change.path for change in plan.changes]
     notes = []
     if any(map(_NOT_CRASH_EXACT.match, paths)):
         notes.append("system libraries change: a power cut in the middle of the commit may need a rescue system")
-    if any(path.startswith(_BOOT) for path in paths):
-        notes.append("the kernel or what it boots from changes: a rollback does not change the running kernel")
+    if (note := boot_note(touched)) is not None:
+        notes.append(note)
     return tuple(notes)

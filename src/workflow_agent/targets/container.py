@@ -51,6 +51,7 @@ class ContainerTarget(HostTarget):
     """
 
     _stages_there = False
+    _boots = False
     #: A folder of an image cannot be renamed in its overlay, and volumes are outside.
     _copies_data = False
 

@@ -70,6 +70,8 @@ class Preparing:
 
     #: Whether a script's effects are staged on the target itself.
     _stages_there = True
+    #: Whether it has a kernel of its own, which boots from its files.
+    _boots = True
     _ahead: BaselineAhead | None = None
     _starting: asyncio.Task[CaptureProgram] | None = None
 
@@ -218,7 +220,14 @@ class Preparing:
                 )
                 await self._blocking(self._bring_in, plan, transaction, baselines)
                 change_set = await self._kept(
-                    transaction, run_id, plan, result, points=points, stops=stops, secrets=run["secrets"].values()
+                    transaction,
+                    run_id,
+                    plan,
+                    result,
+                    points=points,
+                    stops=stops,
+                    secrets=run["secrets"].values(),
+                    has_uninstall=script.provenance.integration is not None,
                 )
             finally:
                 await complete(writing)
@@ -248,14 +257,16 @@ class Preparing:
         points: tuple[bytes, ...],
         stops: Sequence[str],
         secrets: Collection[str],
+        has_uninstall: bool,
     ) -> ChangeSet:
         """Write down what a script did, and give it as people read it."""
         from workflow_agent.targets.change_report import ChangeReporter  # noqa: PLC0415  # late, with the capture only
 
         noting = asyncio.create_task(self._blocking(self._note, transaction, plan, secrets), name="note contents")
         try:
-            reporter = ChangeReporter(self._root, transaction)
-            change_set = await self._blocking(reporter.report, plan, result.requested, result.outside)
+            reporter = ChangeReporter(self._root, transaction, boots=self._boots)
+            report = partial(reporter.report, has_uninstall=has_uninstall)
+            change_set = await self._blocking(report, plan, result.requested, result.outside)
             await (await self._services()).refuse_stopped_units(change_set, stops)
             self._brings_units = bool(change_set.units)
             await self._blocking(self._folders.drop_work, transaction, points)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from workflow_agent.model.system import Tier
 from workflow_agent.testing.lab import LabHost, diff, grown_logs
 from workflow_agent.testing.transactions import Trial, without_new_times
 
@@ -146,3 +147,21 @@ async def test_what_a_crash_or_a_rollback_cannot_make_good_is_said_in_the_plan(t
     assert changes.changes != ()
     labels = [note for note in changes.notes if note.startswith(("system libraries", "the kernel or"))]
     assert [note.startswith(beginning or "") for note in labels] == ([True] if beginning else [])
+
+
+#: script -> the tier of its plan: what a machine boots from is not exchanged back (rule 17).
+_TIERS = {
+    "mkdir -p /boot; echo x > /boot/vmlinuz-9": Tier.LOGICAL,
+    "ln -s boot/vmlinuz-9 /vmlinuz": Tier.LOGICAL,
+    "mkdir -p /usr/lib/modules/9/kernel; echo x > /usr/lib/modules/9/kernel/x.ko": Tier.LOGICAL,
+    "mkdir -p /usr/lib/modules/9/updates; echo x > /usr/lib/modules/9/updates/x.ko": Tier.EXACT,
+    "mkdir -p /srv/boot; echo x > /srv/boot/vmlinuz-9": Tier.EXACT,
+}
+
+
+@pytest.mark.parametrize("script", list(_TIERS))
+async def test_a_plan_that_changes_what_the_machine_boots_from_has_a_lower_tier(trial: Trial, script: str) -> None:
+    transaction, changes = await trial.capture(script)
+    await trial.target.discard(transaction)
+
+    assert (changes.tier, changes.tier_reason is None) == (_TIERS[script], _TIERS[script] is Tier.EXACT)

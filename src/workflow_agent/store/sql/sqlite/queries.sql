@@ -149,8 +149,8 @@ DELETE FROM snapshots WHERE run_id = :run_id;
 SELECT run_id, seq, fold, CAST(data AS BLOB) AS data, blobs, digest FROM snapshots WHERE run_id IN (SELECT value FROM json_each(:run_ids));
 
 -- name: set_tier
--- How well the run's effects can be taken back.
-UPDATE runs SET tier = :tier WHERE run_id = :run_id;
+-- How well the run's effects can be taken back: as its least exact transaction.
+UPDATE runs SET tier = :tier WHERE run_id = :run_id AND COALESCE(tier, 'exact') = 'exact';
 
 -- name: put_step
 -- Where a step stands. The first start is kept over retries.
@@ -200,7 +200,7 @@ INSERT INTO transactions ("transaction", target, run_id, state, tier, updated_at
 VALUES (:transaction, :target, :run_id, :state, :tier, :at, :record_id)
 ON CONFLICT (target, "transaction") DO UPDATE SET
   state = excluded.state,
-  tier = COALESCE(excluded.tier, tier),
+  tier = CASE WHEN COALESCE(tier, 'exact') = 'exact' THEN COALESCE(excluded.tier, tier) ELSE tier END,
   updated_at = excluded.updated_at,
   record_id = excluded.record_id;
 
