@@ -83,7 +83,10 @@ def _folders(configured: list[Path], *builtin: Path) -> list[Path]:
 
 
 def _quota(settings: Settings) -> CaptureQuota:
-    return CaptureQuota(max_bytes=settings.limits.capture_bytes, max_entries=settings.limits.capture_entries)
+    limits = settings.limits
+    return CaptureQuota(
+        max_bytes=limits.capture_bytes, max_entries=limits.capture_entries, max_processes=limits.capture_processes
+    )
 
 
 def _copy_scope(settings: Settings) -> CopyScope:

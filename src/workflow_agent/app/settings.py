@@ -96,6 +96,7 @@ class Limits(Data, strict=True):
 
     capture_bytes: Annotated[int, Within(gt=0)]
     capture_entries: Annotated[int, Within(gt=0)]
+    capture_processes: Annotated[int, Within(gt=0)]
     output_bytes: Annotated[int, Within(gt=0)]
     clone_bytes: Annotated[int, Within(gt=0)]
 

@@ -19,12 +19,12 @@ from workflow_agent.security.delivery import secret_path
 from workflow_agent.targets.live_tree import transaction_folder
 from workflow_agent.targets.mounts import Mount, MountUse
 from workflow_agent.targets.programs import program_argv
+from workflow_agent.targets.quota import CaptureQuota
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from workflow_agent.model.system import CaptureCommand, Script
-    from workflow_agent.targets.quota import CaptureQuota
 
 __all__ = [
     "ENVIRONMENT",
@@ -165,6 +165,7 @@ async def capture_script(
         "directories": [dict(item) for item in script.directories],
         "before": [_command_spec(item) for item in script.before],
         "after": [_command_spec(item) for item in script.after],
+        "most_processes": quota.max_processes,
     } | _of_home(home)
     lines = OutputLines(on_output)
     points = [mount.point for mount, use in mounts if use is MountUse.OVERLAY]
@@ -183,6 +184,13 @@ async def capture_script(
             watch.cancel()
     if running.stopped_because:
         raise CaptureError(running.stopped_because, state="nothing was changed; its processes were ended")
+    if report.get("too_many"):
+        raise CaptureError(
+            f"the script had more than {quota.max_processes} processes at once",
+            cause="that is the most it may have; it may be starting itself over and over",
+            state="nothing was changed; its processes were ended",
+            hint="if it needs as many, raise `limits.capture_processes`",
+        )
     return _judge(report, lines, script)
 
 
@@ -484,6 +492,7 @@ async def overlay_reason(
         "shims": [],
         "script": "",
         "files": [],
+        "most_processes": CaptureQuota().max_processes,
     } | _of_home(home)
     lines = OutputLines(lambda _: None)
     async with CaptureProgram() as program:

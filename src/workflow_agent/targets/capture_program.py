@@ -24,6 +24,7 @@ from workflow_agent.targets import linux, user_layers
 from workflow_agent.targets.kernel_requests import KernelRequests
 from workflow_agent.targets.left_behind import memory_entries, processes_left
 from workflow_agent.targets.mounts import unescape
+from workflow_agent.targets.process_limit import ProcessLimit, bound_process_numbers
 
 __all__ = ["main"]
 
@@ -50,7 +51,7 @@ _HIDDEN_PROC = ("kcore", "sysrq-trigger", "kmsg", "keys", "timer_list")
 #: What a spec holds: report_fd, engine_pid, target_pid, store_fd, mounts [{point, overlay, upper, work, index}], shims
 #: [{path, text}], script, script_path, interpreter, options, arguments, traced, secrets {path: value}, files [{path,
 #: content, mode, owner}], removes [path], directories [{path, mode, owner}], before and after [{argv, label, stdin,
-#: timeout_s}], environment, folder, home {point, hidden, uid, gid} of a person without root.
+#: timeout_s}], environment, folder, most_processes, home {point, hidden, uid, gid} of a person without root.
 Spec = dict[str, Any]  # Any: JSON
 
 _FAILED = "/run/workflow-agent/failed"
@@ -379,23 +380,25 @@ def _run(spec: Spec) -> tuple[int, dict[str, Any]]:  # Any: JSON
     _lay_out(spec)
     memory = memory_entries()
     requests = KernelRequests()
-    child, report = _fork_commands(spec["before"], spec, then_script=True)
-    requests.listen()
-    status = _wait_for(child)
-    told = _read_report(report)
-    processes = processes_left()
-    _end_everybody()
-    if status == 0 and not told:
-        _make_declared_directories(spec["directories"])
-        _write_declared_files(spec["files"])
-        _remove_declared(spec["removes"])
-        if spec["after"]:
-            child, report = _fork_commands(spec["after"], spec, then_script=False)
-            _wait_for(child)
-            told = _read_report(report)
-            _end_everybody()
-    outside = {"processes": processes, "requests": requests.seen()}
-    return status, told | {"outside": outside | {"memory": sorted(memory_entries() - memory)[:_MOST_NAMES]}}
+    with ProcessLimit(spec["most_processes"]) as limit:
+        child, report = _fork_commands(spec["before"], spec, limit, then_script=True)
+        requests.listen()
+        status = _wait_for(child)
+        told = _read_report(report)
+        processes = processes_left()
+        _end_everybody()
+        if status == 0 and not told and not limit.passed:
+            _make_declared_directories(spec["directories"])
+            _write_declared_files(spec["files"])
+            _remove_declared(spec["removes"])
+            if spec["after"]:
+                child, report = _fork_commands(spec["after"], spec, limit, then_script=False)
+                _wait_for(child)
+                told = _read_report(report)
+                _end_everybody()
+    outside: dict[str, Any] = {"processes": processes, "requests": requests.seen()}  # Any: JSON
+    outside |= {"memory": sorted(memory_entries() - memory)[:_MOST_NAMES]}
+    return status, told | {"outside": outside, "too_many": limit.passed}
 
 
 def _wait_for(child: int) -> int:
@@ -406,17 +409,25 @@ def _wait_for(child: int) -> int:
             return status
 
 
-def _fork_commands(commands: list[dict[str, Any]], spec: Spec, *, then_script: bool) -> tuple[int, int]:  # Any: JSON
+def _fork_commands(
+    commands: list[dict[str, Any]],  # Any: JSON
+    spec: Spec,
+    limit: ProcessLimit,
+    *,
+    then_script: bool,
+) -> tuple[int, int]:
     """Fork a child that runs commands, and then becomes the script; gives its id, and where it tells what failed."""
     report, theirs = os.pipe()
     child = os.fork()
     if child == 0:
+        limit.calm()
         failed = _failed_command(commands, spec)
         if failed is not None:
             os.write(theirs, json.dumps({"command": failed}).encode())
         elif then_script:
             _become_script(spec)
         os._exit(0)
+    limit.hurry()
     os.close(theirs)
     return child, report
 
@@ -509,6 +520,7 @@ def _process_one(spec: Spec, root: str, report: int) -> None:
     """Be process 1 of the capture: mount, pivot, run, clear, write the declared files, report."""
     linux.die_with_parent()
     linux.unshare(linux.CLONE_NEWNS)  # so that the parent's own view can unmount and prove that nobody is left
+    bound_process_numbers(_own_proc, spec["most_processes"])
     _mount_system(root, by_root=not spec.get("home"))
     _hide_state(root, [mount["point"] for mount in spec["mounts"] if mount["overlay"]])
     _bind_real_programs(root, spec)

@@ -9,13 +9,14 @@ __all__ = ["CaptureQuota", "CopyScope"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureQuota:
-    """How much a script may stage on one file system before it is stopped (rule 6).
+    """How much a script may stage on one file system before it is stopped, and how many processes it may have (rule 6).
 
     `keep_free_bytes` stay for the target's own services, or a quarter of what is free when that is less.
     """
 
     max_bytes: int = 8 << 30
     max_entries: int = 1_000_000
+    max_processes: int = 2_000
     keep_free_bytes: int = 256 << 20
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from workflow_agent.model.errors import CaptureError, ScriptFailedError, StepTimeoutError
 from workflow_agent.model.system import FileWrite
+from workflow_agent.targets.process_limit import has_own_numbers
 from workflow_agent.targets.quota import CaptureQuota
 from workflow_agent.testing.escapes import ESCAPES, tries
 from workflow_agent.testing.lab import LabHost, diff
@@ -190,6 +191,49 @@ async def test_room_stays_free_for_the_services_of_the_host(trial: Trial) -> Non
     trial.target._quota = CaptureQuota(keep_free_bytes=1 << 40)  # a quarter of what is free, then
     with pytest.raises(CaptureError, match="stay free"):
         await trial.capture("fallocate -l $(($(stat -f -c '%f * %S' /srv) * 4 / 5)) /srv/big; sleep 20")
+
+
+#: Each starts itself over and over; none of them ends by itself.
+BOMBS = {
+    "the classic": "bomb() { bomb | bomb & }; bomb; sleep 60",
+    "that never waits": "bomb() { while :; do bomb & done; }; bomb",
+    "in sessions of its own": "echo 'setsid $0 & setsid $0 & sleep 60' >/srv/bomb; chmod 755 /srv/bomb; sh /srv/bomb",
+    "that ignores what asks it to end": "trap '' TERM HUP INT CHLD; while :; do sleep 60 & done",
+}
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("kind", list(BOMBS))
+async def test_a_fork_bomb_is_ended_with_everything_that_it_started(trial: Trial, kind: str) -> None:
+    trial.target._quota = CaptureQuota(max_processes=300)
+    with pytest.raises(CaptureError, match="more than 300 processes at once") as caught:
+        await trial.capture(f"echo x > /etc/new; {BOMBS[kind]}")
+
+    assert caught.value.state == "nothing was changed; its processes were ended"
+    assert "limits.capture_processes" in (caught.value.hint or "")
+
+
+@pytest.mark.usefixtures("untouched")
+async def test_a_script_below_the_limit_of_processes_is_not_disturbed(trial: Trial) -> None:
+    trial.target._quota = CaptureQuota(max_processes=300)
+    transaction, _ = await trial.capture("for i in $(seq 250); do sleep 1 & done; wait; echo all")
+    await trial.target.discard(transaction)
+    assert trial.output[-1] == "all"
+
+
+def _highest_number() -> str:
+    return Path("/proc/sys/kernel/pid_max").read_text(encoding="ascii")
+
+
+@pytest.mark.skipif(not has_own_numbers(os.uname().release), reason="the kernel has one highest number for all")
+async def test_the_kernel_bounds_the_processes_of_a_capture_and_of_nobody_else(trial: Trial) -> None:
+    of_all = _highest_number()
+    trial.target._quota = CaptureQuota(max_processes=300)
+    transaction, _ = await trial.capture("cat /proc/sys/kernel/pid_max; nice; ! echo 9999 > /proc/sys/kernel/pid_max")
+    await trial.target.discard(transaction)
+
+    assert trial.output[:2] == ["1200", "0"]
+    assert _highest_number() == of_all
 
 
 @pytest.mark.usefixtures("untouched")
