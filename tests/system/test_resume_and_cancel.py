@@ -33,6 +33,86 @@ def dies(machine: Machine, *arguments: str, at: str) -> str:
     return run
 
 
+SERVER = r"""
+set -eu
+mkdir -p /opt/server
+touch /opt/server/done
+cat >/opt/server/server.pl <<'END'
+use IO::Socket::INET;
+my $socket = IO::Socket::INET->new(LocalPort => 8484, Listen => 5, ReuseAddr => 1) or die "no port: $!";
+while (my $client = $socket->accept) {
+    while (<$client>) { last if /^\r?$/ }
+    print $client "HTTP/1.0 200 OK\r\n\r\nWORD\n"; close $client;
+}
+END
+"""
+SERVICE = """
+- name: server
+  exe: /usr/bin/perl
+  argv: [/usr/bin/perl, /opt/server/server.pl]
+  listens: [tcp/8484]
+  sysvinit: false
+"""
+
+
+def server(machine: Machine, word: str) -> str:
+    """Write an integration whose service answers with a word; gives its folder as it is typed."""
+    check = f"- {{id: page, kind: http, url: 'http://127.0.0.1:8484/', contains: {word}}}"
+    return machine.integration("server", SERVER.replace("WORD", word), services=SERVICE, checks=check)
+
+
+@pytest.mark.parametrize(
+    ("at", "then"),
+    [
+        ("transaction.undo.operation:1", "plan"),
+        ("transaction.plan-renamed:2", "rollback"),
+        ("transaction.standing", "resume"),
+        ("transaction.standing", "recover"),
+    ],
+)
+def test_services_that_a_killed_rollback_had_stopped_run_again(fresh: Machine, at: str, then: str) -> None:
+    """The service ran before the run that is taken back: whoever takes the target next starts it with its old files."""
+    machine = fresh
+    assert machine.json("install", server(machine, "first"), "--yes").code == 0
+    before = machine.world()
+    second = machine.json("upgrade", server(machine, "second"), "--yes").data["run_id"]
+
+    killed = dies(machine, "rollback", "--yes", at=at)
+    assert not machine.listens(8484), "it stands still"
+    commands = {
+        "resume": ("resume", killed),
+        "recover": ("recover",),
+        "plan": ("plan", small(machine)),
+        "rollback": ("rollback", second, "--yes"),
+    }
+    answer = machine.json(*commands[then])
+    assert answer.code in {0, 6}, str(answer)
+
+    assert machine.listens(8484)
+    machine.assert_as(before)
+    server(machine, "first")
+    assert machine.json("verify", "./own/server").code == 0
+
+
+def test_services_that_a_killed_settling_had_stopped_run_again(fresh: Machine) -> None:
+    machine = fresh
+    assert machine.json("install", server(machine, "first"), "--yes").code == 0
+    before = machine.world()
+    assert machine.json("upgrade", server(machine, "second"), "--yes").code == 0
+    for command, at in (
+        (("rollback", "--yes"), "transaction.undo.operation:1"),
+        (("recover",), "transaction.undone"),
+        (("recover",), "transaction.standing"),
+    ):
+        dies(machine, *command, at=at)
+        assert not machine.listens(8484), "it stands still"
+
+    assert machine.json("recover").code == 0
+
+    assert machine.listens(8484)
+    machine.assert_as(before)
+
+
 @pytest.mark.parametrize(
     ("at", "status"),
     [

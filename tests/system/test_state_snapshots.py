@@ -178,6 +178,28 @@ def test_a_process_that_is_killed_while_it_copies_leaves_what_was_before(machine
     assert running(machine) == 1
 
 
+@pytest.mark.parametrize("at", ["transaction.commit.operation", "transaction.committed"])
+def test_newer_data_that_were_coming_again_when_the_process_died_go_back_with_their_program(
+    machine: Machine, at: str
+) -> None:
+    """A rollback of a rollback sets the older data aside first: they may not be lost."""
+    before = installed(machine)
+    run = upgrade(machine).data["run_id"]
+    taken_back = machine.json("rollback", run, "--yes").data["run_id"]
+
+    killed = machine.json("rollback", taken_back, "--yes", environ={"WORKFLOW_AGENT_FAILPOINT": at})
+    assert killed.code == -signal.SIGKILL
+    assert machine.json("recover").code == 0
+
+    assert look(machine) | {f"{DATA}/format": before[f"{DATA}/format"]} == before
+    assert (machine.host.root / DATA.lstrip("/") / "format").read_text(encoding="utf-8") == "1.0.0\n"
+    assert running(machine) == 1
+    assert len(copies(machine)) == 1, "the newer ones are kept"
+    assert machine.json("rollback", taken_back, "--yes").code == 0
+    assert f"{DATA}/newer" in look(machine)
+    assert running(machine) == 1
+
+
 def test_a_full_disk_refuses_the_upgrade_before_anything_changes(
     tmp_path_factory: pytest.TempPathFactory, lab: None
 ) -> None:

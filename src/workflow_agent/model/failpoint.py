@@ -55,6 +55,7 @@ _POINTS: Final[Mapping[str, str]] = {
     "transaction.committed": "every operation is done and synced, before the plan file says committed",
     "transaction.undo.operation": "before each operation of a rollback",
     "transaction.undone": "every operation is undone and synced, before the plan file says so",
+    "transaction.standing": "the plan file says that files are back and services stand still, none is started yet",
     "transaction.pruned": "the plan file says that before-images are given up, they are still there",
     "transaction.prune.folder": "before each folder of before-images is removed",
     "store.before-close": "the file lock is held, before the writer's connection is closed",

@@ -25,6 +25,7 @@ from workflow_agent.targets.merging import look_at_shared, rebase
 from workflow_agent.targets.operations import OperationKind, touched
 from workflow_agent.targets.pruning import drop_images
 from workflow_agent.targets.rebasing import stand_on_times, times_found, times_left, times_taken_over
+from workflow_agent.targets.standing import is_standing
 from workflow_agent.targets.stored_operations import moments_of
 from workflow_agent.targets.transaction import Transaction, TransactionState
 from workflow_agent.targets.writable_disks import refuse_read_only
@@ -393,6 +394,16 @@ class Committer:
                 plan = self._folders.read(transaction)
                 if plan.state in _INTERRUPTED:
                     found.append(plan)
+        return found
+
+    def standing(self) -> list[str]:
+        """List the transactions that are taken back and whose services nobody started again."""
+        found = []
+        for transaction in self._folders.ids():
+            with suppress(TransactionError, NotFoundError):
+                plan = self._folders.read(transaction)
+                if plan.state is TransactionState.ROLLED_BACK and is_standing(plan):
+                    found.append(transaction)
         return found
 
     def settle(self, run_id: str, points: tuple[bytes, ...]) -> list[Transaction]:

@@ -10,6 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from workflow_agent.targets.standing import Standing
 from workflow_agent.targets.transaction import TransactionState
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ class CopyingData:
 
         @property
         def _folders(self) -> TransactionFolders: ...
+        async def _stand(self, transaction: str, why: Standing = ...) -> Transaction: ...
+        async def _run_again(self, transaction: str) -> list[Mapping[str, Any]]:
+            """Start the services that ran before; see `StandingServices`."""
+
         async def _services(self) -> LiveServices: ...
         async def _blocking(self, function: Callable[..., _T], *arguments: Any) -> _T: ...  # Any: the function's own
 
@@ -67,10 +72,10 @@ class CopyingData:
     async def _end_data(self, plan: Transaction, keep: Sequence[str]) -> None:
         """Bring copies back where a rollback died before it did, with their services stopped."""
         if await self._data_coming(plan, keep):
-            control = await self._services()
-            await control.stop(plan.services)
+            await self._stand(plan.id)
+            await (await self._services()).stop(plan.services)
             await self._bring_data_back(plan, keep)
-            await control.restore(plan.services, self._root)
+            await self._run_again(plan.id)
 
     def _data_are_back(self, transaction: str) -> bool:
         """Tell whether a rollback brought copies back, which go when the transaction comes again. Blocking."""
@@ -85,13 +90,11 @@ class CopyingData:
         """Commit what was rolled back with its data: the newer ones come again; where it is refused they go again."""
         from workflow_agent.targets.data_copies import set_aside  # noqa: PLC0415  # late: see above
 
-        control = await self._services()
-        plan = await self._blocking(self._folders.read, transaction)
-        await control.stop(plan.services)
+        plan = await self._stand(transaction, Standing.DATA)
+        await (await self._services()).stop(plan.services)
         await self._blocking(set_aside, self._root, plan)
         try:
             return await asyncio.to_thread(committer.commit, transaction)
         except Exception:
-            await self._bring_data_back(plan, ())
-            await control.restore(plan.services, self._root)
+            await self._run_again(transaction)
             raise

@@ -35,6 +35,7 @@ from workflow_agent.targets.probes import Prober
 from workflow_agent.targets.quota import CaptureQuota, CopyScope
 from workflow_agent.targets.rolling_back import RollingBack
 from workflow_agent.targets.runtime_folders import brought_settings
+from workflow_agent.targets.standing import StandingServices, has_data_to_come, is_standing
 from workflow_agent.targets.target_lock import TargetLock
 from workflow_agent.targets.transaction import Transaction, TransactionFolders, TransactionState
 from workflow_agent.targets.writable_disks import require_writable
@@ -54,7 +55,7 @@ _BEGUN = frozenset({TransactionState.COMMITTING, TransactionState.ROLLING_BACK})
 _PACKAGE_LOCK_WAIT_S = 120.0
 
 
-class HostTarget(Preparing, ImageKeeping, RollingBack, CopyingData, Noticing, LateServices):
+class HostTarget(Preparing, ImageKeeping, RollingBack, CopyingData, StandingServices, Noticing, LateServices):
     """A system that is changed by transactions; implements the port ``Target``.
 
     Args:
@@ -188,15 +189,17 @@ class HostTarget(Preparing, ImageKeeping, RollingBack, CopyingData, Noticing, La
             control = await self._services()
             if plan.effects:
                 await self._effects(plan).take_back()  # what stays stays in the plan file, and is said by its run
+            if not is_standing(plan):
+                await self._stand(plan.id)
             await control.stop(plan.services)
             await control.end_leftovers(self._root, plan.operations)
             await self._put_back(plan)
         undone = await self._blocking(self._committer.settle, run_id, captured_points(self._mounts()))
         for plan in undone:
-            if plan.state is TransactionState.COMMITTING:
+            if plan.state is TransactionState.COMMITTING and not has_data_to_come(plan):
                 await self._blocking(self._drop_copies, plan)
             await self._make_anew(plan)  # with what a killed rollback did not come to
-            await (await self._services()).restore(plan.services, self._root)
+        await self._run_what_stands(await self._blocking(self._committer.standing))
 
     # -- what a container does in its own way ----------------------------------------------------------------------
 

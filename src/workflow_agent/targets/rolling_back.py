@@ -15,6 +15,7 @@ from workflow_agent.targets.finishing import complete
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.mounts import captured_points
 from workflow_agent.targets.pruning import refuse_pruned
+from workflow_agent.targets.standing import is_standing, standing
 from workflow_agent.targets.transaction import TransactionState
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ class RollingBack:
         async def _data_coming(self, plan: Transaction, keep: Sequence[str]) -> list[dict[str, Any]]: ...
         async def _bring_data_back(self, plan: Transaction, keep: Sequence[str]) -> None: ...
         async def _end_data(self, plan: Transaction, keep: Sequence[str]) -> None: ...
+        async def _run_again(self, transaction: str) -> list[Mapping[str, Any]]:
+            """Start the services that ran before; see `StandingServices`."""
+
         async def _put_back(self, plan: Transaction) -> list[Mapping[str, Any]]: ...
         async def discard(self, transaction: str) -> None:
             """Forget a capture; see the port."""
@@ -127,6 +131,8 @@ class RollingBack:
 
         kept = await self._blocking(keep_data, self._root, plan, keep)
         await complete(self._end_data(plan, keep))
+        if is_standing(await self._blocking(self._folders.read, plan.id)):
+            await complete(self._run_again(plan.id))
         if plan.effects:  # what could not be taken back then perhaps can be now
             refuse_left_effects(await complete(self._effects(plan).take_back()))
         return kept
@@ -146,7 +152,8 @@ class RollingBack:
         # Where its run ended before it could: the services still run.
         plan = replace(plan, services=(await self._noticed(found)).services)
         # Written down before the first service stops: a crash from here on is settled as a rollback.
-        rolling = await self._blocking(self._folders.move, plan, TransactionState.ROLLING_BACK)
+        marked = replace(plan, services=standing(plan.services))
+        rolling = await self._blocking(self._folders.move, marked, TransactionState.ROLLING_BACK)
         effects_left: list[Effect] = []
         if plan.effects:  # while the services run to which they belong
             effects_left = await self._effects(rolling).take_back()
@@ -158,10 +165,12 @@ class RollingBack:
         except (ServiceFailedError, PathConflictError):
             await control.start_again(plan.services, stopped)
             undecided = found.operations if plan.decided else rolling.operations
-            standing = replace(rolling, state=plan.state, operations=undecided, decided=found.decided)
-            await self._blocking(self._folders.write, standing)
+            again = replace(
+                rolling, state=plan.state, operations=undecided, decided=found.decided, services=plan.services
+            )
+            await self._blocking(self._folders.write, again)
             if plan.effects:
-                await self._effects(standing).do_again(plan.effects)
+                await self._effects(again).do_again(plan.effects)
             raise
         await control.end_leftovers(self._root, plan.operations)
         stays = await self._put_back(plan)
@@ -169,7 +178,7 @@ class RollingBack:
         await self._make_anew(rolling)
         kept = await self._blocking(keep_data, self._root, plan, keep)
         await self._bring_data_back(plan, keep)
-        restored = await control.restore(plan.services, self._root)
+        restored = await self._run_again(plan.id)
         return kept, stopped + restored, effects_left, stays
 
     async def _look_before_rollback(
