@@ -7,7 +7,8 @@ earlier calls measured with ``--json``. Rows that the page has and nobody measur
 For each integration and kind of target there are two fresh hosts with the same disk: on one ``workflow-agent install``
 and ``rollback`` run, then ``install`` and ``uninstall --purge``, on the other ``apt-get install``, the start of the
 service, and ``apt-get purge --autoremove``. All files, users, packages and processes are compared with those of before.
-What an integration requires is installed before anything is counted.
+What an integration requires is installed before anything is counted. What is no package is unpacked and removed by hand
+on the second host; what the target must refuse is refused on the first one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING
 from benchmarks._report import installed, remark
 from benchmarks.catalogue_tests import HEADING
 from workflow_agent.integrations import Registry, builtin_folder
+from workflow_agent.integrations.kinds import ActionName
 from workflow_agent.testing.bench.plan_file import BenchPlan, packages_of, read_plan
 from workflow_agent.testing.bench.targets import BenchTarget, TargetKind
 from workflow_agent.testing.bench.worlds import Left
@@ -46,6 +48,18 @@ _COLUMNS = 6
 #: A secret of the tests, as the command is told it.
 _GIVEN = "BENCH_SECRET_{}"
 _APT = "export DEBIAN_FRONTEND=noninteractive; cd /; apt-get -y -qq"
+#: What a person does without us where there is no package, by the template: how it comes, how it goes, what that is.
+_BY_HAND = {
+    "tarball/install": ("mkdir {folder}; tar -xf {archive} -C {folder}", "rm -r {folder}", "`rm -r`"),
+    "pip/install": (
+        (
+            f"{_APT} install --no-install-recommends python3-venv; python3 -m venv {{folder}}; "
+            "{folder}/bin/pip install -q --no-index --find-links {wheels} {package}"
+        ),
+        f"{{folder}}/bin/pip uninstall -q -y {{package}}; {_APT} purge --autoremove python3-venv",
+        "`pip uninstall`, `apt-get purge python3-venv`",
+    ),
+}
 _PAGE = """# Catalogue
 
 Written on {date} by `python -m benchmarks.catalogue docs/catalogue.md --rows FILE...` (root) from what was
@@ -58,7 +72,10 @@ integration's own page is `integrations/NAME/README.md`.
 * `uninstall --purge leaves`: the same after another `install` and `workflow-agent uninstall --purge`. Packages that
   came along stay, as [documented](rollback.md#what-an-uninstall-leaves).
 * `apt-get purge leaves`: the same on a second host from the same disk, on which
-  `apt-get install --no-install-recommends` ran, the service was started, and `apt-get purge --autoremove` ran.
+  `apt-get install --no-install-recommends` ran, the service was started, and `apt-get purge --autoremove` ran. What is
+  no package was unpacked, or installed with pip, into a folder there and removed by the commands in brackets; the
+  account, the unit and the settings that a person would make besides are not counted.
+* `failed: …`: what it must end with on these targets, before anything is changed.
 
 Not counted: lines appended to the logs of apt, dpkg and alternatives, out of which nobody takes lines; package lists
 and archives; the time of `/var/tmp`; data and logs of a required server, which runs on. What an integration requires is
@@ -85,6 +102,8 @@ class _Row:
     uninstalled: Left
     purge: Left
     package: str
+    by_hand: str = ""
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +121,9 @@ class _Subject:
 
     @property
     def its_package(self) -> str:
-        """The package whose version is told."""
+        """The package whose version is told; empty where there is none."""
         packages = self.its_packages
-        return self.manifest.name if self.manifest.name in packages else packages[0]
+        return self.manifest.name if self.manifest.name in packages else next(iter(packages), "")
 
     @property
     def data_of_required(self) -> list[str]:
@@ -117,16 +136,28 @@ class _Subject:
         packages = packages_of(self.manifest, self.plan, self.registry)
         variables = {_GIVEN.format(name): value for name, value in self.plan.secrets.items()}
         return BenchTarget(
-            TargetKind(kind), packages=packages, folder=Path(folder), variables=variables, address=self.plan.address
+            TargetKind(kind),
+            packages=packages,
+            folder=Path(folder),
+            integration=self.manifest.folder,
+            variables=variables,
+            address=self.plan.address,
         )
 
-    def install(self, target: BenchTarget) -> None:
-        """Install it, with the parameters and secrets of its tests."""
+    def install(self, target: BenchTarget) -> str:
+        """Install it, with the parameters and secrets of its tests; gives how that must fail, where it must."""
         words = [f"{name}=env:{_GIVEN.format(name)}" for name in self.plan.secrets]
         file = target.folder / "parameters.json"
         file.write_text(json.dumps(self.plan.parameters), encoding="utf-8")
         given = ["--param-file", str(file)] if self.plan.parameters else []
-        _run(target, "install", self.manifest.name, *given, *(part for word in words for part in ("--secret", word)))
+        whole = ["install", self.manifest.name, *given, *(part for word in words for part in ("--secret", word))]
+        if not self.plan.refused:
+            _run(target, *whole)
+            return ""
+        reply = target.command(*whole, "--yes")
+        if reply.error.get("code") != self.plan.refused:
+            raise SystemExit(f"{reply.sentence}, and must be refused with {self.plan.refused}")
+        return str(reply.error["message"]).partition(": ")[0]
 
     def left(self, target: BenchTarget, before: World) -> Left:
         """Compare a target with what it was."""
@@ -145,9 +176,20 @@ def _ours(kind: str, subject: _Subject) -> _Row:
         for required in subject.manifest.requires:
             _run(target, "install", required)
         before = target.look()
-        subject.install(target)
+        refused = subject.install(target)
         changed = subject.left(target, before)
-        package = target.host.run(["dpkg-query", "-W", "-f", "${Package} ${Version}", subject.its_package]).stdout
+        package = _version(target, subject.its_package)
+        if refused:
+            return _Row(
+                integration=name,
+                kind=kind,
+                changed=changed,
+                ours=changed,
+                uninstalled=changed,
+                purge=changed,
+                package=package,
+                refused=refused,
+            )
         _run(target, "rollback")
         left = subject.left(target, before)
         subject.install(target)
@@ -163,22 +205,49 @@ def _ours(kind: str, subject: _Subject) -> _Row:
         )
 
 
-def _apt(kind: str, subject: _Subject) -> Left:
+def _version(target: BenchTarget, package: str) -> str:
+    """Give a package's name and version; nothing where there is none."""
+    if not package:
+        return ""
+    told = target.host.run(["apt-cache", "show", "--no-all-versions", package]).stdout.splitlines()
+    return f"{package} {next(line for line in told if line.startswith('Version: ')).partition(' ')[2]}"
+
+
+def _started(manifest: Manifest) -> str:
+    return "; ".join(f"service {service.name} start" for service in manifest.services) or "true"
+
+
+def _by_hand(subject: _Subject) -> tuple[str, str, str]:
+    """Say what a person does without us: how it comes, how it goes, and what that is where it is no package."""
     names = " ".join(subject.its_packages)
-    started = "; ".join(f"service {service.name} start" for service in subject.manifest.services) or "true"
+    if names:
+        # Where its init script does not start it, it is not started: that is what people get.
+        come = f"{_APT} install --no-install-recommends {names}; {_started(subject.manifest)}; sleep 1"
+        return come, f"{_APT} purge --autoremove {names}", ""
+    install = subject.manifest.actions[ActionName.INSTALL]
+    words = {**install.with_, **subject.plan.parameters}
+    come, go, what = _BY_HAND[str(install.template)]
+    return come.format(**words), go.format(**words), what
+
+
+def _without_us(kind: str, subject: _Subject) -> tuple[Left, str]:
+    come, go, what = _by_hand(subject)
     with tempfile.TemporaryDirectory() as folder, subject.target(kind, folder) as target:
         host = target.host
         for required in subject.manifest.requires:
-            host.run(["sh", "-c", f"{_APT} install --no-install-recommends {required}; service {required} start"])
+            # of a server's services its init system has one
+            started = _started(subject.registry.get(required))
+            host.run(["sh", "-c", f"{_APT} install --no-install-recommends {required}; {started}"])
         before = target.look()
-        # Where its init script does not start it, it is not started: that is what people get.
-        host.run(["sh", "-c", f"{_APT} install --no-install-recommends {names}; {started}; sleep 1"], check=False)
-        host.run(["sh", "-c", f"{_APT} purge --autoremove {names}"])
-        return subject.left(target, before)
+        host.run(["sh", "-c", come], check=bool(what))
+        host.run(["sh", "-c", go])
+        return subject.left(target, before), what
 
 
 def _measure(kind: str, subject: _Subject) -> _Row:
-    row = replace(_ours(kind, subject), purge=_apt(kind, subject))
+    row = _ours(kind, subject)
+    purge, what = _without_us(kind, subject)
+    row = replace(row, purge=purge, by_hand=what)
     remark(f"{kind} {row.integration}: rollback leaves {row.ours}, {row.uninstalled}, apt-get purge {row.purge}")
     return row
 
@@ -187,11 +256,13 @@ def _page(rows: Iterable[_Row], page: str) -> str:
     cells = {(one[0], one[1]): one for line in page.partition(HEADING)[0].splitlines() if (one := _cells(line))}
     versions = _versions(page)
     for row in rows:
-        changed = f"{row.changed.added:,} + {row.changed.changed:,}"
-        told = (row.integration, _KINDS[row.kind], changed, str(row.ours), str(row.uninstalled), str(row.purge))
+        changed = f"failed: {row.refused}" if row.refused else f"{row.changed.added:,} + {row.changed.changed:,}"
+        purge = f"{row.purge} ({row.by_hand})" if row.by_hand else str(row.purge)
+        uninstalled = "-" if row.refused else str(row.uninstalled)
+        told = (row.integration, _KINDS[row.kind], changed, str(row.ours), uninstalled, purge)
         cells[told[:2]] = told
         package, _, version = row.package.partition(" ")
-        versions[package] = version
+        versions |= {package: version} if package else {}
     columns = ["integration", "target", "changed", "rollback leaves"]
     head = " | ".join([*columns, "`uninstall --purge` leaves", "`apt-get purge` leaves"])
     lines = [f"| {head} |", "| --- | --- | ---: | --- | --- | --- |"]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from workflow_agent.testing.lab import diff, digest, grown_logs
+from workflow_agent.testing.lab.digest import Known
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,3 +198,35 @@ def test_what_vanishes_while_it_is_read_was_not_there(tree: Path, monkeypatch: p
     monkeypatch.setattr(sys.modules[digest.__module__], "_link_groups", meanwhile)
 
     assert {"/etc/passwd", "/etc/link", "/etc/pipe"} & digest(tree).keys() == {"/etc/link", "/etc/pipe"}
+
+
+def test_only_what_nobody_touched_since_is_not_read_again(tmp_path: Path) -> None:
+    for name in ("still", "written", "mapped", "dated"):
+        (tmp_path / name).write_bytes(b"as it was" * 1000)
+    time.sleep(0.05)  # the kernel's clock for files ticks
+    known = Known(time.time_ns(), {})
+    first = digest(tmp_path, known=known)
+    assert len(known.contents) == 4
+    times = {name: (tmp_path / name).stat() for name in ("written", "dated")}
+    (tmp_path / "written").write_bytes(b"as it is!" * 1000)
+    with (tmp_path / "mapped").open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+        mapped[:9] = b"as it is!"
+    for name, was in times.items():
+        os.utime(tmp_path / name, ns=(was.st_atime_ns, was.st_mtime_ns))
+    again = digest(tmp_path, known=known)
+
+    lines = diff(first, again)
+    assert [line.rpartition(", ")[2] for line in lines] == ["content", "changed: /written: content"], lines
+    assert again == digest(tmp_path)
+    assert len(known.contents) == 4
+
+
+def test_what_is_known_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "still").write_bytes(b"as it was")
+    time.sleep(0.05)
+    known = Known(time.time_ns(), {})
+    digest(tmp_path, known=known)
+    (key,) = known.contents
+    known.contents[key] = "told"
+
+    assert digest(tmp_path, known=known)["/still"].content == "told"

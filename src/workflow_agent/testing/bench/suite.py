@@ -169,14 +169,14 @@ def at_once(
 ) -> Iterator[Outcome]:
     """Go through several walks at the same time; gives what ends first. When nobody asks on, they end soon.
 
-    No more than `limit` at once: one more than there are processors, because each often waits for a time to pass.
+    No more than `limit` at once: two more than there are processors, because each often waits for a time to pass.
     """
     results: _Results = queue.SimpleQueue()
     waiting: queue.SimpleQueue[Iterator[Outcome]] = queue.SimpleQueue()
     for walk in walks:
         waiting.put(walk)
     leaving = threading.Event()
-    number = min(len(walks), limit or (os.cpu_count() or 1) + 1)
+    number = min(len(walks), limit or (os.cpu_count() or 1) + 2)
     threads = [
         threading.Thread(target=_go_through, args=(waiting, results, leaving), daemon=True) for _ in range(number)
     ]

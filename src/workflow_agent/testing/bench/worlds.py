@@ -67,7 +67,7 @@ def look(host: LabHost) -> World:
     passwd = (host.root / "etc/passwd").read_text(encoding="utf-8").splitlines()
     listing = host.run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n"]).stdout.splitlines()
     return World(
-        files=host.digest(),
+        files=host.digest(all_anew=False),
         users=frozenset(line.partition(":")[0] for line in passwd),
         packages=frozenset(line.split()[0] for line in listing if line.endswith(" installed")),
         processes=tuple(sorted(one.program for one in host.processes() if "python" not in one.program)),

@@ -13,15 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from workflow_agent.model.system import escape_path, unescape_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, MutableMapping
     from pathlib import Path
 
-__all__ = ["EXCLUDED", "FileRecord", "diff", "digest", "grown_logs"]
+__all__ = ["EXCLUDED", "FileRecord", "Known", "diff", "digest", "grown_logs"]
 
 EXCLUDED = ("/proc", "/sys", "/dev", "/run", "/tmp", "/.workflow-agent")  # noqa: S108  # names inside the target
 
@@ -30,6 +30,8 @@ _FS_IOC_GETFLAGS = 0x80086601
 _SETTABLE_FLAGS = 0x000300FF | 0x00800000
 _BLOCK = 1 << 20
 _WORKERS = 4
+#: Contents by inode, size, and times of the last change of content and of status.
+_Contents: TypeAlias = "MutableMapping[tuple[int, int, int, int], str]"
 _SLICE = 256
 
 
@@ -60,6 +62,27 @@ class FileRecord:
     names: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Contents that need not be read again: those of files which nobody touched since a disk was copied.
+
+    Whoever writes to a file, also through a mapping, sets its status time to now; nobody can set it to another one.
+
+    Args:
+        before_ns: What was changed later is read each time.
+        contents: Of every copy of the same disk; filled while they are read.
+    """
+
+    before_ns: int
+    contents: _Contents
+
+    def key(self, status: os.stat_result) -> tuple[int, int, int, int] | None:
+        """Name a content; None where it has to be read."""
+        if status.st_ctime_ns >= self.before_ns:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 _KINDS = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
@@ -71,12 +94,15 @@ _KINDS = {
 }
 
 
-def digest(root: Path | str, *, excluded: Iterable[str] = EXCLUDED) -> dict[str, FileRecord]:
+def digest(
+    root: Path | str, *, excluded: Iterable[str] = EXCLUDED, known: Known | None = None
+) -> dict[str, FileRecord]:
     """Read a tree. What vanishes while it is read (a server at work deletes its own files) was not there.
 
     Args:
         root: Its folder, for example ``/proc/<pid>/root``.
         excluded: Absolute names below the root that are left out with everything below them.
+        known: What need not be read again; everything is read without it.
 
     Returns:
         Absolute name, as printable text, to record; the root itself is ``/``.
@@ -87,7 +113,7 @@ def digest(root: Path | str, *, excluded: Iterable[str] = EXCLUDED) -> dict[str,
     groups = _link_groups(found)
     slices = [found[start : start + _SLICE] for start in range(0, len(found), _SLICE)]
     with ThreadPoolExecutor(_WORKERS) as pool:  # hashing leaves the interpreter's lock; a task for each file costs more
-        read = pool.map(partial(_records, base, groups), slices)
+        read = pool.map(partial(_records, base, groups, known), slices)
         return {escape_path(name): record for part in read for name, record in part}
 
 
@@ -172,24 +198,31 @@ def _link_groups(found: list[tuple[bytes, os.stat_result]]) -> dict[tuple[int, i
 
 
 def _records(
-    base: bytes, groups: Mapping[tuple[int, int], tuple[str, ...]], found: list[tuple[bytes, os.stat_result]]
+    base: bytes,
+    groups: Mapping[tuple[int, int], tuple[str, ...]],
+    known: Known | None,
+    found: list[tuple[bytes, os.stat_result]],
 ) -> list[tuple[bytes, FileRecord]]:
     """Read what names are; those that are gone by now are left out."""
     records = []
     for name, status in found:
         with suppress(FileNotFoundError):
-            records.append((name, _existing(base, groups, name, status)))
+            records.append((name, _existing(base, groups, known, name, status)))
     return records
 
 
 def _existing(
-    base: bytes, groups: Mapping[tuple[int, int], tuple[str, ...]], name: bytes, status: os.stat_result
+    base: bytes,
+    groups: Mapping[tuple[int, int], tuple[str, ...]],
+    known: Known | None,
+    name: bytes,
+    status: os.stat_result,
 ) -> FileRecord:
     path = base + name
     regular = stat.S_ISREG(status.st_mode)
     content, flags = "", 0
     if regular or stat.S_ISDIR(status.st_mode):
-        content, flags = _open_and_read(path, regular=regular)
+        content, flags = _open_and_read(path, status if regular else None, known)
     elif stat.S_ISLNK(status.st_mode):
         content = escape_path(os.readlink(path))  # noqa: PTH115
     elif stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
@@ -207,16 +240,21 @@ def _existing(
     )
 
 
-def _open_and_read(path: bytes, *, regular: bool) -> tuple[str, int]:
-    """Give the content's hash (empty for a directory) and the flags; the access time is left alone."""
+def _open_and_read(path: bytes, file: os.stat_result | None, known: Known | None) -> tuple[str, int]:
+    """Give the content's hash (empty where it is no file) and the flags; the access time is left alone."""
     number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC)
     try:
         flags = 0
         with suppress(OSError):  # not every file system has flags
             flags = int.from_bytes(fcntl.ioctl(number, _FS_IOC_GETFLAGS, bytes(8))[:4], "little")
-        if not regular:
+        if file is None:
             return "", flags & _SETTABLE_FLAGS
-        return _hash(number), flags & _SETTABLE_FLAGS
+        key = known.key(file) if known is not None else None
+        if known is None or key is None:
+            return _hash(number), flags & _SETTABLE_FLAGS
+        if key not in known.contents:
+            known.contents[key] = _hash(number)
+        return known.contents[key], flags & _SETTABLE_FLAGS
     finally:
         os.close(number)
 

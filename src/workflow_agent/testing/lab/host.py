@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from workflow_agent.model.errors import StepFailedError, UnreachableError
-from workflow_agent.testing.lab.digest import FileRecord, digest
+from workflow_agent.testing.lab.digest import FileRecord, Known, digest
 from workflow_agent.testing.lab.image import DEFAULT_PACKAGES, DISK_BYTES, LabKind, base_image, copy_disk
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ _SHUTDOWN_WITH_JOURNAL, _SHUTDOWN_AT_ONCE = 1, 2
 _BOOT_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.02
+#: What was read of disks that hosts are copies of; others' processes start without it.
+_contents: dict[Path, dict[tuple[int, int, int, int], str]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,7 @@ class LabHost:
         self._address = address
         self._in_memory = in_memory
         self._disk: int | None = None
+        self._base: Path | None = None
         self._device = ""
         self._launcher: subprocess.Popen[str] | None = None
         self._pid = 0
@@ -133,8 +136,8 @@ class LabHost:
             UnreachableError: No image can be built, or the host does not come up.
         """
         if self._disk is None:
-            image = base_image(self.kind, packages=self._packages)
-            self._disk = copy_disk(image, size=self._size, in_memory=self._in_memory)
+            self._base = base_image(self.kind, packages=self._packages)
+            self._disk = copy_disk(self._base, size=self._size, in_memory=self._in_memory)
         name = f"workflow-agent-lab-{os.getpid()}-{time.monotonic_ns():x}"
         config = {
             "disk": self._disk,
@@ -217,9 +220,16 @@ class LabHost:
             raise StepFailedError(message, where=" ".join(argv), cause=(done.stdout + done.stderr).strip())
         return done
 
-    def digest(self) -> dict[str, FileRecord]:
-        """Read all files of the host: see :func:`workflow_agent.testing.lab.digest`."""
-        return digest(self.root)
+    def digest(self, *, all_anew: bool = True) -> dict[str, FileRecord]:
+        """Read all files of the host: see :func:`workflow_agent.testing.lab.digest`.
+
+        Args:
+            all_anew: Read also what nobody touched since the disk was copied.
+        """
+        known = None
+        if not all_anew and self._base is not None:
+            known = Known(self._base.stat().st_mtime_ns, _contents.setdefault(self._base, {}))
+        return digest(self.root, known=known)
 
     def processes(self) -> list[LabProcess]:
         """List what runs on the host, its first process first; threads of the kernel and zombies have no part in it."""
