@@ -10,6 +10,8 @@ import os
 import re
 from contextlib import suppress
 
+from workflow_agent.targets.listening_sockets import listening_sockets
+
 __all__ = ["MEMORY", "memory_entries", "processes_left"]
 
 #: Private to a capture, in memory: nothing in them reaches the target.
@@ -17,7 +19,6 @@ MEMORY = ("/run", "/tmp", "/dev/shm")
 _OURS = frozenset({"/run/workflow-agent", "/run/lock"})
 _MOST = 100
 _LONGEST = 200
-_LISTENS = "0A"
 _SOCKET = re.compile(r"socket:\[([0-9]+)\]")
 
 
@@ -32,16 +33,25 @@ def memory_entries() -> set[str]:
 
 def processes_left(own: int = 1, most: int = _MOST) -> list[dict[str, object]]:
     """List processes beside `own`, `most` at most: ``{"command", "ports"}``, the TCP ports on which it listens."""
-    listening = _listening()
     found: list[dict[str, object]] = []
+    listening: dict[str, int] | None = None
     for pid in sorted(map(int, filter(str.isdigit, os.listdir("/proc")))):
         if pid == own or len(found) >= most:
             continue
         with suppress(OSError):  # it ended meanwhile
             command = _command(pid)
             if command:  # else it has ended and waits to be reaped
+                listening = _listening() if listening is None else listening
                 found.append({"command": command, "ports": sorted(_ports(pid, listening))})
     return found
+
+
+def _listening() -> dict[str, int]:
+    """Map the inodes of listening sockets to their ports."""
+    try:
+        return {str(one.inode): one.port for one in listening_sockets("tcp")}
+    except (OSError, ValueError):  # what stands for a table there may be anything
+        return {}
 
 
 def _command(pid: int) -> str:
@@ -57,16 +67,4 @@ def _ports(pid: int, listening: dict[str, int]) -> set[int]:
             match = _SOCKET.fullmatch(os.readlink(f"/proc/{pid}/fd/{name}"))
             if match is not None and match[1] in listening:
                 found.add(listening[match[1]])
-    return found
-
-
-def _listening() -> dict[str, int]:
-    """Map the inodes of listening sockets to their ports. Source: proc(5), /proc/net/tcp."""
-    found = {}
-    for table in ("tcp", "tcp6"):
-        with suppress(OSError), open(f"/proc/self/net/{table}", encoding="utf-8", errors="replace") as stream:
-            for line in stream.readlines()[1:]:
-                fields = line.split()
-                if fields[3] == _LISTENS:
-                    found[fields[9]] = int(fields[1].rpartition(":")[2], 16)
     return found

@@ -37,6 +37,7 @@ __all__ = [
     "capability_bounding_set_drop",
     "clone_mount",
     "die_with_parent",
+    "enter_network",
     "file_flags",
     "file_handle",
     "join_namespaces",
@@ -216,6 +217,15 @@ def join_namespaces(pid: int, *, skip: frozenset[str] = frozenset()) -> None:
             os.chdir("/")
     finally:
         os.close(root)
+
+
+def enter_network(pid: int) -> None:
+    """Move the calling thread into the network namespace of process `pid`."""
+    descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.setns(descriptor, CLONE_NEWNET), f"network of process {pid}")
+    finally:
+        os.close(descriptor)
 
 
 def die_with_parent(expected_parent: int | None = None) -> None:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import UnreachableError
 from workflow_agent.targets import metrics
+from workflow_agent.targets.listening_sockets import Listener, listening_sockets
 from workflow_agent.targets.probe_http import HttpAnswer, connect, fetch
 from workflow_agent.targets.probe_outcome import Outcome, Site, quote, shorten
 from workflow_agent.targets.probe_system import (
-    Listener,
     Process,
-    listeners,
     processes,
     runs_program,
     socket_owners,
@@ -34,7 +33,7 @@ def look_at_port(spec: Mapping[str, Any], site: Site) -> Outcome:
     """Port: something listens, and for TCP a connection is taken."""
     wanted = spec.get("open", True)
     address = str(ipaddress.ip_address(spec["address"])) if "address" in spec else None
-    somewhere = [item for item in listeners(spec["protocol"]) if item.port == spec["port"]]
+    somewhere = [item for item in listening_sockets(spec["protocol"]) if item.port == spec["port"]]
     found = [item for item in somewhere if _covers(item.address, address)]
     if not found:
         others = ", ".join(sorted({item.address for item in somewhere}))

@@ -33,9 +33,10 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import WorkflowAgentError
 from workflow_agent.targets.linux import die_with_parent, join_namespaces
+from workflow_agent.targets.listening_sockets import listening_sockets
 from workflow_agent.targets.probe_checks import run_check
 from workflow_agent.targets.probe_outcome import Site
-from workflow_agent.targets.probe_system import account_names, listeners, processes, socket_owners
+from workflow_agent.targets.probe_system import account_names, processes, socket_owners
 from workflow_agent.targets.running_state import running_state
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def snapshot(own: frozenset[int]) -> dict[str, Any]:
     """List processes and listening sockets, to be compared with an earlier or later list."""
     users = account_names("/etc/passwd")
     living = list(processes(own))
-    sockets = [item for protocol in ("tcp", "udp") for item in listeners(protocol)]
+    sockets = [item for protocol in ("tcp", "udp") for item in listening_sockets(protocol)]
     owners = socket_owners({item.inode for item in sockets})
     return {
         "processes": [

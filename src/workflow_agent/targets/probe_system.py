@@ -1,33 +1,26 @@
-"""Reading a system from inside: processes, listening sockets, accounts. Standard library only.
+"""Reading a system from inside: processes, who holds sockets, accounts. Standard library only.
 
 Everything comes from the `/proc` and `/etc` that this process sees, so it runs where the target lives.
 Accounts are read from the files and not through the C library, which would load libraries of the target.
-Source: proc(5); net/ipv4/tcp_ipv4.c for the columns of `/proc/net/tcp`.
+Source: proc(5).
 """
 
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import re
-import socket
 import stat
-import struct
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
 __all__ = [
-    "Listener",
     "Process",
     "account_ids",
     "account_names",
-    "listeners",
-    "parse_sockets",
     "processes",
     "read_bytes",
     "read_tail",
@@ -40,8 +33,6 @@ __all__ = [
 _READ_LIMIT = 64 << 20
 _TAIL_LIMIT = 1 << 20
 _PIECE = 64 << 10
-_TCP_LISTEN = "0A"
-_UDP_UNCONNECTED = "07"
 _DELETED = " (deleted)"
 _TRANSACTIONS = "/.workflow-agent/tx/"
 _SCRIPT = b"#!"
@@ -66,15 +57,6 @@ class Process(NamedTuple):
     uid: int
     started: int
     words: tuple[str, ...] = ()
-
-
-class Listener(NamedTuple):
-    """A socket that takes connections or datagrams. IPv4-mapped addresses are given as IPv4."""
-
-    protocol: str
-    address: str
-    port: int
-    inode: int
 
 
 def read_bytes(path: str, limit: int = _READ_LIMIT) -> bytes:
@@ -257,42 +239,6 @@ def same_file(pid: int, path: str) -> bool:
     except OSError:
         return False
     return (running.st_dev, running.st_ino) == (installed.st_dev, installed.st_ino)
-
-
-def listeners(protocol: str) -> list[Listener]:
-    """List the sockets of our network namespace that wait on a port.
-
-    Args:
-        protocol: ``tcp`` or ``udp``.
-
-    Raises:
-        OSError: The IPv4 table cannot be read. A missing IPv6 table means a kernel without IPv6.
-    """
-    found = parse_sockets(read_bytes(f"/proc/net/{protocol}").decode("ascii"), protocol)
-    with suppress(FileNotFoundError):
-        found += parse_sockets(read_bytes(f"/proc/net/{protocol}6").decode("ascii"), protocol)
-    return found
-
-
-def parse_sockets(table: str, protocol: str) -> list[Listener]:
-    """Read the waiting sockets out of a table of the kernel (`/proc/net/tcp` and its kin)."""
-    wanted = _TCP_LISTEN if protocol == "tcp" else _UDP_UNCONNECTED
-    found = []
-    for line in table.splitlines()[1:]:
-        _, local, _, state, _, _, _, _, _, inode, *_ = line.split()
-        if state == wanted:
-            address, _, port = local.partition(":")
-            found.append(Listener(protocol, _address(address), int(port, 16), int(inode)))
-    return found
-
-
-def _address(text: str) -> str:
-    words = [int(text[at : at + 8], 16) for at in range(0, len(text), 8)]
-    raw = struct.pack(f"={len(words)}I", *words)
-    if len(words) == 1:
-        return socket.inet_ntop(socket.AF_INET, raw)
-    address = ipaddress.IPv6Address(raw)
-    return str(address.ipv4_mapped or address)
 
 
 def socket_owners(inodes: set[int]) -> dict[int, list[int]]:

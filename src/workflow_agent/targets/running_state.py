@@ -12,7 +12,8 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.targets.probe_system import listeners, read_bytes, socket_owners
+from workflow_agent.targets.listening_sockets import listening_sockets
+from workflow_agent.targets.probe_system import read_bytes, socket_owners
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +94,7 @@ def _value(path: str) -> str:
 
 
 def _listeners(known: Sequence[Sequence[Any]] | None) -> list[list[Any]]:
-    sockets = [one for protocol in ("tcp", "udp") for one in listeners(protocol)]
+    sockets = [one for protocol in ("tcp", "udp") for one in listening_sockets(protocol)]
     sockets = [one for one in sockets if one.protocol == "tcp" or one.port < _FIRST_OF_CLIENTS]
     seen = {(one[0], one[1], one[2]) for one in known or ()}
     new = {one.inode for one in sockets if (one.protocol, one.address, one.port) not in seen}

@@ -17,6 +17,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.records import dataclass
+from workflow_agent.targets.listening_sockets import listening_sockets
 from workflow_agent.targets.paths import open_root, read_in_root, stat_in_root
 
 if TYPE_CHECKING:
@@ -42,11 +43,8 @@ _POLL_S = 0.01
 _DELETED = " (deleted)"
 #: Fields of /proc/PID/stat, counted after the name in parentheses.
 _STATE, _PARENT, _START_TIME = 0, 1, 19
-_TCP_LISTEN = "0A"
 #: First processes of containers that end when the one program does which they were given to run.
 _SMALL_INITS = frozenset({"catatonit", "docker-init", "dumb-init", "tini", "tini-static"})
-_UDP_OPEN = "07"
-_SOCKET_STATE, _SOCKET_INODE = 3, 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +257,8 @@ def is_listening(processes: Iterable[RunningProcess], ports: Sequence[str]) -> b
     for process in processes:
         with contextlib.suppress(OSError):
             sockets = _open_sockets(process.pid)
-            held |= {(kind, port) for kind in ("tcp", "udp") for port in _ports(process.pid, kind, sockets)}
+            waiting = [one for kind in {kind for kind, _ in wanted} for one in listening_sockets(kind, process.pid)]
+            held |= {(one.protocol, one.port) for one in waiting if str(one.inode) in sockets}
         if wanted <= held:
             return True
     return False
@@ -272,19 +271,6 @@ def _open_sockets(pid: int) -> set[str]:
             link = os.readlink(f"/proc/{pid}/fd/{name}")
             if link.startswith("socket:["):
                 found.add(link[len("socket:[") : -1])
-    return found
-
-
-def _ports(pid: int, kind: str, sockets: set[str]) -> set[int]:
-    """Read the listening ports of a kind whose sockets are among `sockets`."""
-    found = set()
-    for family in ("", "6"):
-        with contextlib.suppress(OSError):
-            for line in _read(f"/proc/{pid}/net/{kind}{family}").decode().splitlines()[1:]:
-                fields = line.split()
-                state = _TCP_LISTEN if kind == "tcp" else _UDP_OPEN
-                if fields[_SOCKET_STATE] == state and fields[_SOCKET_INODE] in sockets:
-                    found.add(int(fields[1].rpartition(":")[2], 16))
     return found
 
 

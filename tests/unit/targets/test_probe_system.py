@@ -13,43 +13,11 @@ from workflow_agent.targets.probe_system import (
     Process,
     account_ids,
     account_names,
-    parse_sockets,
     processes,
     runs_program,
     same_file,
     socket_owners,
 )
-
-_HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-
-
-def _row(local: str, state: str, inode: int = 7) -> str:
-    return f"   0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0\n"
-
-
-@pytest.mark.parametrize(
-    ("local", "address", "port"),
-    [
-        ("0100007F:0016", "127.0.0.1", 22),
-        ("00000000:238C", "0.0.0.0", 9100),
-        ("00000000000000000000000000000000:0050", "::", 80),
-        ("00000000000000000000000001000000:0050", "::1", 80),
-        ("0000000000000000FFFF00000100007F:0050", "127.0.0.1", 80),
-        ("B80D0120000000000000000001000000:FFFF", "2001:db8::1", 65535),
-    ],
-)
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the table is in the byte order of the machine")
-def test_addresses_of_the_kernel_are_read(local: str, address: str, port: int) -> None:
-    (found,) = parse_sockets(_HEAD + _row(local, "0A"), "tcp")
-
-    assert (found.address, found.port, found.inode) == (address, port, 7)
-
-
-@pytest.mark.parametrize(("protocol", "state"), [("tcp", "0A"), ("udp", "07")])
-def test_only_waiting_sockets_count(protocol: str, state: str) -> None:
-    rows = "".join(_row("0100007F:0016", f"{number:02X}", number) for number in range(1, 13))
-
-    assert [item.inode for item in parse_sockets(_HEAD + rows, protocol)] == [int(state, 16)]
 
 
 def test_accounts_are_read_without_the_c_library(tmp_path: Path) -> None:
