@@ -23,7 +23,7 @@ from typing import Any
 from workflow_agent.targets import linux, user_layers
 from workflow_agent.targets.kernel_requests import KernelRequests
 from workflow_agent.targets.left_behind import memory_entries, processes_left
-from workflow_agent.targets.mounts import unescape
+from workflow_agent.targets.mountinfo import unescape
 from workflow_agent.targets.process_limit import ProcessLimit, bound_process_numbers
 
 __all__ = ["main"]

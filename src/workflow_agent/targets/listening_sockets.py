@@ -7,7 +7,6 @@ Source: sock_diag(7), linux/inet_diag.h; for the tables proc(5) and net/ipv4/tcp
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 import struct
@@ -32,6 +31,9 @@ _ANSWER = struct.Struct("!BBBBHH")
 _INODE = struct.Struct("=68xI")
 _NUMBER = struct.Struct("=i")
 _ALIGNED = 4
+_IPV4_BYTES = 4
+#: What precedes an IPv4 address as an IPv6 one (RFC 4291, 2.5.5.2).
+_MAPPED = bytes(10) + b"\xff\xff"
 _PIECE = 1 << 18
 #: By protocol: its number, and the state in which its sockets wait (TCP_LISTEN, and TCP_CLOSE: not connected).
 _WAITING = {"tcp": (socket.IPPROTO_TCP, 10), "udp": (socket.IPPROTO_UDP, 7)}
@@ -143,7 +145,5 @@ def parse_sockets(table: str, protocol: str) -> list[Listener]:
 
 
 def _readable(raw: bytes) -> str:
-    if len(raw) == 4:  # noqa: PLR2004  # bytes of IPv4
-        return socket.inet_ntop(socket.AF_INET, raw)
-    address = ipaddress.IPv6Address(raw)
-    return str(address.ipv4_mapped or address)
+    raw = raw.removeprefix(_MAPPED)
+    return socket.inet_ntop(socket.AF_INET if len(raw) == _IPV4_BYTES else socket.AF_INET6, raw)

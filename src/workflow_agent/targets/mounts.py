@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from enum import StrEnum
 
 from workflow_agent.model.records import dataclass
+from workflow_agent.targets.mountinfo import unescape
 
 __all__ = [
     "CAPTURED_KINDS",
@@ -16,7 +16,6 @@ __all__ = [
     "parse_mountinfo",
     "plan_mounts",
     "read_mounts",
-    "unescape",
 ]
 
 #: File systems on which capture, exchange and rollback were tried. Others are bound read-only.
@@ -28,7 +27,6 @@ PRIVATE_POINTS = (b"/proc", b"/sys", b"/dev", b"/run", b"/tmp")
 _CAP_SYS_ADMIN = 1 << 21
 _MIN_FIELDS = 10
 _OPTIONAL = 6
-_ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
 
 
 class MountUse(StrEnum):
@@ -50,12 +48,6 @@ class Mount:
     kind: str
     device: str
     writable: bool
-
-
-def unescape(field: bytes) -> bytes:
-    """Undo the octal escapes of mountinfo (space, tab, newline, backslash)."""
-    # No codec: it would be loaded when it is needed, and a namespace program is elsewhere by then.
-    return _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field)
 
 
 def parse_mountinfo(text: bytes) -> list[Mount]:

@@ -80,7 +80,7 @@ class Preparing:
         if self._ahead is None and self._may_capture():
             # late: installations only
             from workflow_agent.targets.baseline_ahead import BaselineAhead  # noqa: PLC0415
-            from workflow_agent.targets.walk_program import walk_beside  # noqa: PLC0415
+            from workflow_agent.targets.walking import walk_beside  # noqa: PLC0415
 
             points = captured_points(self._mounts())
             walk = partial(walk_beside, self._root, points, self._hidden_folders())

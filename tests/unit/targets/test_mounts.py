@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_agent.targets.mounts import Mount, MountUse, parse_mountinfo, plan_mounts, read_mounts, unescape
+from workflow_agent.targets.mountinfo import unescape
+from workflow_agent.targets.mounts import Mount, MountUse, parse_mountinfo, plan_mounts, read_mounts
 
 
 def _mount(number: int, parent: int, point: bytes, kind: str = "ext4", **more: object) -> Mount:

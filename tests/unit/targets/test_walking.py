@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from workflow_agent.targets.entries import walk_file_system
-from workflow_agent.targets.walk_program import walk_beside
+from workflow_agent.targets.walking import walk_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
