@@ -31,6 +31,8 @@ __all__ = ["main"]
 _COLLECT_AFTER = 100_000
 #: Commands that look at the target; a word too many costs a process that nobody asks anything.
 _TARGET_COMMANDS = frozenset({"install", "plan", "verify", "rollback", "upgrade", "repair", "uninstall"})
+#: Of those, the ones that will most likely read all that is there.
+_CAPTURING_COMMANDS = frozenset({"install", "plan"})
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,11 +53,13 @@ def _as_process() -> int:
 
 
 def _run_beside_program(given: list[str]) -> int:
-    """Start the program that looks at the target first: it gets ready while we load our own modules."""
+    """Start the programs that look at the target first: they get ready while we load our own modules."""
     from workflow_agent.targets.spare_program import drop_spare, prepare_spare  # noqa: PLC0415  # late: these need it
 
     with suppress(OSError):  # who needs it then tries again, and says why it cannot be
         prepare_spare()
+        if not _CAPTURING_COMMANDS.isdisjoint(given):
+            prepare_spare(kind="walk")
     try:
         _load_injector()
         return _run(given)

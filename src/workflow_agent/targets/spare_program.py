@@ -1,8 +1,8 @@
-"""A probe program behind two pipes, and spare ones that start before anybody knows what to ask.
+"""Programs behind two pipes, and spare ones that start before anybody knows what to ask.
 
-Starting an interpreter takes as long as loading our own modules does. The command line therefore starts the program
-with the first thing it does (:func:`prepare_spare`), and the prober takes it over when it gets to its first question
-(:func:`take_spare`). Nothing heavy may be imported here: this runs before everything else.
+Starting an interpreter takes as long as loading our own modules does. The command line therefore starts programs
+with the first thing it does (:func:`prepare_spare`), and whoever has a question takes one over (:func:`take_spare`).
+Nothing heavy may be imported here: this runs before everything else.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ from workflow_agent.targets.programs import program_argv
 
 __all__ = ["PipedProgram", "drop_spare", "prepare_spare", "take_spare"]
 
-_MODULE = "workflow_agent.targets.probe_program"
+#: One that looks at a target, and one that reads what file systems hold.
+_MODULES = {
+    "probe": "workflow_agent.targets.probe_program",
+    "walk": "workflow_agent.targets.walk_program",
+}
 
 
 class PipedProgram:
-    """A started probe program: its process, and our ends of the pipes. It learns its target by its first line.
+    """A started program: its process, and our ends of the pipes. It learns its target by its first line.
 
     It dies with the thread that started it (the kernel's parent-death signal belongs to a thread).
     """
 
-    def __init__(self) -> None:
-        argv = program_argv(_MODULE, str(os.getpid()))
+    def __init__(self, kind: str) -> None:
+        argv = program_argv(_MODULES[kind], str(os.getpid()))
         read_end, self.stdin = os.pipe()
         try:
             self.stdout, write_end = os.pipe()
@@ -59,24 +63,25 @@ class PipedProgram:
         os.close(self.stdout)
 
 
-_spare: list[PipedProgram] = []
+_spare: dict[str, list[PipedProgram]] = {kind: [] for kind in _MODULES}
 
 
-def prepare_spare(count: int = 1) -> None:
-    """Start programs for the next `count` probers of this process. Call it from the main thread."""
-    while len(_spare) < count:
-        _spare.append(PipedProgram())
+def prepare_spare(count: int = 1, kind: str = "probe") -> None:
+    """Start programs for the next `count` who ask for one in this process. Call it from the main thread."""
+    while len(_spare[kind]) < count:
+        _spare[kind].append(PipedProgram(kind))
 
 
-def take_spare() -> PipedProgram:
-    """Give the spare program, or one that starts now."""
-    return _spare.pop(0) if _spare else PipedProgram()
+def take_spare(kind: str = "probe") -> PipedProgram:
+    """Give a spare program, or one that starts now."""
+    return _spare[kind].pop(0) if _spare[kind] else PipedProgram(kind)
 
 
 def drop_spare() -> None:
-    """End a spare program that nobody took."""
-    while _spare:
-        program = _spare.pop()
-        program.close_pipes()
-        os.kill(program.pid, signal.SIGKILL)
-        os.waitpid(program.pid, 0)
+    """End spare programs that nobody took."""
+    for programs in _spare.values():
+        while programs:
+            program = programs.pop()
+            program.close_pipes()
+            os.kill(program.pid, signal.SIGKILL)
+            os.waitpid(program.pid, 0)

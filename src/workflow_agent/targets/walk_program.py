@@ -2,8 +2,8 @@
 
 Nothing heavy may be imported here: somebody waits for it.
 
-It gets one JSON line, ``{"root_fd": 7, "points": ["/", …], "hidden": ["/home/ann/.ssh", …]}``, and answers for each
-point with three lengths and as many bytes: the paths, the handles, and all numbers.
+It gets one JSON line, ``{"root": "/proc/4711/fd/7", "points": ["/", …], "hidden": ["/home/ann/.ssh", …]}``, and answers
+for each point with three lengths and as many bytes: the paths, the handles, and all numbers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from workflow_agent.targets.entries import walk_file_system
+from workflow_agent.targets.linux import die_with_parent
 
 if TYPE_CHECKING:
     from workflow_agent.targets.entries import Baseline
@@ -29,10 +30,12 @@ NUMBERS = struct.Struct("<BQqqqIIIQQQ")
 
 def main() -> None:
     """Run the program."""
+    die_with_parent(int(sys.argv[1]))
     asked = json.loads(sys.stdin.buffer.read())
+    root_fd = os.open(asked["root"], os.O_PATH)
     hidden = frozenset(map(os.fsencode, asked["hidden"]))
     for point in map(os.fsencode, asked["points"]):
-        parts = _packed(walk_file_system(asked["root_fd"], point, hidden))
+        parts = _packed(walk_file_system(root_fd, point, hidden))
         sys.stdout.buffer.write(LENGTHS.pack(*map(len, parts)))
         for part in parts:
             sys.stdout.buffer.write(part)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from workflow_agent.targets.entries import Entry
-from workflow_agent.targets.programs import program_argv
+from workflow_agent.targets.spare_program import take_spare
 from workflow_agent.targets.walk_program import LENGTHS, NUMBERS
 
 if TYPE_CHECKING:
@@ -29,27 +29,27 @@ def walk_beside(root_fd: int, points: Sequence[bytes], hidden: Collection[bytes]
     Raises:
         OSError: it could not be started, or it ended without an answer.
     """
-    asked = {"root_fd": root_fd, "points": list(map(os.fsdecode, points)), "hidden": list(map(os.fsdecode, hidden))}
-    done = subprocess.run(
-        program_argv("workflow_agent.targets.walk_program"),
-        input=json.dumps(asked).encode(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        pass_fds=(root_fd,),
-        env={},
-        start_new_session=True,  # Ctrl-C at the terminal is ours to handle
-        check=False,
-    )
-    if done.returncode != 0:
-        raise OSError(f"what the file systems hold was not read: exit code {done.returncode}")
+    asked = {
+        "root": f"/proc/{os.getpid()}/fd/{root_fd}",
+        "points": list(map(os.fsdecode, points)),
+        "hidden": list(map(os.fsdecode, hidden)),
+    }
+    program = take_spare("walk")
+    with open(program.stdout, "rb") as answers:
+        with suppress(BrokenPipeError), open(program.stdin, "wb") as questions:  # how it ended says what was wrong
+            questions.write(json.dumps(asked).encode())
+        answer = answers.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(program.pid, 0)[1])
+    if code != 0:
+        raise OSError(f"what the file systems hold was not read: exit code {code}")
     found: dict[bytes, Baseline] = {}
     at = 0
     for point in points:
-        lengths = LENGTHS.unpack_from(done.stdout, at)
+        lengths = LENGTHS.unpack_from(answer, at)
         at += LENGTHS.size
         parts = []
         for length in lengths:
-            parts.append(done.stdout[at : at + length])
+            parts.append(answer[at : at + length])
             at += length
         found[point] = _unpacked(*parts)
     return found

@@ -11,6 +11,7 @@ from workflow_agent.model.system import Check, CheckStatus
 from workflow_agent.targets import spare_program
 from workflow_agent.targets.probes import Prober
 from workflow_agent.targets.spare_program import PipedProgram, drop_spare, prepare_spare, take_spare
+from workflow_agent.targets.walking import walk_beside
 
 
 def _children() -> set[int]:
@@ -71,6 +72,21 @@ def test_a_spare_program_that_nobody_took_ends() -> None:
     assert _children() == before
 
 
+def test_the_first_walk_takes_the_spare_program_over() -> None:
+    before = _children()
+    prepare_spare(kind="walk")
+    prepare_spare()
+    spares = _children() - before
+    descriptor = os.open("/proc/self/net", os.O_PATH)
+    try:
+        assert walk_beside(descriptor, [b"/"], ())[b"/"]
+        assert len(spares - _children()) == 1
+    finally:
+        os.close(descriptor)
+        drop_spare()
+    assert _children() == before
+
+
 def test_a_program_whose_input_ends_before_it_has_a_target_ends_by_itself() -> None:
     program = take_spare()
     os.close(program.stdin)
@@ -84,5 +100,5 @@ def test_a_program_that_cannot_be_started_leaves_no_pipe(monkeypatch: pytest.Mon
     before = _descriptors()
     monkeypatch.setattr(spare_program, "program_argv", lambda *_: ["/no/such/interpreter"])
     with pytest.raises(FileNotFoundError):
-        PipedProgram()
+        PipedProgram("probe")
     assert _descriptors() == before
