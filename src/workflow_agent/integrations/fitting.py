@@ -14,12 +14,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, cast
 
+from workflow_agent.authoring.yaml_source import read_text
 from workflow_agent.integrations import kinds
-from workflow_agent.integrations.loading import manifest_hash, name_problems, read_document
+from workflow_agent.integrations.loading import MANIFEST_FILE, manifest_hash, name_problems, read_document
 from workflow_agent.integrations.secret_places import secret_places
+from workflow_agent.integrations.shipped_manifests import shipped_data
 from workflow_agent.integrations.soundness import soundness
 from workflow_agent.model.capability import Capability
-from workflow_agent.model.errors import ManifestError, NotFoundError
+from workflow_agent.model.errors import ManifestError, NotFoundError, ValidationError
 from workflow_agent.model.system import InitKind
 
 if TYPE_CHECKING:
@@ -99,13 +101,13 @@ def fitting_manifest(folder: Path) -> Manifest | None:
     """Load the integration of a folder, as ``load_manifest`` does; None where that has something to say about it."""
     folder = folder.absolute()
     try:
-        document = read_document(folder)
-    except (ManifestError, NotFoundError):
+        data = shipped_data(read_text(folder / MANIFEST_FILE)) or read_document(folder).data
+    except (ManifestError, NotFoundError, OSError, ValidationError):
         return None
-    manifest = manifest_of(document.data)
+    manifest = manifest_of(data)
     if manifest is None or name_problems(manifest, folder) or soundness(manifest) or secret_places(manifest):
         return None
-    manifest.__dict__.update(folder=folder, hash=manifest_hash(folder, document.data))
+    manifest.__dict__.update(folder=folder, hash=manifest_hash(folder, data))
     return manifest
 
 

@@ -14,13 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError as PydanticError
 
-from workflow_agent.integrations import builtin_folder, load_manifest
+from workflow_agent.authoring.yaml_source import load_yaml
+from workflow_agent.integrations import builtin_folder, load_manifest, shipped_manifests
 from workflow_agent.integrations.checks import check_adapter
 from workflow_agent.integrations.fields import BOUND, Part
 from workflow_agent.integrations.fitting import TABLE, Fitting, bound_check, fitting_manifest, manifest_of
 from workflow_agent.integrations.fitting_table import table_text
-from workflow_agent.integrations.loading import read_document
+from workflow_agent.integrations.loading import MANIFEST_FILE, read_document
 from workflow_agent.integrations.manifest import Manifest
+from workflow_agent.integrations.shipped_manifests import SHIPPED, shipped_data, shipped_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +110,21 @@ def _changed(data: Any, path: tuple[Any, ...], value: Any, how: str) -> Any:
 def test_the_table_says_what_the_models_say() -> None:
     """If not: ``python -m workflow_agent.integrations.fitting_table``."""
     assert TABLE.read_text(encoding="utf-8") == table_text()
+
+
+def test_what_is_shipped_as_data_is_what_the_manifests_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """If not: ``python -m workflow_agent.integrations.shipped_manifests``."""
+    texts = [(folder / MANIFEST_FILE).read_text(encoding="utf-8") for folder in _FOLDERS]
+    assert SHIPPED.read_text(encoding="utf-8") == shipped_text(texts)
+    for text in texts:
+        assert json.dumps(shipped_data(text)) == json.dumps(load_yaml(text, source="here").data)
+        assert shipped_data(f"{text}\n") is None
+    for broken in ("", "[]"):
+        (tmp_path / "shipped.json").write_text(broken, encoding="utf-8")
+        monkeypatch.setattr(shipped_manifests, "SHIPPED", tmp_path / "shipped.json")
+        shipped_manifests._known.cache_clear()
+        assert shipped_data(texts[0]) is None
+    shipped_manifests._known.cache_clear()
 
 
 @pytest.mark.parametrize("folder", _FOLDERS, ids=lambda folder: folder.name)
