@@ -290,12 +290,13 @@ class Preparing:
     ) -> tuple[tuple[dict[str, object], ...], tuple[str, ...]]:
         """Note what is staged on the target, for drift; gives edits that it would end, and what is said of them."""
         # late: with the capture only
+        from workflow_agent.targets.kept_inodes import kept_inode_notes  # noqa: PLC0415
         from workflow_agent.targets.noted_contents import note_contents  # noqa: PLC0415
         from workflow_agent.targets.overwritten_edits import edit_notes, overwritten_edits  # noqa: PLC0415
 
         note_contents(self._root, transaction, plan.operations, secrets, base=self._base)
         edits = overwritten_edits(self._root, self._folders, transaction, plan.operations)
-        return edits, edit_notes(edits)
+        return edits, edit_notes(edits) + kept_inode_notes(plan.operations)
 
     async def rehearse(
         self,
@@ -381,6 +382,7 @@ class Preparing:
 def _load_what_follows() -> None:
     """Load modules with which a capture is read and its services are started, 20 ms."""
     import workflow_agent.targets.change_report  # noqa: PLC0415  # late: while a script runs
+    import workflow_agent.targets.kept_inodes  # noqa: PLC0415
     import workflow_agent.targets.live_services  # noqa: PLC0415
     import workflow_agent.targets.overwritten_edits  # noqa: PLC0415
     import workflow_agent.targets.plan  # noqa: PLC0415
