@@ -150,7 +150,12 @@ def test_a_conflict_that_cannot_be_merged_can_be_taken_back_logically(fresh: Mac
     run = machine.json("install", NAME, "--yes").data["run_id"]
     place = machine.host.root / f"etc/default/{NAME}"
     place.write_text(place.read_text(encoding="utf-8") + "# mine\n", encoding="utf-8")
-    assert machine.json("rollback", run, "--yes").error["code"] == "conflict.paths"
+    refused = machine.json("rollback", run, "--yes").error
+    assert (refused["code"], refused["details"]["tier"]) == ("conflict.paths", "logical")
+    assert (
+        f"its tier is logical, by the integration's uninstall, not bit for bit: `workflow-agent rollback {run}"
+        in (refused["hint"])
+    )
 
     plan = machine.json("rollback", run, "--logical", "--plan").data["plan"]
     assert f"/etc/default/{NAME}" in plan["tier_reason"]

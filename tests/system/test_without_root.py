@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import workflow_agent
+from workflow_agent.testing.escapes import ESCAPES, HOME_ESCAPES, tries
 from workflow_agent.testing.lab import FileRecord, diff, digest
 
 if TYPE_CHECKING:
@@ -219,6 +220,75 @@ def test_what_root_would_be_needed_for_is_refused_to_the_script_as_it_is_outside
     denied = [line for line in output.splitlines() if "Permission denied" in line]
     assert len(denied) == len(commands), output
     assert (ada.home / "who").read_text(encoding="utf-8") == f"{UID}\n"
+
+
+#: Run by the person: what they capture is printed, and thrown away.
+CAPTURE = """
+import asyncio, sys
+from workflow_agent.targets.home import HomeTarget
+from workflow_agent.testing.transactions import shell_script
+async def main():
+    target = HomeTarget()
+    await target.acquire("ways")
+    try:
+        script = shell_script(sys.stdin.read())
+        told = lambda line: print(line, flush=True)
+        transaction, _ = await target.prepare("ways", script, timeout_s=100, on_output=told)
+        await target.discard(transaction)
+    finally:
+        await target.close()
+asyncio.run(main())
+"""
+MARK = "a-process-outside"
+#: Those that harm nobody where they work: outside, without a capture, they have to.
+OPEN_OUTSIDE = ["memory of the machine", "files of others in tmp", "own processes", "a signal to all"]
+
+
+@pytest.fixture
+def outside(ada: Person) -> Iterator[None]:
+    """Something of the machine's, and a process of the person's own."""
+    places = [Path("/run/host-canary"), Path("/tmp/host-canary")]
+    for place in places:
+        place.write_text("host", encoding="ascii")
+    become = ["setpriv", f"--reuid={ada.uid}", f"--regid={ada.uid}", "--clear-groups"]
+    with subprocess.Popen([*become, "bash", "-c", f"exec -a {MARK} sleep 1000"]) as process:
+        try:
+            while MARK not in Path(f"/proc/{process.pid}/cmdline").read_text(encoding="ascii"):
+                pass
+            yield
+        finally:
+            process.kill()
+            for place in places:
+                place.unlink()
+
+
+def _tried(ada: Person, command: list[str], lines: list[str]) -> list[str]:
+    become = ["setpriv", f"--reuid={ada.uid}", f"--regid={ada.uid}", "--clear-groups", "env", "-i"]
+    variables = {"PATH": "/usr/bin:/bin", "HOME": str(ada.home), "PYTHONPATH": python_path()}
+    command = [*become, *(f"{name}={value}" for name, value in variables.items()), *command]
+    text = "\n".join([*lines, "echo all tried"]).replace(
+        "MARK", f"{MARK[:-1]}[{MARK[-1]}]"
+    )  # which does not match itself
+    done = subprocess.run(command, input=text, check=False, capture_output=True, text=True, timeout=150, cwd=ada.home)
+    said = done.stdout.splitlines()
+    assert said[-1:] == ["all tried"], done.stderr
+    return said[:-1]
+
+
+@pytest.mark.usefixtures("outside")
+def test_no_way_out_of_a_capture_without_root_is_open(ada: Person) -> None:
+    before = ada.world()
+    # outside bash runs what stands on its command line, where the mark would be
+    control = _tried(ada, ["bash", "-s"], tries(OPEN_OUTSIDE, HOME_ESCAPES))
+    lines = [*tries(ESCAPES), *tries(HOME_ESCAPES, HOME_ESCAPES)]
+    said = _tried(ada, [ada.interpreter, "-c", CAPTURE], lines)
+
+    assert control == [f"OPEN {name}" for name in OPEN_OUTSIDE], "a way that works nowhere would prove nothing"
+    assert len(lines) >= 60
+    assert [line for line in said if line.startswith("OPEN")] == []
+    assert diff(before, ada.world()) == []
+    assert not Path("/tmp/escaped").exists()
+    assert not Path("/etc/escaped").exists()
 
 
 def test_what_may_be_written_elsewhere_is_refused_by_name(ada: Person) -> None:

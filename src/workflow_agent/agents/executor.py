@@ -14,7 +14,7 @@ from workflow_agent.agents.pruning import PruneReply, PruneRequest, give_up
 from workflow_agent.agents.recovery_rules import Bounds
 from workflow_agent.agents.secret_files import filled_script
 from workflow_agent.agents.serving import Answer, Question, Verb, plain
-from workflow_agent.agents.ways_out import name_ways_out
+from workflow_agent.agents.ways_out import name_tier, name_ways_out
 from workflow_agent.model.choice import ConflictChoice
 from workflow_agent.model.errors import PathConflictError, ScriptFailedError, ValidationError, WorkflowAgentError
 from workflow_agent.model.event import RecordKind
@@ -144,7 +144,8 @@ class RollbackRequest(TransactionRequest):
     """Take a transaction back, which ends the runs `undoes`; `plan_only` only looks.
 
     With `keep_data` the data in the folders `keep` stays. Where somebody changed what it left, `theirs` stay as they
-    are, `back` get what was there before, and with `force` everything else does. `run` is the one that was asked for.
+    are, `back` get what was there before, and with `force` everything else does. `run` is the one that was asked for,
+    `way` what takes it back logically.
     """
 
     keep: list[str] = field(default_factory=list)
@@ -154,6 +155,7 @@ class RollbackRequest(TransactionRequest):
     back: list[str] = field(default_factory=list)
     force: bool = False
     run: str | None = None
+    way: str | None = None
     undoes: list[str] = field(default_factory=list)
     wait_s: Wait = 0.0
 
@@ -330,6 +332,8 @@ class ExecutorAgent:
             result = await target.rollback(request.transaction, keep=keep, plan_only=request.plan_only, choice=choice)
         except PathConflictError as error:
             name_ways_out(error, request.run, request.target)
+            if request.plan_only:
+                name_tier(error, request.run, request.target, request.way)
             raise
         special: dict[str, Any] = {}
         if not request.plan_only:

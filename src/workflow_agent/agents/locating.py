@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from workflow_agent.agents.logical import LOGICAL
+from workflow_agent.agents.logical import LOGICAL, logical_way
 from workflow_agent.agents.parts import parts_of, refuse_lower_tier, source_of, subject_of
 from workflow_agent.agents.pruning import refuse_pruned
 from workflow_agent.agents.serving import Answer, Question
@@ -42,6 +42,8 @@ class LocateReply(Answer):
     was installed before works again, where that had been started (`started_after`). Where the source is an uninstall
     (`leaving`), a redo `stops` its services first; what they wrote below `owned` goes with it.
 
+    `way` is what takes it back logically where that cannot be done exactly: ``uninstall``, ``packages``, or nothing.
+
     Of several parts, one is `first` and asks for all of them (`also` names the others), and the last one says that runs
     are undone (`ends`) or in force again (`redoes`).
     """
@@ -70,6 +72,7 @@ class LocateReply(Answer):
     owned: list[str]
     generation: dict[str, Any] | None
     tier: str
+    way: str | None
 
 
 class RunLocator:
@@ -138,7 +141,14 @@ class RunLocator:
             owned=lookup.get("removes", []) if leaving else [],
             generation=dict(part.generation) if part.generation else None,
             tier=source["tier"] or "exact",
+            way=await self._way(source) if undo and not logical else None,
         )
+
+    async def _way(self, source: Mapping[str, Any]) -> str | None:
+        """Say what takes a run back logically."""
+        is_first = await self.before(source, source["integration"]) is None
+        way, _ = await logical_way(self._history, self._registry, source, is_first=is_first)
+        return way
 
     async def run_to_undo(self, request: LocateRequest) -> dict[str, Any]:
         """Give the run that is meant, the newest one where none is named."""

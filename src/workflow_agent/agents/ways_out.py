@@ -5,14 +5,17 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.model.system import Tier
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from workflow_agent.model.errors import PathConflictError
 
-__all__ = ["can_be_decided", "name_ways_out"]
+__all__ = ["can_be_decided", "name_tier", "name_ways_out"]
 
 _SHOWN = 10
+_BY = {"uninstall": "the integration's uninstall", "packages": "giving packages the versions that they had"}
 
 
 def can_be_decided(conflict: Mapping[str, Any]) -> bool:
@@ -45,3 +48,27 @@ def name_ways_out(error: PathConflictError, run: str | None, target: str) -> Non
         f"keep what is there now: {keep}; have it as before the run, what is there now is kept aside: "
         f"`{command} --force`"
     )
+
+
+def name_tier(error: PathConflictError, run: str | None, target: str, way: str | None) -> None:
+    """Say which tier applies as things are: no rollback goes from one to a lower one by itself (rule 26).
+
+    Args:
+        error: The refusal of a rollback.
+        run: The run that is to be taken back; None where nobody asked for one.
+        target: Where it was.
+        way: What takes it back logically: ``uninstall``, ``packages``, or nothing.
+    """
+    if run is None or not any(map(can_be_decided, error.details.get("conflicts", ()))):
+        return  # after those that come first it can be exact
+    tier = Tier.NEEDS_ATTENTION if way is None else Tier.LOGICAL
+    error.details["tier"] = tier.value
+    if way is None:
+        told = f"as things are its tier is {tier.value}: neither an uninstall nor packages are known that take it back"
+    else:
+        place = "" if target == "host" else f" --target {shlex.quote(target)}"
+        told = (
+            f"as things are its tier is {tier.value}, by {_BY[way]}, not bit for bit: "
+            f"`workflow-agent rollback {run}{place} --logical`"
+        )
+    error.hint = f"{error.hint}; {told}" if error.hint else told

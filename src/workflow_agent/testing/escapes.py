@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["ESCAPES", "tries"]
+__all__ = ["ESCAPES", "HOME_ESCAPES", "tries"]
 
 
 def _syscall(number: int, arguments: str) -> str:
@@ -107,6 +107,27 @@ ESCAPES: Final[Mapping[str, str]] = {
 }
 
 
-def tries(names: Iterable[str]) -> list[str]:
+#: More ways for a person without root, who may make namespaces and has processes, files and a folder in memory outside:
+#: `MARK` matches the command line of a process of theirs, `/run/host-canary` and `/tmp/host-canary` are outside.
+HOME_ESCAPES: Final[Mapping[str, str]] = {
+    "memory of the machine": "[ -e /run/host-canary ]",
+    "files of others in tmp": "[ -e /tmp/host-canary ]",
+    "a file that outlives it in tmp": "[ -e /tmp/host-canary ] && echo x > /tmp/escaped",
+    "own processes": "grep -q MARK /proc/[0-9]*/cmdline",
+    "a signal to all": "kill -0 -1; grep -q MARK /proc/[0-9]*/cmdline",
+    "home without its layer": "unshare -Urm sh -c 'umount ~ && echo x > ~/escaped'",
+    "our folder in the home": '[ -n "$(ls -A ~/.workflow-agent)" ]',
+    "our folder without its cover": "unshare -Urm sh -c 'umount ~/.workflow-agent && ls -A ~/.workflow-agent | grep .'",
+    "system written to in a namespace": "unshare -Urm sh -c 'mount -o remount,bind,rw / && touch /etc/escaped'",
+    "id of somebody else": "unshare -U --map-users=0,0,10 true",
+    "root by a setuid program": "su -c true; [ $(id -u) = 0 ]",
+    "files of root": "cat /etc/shadow",
+    "a file of root": "touch /etc/escaped",
+    "a home of others": "ls /root",
+    "bus of the session": "[ -S /run/user/$(id -u)/bus ]",
+}
+
+
+def tries(names: Iterable[str], ways: Mapping[str, str] = ESCAPES) -> list[str]:
     """Give the lines of a script: each is tried in a shell of its own; one that works says so."""
-    return [f"if (set -e; {ESCAPES[name]}) </dev/null >/dev/null 2>&1; then echo 'OPEN {name}'; fi" for name in names]
+    return [f"if (set -e; {ways[name]}) </dev/null >/dev/null 2>&1; then echo 'OPEN {name}'; fi" for name in names]

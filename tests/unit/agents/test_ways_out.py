@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workflow_agent.agents.ways_out import name_ways_out
+from workflow_agent.agents.ways_out import name_tier, name_ways_out
 from workflow_agent.model.errors import PathConflictError
 
 
@@ -42,3 +42,21 @@ def test_a_long_list_is_cut_and_said_to_be() -> None:
     hint = _hint(*({"path": f"/{number}"} for number in range(12)))
     assert hint is not None
     assert "--theirs /9`, and so on for each path" in hint
+
+
+def _tier(way: str | None, *conflicts: dict[str, Any], target: str = "host") -> tuple[str | None, str | None]:
+    error = PathConflictError("changed", hint="as it was", details={"conflicts": list(conflicts)})
+    name_tier(error, "r-1", target, way)
+    return error.details.get("tier"), error.hint
+
+
+def test_a_refusal_names_the_tier_that_applies_and_goes_to_no_lower_one() -> None:
+    tier, hint = _tier("packages", {"path": "/a"}, target="docker:web")
+    assert tier == "logical"
+    assert hint == (
+        "as it was; as things are its tier is logical, by giving packages the versions that they had, not bit for bit: "
+        "`workflow-agent rollback r-1 --target docker:web --logical`"
+    )
+    tier, hint = _tier(None, {"path": "/a"})
+    assert (tier, "its tier is needs-attention" in str(hint)) == ("needs-attention", True)
+    assert _tier("packages", {"path": "/a", "run_id": "r-2"}) == (None, "as it was"), "exact, after that run"
