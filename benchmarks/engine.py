@@ -32,7 +32,7 @@ from workflow_agent.model.event import Event, EventType
 from workflow_agent.model.workflow import InputSpec, Step, Workflow
 from workflow_agent.store import SqliteStore
 from workflow_agent.store.encoding import encode_event
-from workflow_agent.store.session import Append, Limits, WriteSession
+from workflow_agent.store.session import Append, WriterLimits, WriteSession
 from workflow_agent.testing import EventChain
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def _printed(program: str, environ: dict[str, str]) -> str:
 
 def _floor(folder: Path) -> list[Figure]:
     """Write what one step leaves: alone in its transaction, and a hundred at once."""
-    session = WriteSession(folder / "floor.db", Limits())
+    session = WriteSession(folder / "floor.db", WriterLimits())
     chains = [EventChain(f"r-{number:026}") for number in range(_RUNS)]
     session.commit([Append(chain.run_id, 0, [_encoded(chain.created())]) for chain in chains])
     figures = []

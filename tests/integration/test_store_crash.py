@@ -14,7 +14,7 @@ import pytest
 from workflow_agent.model.errors import OutcomeUnknownError, StoreError
 from workflow_agent.model.failpoint import VARIABLE, arm, known
 from workflow_agent.store import SqliteStore
-from workflow_agent.store.session import Limits
+from workflow_agent.store.session import WriterLimits
 from workflow_agent.testing import EventChain
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ async def test_an_error_of_the_commit_is_an_unknown_outcome_and_ends_the_store(
 async def test_a_failed_checkpoint_ends_the_store_and_loses_nothing(
     tmp_path: Path, point: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = await SqliteStore.open(tmp_path, limits=Limits(checkpoint_bytes=1))
+    store = await SqliteStore.open(tmp_path, limits=WriterLimits(checkpoint_bytes=1))
     arm(f"store.{point}=error")
     await append(store, "r-1")
 

@@ -16,7 +16,7 @@ import pytest
 from workflow_agent.model.errors import InternalError, StoreError
 from workflow_agent.store import SqliteStore
 from workflow_agent.store.filelock import FileLock
-from workflow_agent.store.session import Append, Limits
+from workflow_agent.store.session import Append, WriterLimits
 from workflow_agent.store.writer import Writer
 from workflow_agent.testing import EventChain
 
@@ -58,7 +58,7 @@ async def append(store: SqliteStore, run_id: str) -> int:
 
 
 async def test_processes_share_a_database_without_losing_or_mixing_anything(tmp_path: Path) -> None:
-    store = await SqliteStore.open(tmp_path, limits=Limits(lock_wait_s=60))
+    store = await SqliteStore.open(tmp_path, limits=WriterLimits(lock_wait_s=60))
     await append(store, "r-shared")
     names = ["a", "b", "c"]
     processes = [
@@ -128,7 +128,7 @@ async def test_stores_that_cannot_be_opened_leave_nothing_either(tmp_path: Path)
 
 
 async def test_an_idle_store_empties_its_log_by_itself(tmp_path: Path) -> None:
-    store = await SqliteStore.open(tmp_path, limits=Limits(idle_s=0.0))
+    store = await SqliteStore.open(tmp_path, limits=WriterLimits(idle_s=0.0))
     await append(store, "r-1")
     log = tmp_path / "workflow-agent.db-wal"
 
@@ -141,7 +141,7 @@ async def test_an_idle_store_empties_its_log_by_itself(tmp_path: Path) -> None:
 
 
 async def test_more_appends_than_fit_into_a_batch_are_all_stored(tmp_path: Path) -> None:
-    store = await SqliteStore.open(tmp_path, limits=Limits(batch=3))
+    store = await SqliteStore.open(tmp_path, limits=WriterLimits(batch=3))
 
     assert await asyncio.gather(*(append(store, f"r-{number}") for number in range(20))) == [1] * 20
     await store.close()
@@ -279,7 +279,7 @@ def test_a_disk_that_is_full_while_rows_are_inserted_costs_that_batch_only(tmp_p
 
 
 async def test_a_defect_inside_a_batch_leaves_nobody_waiting(tmp_path: Path) -> None:
-    writer = Writer(tmp_path / "x.db", Limits())
+    writer = Writer(tmp_path / "x.db", WriterLimits())
     await writer.close()
     await writer.start()
     broken = Append("r-1", 0, cast("list[EncodedEvent]", [None]))

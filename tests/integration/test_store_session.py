@@ -14,7 +14,7 @@ from workflow_agent.model.failpoint import arm
 from workflow_agent.store import SqliteStore
 from workflow_agent.store.encoding import encode_event
 from workflow_agent.store.filelock import FileLock
-from workflow_agent.store.session import Append, Limits, WriteSession
+from workflow_agent.store.session import Append, WriterLimits, WriteSession
 from workflow_agent.testing import EventChain
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def opened(database: Path) -> Iterator[Callable[[Limits], WriteSession]]:
+def opened(database: Path) -> Iterator[Callable[[WriterLimits], WriteSession]]:
     sessions: list[WriteSession] = []
 
-    def make(limits: Limits) -> WriteSession:
+    def make(limits: WriterLimits) -> WriteSession:
         sessions.append(WriteSession(database, limits))
         return sessions[-1]
 
@@ -56,8 +56,8 @@ def log_bytes(database: Path) -> int:
     return database.with_name(database.name + "-wal").stat().st_size
 
 
-def test_a_bad_append_of_a_batch_fails_alone(opened: Callable[[Limits], WriteSession]) -> None:
-    session = opened(Limits())
+def test_a_bad_append_of_a_batch_fails_alone(opened: Callable[[WriterLimits], WriteSession]) -> None:
+    session = opened(WriterLimits())
     nameless = Event(run_id="r-3", seq=2, type=EventType.STEP_STARTED, at=0.0)
     batch = [
         append("r-1"),
@@ -82,8 +82,8 @@ def test_a_bad_append_of_a_batch_fails_alone(opened: Callable[[Limits], WriteSes
     assert session.commit([append("r-3")]) == [1]
 
 
-def test_a_batch_of_conflicts_writes_nothing(opened: Callable[[Limits], WriteSession], database: Path) -> None:
-    session = opened(Limits())
+def test_a_batch_of_conflicts_writes_nothing(opened: Callable[[WriterLimits], WriteSession], database: Path) -> None:
+    session = opened(WriterLimits())
     size = log_bytes(database)
 
     outcomes = session.commit([append("r-1", head=4), append("r-2", head=1)])
@@ -92,8 +92,8 @@ def test_a_batch_of_conflicts_writes_nothing(opened: Callable[[Limits], WriteSes
     assert log_bytes(database) == size
 
 
-def test_every_waiter_of_a_batch_learns_of_an_unknown_outcome(opened: Callable[[Limits], WriteSession]) -> None:
-    session = opened(Limits())
+def test_every_waiter_of_a_batch_learns_of_an_unknown_outcome(opened: Callable[[WriterLimits], WriteSession]) -> None:
+    session = opened(WriterLimits())
     arm("store.commit=error")
 
     outcomes = session.commit([append("r-1"), append("r-1"), append("r-2")])
@@ -104,8 +104,8 @@ def test_every_waiter_of_a_batch_learns_of_an_unknown_outcome(opened: Callable[[
     assert "broken=OSError" in repr(session)
 
 
-def test_the_log_is_emptied_when_idle(opened: Callable[[Limits], WriteSession], database: Path) -> None:
-    session = opened(Limits())
+def test_the_log_is_emptied_when_idle(opened: Callable[[WriterLimits], WriteSession], database: Path) -> None:
+    session = opened(WriterLimits())
     session.commit([append("r-1")])
     assert session.dirty
     assert log_bytes(database) > 0
@@ -116,8 +116,8 @@ def test_the_log_is_emptied_when_idle(opened: Callable[[Limits], WriteSession], 
     assert not session.dirty
 
 
-def test_the_log_stays_bounded_under_load(opened: Callable[[Limits], WriteSession], database: Path) -> None:
-    session = opened(Limits(checkpoint_bytes=200_000))
+def test_the_log_stays_bounded_under_load(opened: Callable[[WriterLimits], WriteSession], database: Path) -> None:
+    session = opened(WriterLimits(checkpoint_bytes=200_000))
     largest = 0
     for number in range(200):
         assert session.commit([append(f"r-{number}")]) == [1]
@@ -128,9 +128,9 @@ def test_the_log_stays_bounded_under_load(opened: Callable[[Limits], WriteSessio
 
 
 def test_a_reader_in_the_way_makes_the_log_grow_and_is_reported_once(
-    opened: Callable[[Limits], WriteSession], database: Path, caplog: pytest.LogCaptureFixture
+    opened: Callable[[WriterLimits], WriteSession], database: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    session = opened(Limits(checkpoint_bytes=100_000, alarm_bytes=300_000))
+    session = opened(WriterLimits(checkpoint_bytes=100_000, alarm_bytes=300_000))
     reader = sqlite3.connect(f"file:{database}?mode=ro", uri=True, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM runs").fetchone()
@@ -151,9 +151,9 @@ def test_a_reader_in_the_way_makes_the_log_grow_and_is_reported_once(
 
 
 def test_a_held_lock_delays_checkpoints_and_refuses_batches_by_name(
-    opened: Callable[[Limits], WriteSession], database: Path
+    opened: Callable[[WriterLimits], WriteSession], database: Path
 ) -> None:
-    session = opened(Limits(lock_wait_s=0.01))
+    session = opened(WriterLimits(lock_wait_s=0.01))
     session.commit([append("r-1")])
     other = FileLock(database.with_name(database.name + ".lock"))
     other.acquire(0)
@@ -170,7 +170,7 @@ def test_a_held_lock_delays_checkpoints_and_refuses_batches_by_name(
 
 
 def test_closing_without_the_lock_says_so_and_loses_nothing(database: Path, caplog: pytest.LogCaptureFixture) -> None:
-    session = WriteSession(database, Limits(lock_wait_s=0.01))
+    session = WriteSession(database, WriterLimits(lock_wait_s=0.01))
     session.commit([append("r-1")])
     other = FileLock(database.with_name(database.name + ".lock"))
     other.acquire(0)
@@ -179,7 +179,7 @@ def test_closing_without_the_lock_says_so_and_loses_nothing(database: Path, capl
     other.close()
 
     assert "without its lock" in caplog.text
-    again = WriteSession(database, Limits())
+    again = WriteSession(database, WriterLimits())
     assert isinstance(again.commit([append("r-1")])[0], JournalConflictError)
     again.close()
 
@@ -189,15 +189,15 @@ def test_a_lock_that_is_held_while_opening_is_named(database: Path) -> None:
     other.acquire(0)
 
     with pytest.raises(StoreError, match=f"process {os.getpid()}"):
-        WriteSession(database, Limits(lock_wait_s=0.01))
+        WriteSession(database, WriterLimits(lock_wait_s=0.01))
 
     other.close()
 
 
 def test_a_foreign_writer_is_waited_for_and_then_reported(
-    opened: Callable[[Limits], WriteSession], database: Path
+    opened: Callable[[WriterLimits], WriteSession], database: Path
 ) -> None:
-    session = opened(Limits())
+    session = opened(WriterLimits())
     session._db.execute("wait_for_nobody")
     shell = sqlite3.connect(database, isolation_level=None)
     shell.execute("BEGIN IMMEDIATE")
@@ -210,8 +210,8 @@ def test_a_foreign_writer_is_waited_for_and_then_reported(
     assert session.commit([append("r-1")]) == [1]
 
 
-def test_the_connection_is_as_durable_as_promised(opened: Callable[[Limits], WriteSession]) -> None:
-    connection = opened(Limits())._db.connection
+def test_the_connection_is_as_durable_as_promised(opened: Callable[[WriterLimits], WriteSession]) -> None:
+    connection = opened(WriterLimits())._db.connection
 
     settings = {
         name: connection.execute(f"PRAGMA {name}").fetchone()[0]

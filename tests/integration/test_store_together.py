@@ -16,7 +16,7 @@ from workflow_agent.model.failpoint import arm
 from workflow_agent.store import SqliteStore
 from workflow_agent.store.encoding import encode_event
 from workflow_agent.store.filelock import FileLock
-from workflow_agent.store.session import Append, Limits, WriteSession
+from workflow_agent.store.session import Append, WriterLimits, WriteSession
 from workflow_agent.testing import EventChain
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def test_rows_that_go_many_at_once_are_none_too_many_and_none_too_few(tmp_path: 
 
 def check(folder: Path, lengths: list[list[int]]) -> None:
     """Store runs together and one by one, and compare all rows."""
-    together = WriteSession(folder / "a" / "x.db", Limits())
-    alone = WriteSession(folder / "b" / "x.db", Limits())
+    together = WriteSession(folder / "a" / "x.db", WriterLimits())
+    alone = WriteSession(folder / "b" / "x.db", WriterLimits())
     for batch in runs(lengths):
         outcomes = together.commit(batch) if batch else []
         assert outcomes == [alone.commit([each])[0] for each in batch]
@@ -101,11 +101,11 @@ def check(folder: Path, lengths: list[list[int]]) -> None:
 
 
 def test_a_row_that_cannot_be_stored_fails_alone_among_many(tmp_path: Path) -> None:
-    session = WriteSession(tmp_path / "x.db", Limits())
+    session = WriteSession(tmp_path / "x.db", WriterLimits())
     chains = [EventChain(f"r-{number:02}") for number in range(70)]
     session.commit([append(0, [chain.created()]) for chain in chains])
     batch = [append(1, [chain.event(EventType.STEP_SUCCEEDED, step="s", data={"output": {}})]) for chain in chains]
-    WriteSession(tmp_path / "x.db", Limits()).commit(batch[40:41])  # another process was quicker
+    WriteSession(tmp_path / "x.db", WriterLimits()).commit(batch[40:41])  # another process was quicker
 
     outcomes = session.commit(batch)
 
@@ -124,7 +124,7 @@ def statements(session: WriteSession, batch: list[Append]) -> int:
 
 
 def test_a_run_s_place_is_asked_for_once_and_its_definition_stored_once(tmp_path: Path) -> None:
-    session = WriteSession(tmp_path / "x.db", Limits())
+    session = WriteSession(tmp_path / "x.db", WriterLimits())
     chain = EventChain("r-1")
     created = chain.created()
     created = Event(run_id="r-1", seq=1, type=created.type, at=created.at, data=created.data, records=(_DEFINITION,))
@@ -142,7 +142,7 @@ def test_a_run_s_place_is_asked_for_once_and_its_definition_stored_once(tmp_path
 
 
 def test_one_in_the_way_fails_alone_and_the_rest_of_the_batch_is_stored(tmp_path: Path) -> None:
-    session = WriteSession(tmp_path / "x.db", Limits())
+    session = WriteSession(tmp_path / "x.db", WriterLimits())
     created = [EventChain(f"r-{number}").created() for number in range(3)]
     session.commit([append(0, [created[1]])])
 
@@ -154,7 +154,7 @@ def test_one_in_the_way_fails_alone_and_the_rest_of_the_batch_is_stored(tmp_path
 
 
 def test_two_appends_of_one_run_keep_their_order(tmp_path: Path) -> None:
-    session = WriteSession(tmp_path / "x.db", Limits())
+    session = WriteSession(tmp_path / "x.db", WriterLimits())
     chain = EventChain("r-1")
     first, second = chain.created(), chain.finished()
 
@@ -163,7 +163,7 @@ def test_two_appends_of_one_run_keep_their_order(tmp_path: Path) -> None:
 
 
 def test_what_another_process_wrote_is_noticed_though_the_place_was_remembered(tmp_path: Path) -> None:
-    ours, theirs = WriteSession(tmp_path / "x.db", Limits()), WriteSession(tmp_path / "x.db", Limits())
+    ours, theirs = WriteSession(tmp_path / "x.db", WriterLimits()), WriteSession(tmp_path / "x.db", WriterLimits())
     chain = EventChain("r-1")
     ours.commit([append(0, [chain.created()])])
     next_event = chain.event(EventType.STEP_SUCCEEDED, step="a", data={"output": {}})
@@ -177,7 +177,7 @@ def test_what_another_process_wrote_is_noticed_though_the_place_was_remembered(t
 
 
 def test_a_record_of_the_wrong_shape_fails_alone(tmp_path: Path) -> None:
-    session = WriteSession(tmp_path / "x.db", Limits())
+    session = WriteSession(tmp_path / "x.db", WriterLimits())
     good, bad = EventChain("r-1"), EventChain("r-2")
     session.commit([append(0, [good.created()]), append(0, [bad.created()])])
     broken = bad.event(EventType.RUN_FINISHED, data={})

@@ -8,7 +8,7 @@ import pytest
 
 from workflow_agent.cli.scaffolding import write_draft
 from workflow_agent.integrations import Registry, builtin_folder, load_folder
-from workflow_agent.integrations.scaffold import Draft, DraftTemplate
+from workflow_agent.integrations.scaffold import DraftAnswers, DraftTemplate
 from workflow_agent.testing.bench import Kind, Suite, TargetKind, Verdict
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.system.machine import Machine
 
-    from workflow_agent.testing.bench import Outcome
+    from workflow_agent.testing.bench import BenchOutcome
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.usefixtures("lab")]
 MENDS_ITSELF = "cd /opt/greeting; mv greeting x; (sleep 1; mv x greeting) >&- 2>&- &"
@@ -27,14 +27,14 @@ TARGETS = ("plain", "systemd")
 ON_TARGET = [kind for kind in Kind if kind not in {Kind.LINT, Kind.RENDER}]
 
 
-def walked(folder: Path, *kinds: Kind, evidence: Path, **more: Any) -> dict[Kind, Outcome]:
+def walked(folder: Path, *kinds: Kind, evidence: Path, **more: Any) -> dict[Kind, BenchOutcome]:
     suite = Suite(manifest=load_folder(folder), kinds=kinds, evidence=evidence, **more)
     return {outcome.kind: outcome for outcome in suite.run()}
 
 
 @pytest.mark.long
 def test_a_first_draft_is_green_in_every_kind(tmp_path: Path) -> None:
-    folder = write_draft(Draft(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
+    folder = write_draft(DraftAnswers(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
 
     found = walked(folder, *ON_TARGET, evidence=tmp_path / "evidence", targets=[TargetKind.PLAIN], update=True)
 
@@ -46,7 +46,7 @@ def test_a_first_draft_is_green_in_every_kind(tmp_path: Path) -> None:
 
 
 def test_a_break_that_no_check_sees_is_a_failure_and_its_evidence_is_kept(tmp_path: Path) -> None:
-    folder = write_draft(Draft(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
+    folder = write_draft(DraftAnswers(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
     (folder / "tests/bench.yaml").write_text(
         "negative:\n"
         "  - {id: file-gone, argv: [rm, /opt/greeting/greeting], red: [greeting]}\n"
@@ -80,7 +80,7 @@ def test_a_break_that_no_check_sees_is_a_failure_and_its_evidence_is_kept(tmp_pa
 def test_only_what_stays_red_although_what_works_would_be_green_by_then_is_seen_as_broken(
     tmp_path: Path, plan: str, said: str
 ) -> None:
-    folder = write_draft(Draft(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
+    folder = write_draft(DraftAnswers(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
     manifest = folder / "integration.yaml"
     text = manifest.read_text(encoding="utf-8").replace("negative_checks:", f"{SLOW}negative_checks:")
     manifest.write_text(text, encoding="utf-8")
@@ -107,7 +107,7 @@ def test_only_what_stays_red_although_what_works_would_be_green_by_then_is_seen_
 def test_what_must_be_refused_passes_where_it_is_and_changes_nothing(
     tmp_path: Path, needs: str, verdict: Verdict, said: str
 ) -> None:
-    folder = write_draft(Draft(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
+    folder = write_draft(DraftAnswers(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
     manifest = folder / "integration.yaml"
     manifest.write_text(manifest.read_text(encoding="utf-8") + needs, encoding="utf-8")
     (folder / "tests/bench.yaml").write_text("refused: validation.capability\n", encoding="utf-8")
@@ -127,7 +127,7 @@ def test_what_must_be_refused_passes_where_it_is_and_changes_nothing(
     ],
 )
 def test_an_upgrade_is_proven_by_what_runs(tmp_path: Path, argv: str, verdict: Verdict, said: str) -> None:
-    folder = write_draft(Draft(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
+    folder = write_draft(DraftAnswers(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
     (folder / "tests/bench.yaml").write_text(
         "parameters: {greeting: is}\n"
         f"older: {{parameters: {{greeting: was}}, running: {{argv: {argv}, older: was, newer: is}}}}\n",
@@ -141,7 +141,7 @@ def test_an_upgrade_is_proven_by_what_runs(tmp_path: Path, argv: str, verdict: V
 
 @pytest.mark.long
 def test_an_uninstall_that_leaves_something_is_a_failure(tmp_path: Path) -> None:
-    folder = write_draft(Draft(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
+    folder = write_draft(DraftAnswers(name="greeting", template=DraftTemplate.SCRIPT), tmp_path)
     (folder / "templates/uninstall.sh.j2").write_text("set -eu\nrm -f /opt/greeting/other\n", encoding="utf-8")
 
     found = walked(folder, Kind.RESIDUE, evidence=tmp_path / "evidence", targets=[TargetKind.PLAIN])
@@ -152,7 +152,7 @@ def test_an_uninstall_that_leaves_something_is_a_failure(tmp_path: Path) -> None
 @pytest.mark.long
 @pytest.mark.parametrize("template", [DraftTemplate.TARBALL, DraftTemplate.PIP])
 def test_other_drafts_install_from_their_samples(tmp_path: Path, template: DraftTemplate) -> None:
-    folder = write_draft(Draft(name="sample", template=template), tmp_path)
+    folder = write_draft(DraftAnswers(name="sample", template=template), tmp_path)
 
     found = walked(folder, *ON_TARGET, evidence=tmp_path / "evidence", targets=[TargetKind.PLAIN])
 
@@ -162,7 +162,7 @@ def test_other_drafts_install_from_their_samples(tmp_path: Path, template: Draft
 def test_a_draft_of_a_container_is_tested_on_paper_and_refused_where_there_is_no_docker(
     tmp_path: Path, machines: Callable[..., AbstractContextManager[Machine]]
 ) -> None:
-    folder = write_draft(Draft(name="box", template=DraftTemplate.CONTAINER), tmp_path)
+    folder = write_draft(DraftAnswers(name="box", template=DraftTemplate.CONTAINER), tmp_path)
 
     found = list(Suite(manifest=load_folder(folder), evidence=tmp_path / "evidence").run())
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("src", "tests", "benchmarks", "examples")
@@ -104,6 +104,36 @@ def test_test_modules_have_names_of_their_own() -> None:
     names = [path.name for path in _files(".py", folders=("tests",)) if path.name != "conftest.py"]
 
     assert sorted(names) == sorted(set(names))
+
+
+#: What people write with the SDK and what it compiles to, each called what it is to whoever uses it.
+FACADE_AND_MODEL = {
+    "Step": ["authoring/fluent_step.py", "model/workflow.py"],
+    "Workflow": ["authoring/builder.py", "model/workflow.py"],
+}
+
+
+def _shared_class_names(files: Iterable[Path], root: Path) -> dict[str, list[str]]:
+    """List public classes of modules (also those below an `if`) whose name another module has given too."""
+    places: dict[str, list[str]] = {}
+    for path in files:
+        statements = ast.parse(path.read_text(encoding="utf-8")).body
+        nested = [inner for node in statements if isinstance(node, ast.If) for inner in (*node.body, *node.orelse)]
+        found = {node.name for node in (*statements, *nested) if isinstance(node, ast.ClassDef)}
+        for name in sorted(name for name in found if not name.startswith("_")):
+            places.setdefault(name, []).append(path.relative_to(root).as_posix())
+    return {name: where for name, where in places.items() if len(where) > 1}
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    assert _shared_class_names(_files(".py", folders=("src",)), ROOT / "src" / "workflow_agent") == FACADE_AND_MODEL
+
+
+def test_the_rule_for_class_names_finds_what_it_is_for(tmp_path: Path) -> None:
+    for name, text in (("a", "class Plan: ...\nclass _Own: ..."), ("b", "if 1:\n    class Plan: ...\nclass _Own: ...")):
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+
+    assert _shared_class_names(sorted(tmp_path.iterdir()), tmp_path) == {"Plan": ["a.py", "b.py"]}
 
 
 def _broken_links(page: Path) -> list[str]:

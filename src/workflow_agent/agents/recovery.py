@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.ports import Bus
 
-__all__ = ["Part", "RecoverReply", "RecoverRequest", "RecoveryAgent"]
+__all__ = ["RecoverReply", "RecoverRequest", "RecoveryAgent", "RunTransaction"]
 
 #: A person stopped the run: that is no failure.
 _STOPPED = frozenset({InterruptedRunError.code, DeclinedError.code})
@@ -33,7 +33,7 @@ _STOPPED = frozenset({InterruptedRunError.code, DeclinedError.code})
 _NOTHING_DONE = frozenset({"nothing", "keep"})
 
 
-class Part(Question):
+class RunTransaction(Question):
     """A transaction of the run, of something that it installed or takes back.
 
     `committed` says whether a commit was begun, `taken_back` that the run was itself taking it back; then
@@ -60,7 +60,7 @@ class RecoverRequest(Question):
 
     target: str
     failure: dict[str, Any] | None
-    parts: list[Part] = field(default_factory=list)
+    parts: list[RunTransaction] = field(default_factory=list)
     transaction: str | None = None
     captured: bool = True
     committed: bool = False
@@ -74,9 +74,9 @@ class RecoverRequest(Question):
     force: bool = False
     keep_on_failure: bool = False
 
-    def begun(self) -> list[Part]:
+    def begun(self) -> list[RunTransaction]:
         """List the parts in which something was begun on the target."""
-        only = Part(transaction=self.transaction, committed=self.committed, taken_back=self.taken_back)
+        only = RunTransaction(transaction=self.transaction, committed=self.committed, taken_back=self.taken_back)
         return [
             part
             for part in self.parts or [only]
@@ -116,10 +116,10 @@ class RecoveryAgent:
         return await self._take_back(request, parts, message, ended)
 
     async def _take_back(
-        self, request: RecoverRequest, parts: Sequence[Part], message: Message, ended: RunStatus
+        self, request: RecoverRequest, parts: Sequence[RunTransaction], message: Message, ended: RunStatus
     ) -> tuple[Answer, Mapping[str, Any]]:
         """Take back what was committed and forget what was not, the newest first; the first that cannot be ends it."""
-        done: list[Part] = []
+        done: list[RunTransaction] = []
         records: list[Mapping[str, Any]] = []
         result: dict[str, Any] = {}
         was_committed = False
@@ -148,13 +148,13 @@ class RecoveryAgent:
         return _decided("discard", "nothing was committed", ended, result, records)
 
     async def _settle_rollback(
-        self, request: RecoverRequest, parts: Sequence[Part], message: Message, ended: RunStatus
+        self, request: RecoverRequest, parts: Sequence[RunTransaction], message: Message, ended: RunStatus
     ) -> tuple[Answer, Mapping[str, Any]]:
         """Find out how far a rollback came, and whether all is well where it came to its end."""
         unknown = "what was taken back is not known"
         if (request.failure or {}).get("code") == RollbackIncompleteError.code:
             return _decided("nothing", unknown, RunStatus.NEEDS_ATTENTION, changed=True)
-        back: list[Part] = []
+        back: list[RunTransaction] = []
         result: dict[str, Any] = {}
         for part in parts:
             try:
@@ -175,7 +175,7 @@ class RecoveryAgent:
             await self._go_on(request, back, message)
         return await self._end_rollback(request, back, message)
 
-    async def _go_on(self, request: RecoverRequest, back: list[Part], message: Message) -> None:
+    async def _go_on(self, request: RecoverRequest, back: list[RunTransaction], message: Message) -> None:
         """Take back what is left of a run, the newest first: nothing failed, the process that did it died.
 
         Raises:
@@ -186,7 +186,7 @@ class RecoveryAgent:
             try:
                 located = (await self._bus.request(_message("knowledge.locate", data, message))).data
                 names = ("integration", "transaction", "checks_after", "started_after", "keep")
-                part = Part(taken_back=True, **{name: located[name] for name in names})
+                part = RunTransaction(taken_back=True, **{name: located[name] for name in names})
                 if part.transaction in {one.transaction for one in back}:
                     continue
                 await self._ask("rollback", request, part, message, **_kept(request, part))
@@ -196,7 +196,7 @@ class RecoveryAgent:
             back.append(part)
 
     async def _end_rollback(
-        self, request: RecoverRequest, back: Sequence[Part], message: Message
+        self, request: RecoverRequest, back: Sequence[RunTransaction], message: Message
     ) -> tuple[Answer, Mapping[str, Any]]:
         """Record that all is back; the checks say whether all is well, too."""
         result: dict[str, Any] = {}
@@ -215,7 +215,7 @@ class RecoveryAgent:
         reason = "everything was taken back, and the checks hold"
         return _decided("record", reason, RunStatus.SUCCEEDED, result, records, changed=True)
 
-    async def _look(self, request: RecoverRequest, part: Part, message: Message) -> list[Mapping[str, Any]]:
+    async def _look(self, request: RecoverRequest, part: RunTransaction, message: Message) -> list[Mapping[str, Any]]:
         """Ask the verifier whether what should hold after a rollback holds; gives the records of its checks."""
         if part.checks_after is None or part.started_after is None:
             raise CheckFailedError("nobody looked whether all is well")
@@ -224,7 +224,7 @@ class RecoveryAgent:
         return list(reply.data.get("_records", ()))
 
     async def _ask(
-        self, verb: str, request: RecoverRequest, part: Part, message: Message, **more: Any
+        self, verb: str, request: RecoverRequest, part: RunTransaction, message: Message, **more: Any
     ) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
         """Ask the executor; gives its reply, and the records that belong to it."""
         data = {"target": request.target, "transaction": part.transaction, **more}
@@ -246,27 +246,27 @@ def _message(verb: str, data: Mapping[str, Any], cause: Message) -> Message:
     )
 
 
-def _as_begun(parts: Sequence[Part], failure: Mapping[str, Any] | None) -> list[Part]:
+def _as_begun(parts: Sequence[RunTransaction], failure: Mapping[str, Any] | None) -> list[RunTransaction]:
     """Give the parts as they are where the commit of the newest was refused before it reached the target."""
     first, *rest = parts
     refused = ((failure or {}).get("details") or {}).get("begun") is False
     return [dataclasses.replace(first, committed=False) if refused else first, *rest]
 
 
-def _names(parts: Sequence[Part]) -> list[str]:
+def _names(parts: Sequence[RunTransaction]) -> list[str]:
     return [part.integration or str(part.transaction) for part in parts]
 
 
-def _left(request: RecoverRequest, parts: Sequence[Part], back: Sequence[Part]) -> list[str]:
+def _left(request: RecoverRequest, parts: Sequence[RunTransaction], back: Sequence[RunTransaction]) -> list[str]:
     """Name what is not back: parts in which nothing was taken back, and those that were never begun."""
     names = dict.fromkeys([*_names([part for part in parts if part not in back]), *request.also])
     return [name for name in names if name not in _names(back)]
 
 
 def _stuck(
-    part: Part,
-    done: Sequence[Part],
-    parts: Sequence[Part],
+    part: RunTransaction,
+    done: Sequence[RunTransaction],
+    parts: Sequence[RunTransaction],
     error: WorkflowAgentError,
     records: Sequence[Mapping[str, Any]],
 ) -> RollbackIncompleteError:
@@ -284,7 +284,10 @@ def _stuck(
 
 
 def _half_back(
-    request: RecoverRequest, back: Sequence[Part], left: Sequence[str], error: WorkflowAgentError | None = None
+    request: RecoverRequest,
+    back: Sequence[RunTransaction],
+    left: Sequence[str],
+    error: WorkflowAgentError | None = None,
 ) -> RollbackIncompleteError:
     run = request.undoes[0] if request.undoes else "RUN"
     cause = error.message if error else str((request.failure or {}).get("message") or "") or None
@@ -297,7 +300,7 @@ def _half_back(
     )
 
 
-def _kept(request: RecoverRequest, part: Part) -> dict[str, Any]:
+def _kept(request: RecoverRequest, part: RunTransaction) -> dict[str, Any]:
     chosen = {"theirs": request.theirs, "back": request.back, "force": request.force}
     return {"keep": part.keep or [], "keep_data": request.keep_data, **chosen}
 

@@ -21,7 +21,7 @@ __all__ = [
     "Decision",
     "Diagnosis",
     "FailureClass",
-    "Rule",
+    "Sign",
     "Source",
     "decide",
     "diagnose",
@@ -38,7 +38,7 @@ class Decision(StrEnum):
     STOP = "stop"
 
 
-class Rule(NamedTuple):
+class Sign(NamedTuple):
     """A sign of a class: the code of an error, a pattern in what was said, or an exit code."""
 
     failure: FailureClass
@@ -61,55 +61,55 @@ _DEPENDENCY, _PORT, _PERMISSION, _TIME_OUT = (
 )
 #: The first rule that matches says the class; what leads to other failures stands before them.
 RULES = (
-    Rule(_LOCK, Source.ERROR_CODE, "conflict.target-locked", "a package lock of the target"),
-    Rule(_TIME_OUT, Source.ERROR_CODE, "step-timeout", "the script's own time"),
-    Rule(_PERMISSION, Source.ERROR_CODE, "permission", "workflow-agent"),
-    Rule(_DISK, Source.OUTPUT, r"No space left on device|\bENOSPC\b|Disk quota exceeded", "the kernel"),
-    Rule(_DISK, Source.OUTPUT, r"You don't have enough free space in", "apt"),
-    Rule(_DISK, Source.OUTPUT, r"the script staged \d+ MiB and \d+ entries", "the capture's quota"),
-    Rule(_SIGNATURE, Source.OUTPUT, r"\b(NO_PUBKEY|EXPKEYSIG|EXPSIG|BADSIG|REVKEYSIG|KEYEXPIRED) ?\w*", "gpgv"),
-    Rule(_SIGNATURE, Source.OUTPUT, r"The repository '[^']*' is not signed", "apt"),
-    Rule(_SIGNATURE, Source.OUTPUT, r"Hash Sum mismatch|File has unexpected size", "apt"),
-    Rule(_SIGNATURE, Source.OUTPUT, r"Can't check signature|BAD signature", "gpg"),
-    Rule(_SIGNATURE, Source.OUTPUT, r"computed checksums? did NOT match", "sha256sum"),
-    Rule(_SIGNATURE, Source.OUTPUT, r"SSL certificate problem|certificate verif\w+ failed|CERTIFICATE_VERIFY", "TLS"),
-    Rule(_LOCK, Source.OUTPUT, r"Could not get lock \S+|is another process using it", "apt"),
-    Rule(_LOCK, Source.OUTPUT, r"lock was locked by another process", "dpkg"),
-    Rule(_LOCK, Source.OUTPUT, r"cannot lock /etc/\w+; try again later", "useradd"),
-    Rule(_LOCK, Source.OUTPUT, r"failed to get lock", "flock"),
-    Rule(_LOCK, Source.OUTPUT, r"database (table )?is locked", "SQLite, debconf"),
-    Rule(_NETWORK, Source.OUTPUT, r"Temporary failure resolving|Could not resolve|Name or service not known", "DNS"),
-    Rule(
+    Sign(_LOCK, Source.ERROR_CODE, "conflict.target-locked", "a package lock of the target"),
+    Sign(_TIME_OUT, Source.ERROR_CODE, "step-timeout", "the script's own time"),
+    Sign(_PERMISSION, Source.ERROR_CODE, "permission", "workflow-agent"),
+    Sign(_DISK, Source.OUTPUT, r"No space left on device|\bENOSPC\b|Disk quota exceeded", "the kernel"),
+    Sign(_DISK, Source.OUTPUT, r"You don't have enough free space in", "apt"),
+    Sign(_DISK, Source.OUTPUT, r"the script staged \d+ MiB and \d+ entries", "the capture's quota"),
+    Sign(_SIGNATURE, Source.OUTPUT, r"\b(NO_PUBKEY|EXPKEYSIG|EXPSIG|BADSIG|REVKEYSIG|KEYEXPIRED) ?\w*", "gpgv"),
+    Sign(_SIGNATURE, Source.OUTPUT, r"The repository '[^']*' is not signed", "apt"),
+    Sign(_SIGNATURE, Source.OUTPUT, r"Hash Sum mismatch|File has unexpected size", "apt"),
+    Sign(_SIGNATURE, Source.OUTPUT, r"Can't check signature|BAD signature", "gpg"),
+    Sign(_SIGNATURE, Source.OUTPUT, r"computed checksums? did NOT match", "sha256sum"),
+    Sign(_SIGNATURE, Source.OUTPUT, r"SSL certificate problem|certificate verif\w+ failed|CERTIFICATE_VERIFY", "TLS"),
+    Sign(_LOCK, Source.OUTPUT, r"Could not get lock \S+|is another process using it", "apt"),
+    Sign(_LOCK, Source.OUTPUT, r"lock was locked by another process", "dpkg"),
+    Sign(_LOCK, Source.OUTPUT, r"cannot lock /etc/\w+; try again later", "useradd"),
+    Sign(_LOCK, Source.OUTPUT, r"failed to get lock", "flock"),
+    Sign(_LOCK, Source.OUTPUT, r"database (table )?is locked", "SQLite, debconf"),
+    Sign(_NETWORK, Source.OUTPUT, r"Temporary failure resolving|Could not resolve|Name or service not known", "DNS"),
+    Sign(
         _NETWORK, Source.OUTPUT, r"Could not connect to|Cannot initiate the connection to|Failed to connect to", "apt"
     ),
-    Rule(_NETWORK, Source.OUTPUT, r"Connection (refused|reset by peer|timed out)|Network is unreachable", "the kernel"),
-    Rule(_NETWORK, Source.OUTPUT, r"No route to host|curl: \((5|6|7|28|35|52|55|56)\)", "curl"),
-    Rule(_NETWORK, Source.OUTPUT, r"E: Failed to fetch", "apt"),
-    Rule(_PORT, Source.OUTPUT, r"(?i)\baddress already in use", "the kernel"),
-    Rule(_DEPENDENCY, Source.OUTPUT, r"Unable to locate package \S+|no such package: \S+", "apt"),
-    Rule(_DEPENDENCY, Source.OUTPUT, r"has no installation candidate|Version '[^']*' for '[^']*' was not found", "apt"),
-    Rule(_DEPENDENCY, Source.OUTPUT, r"unmet dependencies|held broken packages|dependency problems", "apt, dpkg"),
-    Rule(_DEPENDENCY, Source.OUTPUT, r"error while loading shared libraries: \S+", "ld.so"),
-    Rule(_DEPENDENCY, Source.OUTPUT, r"No module named \S+|Can't locate \S+ in @INC", "Python, Perl"),
-    Rule(_DEPENDENCY, Source.OUTPUT, r"\S+: command not found", "bash"),
-    Rule(_PERMISSION, Source.OUTPUT, r"Permission denied|Operation not permitted|are you root\?", "the kernel"),
-    Rule(_PERMISSION, Source.OUTPUT, r"Read-only file system", "the kernel"),
-    Rule(
+    Sign(_NETWORK, Source.OUTPUT, r"Connection (refused|reset by peer|timed out)|Network is unreachable", "the kernel"),
+    Sign(_NETWORK, Source.OUTPUT, r"No route to host|curl: \((5|6|7|28|35|52|55|56)\)", "curl"),
+    Sign(_NETWORK, Source.OUTPUT, r"E: Failed to fetch", "apt"),
+    Sign(_PORT, Source.OUTPUT, r"(?i)\baddress already in use", "the kernel"),
+    Sign(_DEPENDENCY, Source.OUTPUT, r"Unable to locate package \S+|no such package: \S+", "apt"),
+    Sign(_DEPENDENCY, Source.OUTPUT, r"has no installation candidate|Version '[^']*' for '[^']*' was not found", "apt"),
+    Sign(_DEPENDENCY, Source.OUTPUT, r"unmet dependencies|held broken packages|dependency problems", "apt, dpkg"),
+    Sign(_DEPENDENCY, Source.OUTPUT, r"error while loading shared libraries: \S+", "ld.so"),
+    Sign(_DEPENDENCY, Source.OUTPUT, r"No module named \S+|Can't locate \S+ in @INC", "Python, Perl"),
+    Sign(_DEPENDENCY, Source.OUTPUT, r"\S+: command not found", "bash"),
+    Sign(_PERMISSION, Source.OUTPUT, r"Permission denied|Operation not permitted|are you root\?", "the kernel"),
+    Sign(_PERMISSION, Source.OUTPUT, r"Read-only file system", "the kernel"),
+    Sign(
         FailureClass.CONFIGURATION,
         Source.OUTPUT,
         r"FATAL CONFIG FILE ERROR|configuration file \S+ test failed|unknown directive|unknown (long )?flag"
         r"|[Ee]rror loading config|configuration file \S+ contains errors|[Cc]onfiguration error|Bad configuration",
         "programs that refuse their configuration",
     ),
-    Rule(
+    Sign(
         FailureClass.NOT_RUNNING,
         Source.OUTPUT,
         r"Job for \S+ failed|Unit \S+ is masked|does not run as it should|cannot be started",
         "systemctl",
     ),
-    Rule(_TIME_OUT, Source.EXIT_CODE, "124", "timeout"),
-    Rule(_PERMISSION, Source.EXIT_CODE, "126", "bash"),
-    Rule(_DEPENDENCY, Source.EXIT_CODE, "127", "bash"),
+    Sign(_TIME_OUT, Source.EXIT_CODE, "124", "timeout"),
+    Sign(_PERMISSION, Source.EXIT_CODE, "126", "bash"),
+    Sign(_DEPENDENCY, Source.EXIT_CODE, "127", "bash"),
 )
 _CHECKS = "step-failed.checks"
 _BEFORE = {FailureClass.LOCK: Decision.WAIT, FailureClass.NETWORK: Decision.RETRY}
@@ -171,7 +171,7 @@ def _lines(error: Mapping[str, Any], details: Mapping[str, Any]) -> Iterator[str
             yield from str(text).splitlines()
 
 
-def _sign(rule: Rule, error: Mapping[str, Any], details: Mapping[str, Any], lines: list[str]) -> str | None:
+def _sign(rule: Sign, error: Mapping[str, Any], details: Mapping[str, Any], lines: list[str]) -> str | None:
     if rule.source is Source.ERROR_CODE:
         return str(error.get("cause") or error.get("message") or "") if error.get("code") == rule.pattern else None
     if rule.source is Source.EXIT_CODE:

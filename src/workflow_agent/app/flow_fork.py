@@ -16,7 +16,7 @@ from workflow_agent.model.status import TERMINAL_RUN, RunStatus
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from workflow_agent.app.flow_records import FlowRecords
+    from workflow_agent.app.flow_records import StoredFlowRecords
     from workflow_agent.model.event import RunState
 
 __all__ = ["Fork", "fork_of"]
@@ -36,7 +36,7 @@ class Fork:
 
 
 async def fork_of(
-    records: FlowRecords,
+    records: StoredFlowRecords,
     run_id: str,
     first: str | None,
     *,

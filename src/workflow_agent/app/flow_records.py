@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from workflow_agent.model.workflow import Workflow
     from workflow_agent.store import SqliteStore
 
-__all__ = ["FlowRecords", "open_flow_records", "records_of"]
+__all__ = ["StoredFlowRecords", "open_flow_records", "records_of"]
 
 
-class FlowRecords:
+class StoredFlowRecords:
     """Looks at runs.
 
     Args:
@@ -108,13 +108,13 @@ class FlowRecords:
         return result_of(definition, state)
 
 
-def records_of(app: App) -> FlowRecords:
+def records_of(app: App) -> StoredFlowRecords:
     """Give what is known of runs, of an application that is open."""
-    return FlowRecords(app.store, RunOwnership(app.store.artifacts_dir))
+    return StoredFlowRecords(app.store, RunOwnership(app.store.artifacts_dir))
 
 
 @asynccontextmanager
-async def open_flow_records(overrides: Mapping[str, object] | None = None) -> AsyncIterator[FlowRecords]:
+async def open_flow_records(overrides: Mapping[str, object] | None = None) -> AsyncIterator[StoredFlowRecords]:
     """Open what is known of runs; nothing is created on disk.
 
     Args:

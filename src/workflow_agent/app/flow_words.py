@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.app.flow_records import FlowRecords
+from workflow_agent.app.flow_records import StoredFlowRecords
 from workflow_agent.app.run_socket import RunSocket, tell
 from workflow_agent.authoring.sdk.values import as_json
 from workflow_agent.engine import pasts_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["FlowWords"]
 
 
-class FlowWords(FlowRecords):
+class FlowWords(StoredFlowRecords):
     """Says things to runs.
 
     Args:

@@ -62,7 +62,7 @@ class Paths(Data, strict=True):
     runtime: AbsolutePath
 
 
-class Targets(Data, strict=True):
+class TargetSettings(Data, strict=True):
     """What the names of targets stand for, and what a copy of a host lacks."""
 
     host_pid: Annotated[int, Within(ge=0)]
@@ -142,7 +142,7 @@ class Settings(Data, strict=True):
     """All settings, valid and frozen; each value knows where it came from."""
 
     paths: Paths
-    targets: Targets
+    targets: TargetSettings
     integrations: Folders
     templates: Folders
     workflows: Folders

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from workflow_agent.model._expression_syntax import Call, Compare, Items, Literal, Logic, Node, Not, Path
+from workflow_agent.model._expression_syntax import Compare, FunctionCall, Items, Literal, Logic, Node, Not, Path
 from workflow_agent.model.value_types import type_of
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ def kind_of(node: Node, known: Known) -> str | None:
             kind = "array"
         case Compare() | Not() | Logic():
             kind = "boolean"
-        case Call("len"):
+        case FunctionCall("len"):
             kind = "integer"
-        case Call(_, (first, second)):
+        case FunctionCall(_, (first, second)):
             kinds = {kind_of(first, known), kind_of(second, known)}
             kind = kinds.pop() if len(kinds) == 1 else None
         case Path((str() as root, str() as name)):
@@ -56,7 +56,7 @@ def clashes(node: Node, known: Known) -> Iterator[str]:
                 yield f"`{root}.{name}` is of type {kind}, and has no part `{part}`"
         case Compare():
             yield from _compared(node, known)
-        case Call("len", (value,)):
+        case FunctionCall("len", (value,)):
             kind = kind_of(value, known)
             if kind not in {None, *_LENGTHS}:
                 yield f"a value of type {kind} has no length"
@@ -72,7 +72,7 @@ def _parts(node: Node) -> tuple[Node, ...]:
             return node.left, node.right
         case Not():
             return (node.operand,)
-        case Items(parts) | Call(_, parts) | Logic(_, parts):
+        case Items(parts) | FunctionCall(_, parts) | Logic(_, parts):
             return parts
     return ()
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from workflow_agent.bus.backlog import Delivery
     from workflow_agent.model.message import Message
 
-__all__ = ["Asked"]
+__all__ = ["PendingAnswer"]
 
 
-class Asked:
+class PendingAnswer:
     """Takes the place of the future in which a lane puts the answer.
 
     Args:

@@ -12,7 +12,7 @@ from workflow_agent.model.message import PRIORITY_NORMAL
 if TYPE_CHECKING:
     import asyncio
 
-    from workflow_agent.bus.asked import Asked
+    from workflow_agent.bus.asked import PendingAnswer
     from workflow_agent.bus.lane import Lane
     from workflow_agent.model.message import Message
 
@@ -33,7 +33,7 @@ class Delivery:
 
     __slots__ = ("ended", "lane", "message", "reply", "room", "worker")
 
-    def __init__(self, message: Message, reply: asyncio.Future[Message] | Asked | None) -> None:
+    def __init__(self, message: Message, reply: asyncio.Future[Message] | PendingAnswer | None) -> None:
         self.message = message
         self.reply = reply
         self.room: asyncio.Future[None] | None = None

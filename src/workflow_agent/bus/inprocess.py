@@ -22,7 +22,7 @@ import math
 from itertools import count
 from typing import TYPE_CHECKING, TypeAlias
 
-from workflow_agent.bus.asked import Asked
+from workflow_agent.bus.asked import PendingAnswer
 from workflow_agent.bus.backlog import Delivery
 from workflow_agent.bus.lane import Lane, current_lane, stopped
 from workflow_agent.bus.subjects import SubjectTrie, subject_tokens
@@ -172,7 +172,7 @@ class InProcessBus:
             if timer is not None:
                 timer.cancel()
 
-    def ask(self, message: Message, answered: Callable[[Message | WorkflowAgentError], None]) -> Asked:
+    def ask(self, message: Message, answered: Callable[[Message | WorkflowAgentError], None]) -> PendingAnswer:
         """Send, and call a function with the first reply or with why there is none; not before this has returned.
 
         Nobody is waited for, so a deadline of the message is not kept: whoever asks gives up.
@@ -189,7 +189,7 @@ class InProcessBus:
             route = self._resolve(message.subject)
         if not route:
             raise NoResponderError(f"Nobody answers on {message.subject}", run_id=message.run_id)
-        asked = Asked(answered, self._give_up)
+        asked = PendingAnswer(answered, self._give_up)
         for lanes in route:
             delivery = Delivery(message, asked)
             asked.goes_by(delivery)

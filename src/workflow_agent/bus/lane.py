@@ -21,7 +21,7 @@ from workflow_agent.model.message import Message
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workflow_agent.bus.asked import Asked
+    from workflow_agent.bus.asked import PendingAnswer
     from workflow_agent.model.ports import Handler
 
 __all__ = ["Lane", "current_lane", "stopped"]
@@ -229,7 +229,9 @@ class Lane:
             self._quiet.clear()
 
 
-def _answer(delivery: Delivery, reply: asyncio.Future[Message] | Asked, result: Mapping[str, Any] | None) -> None:
+def _answer(
+    delivery: Delivery, reply: asyncio.Future[Message] | PendingAnswer, result: Mapping[str, Any] | None
+) -> None:
     """Give the requester the handler's data, unless somebody was faster or nobody waits."""
     if reply.done():
         return
@@ -276,7 +278,7 @@ def _fail(delivery: Delivery, error: BaseException) -> None:
         reply.set_exception(error_from_dict(error.to_dict()))
 
 
-def _refuse(waiter: asyncio.Future[Any] | Asked | None) -> None:  # Any: a requester's or a publisher's
+def _refuse(waiter: asyncio.Future[Any] | PendingAnswer | None) -> None:  # Any: a requester's or a publisher's
     if waiter is not None and not waiter.done():
         waiter.set_exception(stopped())
 

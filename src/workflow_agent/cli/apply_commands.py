@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from workflow_agent.cli.grammar import AFTER_DASHES, declare
-from workflow_agent.cli.options import Allow, Consent, Events, Place, Scripting, Timeout, spread
+from workflow_agent.cli.options import Allow, Consent, Events, Scripting, Timeout, Where, spread
 from workflow_agent.cli.outcome import Outcome  # noqa: TC001  # Typer reads the annotations
 from workflow_agent.cli.run_commands import PANEL
 from workflow_agent.cli.running import RunRequest, done_or_planned, requested
@@ -24,7 +24,7 @@ def apply(
         typer.Argument(metavar="ARG...", help="After `--`: what the script is called with.", show_default=False),
     ] = None,
     *,
-    place: Place,
+    place: Where,
     no_start: Annotated[
         bool, typer.Option("--no-start", help="Start no service, although the script does.", rich_help_panel="How")
     ] = False,

@@ -9,7 +9,7 @@ import typer
 
 from workflow_agent.cli import package_commands, workshop_commands
 from workflow_agent.cli.flow_commands import workflows_compile
-from workflow_agent.cli.grammar import Group, declare
+from workflow_agent.cli.grammar import TypedGroup, declare
 from workflow_agent.cli.options import OneName  # noqa: TC001  # Typer reads the annotations
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.style import safe
@@ -210,7 +210,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     examples = ["validate ./my-integration", "validate pipeline.yaml --json"]
     declare(app, "validate", panel=_PANEL, examples=examples)(validate)
-    integrations = typer.Typer(cls=Group, rich_markup_mode=None, help="Integrations: what can be installed.")
+    integrations = typer.Typer(cls=TypedGroup, rich_markup_mode=None, help="Integrations: what can be installed.")
     declare(integrations, "list", examples=["integrations list", "integrations list --json"])(integrations_list)
     declare(integrations, "info", examples=["integrations info nginx", "integrations info nginx --readme"])(
         integrations_info
@@ -221,7 +221,7 @@ def register(app: typer.Typer) -> None:
     workshop_commands.register(integrations)
     package_commands.register(integrations)
     app.add_typer(integrations, name="integrations", rich_help_panel=_PANEL)
-    workflows = typer.Typer(cls=Group, rich_markup_mode=None, help="Workflows: what the verbs do, step by step.")
+    workflows = typer.Typer(cls=TypedGroup, rich_markup_mode=None, help="Workflows: what the verbs do, step by step.")
     declare(workflows, "list", examples=["workflows list", "workflows list --json"])(workflows_list)
     compile_examples = ["workflows compile hello.py", "workflows compile nightly.yaml --json"]
     declare(workflows, "compile", examples=compile_examples)(workflows_compile)

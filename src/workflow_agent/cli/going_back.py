@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from workflow_agent.cli.invocation import Invocation
-    from workflow_agent.cli.options import Consent, Place, Values
+    from workflow_agent.cli.options import Consent, Values, Where
     from workflow_agent.cli.session import Ended
     from workflow_agent.cli.style import Style
     from workflow_agent.model.choice import ConflictChoice
@@ -30,7 +30,7 @@ def go_back(
     invocation: Invocation,
     run: str,
     *,
-    place: Place,
+    place: Where,
     values: Values,
     consent: Consent,
     events: bool,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from workflow_agent.cli.invocation import Invocation
-    from workflow_agent.cli.options import Consent, Place
+    from workflow_agent.cli.options import Consent, Where
     from workflow_agent.cli.outcome import Outcome
     from workflow_agent.cli.session import Ended
     from workflow_agent.cli.style import Style
@@ -19,7 +19,7 @@ __all__ = ["taken_back_logically"]
 
 
 def taken_back_logically(
-    invocation: Invocation, run: str, place: Place, consent: Consent, *, events: bool, keep_data: bool
+    invocation: Invocation, run: str, place: Where, consent: Consent, *, events: bool, keep_data: bool
 ) -> Outcome:
     """Take a run back by the uninstall of its integration, or by giving packages the versions that they had.
 

@@ -24,10 +24,10 @@ __all__ = [
     "AFTER_DASHES",
     "EVERYWHERE",
     "PROGRAM",
-    "Command",
-    "Group",
     "ListingGroup",
     "NamingGroup",
+    "TypedCommand",
+    "TypedGroup",
     "declare",
     "first_word",
     "help_text",
@@ -129,7 +129,7 @@ def declare(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as a command; its docstring is the help, every command has examples."""
     return app.command(
-        name, cls=Command, rich_help_panel=panel, epilog="\n".join(f"{PROGRAM} {example}" for example in examples)
+        name, cls=TypedCommand, rich_help_panel=panel, epilog="\n".join(f"{PROGRAM} {example}" for example in examples)
     )
 
 
@@ -167,7 +167,7 @@ class _Help:
                     formatter.write(f"  {line}\n")
 
 
-class Command(_Help, TyperCommand):
+class TypedCommand(_Help, TyperCommand):
     """One command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -179,7 +179,7 @@ class Command(_Help, TyperCommand):
         return super().parse_args(ctx, args)
 
 
-class Group(_Help, TyperGroup):
+class TypedGroup(_Help, TyperGroup):
     """Commands under a noun, or all of them. Alone it shows its help."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -213,7 +213,7 @@ class Group(_Help, TyperGroup):
         )
 
 
-class ListingGroup(Group):
+class ListingGroup(TypedGroup):
     """Commands under a noun that is a command itself."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -222,7 +222,7 @@ class ListingGroup(Group):
         return TyperGroup.parse_args(self, ctx, args)
 
 
-class NamingGroup(Group):
+class NamingGroup(TypedGroup):
     """Commands under a noun, where a name in the place of a command lists what belongs to it."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workflow_agent.cli.grammar import Group, declare
+from workflow_agent.cli.grammar import TypedGroup, declare
 from workflow_agent.cli.outcome import Outcome
 from workflow_agent.cli.past import ask, tell
 from workflow_agent.cli.style import safe
@@ -97,7 +97,7 @@ def improvements_reject(ctx: typer.Context, suggestion: Suggestion) -> Outcome:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(cls=Group, rich_markup_mode=None, help="Improvements: what was learnt from failures.")
+    group = typer.Typer(cls=TypedGroup, rich_markup_mode=None, help="Improvements: what was learnt from failures.")
     listed = ["improvements list", "improvements list nginx --state open --json"]
     declare(group, "list", examples=listed)(improvements_list)
     declare(group, "accept", examples=["improvements accept i-0a1b2c3d4e", "improvements accept i-0a1b2c3d4e --json"])(

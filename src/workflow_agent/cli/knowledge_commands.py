@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workflow_agent.cli.grammar import Group, declare
+from workflow_agent.cli.grammar import TypedGroup, declare
 from workflow_agent.cli.outcome import Outcome
 from workflow_agent.cli.past import ask, tell
 from workflow_agent.cli.style import clip, safe
@@ -204,7 +204,7 @@ def _conflict_lines(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(cls=Group, rich_markup_mode=None, help="Knowledge: what documentation and packages say.")
+    group = typer.Typer(cls=TypedGroup, rich_markup_mode=None, help="Knowledge: what documentation and packages say.")
     page = "https://example.org/docs/redis"
     declare(group, "fetch", examples=[f"knowledge fetch {page} --for redis-server", "knowledge fetch ./README.md"])(
         knowledge_fetch

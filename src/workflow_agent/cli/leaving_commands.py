@@ -13,10 +13,10 @@ from workflow_agent.cli.options import (
     Events,
     KeepOnFailure,
     Names,
-    Place,
     Scripting,
     Secrets,
     Values,
+    Where,
     spread,
 )
 from workflow_agent.cli.outcome import Outcome  # noqa: TC001  # Typer reads the annotations
@@ -42,7 +42,7 @@ def uninstall(
         bool, typer.Option("--purge", help="Take configuration and state data with it.", rich_help_panel="What")
     ] = False,
     secret: Secrets = None,
-    place: Place,
+    place: Where,
     scripting: Scripting,
     keep_on_failure: KeepOnFailure = False,
     consent: Consent,
@@ -71,7 +71,7 @@ def rollback(
     ] = "",
     *,
     secret: Secrets = None,
-    place: Place,
+    place: Where,
     to: Annotated[
         str | None,
         typer.Option(
@@ -158,7 +158,7 @@ def rollback(
 
 
 def _decided(
-    invocation: Invocation, run: str, place: Place, consent: Consent, theirs: list[str], *, force: bool
+    invocation: Invocation, run: str, place: Where, consent: Consent, theirs: list[str], *, force: bool
 ) -> tuple[str, list[str], list[str]]:
     """Check what was decided about conflicts, or ask a person who is there; gives the run, and which paths win."""
     if theirs and not run:
@@ -184,7 +184,7 @@ def _decided(
 
 
 def _logically(
-    invocation: Invocation, run: str, place: Place, consent: Consent, *, events: bool, keep_data: bool
+    invocation: Invocation, run: str, place: Where, consent: Consent, *, events: bool, keep_data: bool
 ) -> Outcome:
     from workflow_agent.cli.going_logically import taken_back_logically  # noqa: PLC0415  # late: few ask for it
 
@@ -198,7 +198,7 @@ def _logically(
     return taken_back_logically(invocation, found, where, consent, events=events, keep_data=keep_data)
 
 
-def _run_and_place(invocation: Invocation, run: str, place: Place) -> tuple[str, Place]:
+def _run_and_place(invocation: Invocation, run: str, place: Where) -> tuple[str, Where]:
     """Find a run, and where it was when no target was typed."""
     from workflow_agent.cli.past import find_run  # noqa: PLC0415  # late
 

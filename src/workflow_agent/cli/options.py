@@ -35,7 +35,6 @@ __all__ = [
     "OneName",
     "ParamFile",
     "Params",
-    "Place",
     "PlanOut",
     "RunId",
     "Scripting",
@@ -45,6 +44,7 @@ __all__ = [
     "Timeout",
     "Values",
     "Wait",
+    "Where",
     "spread",
     "valued",
 ]
@@ -149,7 +149,7 @@ class Values:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Where:
     """Where, and whether to wait for it."""
 
     target: Targets = None

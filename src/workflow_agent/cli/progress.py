@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-__all__ = ["LiveTree", "PlainLines", "Progress", "Silent", "StepBoard", "choose_progress"]
+__all__ = ["PlainLines", "Progress", "ProgressTree", "Silent", "StepBoard", "choose_progress"]
 
 _OUTPUT_LINES = 3
 _PER_SECOND = 8
@@ -141,7 +141,7 @@ class PlainLines(Silent):
         self._stream.flush()
 
 
-class LiveTree(Silent):
+class ProgressTree(Silent):
     """All steps with symbols and times, redrawn in place, with the last lines of output below the running one."""
 
     def __init__(self, title: str, steps: Sequence[str], stream: TextIO, style: Style) -> None:
@@ -228,4 +228,4 @@ def choose_progress(
         return Silent()
     if plain or style.width is None:
         return PlainLines(steps, stream, style)
-    return LiveTree(title, steps, stream, style)
+    return ProgressTree(title, steps, stream, style)

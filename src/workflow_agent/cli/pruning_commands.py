@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workflow_agent.cli.grammar import declare
-from workflow_agent.cli.options import Consent, Events, Place, spread
+from workflow_agent.cli.options import Consent, Events, Where, spread
 from workflow_agent.cli.outcome import Outcome  # noqa: TC001  # Typer reads the annotations
 from workflow_agent.cli.style import safe
 from workflow_agent.cli.tables import counted, moment, size
@@ -42,7 +42,7 @@ def prune(
         str | None,
         typer.Option("--older-than", metavar="TIME", help="What is younger stays (12h, 30d).", rich_help_panel=_WHAT),
     ] = None,
-    place: Place,
+    place: Where,
     consent: Consent,
     events: Events = False,
 ) -> Outcome:

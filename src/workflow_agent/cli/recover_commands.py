@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workflow_agent.cli.grammar import declare
-from workflow_agent.cli.options import Place, spread
+from workflow_agent.cli.options import Where, spread
 from workflow_agent.cli.outcome import Outcome
 from workflow_agent.cli.run_commands import PANEL
 from workflow_agent.cli.style import safe
@@ -35,7 +35,7 @@ def recover(
     remove_unit: Annotated[
         bool, typer.Option("--remove-unit", help="Do it at boot no more.", rich_help_panel=_WHAT)
     ] = False,
-    place: Place,
+    place: Where,
 ) -> Outcome:
     """Take back what processes that died had begun; nothing new is begun."""
     if install_unit and remove_unit:
@@ -47,7 +47,7 @@ def recover(
     return _recover(ctx.obj, place)
 
 
-def _recover(invocation: Invocation, place: Place) -> Outcome:
+def _recover(invocation: Invocation, place: Where) -> Outcome:
     import asyncio  # noqa: PLC0415  # late: 35 ms
 
     from workflow_agent.app import open_app  # noqa: PLC0415  # late: 60 ms

@@ -15,13 +15,13 @@ from workflow_agent.cli.options import (
     Events,
     KeepOnFailure,
     Names,
-    Place,
     PlanOut,
     Scripting,
     Secrets,
     SomeNames,
     Targets,
     Values,
+    Where,
     spread,
 )
 from workflow_agent.cli.outcome import Outcome  # noqa: TC001  # Typer reads the annotations
@@ -46,7 +46,7 @@ def script_verb(
     names: list[str],
     *,
     workflow: str = "install",
-    place: Place,
+    place: Where,
     scripting: Scripting,
     consent: Consent,
     values: Values | None = None,
@@ -100,7 +100,7 @@ def _planned_before(
     names: Sequence[str],
     *,
     values: Values,
-    place: Place,
+    place: Where,
     scripting: Scripting,
     consent: Consent,
     **more: Any,  # Any: further inputs of the workflow
@@ -128,7 +128,7 @@ def _planned_before(
 
     def request(_: bool) -> RunRequest:
         known = Scripting(allow=list(plan.allow), timeout=f"{plan.timeout_s}")
-        where = Place(target=list(plan.targets), wait=place.wait)
+        where = Where(target=list(plan.targets), wait=place.wait)
         inputs = more | {"parameters": plan.parameters, "plan": plan.expected, "action": plan.action}
         secrets = Values(secret=values.secret)
         return requested(ctx.obj, "install", plan.integrations, place=where, values=secrets, scripting=known, **inputs)
@@ -151,7 +151,7 @@ def install(
         ),
     ] = None,
     values: Values,
-    place: Place,
+    place: Where,
     scripting: Scripting,
     no_start: Annotated[
         bool, typer.Option("--no-start", help="Install without starting services.", rich_help_panel="How")
@@ -199,7 +199,7 @@ def plan(
     names: Names,
     *,
     values: Values,
-    place: Place,
+    place: Where,
     scripting: Scripting,
     check: Annotated[
         bool, typer.Option("--check", help="Exit 3 when something would change.", rich_help_panel="Output")
@@ -219,7 +219,7 @@ def upgrade(
     names: Names,
     *,
     values: Values,
-    place: Place,
+    place: Where,
     scripting: Scripting,
     keep_on_failure: KeepOnFailure = False,
     edited: Edited,
@@ -269,7 +269,7 @@ def repair(
     names: Names,
     *,
     secret: Secrets = None,
-    place: Place,
+    place: Where,
     scripting: Scripting,
     keep_on_failure: KeepOnFailure = False,
     edited: Edited,
@@ -311,7 +311,7 @@ def verify(
         from workflow_agent.cli.verifying import verify_installed  # noqa: PLC0415  # late: few ask for all
 
         return verify_installed(ctx.obj, values, target or ["host"], drift=drift, events=events)
-    place = Place(target=target)
+    place = Where(target=target)
     request = requested(ctx.obj, "verify", [name], place=place, values=values, events=events, drift=drift)
     ended = carry_out(ctx.obj, request)
     for (where, _), one in zip(request.each(), ended, strict=False):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.app import App
     from workflow_agent.cli.invocation import Invocation
-    from workflow_agent.cli.options import Consent, Place, Scripting, Values
+    from workflow_agent.cli.options import Consent, Scripting, Values, Where
     from workflow_agent.cli.session import Ended
     from workflow_agent.cli.style import Style
     from workflow_agent.security.secret import Secret
@@ -76,7 +76,7 @@ def requested(
     workflow: str,
     names: Sequence[str],
     *,
-    place: Place,
+    place: Where,
     values: Values | None = None,
     scripting: Scripting | None = None,
     events: bool,
@@ -155,7 +155,7 @@ def _secrets(invocation: Invocation, values: Values | None, asked_for: Sequence[
     return given_secrets(invocation, values.secret or [], asked_for)
 
 
-def wait_seconds(invocation: Invocation, place: Place) -> float:
+def wait_seconds(invocation: Invocation, place: Where) -> float:
     """Give how long to wait for a target that another run holds; raises UsageError."""
     from workflow_agent.cli.parameters import seconds  # noqa: PLC0415  # late
 

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from workflow_agent.cli.invocation import Invocation
     from workflow_agent.integrations.package_look import PackageLook, UnitLook
-    from workflow_agent.integrations.scaffold import Draft, DraftTemplate
+    from workflow_agent.integrations.scaffold import DraftAnswers, DraftTemplate
 
-__all__ = ["Asked", "ask_for", "write_draft"]
+__all__ = ["Answers", "ask_for", "write_draft"]
 
 _LARGEST_PORT = 65535
 
 
-class Asked:
+class Answers:
     """Answers: what was given as flags, else what a person at a terminal says, else what is usual."""
 
     def __init__(self, invocation: Invocation, *, may_ask: bool) -> None:
@@ -44,7 +44,7 @@ class Asked:
         return line.strip() or usual
 
 
-def ask_for(name: str, asked: Asked, given: Mapping[str, str | None]) -> Draft:
+def ask_for(name: str, asked: Answers, given: Mapping[str, str | None]) -> DraftAnswers:
     """Ask for what a draft consists of.
 
     Raises:
@@ -52,7 +52,7 @@ def ask_for(name: str, asked: Asked, given: Mapping[str, str | None]) -> Draft:
     """
     from workflow_agent.integrations.package_look import look_at  # noqa: PLC0415  # late: one command needs it
     from workflow_agent.integrations.scaffold import (  # noqa: PLC0415  # late
-        Draft,
+        DraftAnswers,
         DraftTemplate,
         check_name,
         check_package,
@@ -70,7 +70,7 @@ def ask_for(name: str, asked: Asked, given: Mapping[str, str | None]) -> Draft:
     port = None
     if template in {DraftTemplate.APT, DraftTemplate.CONTAINER}:
         port = _port(asked.text("TCP port that it opens", given["port"], ""))
-    return Draft(
+    return DraftAnswers(
         name=name,
         template=template,
         package=package,
@@ -113,7 +113,7 @@ def _unit(look: PackageLook | None, name: str) -> UnitLook | None:
     return next((unit for unit in units if unit.name in {name, look.name if look else ""}), units[0] if units else None)
 
 
-def write_draft(draft: Draft, parent: Path) -> Path:
+def write_draft(draft: DraftAnswers, parent: Path) -> Path:
     """Write a draft's folder, complete or not at all; gives it.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workflow_agent.cli.grammar import Group, declare
+from workflow_agent.cli.grammar import TypedGroup, declare
 from workflow_agent.cli.outcome import Outcome
 from workflow_agent.cli.style import safe
 from workflow_agent.cli.tables import Column, moment, table
@@ -130,7 +130,7 @@ def _workflows(invocation: Invocation, files: list[str]) -> list[tuple[Any, str 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    schedules = typer.Typer(cls=Group, rich_markup_mode=None, help="Schedules: runs that begin by themselves.")
+    schedules = typer.Typer(cls=TypedGroup, rich_markup_mode=None, help="Schedules: runs that begin by themselves.")
     declare(schedules, "list", examples=["schedules list", "schedules list nightly.yaml --json"])(schedules_list)
     declare(schedules, "run", examples=["schedules run nightly.yaml", "schedules run --once"])(schedules_run)
     app.add_typer(schedules, name="schedules", rich_help_panel=_PANEL)

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from workflow_agent.cli.typed_line import hidden_line
-from workflow_agent.security.sources import SourceKind, checked_secret, parse_sources, read_secrets
+from workflow_agent.security.sources import SecretSourceKind, checked_secret, parse_sources, read_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ def given_secrets(invocation: Invocation, typed: Sequence[str], integrations: Se
     """
     sources = parse_sources(typed)
     at_terminal = sys.stdin.isatty() and sys.stderr.isatty()
-    asked = [source.name for source in sources if source.kind is SourceKind.STDIN and at_terminal]
+    asked = [source.name for source in sources if source.kind is SecretSourceKind.STDIN and at_terminal]
     read = [source for source in sources if source.name not in asked]
     secrets = read_secrets(read, environ=invocation.environ, stdin=sys.stdin.buffer)
     if at_terminal:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workflow_agent.cli.grammar import Group, declare
+from workflow_agent.cli.grammar import TypedGroup, declare
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.style import safe
 from workflow_agent.cli.tables import Column, table
@@ -97,10 +97,10 @@ def _doctor_lines(found: Sequence[dict[str, Any]], style: Style) -> Iterator[str
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    agents = typer.Typer(cls=Group, rich_markup_mode=None, help="Agents: who answers on the bus.")
+    agents = typer.Typer(cls=TypedGroup, rich_markup_mode=None, help="Agents: who answers on the bus.")
     declare(agents, "list", examples=["agents list", "agents list --json"])(agents_list)
     app.add_typer(agents, name="agents", rich_help_panel=_PANEL)
-    config = typer.Typer(cls=Group, rich_markup_mode=None, help="Settings and where they come from.")
+    config = typer.Typer(cls=TypedGroup, rich_markup_mode=None, help="Settings and where they come from.")
     declare(config, "show", examples=["config show --origin", "config show --json"])(config_show)
     app.add_typer(config, name="config", rich_help_panel=_PANEL)
     declare(app, "doctor", panel=_PANEL, examples=["doctor", "doctor --json"])(doctor)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workflow_agent._version import __version__
-from workflow_agent.cli.grammar import Group
+from workflow_agent.cli.grammar import TypedGroup
 from workflow_agent.cli.style import COLOR_CHOICES
 from workflow_agent.model.errors import UsageError
 from workflow_agent.model.nearest import did_you_mean
@@ -87,13 +87,13 @@ def build_app(only: str | None = None) -> typer.Typer:
             signature (25 ms for all). With a word that is none, all are there.
     """
     app = typer.Typer(
-        cls=Group,
+        cls=TypedGroup,
         rich_markup_mode=None,
         add_completion=False,
         pretty_exceptions_enable=False,
         epilog="workflow-agent plan nginx\nworkflow-agent install prometheus-node-exporter",
     )
-    app.callback(cls=Group)(_root)
+    app.callback(cls=TypedGroup)(_root)
     typed = [module for module, words in COMMANDS.items() if only in words]
     for module in typed or COMMANDS:
         importlib.import_module(f"workflow_agent.cli.{module}").register(app)

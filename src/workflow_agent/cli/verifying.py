@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.cli.options import Place, Values
+from workflow_agent.cli.options import Values, Where
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.past import ask
 from workflow_agent.cli.running import RunRequest, carry_out, existing_target, requested
@@ -73,11 +73,11 @@ def _request(
     found: list[str] = []
     lost: list[str] = []
     request = requested(
-        invocation, "verify", [], place=Place(target=[target]), values=Values(), events=events, drift=drift
+        invocation, "verify", [], place=Where(target=[target]), values=Values(), events=events, drift=drift
     )
     for name in names:
         try:
-            found += requested(invocation, "verify", [name], place=Place(target=[target]), events=events).names
+            found += requested(invocation, "verify", [name], place=Where(target=[target]), events=events).names
         except NotFoundError:
             lost.append(name)
     return replace(request, names=tuple(found)), lost

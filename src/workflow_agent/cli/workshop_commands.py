@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workflow_agent.cli.grammar import Group, declare
+from workflow_agent.cli.grammar import TypedGroup, declare
 from workflow_agent.cli.options import OneName  # noqa: TC001  # Typer reads the annotations
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.style import safe
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from workflow_agent.cli.invocation import Invocation
     from workflow_agent.cli.style import Style
     from workflow_agent.integrations import Manifest
-    from workflow_agent.testing.bench import Outcome as Tested
+    from workflow_agent.testing.bench import BenchOutcome
 
 __all__ = ["register"]
 
@@ -73,7 +73,7 @@ def integrations_init(
         return draft_from_docs(name, from_docs, into, others, allow or ())
     if allow:
         raise UsageError("`--allow-host` is for `--from-docs`", where="--allow-host")
-    from workflow_agent.cli.scaffolding import Asked, ask_for, write_draft  # noqa: PLC0415  # late
+    from workflow_agent.cli.scaffolding import Answers, ask_for, write_draft  # noqa: PLC0415  # late
 
     invocation: Invocation = ctx.obj
     may_ask = not yes and not invocation.json and sys.stdin.isatty() and sys.stderr.isatty()
@@ -84,7 +84,7 @@ def integrations_init(
         "category": category,
         "port": port,
     }
-    draft = ask_for(name, Asked(invocation, may_ask=may_ask), given)
+    draft = ask_for(name, Answers(invocation, may_ask=may_ask), given)
     folder = write_draft(draft, into)
     files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
     shown = f"./{folder.name}" if into == Path() else str(folder)
@@ -174,7 +174,7 @@ def integrations_test(
         seed=seed,
         keep=keep,
     )
-    done: list[Tested] = []
+    done: list[BenchOutcome] = []
     started = time.monotonic()
     for outcome in suite.run():
         done.append(outcome)
@@ -198,7 +198,7 @@ def _chosen(words: list[str] | None, known: type[StrEnum], option: str) -> list[
     return [one for one in known if words is None or one.value in words]
 
 
-def _told(outcome: Tested, style: Style) -> str:
+def _told(outcome: BenchOutcome, style: Style) -> str:
     symbol, color = _SIGNS[outcome.verdict.value]
     what = " ".join(filter(None, (outcome.kind.value, outcome.case, outcome.target)))
     line = f"{style.paint(style.symbol(symbol), color)} {safe(what)}  {outcome.seconds:.1f} s  {safe(outcome.message)}"
@@ -214,7 +214,7 @@ def _write(file: Path, text: str) -> None:
         raise UsageError(f"`{file}` cannot be written", where="--junit", cause=error.strerror) from error
 
 
-def _tested(manifest: Manifest, done: Sequence[Tested], kept: Path | None, seconds: float) -> Outcome:
+def _tested(manifest: Manifest, done: Sequence[BenchOutcome], kept: Path | None, seconds: float) -> Outcome:
     rows = [outcome.to_dict() for outcome in done]
     counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in _SIGNS}
 
@@ -259,7 +259,7 @@ def register(integrations: typer.Typer) -> None:
     declare(integrations, "init", examples=init)(integrations_init)
     formats = ["integrations format ./tinyproxy", "integrations format nginx --check"]
     declare(integrations, "format", examples=formats)(integrations_format)
-    docs = typer.Typer(cls=Group, rich_markup_mode=None, help="What people read about an integration.")
+    docs = typer.Typer(cls=TypedGroup, rich_markup_mode=None, help="What people read about an integration.")
     builds = ["integrations docs build ./tinyproxy", "integrations docs build nginx --check"]
     declare(docs, "build", examples=builds)(integrations_docs_build)
     integrations.add_typer(docs, name="docs")

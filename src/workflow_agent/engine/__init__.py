@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from workflow_agent.engine.driver import Driver
     from workflow_agent.engine.inputs import checked_inputs
     from workflow_agent.engine.machine import decide, fold, replay
-    from workflow_agent.engine.plan import Plan, plan_of
+    from workflow_agent.engine.plan import StepPlan, plan_of
     from workflow_agent.engine.snapshots import Past, pasts_of, state_of
     from workflow_agent.engine.unmet import Unmet, why
 
 __all__ = [
     "Driver",
     "Past",
-    "Plan",
+    "StepPlan",
     "Unmet",
     "checked_inputs",
     "decide",
@@ -36,7 +36,7 @@ __all__ = [
 _HOMES = {
     "Driver": "driver",
     "Past": "snapshots",
-    "Plan": "plan",
+    "StepPlan": "plan",
     "Unmet": "unmet",
     "checked_inputs": "inputs",
     "decide": "machine",

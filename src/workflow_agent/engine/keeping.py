@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.engine import machine
-from workflow_agent.engine.plan import Plan, plan_of
+from workflow_agent.engine.plan import StepPlan, plan_of
 from workflow_agent.engine.scratch import ENDED_WELL
 from workflow_agent.engine.units import parse_unit
 from workflow_agent.model.errors import NotFoundError
@@ -86,7 +86,7 @@ def kept_of(workflow: Workflow, state: RunState, events: Sequence[Event], first:
     )
 
 
-def _whole(plan: Plan, name: str) -> str:
+def _whole(plan: StepPlan, name: str) -> str:
     """Give the outermost scope that a step is in, or the step: scopes are kept as a whole, or not at all."""
     position = plan.index[name]
     while (home := plan.home.get(position)) is not None:
@@ -104,7 +104,7 @@ def _trouble_at(workflow: Workflow, state: RunState, events: Iterable[Event]) ->
     return inf
 
 
-def _again(plan: Plan, state: RunState, trouble_at: float, first: str | None) -> set[str]:
+def _again(plan: StepPlan, state: RunState, trouble_at: float, first: str | None) -> set[str]:
     def is_over(name: str) -> bool:
         cell = state.steps[name]
         return cell.status in ENDED_WELL or (cell.status is StepStatus.SKIPPED and cell.end < trouble_at)

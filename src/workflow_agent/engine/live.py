@@ -24,7 +24,7 @@ from workflow_agent.engine.commands import (
     only_records,
 )
 from workflow_agent.engine.machine import Course, refusal
-from workflow_agent.engine.plan import Plan, plan_of
+from workflow_agent.engine.plan import StepPlan, plan_of
 from workflow_agent.engine.proceeding import has_trouble, is_cancellable
 from workflow_agent.engine.units import parse_unit
 from workflow_agent.model.errors import ConflictError
@@ -186,7 +186,7 @@ class LiveRun:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.workflow = workflow
-        self.plan: Plan = plan_of(workflow)
+        self.plan: StepPlan = plan_of(workflow)
         self.run_id = run_id
         #: What is about to be on disk.
         self._course = Course(workflow, state)

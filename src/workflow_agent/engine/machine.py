@@ -39,7 +39,7 @@ from workflow_agent.engine.commands import (
     WaitUntil,
 )
 from workflow_agent.engine.nodes import SIGNALS, signal_sent
-from workflow_agent.engine.plan import END, FREE, SCOPE, TIMER, WAITS, Plan, plan_of
+from workflow_agent.engine.plan import END, FREE, SCOPE, TIMER, WAITS, StepPlan, plan_of
 from workflow_agent.engine.proceeding import (
     cancels,
     first_phase,
@@ -61,7 +61,7 @@ from workflow_agent.engine.scopes import (
     stop,
     stop_all,
 )
-from workflow_agent.engine.scratch import PENDING, Group, ScopeWork, Scratch, new_run
+from workflow_agent.engine.scratch import PENDING, ScopeWork, Scratch, StepGroup, new_run
 from workflow_agent.engine.tables import Fan
 from workflow_agent.engine.units import UNDO, item_of, parse_unit
 from workflow_agent.model.errors import InterruptedRunError, JournalConflictError
@@ -246,7 +246,7 @@ def _illegal(event: Event, message: str) -> JournalConflictError:
     return JournalConflictError(message, where=where, run_id=event.run_id)
 
 
-def _created(plan: Plan, event: Event) -> Decision:
+def _created(plan: StepPlan, event: Event) -> Decision:
     state = new_run(plan, event.run_id, event.at, event.data)
     scratch = Scratch(plan, state, event.seq, event.at)
     keep(scratch, event.data)
@@ -278,7 +278,7 @@ def _on_cancel_requested(s: Scratch, event: Event) -> tuple[Command, ...]:
     return *cancels(s), *proceed(s)
 
 
-def _is_on(plan: Plan, name: str, cell: StepState) -> bool:
+def _is_on(plan: StepPlan, name: str, cell: StepState) -> bool:
     waits = cell.status is StepStatus.WAITING and plan.steps[name].uses not in WAITS
     return waits or (cell.status is StepStatus.RUNNING and plan.steps[name].uses != SCOPE)
 
@@ -289,7 +289,7 @@ def _trouble(s: Scratch, step: str | None, error: Any, reason: str) -> None:
     if step is None or not s.plan.steps[step].always:
         for name in s.plan.on_failure:
             s.join(s.plan.index[name])
-    if s.group is Group.MAIN:
+    if s.group is StepGroup.MAIN:
         for position in s.stop_main(reason):
             has_ended(s, position)
 
@@ -483,7 +483,7 @@ def _ended_well(s: Scratch, position: int, event: Event) -> tuple[Command, ...]:
     step = s.plan.step_at(position)
     if step.uses == "flow.emit":
         s.signals = (*s.signals, signal_sent(event.seq, event.data["output"]))
-    if step.uses == END and s.group is Group.MAIN:
+    if step.uses == END and s.group is StepGroup.MAIN:
         return stop_all(s, s.plan.main_bits & ~_inner_bits(s.plan))
     if not step.cancels:
         return ()
@@ -491,7 +491,7 @@ def _ended_well(s: Scratch, position: int, event: Event) -> tuple[Command, ...]:
     return tuple(command for other in cancelled for command in stop(s, other))
 
 
-def _inner_bits(plan: Plan) -> int:
+def _inner_bits(plan: StepPlan) -> int:
     """Give the steps that are in scopes: what is told to their scopes is told to them."""
     inner = 0
     for bits in plan.within.values():
@@ -590,7 +590,7 @@ def _set(s: Scratch, position: int, index: int | None, cell: StepState) -> None:
 
 def _after_failure(s: Scratch, position: int, error: dict[str, Any]) -> None:
     step = s.plan.step_at(position)
-    if s.group is Group.BACK:
+    if s.group is StepGroup.BACK:
         # What was to take the effects back did not: no later step may say that all is well.
         s.changes |= {"outcome": RunStatus.NEEDS_ATTENTION, "error": error}
         _after_undo(s, position, StepStatus.UNDO_FAILED)

@@ -18,7 +18,7 @@ from workflow_agent.model.frozen import freeze
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workflow_agent.engine.plan import Plan
+    from workflow_agent.engine.plan import StepPlan
     from workflow_agent.engine.scratch import Scratch
     from workflow_agent.model.event import StepState
     from workflow_agent.model.workflow import Step
@@ -84,7 +84,7 @@ def evaluated(s: Scratch, position: int, key: str, text: str) -> Any:  # Any: a 
     return freeze(_at(s.plan, s.plan.step_at(position), key, lambda: parse(text).evaluate(names)))
 
 
-def _at(plan: Plan, step: Step, key: str, evaluate: Callable[[], Any]) -> Any:
+def _at(plan: StepPlan, step: Step, key: str, evaluate: Callable[[], Any]) -> Any:
     try:
         return evaluate()
     except ExpressionError as error:

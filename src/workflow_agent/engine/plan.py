@@ -22,7 +22,20 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.workflow import Workflow
 
-__all__ = ["CHILD", "END", "FREE", "NODES", "PARTS", "PENDING", "SCOPE", "TIMER", "WAITS", "Plan", "Reading", "plan_of"]
+__all__ = [
+    "CHILD",
+    "END",
+    "FREE",
+    "NODES",
+    "PARTS",
+    "PENDING",
+    "SCOPE",
+    "TIMER",
+    "WAITS",
+    "Reading",
+    "StepPlan",
+    "plan_of",
+]
 
 TIMER = "wait.timer"
 #: Steps that the engine itself carries out, by waiting.
@@ -53,7 +66,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StepPlan:
     """Ids in order: `main` steps, then `on_failure` (considered after a failure only), then `always`.
 
     `sequence` is all of them, in the order in which they are considered. A position counts in `order`, which has what
@@ -120,7 +133,7 @@ class _Same:
         return isinstance(other, _Same) and other.workflow is self.workflow
 
 
-def plan_of(workflow: Workflow) -> Plan:
+def plan_of(workflow: Workflow) -> StepPlan:
     """Prepare a workflow.
 
     Raises:
@@ -133,11 +146,11 @@ def plan_of(workflow: Workflow) -> Plan:
 
 
 #: What was asked for last: a fold, and runs of one definition, ask for the same again and again.
-_latest: list[Plan | None] = [None]
+_latest: list[StepPlan | None] = [None]
 
 
 @lru_cache(maxsize=128)
-def _plan_of(key: _Same) -> Plan:
+def _plan_of(key: _Same) -> StepPlan:
     workflow = key.workflow
     steps = _steps_by_id(workflow)
     main = scoped_order([step for step in workflow.steps if not step.always])
@@ -158,7 +171,7 @@ def _plan_of(key: _Same) -> Plan:
     shelter = 0
     for bits in nest.sheltered.values():
         shelter |= bits
-    return Plan(
+    return StepPlan(
         workflow,
         steps,
         main,

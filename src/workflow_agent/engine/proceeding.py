@@ -32,7 +32,7 @@ from workflow_agent.engine.nodes import node
 from workflow_agent.engine.persistent import PersistentArray
 from workflow_agent.engine.plan import END, NODES, SCOPE, TIMER, WAITS
 from workflow_agent.engine.scopes import why_stopped
-from workflow_agent.engine.scratch import ENDED_WELL, PENDING, Group, Scratch, Work
+from workflow_agent.engine.scratch import ENDED_WELL, PENDING, Scratch, StepGroup, Work
 from workflow_agent.engine.tables import Fan
 from workflow_agent.engine.units import item_of, round_of
 from workflow_agent.model.errors import (
@@ -52,7 +52,7 @@ from workflow_agent.model.workflow import EffectPolicy
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from workflow_agent.engine.plan import Plan
+    from workflow_agent.engine.plan import StepPlan
     from workflow_agent.model.event import Event
     from workflow_agent.model.workflow import Step
 
@@ -87,10 +87,10 @@ def is_cancellable(state: RunState) -> bool:
     work: Work = state.work
     if state.status in TERMINAL_RUN:
         return False
-    return work.group is Group.MAIN and bool(work.idle or work.active) and not has_trouble(state)
+    return work.group is StepGroup.MAIN and bool(work.idle or work.active) and not has_trouble(state)
 
 
-def first_phase(plan: Plan, state: RunState) -> RunStatus:
+def first_phase(plan: StepPlan, state: RunState) -> RunStatus:
     """Give the phase in which a run begins."""
     first = next((name for name in plan.sequence if name in state.steps), None)
     return plan.steps[first].phase if first else RunStatus.RUNNING
@@ -150,14 +150,14 @@ def _next(s: Scratch) -> Command | None:
         return _give_up(s, _lowest(s.leaving)) if s.leaving else _close(s, _lowest(s.closing))
     if s.signals and s.waits and (command := _signalled(s)) is not None:
         return command
-    if s.group is Group.MAIN:
+    if s.group is StepGroup.MAIN:
         if not s.is_main_over:
             return _next_free(s)
         if s.has_trouble:
             s.enter_back()
         else:
             s.enter_always()
-    if s.group is Group.BACK:
+    if s.group is StepGroup.BACK:
         if (command := _next_back(s)) is not None or s.at < len(s.queue):
             return command
         s.enter_always()
@@ -171,16 +171,16 @@ def _next_free(s: Scratch) -> Command | None:
     if s.busy >= s.limit:
         return None
     ready = s.ready
-    if s.group is Group.MAIN and s.has_trouble:
+    if s.group is StepGroup.MAIN and s.has_trouble:
         if left := s.idle & ~s.sheltered:
             return _leave_out(s, _lowest(left))
         ready &= s.sheltered
-    elif s.group is Group.MAIN and s.get("paused") is not None:
+    elif s.group is StepGroup.MAIN and s.get("paused") is not None:
         return None
     while ready:
         position = _lowest(ready)
         if _is_met(s, position):
-            pause = hold_up(s, position) if s.breaks is not None and s.group is Group.MAIN else None
+            pause = hold_up(s, position) if s.breaks is not None and s.group is StepGroup.MAIN else None
             return pause or _consider(s, position)
         ready &= ~(1 << position)
         s.ready &= ~(1 << position)  # until another one of its needs has ended
@@ -494,7 +494,7 @@ def _outcome_of_trouble(s: Scratch) -> RunStatus:
     return RunStatus.ROLLED_BACK if is_all_undone else RunStatus.FAILED
 
 
-def result_of(plan: Plan, state: RunState) -> Any:  # Any: a JSON value
+def result_of(plan: StepPlan, state: RunState) -> Any:  # Any: a JSON value
     """Give the output of the last main step that ended well, in the order of writing; or of the step that ended all."""
     for step in plan.workflow.steps:
         if step.uses == END and state.steps[step.id].status in ENDED_WELL:
@@ -521,7 +521,7 @@ def pending(s: Scratch) -> tuple[Command, ...]:
     """Give all that was decided and has no record yet, whenever it was decided."""
     if s.base.started_at is None and s.due is None:
         return (TakePlace(),)
-    stopping = s.group is Group.MAIN and s.has_trouble
+    stopping = s.group is StepGroup.MAIN and s.has_trouble
     commands: list[Command] = []
     for position, unit, cell in _units(s):
         stops = (stopping and not s.sheltered >> position & 1) or s.is_told_to_stop(position)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.errors import WorkflowAgentError
 
-__all__ = ["OUTCOMES", "Reply", "read_reply", "records_of_error"]
+__all__ = ["OUTCOMES", "AgentReply", "read_reply", "records_of_error"]
 
 _Status = TypeVar("_Status", RunStatus, StepStatus)
 
@@ -35,7 +35,7 @@ _STATUSES = frozenset({StepStatus.SUCCEEDED, StepStatus.UNCHANGED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class AgentReply:
     """A reply, taken apart."""
 
     output: Any  # Any: a JSON value, an object unless ``_output`` gave another one
@@ -57,7 +57,7 @@ class Reply:
         return data
 
 
-def read_reply(data: Mapping[str, Any], subject: str) -> Reply:
+def read_reply(data: Mapping[str, Any], subject: str) -> AgentReply:
     """Take ``_records``, ``_status``, ``_run_status``, ``_changed`` and ``_state`` out of a reply's data.
 
     What is under ``_output``, if there is such a key, is the output instead of the rest.
@@ -68,8 +68,8 @@ def read_reply(data: Mapping[str, Any], subject: str) -> Reply:
     try:
         output = as_json(dict(data))
         if _SPECIAL.isdisjoint(output):
-            return Reply(output=output)
-        return Reply(
+            return AgentReply(output=output)
+        return AgentReply(
             records=_records(output.pop("_records", [])),
             status=_one_of(_STATUSES, output.pop("_status", StepStatus.SUCCEEDED)),
             run_status=None if (given := output.pop("_run_status", None)) is None else _one_of(OUTCOMES, given),

@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
     from workflow_agent.engine.breaking import Breaks
     from workflow_agent.engine.commands import Command
-    from workflow_agent.engine.plan import Plan
+    from workflow_agent.engine.plan import StepPlan
 
-__all__ = ["DEFAULT_WORKERS", "ENDED_WELL", "PENDING", "Group", "ScopeWork", "Scratch", "Work", "new_run"]
+__all__ = ["DEFAULT_WORKERS", "ENDED_WELL", "PENDING", "ScopeWork", "Scratch", "StepGroup", "Work", "new_run"]
 
 #: Units of one run that are in flight at the same time, where its definition does not say.
 DEFAULT_WORKERS: Final = 100
 ENDED_WELL: Final = frozenset({StepStatus.SUCCEEDED, StepStatus.UNCHANGED})
 
 
-class Group(IntEnum):
+class StepGroup(IntEnum):
     """Which steps a run is at: main, what goes back (undo, then `on_failure`), `always`."""
 
     MAIN = 0
@@ -74,7 +74,7 @@ class Work:
     scopes that began and did not end; `sheltered` the steps of their last parts, which no trouble stops.
     """
 
-    group: Group
+    group: StepGroup
     idle: int
     ready: int
     closing: int  # fan-outs and loops whose own end is to be recorded
@@ -105,7 +105,7 @@ class Scratch:
         "stopped", "waits", "well",
     )  # fmt: skip
 
-    def __init__(self, plan: Plan, state: RunState, head: int, now: float) -> None:
+    def __init__(self, plan: StepPlan, state: RunState, head: int, now: float) -> None:
         work: Work = state.work
         table: Any = state.steps
         self.plan = plan
@@ -176,7 +176,7 @@ class Scratch:
     @property
     def is_main_over(self) -> bool:
         """Whether every main step has an end."""
-        return self.group is not Group.MAIN or not (self.idle or self.active)
+        return self.group is not StepGroup.MAIN or not (self.idle or self.active)
 
     def cell(self, position: int) -> StepState:
         """Give the state of a step that is part of the run; raises KeyError for another."""
@@ -302,7 +302,7 @@ class Scratch:
 
     def may_start(self, position: int) -> bool:
         """Say whether trouble lets a step start."""
-        return self.group is not Group.MAIN or not self.has_trouble or bool(self.sheltered >> position & 1)
+        return self.group is not StepGroup.MAIN or not self.has_trouble or bool(self.sheltered >> position & 1)
 
     def is_told_to_stop(self, position: int) -> bool:
         """Say whether what is in flight of a step is to stop, although nothing is wrong with the run."""
@@ -358,7 +358,7 @@ class Scratch:
 
     def enter_back(self) -> None:
         """Begin to go back: what ended well is undone, the last first; then the steps of `on_failure`."""
-        self.group = Group.BACK
+        self.group = StepGroup.BACK
         undo = sorted(self._to_undo(), key=lambda each: -self.cell(each).end)
         index = self.plan.index
         back = [index[self.plan.order[position] + UNDO] for position in undo]
@@ -377,7 +377,7 @@ class Scratch:
 
     def enter_always(self) -> None:
         """Begin the steps that run in every case."""
-        self.group = Group.ALWAYS
+        self.group = StepGroup.ALWAYS
         self.idle = self.plan.always_bits
         self.active = 0
         for name in self.plan.always:
@@ -386,12 +386,12 @@ class Scratch:
                 self.ready |= 1 << position
 
 
-def new_run(plan: Plan, run_id: str, now: float, data: Mapping[str, Any]) -> RunState:
+def new_run(plan: StepPlan, run_id: str, now: float, data: Mapping[str, Any]) -> RunState:
     """Make the state of a run that was created; one without ``machine`` in its record goes step by step."""
     cells: PersistentArray[StepState | None] = plan.cells
     limit = (plan.workflow.max_workers or DEFAULT_WORKERS) if data.get("machine") else 1
     work = Work(
-        group=Group.MAIN,
+        group=StepGroup.MAIN,
         idle=plan.main_bits,
         ready=plan.ready,
         closing=0,

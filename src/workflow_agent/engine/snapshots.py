@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 from workflow_agent.engine.breaking import Breaks
 from workflow_agent.engine.machine import fold
 from workflow_agent.engine.persistent import PersistentArray, PersistentMap
-from workflow_agent.engine.plan import Plan, plan_of
-from workflow_agent.engine.scratch import PENDING, Group, ScopeWork, Work
+from workflow_agent.engine.plan import StepPlan, plan_of
+from workflow_agent.engine.scratch import PENDING, ScopeWork, StepGroup, Work
 from workflow_agent.engine.tables import Fan, StepTable
 from workflow_agent.model.errors import JournalConflictError
 from workflow_agent.model.event import Event, EventType, RunState, StepState
@@ -188,7 +188,9 @@ def restored(workflow: Workflow, data: Mapping[str, Any]) -> RunState:
     )
 
 
-def _restored_cells(plan: Plan, state: Mapping[str, Any], values: Sequence[Any]) -> PersistentArray[StepState | None]:
+def _restored_cells(
+    plan: StepPlan, state: Mapping[str, Any], values: Sequence[Any]
+) -> PersistentArray[StepState | None]:
     found: list[StepState | None] = [PENDING] * len(plan.order)
     for position in state["absent"]:
         found[position] = None
@@ -226,7 +228,7 @@ def _restored_work(data: Mapping[str, Any], values: Sequence[Any], steps: int) -
     breaks = data["breaks"]
     numbers: dict[str, Any] = {name: int(data[name], 16) for name in _BITS} | {name: data[name] for name in _COUNTS}
     return Work(
-        group=Group(data["group"]),
+        group=StepGroup(data["group"]),
         **numbers,
         left=PersistentArray(data["left"]),
         well=well,

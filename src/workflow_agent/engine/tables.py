@@ -10,7 +10,7 @@ from workflow_agent.model.event import StepState
 from workflow_agent.model.frozen import FrozenList
 
 if TYPE_CHECKING:
-    from workflow_agent.engine.plan import Plan
+    from workflow_agent.engine.plan import StepPlan
 
 __all__ = ["Fan", "StepTable"]
 
@@ -20,7 +20,7 @@ class StepTable(Mapping[str, StepState]):
 
     __slots__ = ("_cells", "_plan")
 
-    def __init__(self, plan: Plan, cells: PersistentArray[StepState | None]) -> None:
+    def __init__(self, plan: StepPlan, cells: PersistentArray[StepState | None]) -> None:
         self._plan = plan
         self._cells = cells
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.engine.places import described
-from workflow_agent.engine.plan import PARTS, SCOPE, TIMER, WAITS, Plan, plan_of
-from workflow_agent.engine.scratch import Group, Work
+from workflow_agent.engine.plan import PARTS, SCOPE, TIMER, WAITS, StepPlan, plan_of
+from workflow_agent.engine.scratch import StepGroup, Work
 from workflow_agent.engine.tables import Fan
 from workflow_agent.engine.units import parse_unit
 from workflow_agent.model.errors import NoResponderError, NotFoundError
@@ -83,7 +83,7 @@ def _left(unmet: Unmet) -> Unmet:
     return Unmet(unmet.step, "process", text, unmet.details)
 
 
-def _without_agent(plan: Plan, name: str, cell: StepState) -> Unmet | None:
+def _without_agent(plan: StepPlan, name: str, cell: StepState) -> Unmet | None:
     """Name the agent that was missing, of a step that failed for want of one."""
     if cell.status is not StepStatus.FAILED or (cell.error or {}).get("code") != NoResponderError.code:
         return None
@@ -108,7 +108,7 @@ def _in_line(name: str, lines: Mapping[str, Standing]) -> Unmet:
     return Unmet(name, standing.wanted.kind, text, details | {"ahead": standing.ahead})
 
 
-def _unmet(plan: Plan, state: RunState, name: str) -> Unmet:
+def _unmet(plan: StepPlan, state: RunState, name: str) -> Unmet:
     cell = state.steps.get(name)
     if cell is None:
         return Unmet(name, "trouble", f"`{name}` runs only after something went wrong", {})
@@ -137,14 +137,14 @@ def _running(name: str, cell: StepState) -> Unmet:
     return Unmet(name, "running", f"`{name}` runs, attempt {cell.attempt}", {"attempt": cell.attempt})
 
 
-def _scope(plan: Plan, state: RunState, name: str) -> Unmet:
+def _scope(plan: StepPlan, state: RunState, name: str) -> Unmet:
     bits = plan.within[plan.index[name]]
     inside = [each for each in state.steps if bits >> plan.index[each] & 1]
     open_ = [each for each in inside if state.steps[each].status not in TERMINAL_STEP]
     return Unmet(name, "scope", f"`{name}` waits for {len(open_)} of its {len(inside)} steps", {"needs": open_})
 
 
-def _waiting(plan: Plan, state: RunState, name: str, cell: StepState) -> Unmet:
+def _waiting(plan: StepPlan, state: RunState, name: str, cell: StepState) -> Unmet:
     uses = plan.steps[name].uses
     due = {} if cell.due_at is None else {"due_at": cell.due_at}
     if uses not in WAITS:
@@ -159,7 +159,7 @@ def _waiting(plan: Plan, state: RunState, name: str, cell: StepState) -> Unmet:
     return Unmet(name, kind, f"`{name}` waits for {whom} `{signal}`", {"signal": signal, **due})
 
 
-def _pending(plan: Plan, state: RunState, name: str) -> Unmet:
+def _pending(plan: StepPlan, state: RunState, name: str) -> Unmet:
     work: Work = state.work
     position = plan.index[name]
     if state.paused is not None:
@@ -174,12 +174,12 @@ def _pending(plan: Plan, state: RunState, name: str) -> Unmet:
     return Unmet(name, "worker", text, {"limit": work.limit, "in_flight": work.busy})
 
 
-def _parts_before(plan: Plan, home: int, part: str) -> list[str]:
+def _parts_before(plan: StepPlan, home: int, part: str) -> list[str]:
     earlier = plan.members[home][: PARTS.index(part)]
     return [each for each in plan.main if any(bits >> plan.index[each] & 1 for bits in earlier)]
 
 
-def _open(plan: Plan, state: RunState, name: str) -> list[str]:
+def _open(plan: StepPlan, state: RunState, name: str) -> list[str]:
     """List what must end before a step may be considered."""
     position = plan.index[name]
     work: Work = state.work
@@ -195,5 +195,5 @@ def _open(plan: Plan, state: RunState, name: str) -> list[str]:
         before += [*plan.main, *(plan.order[each] for each in work.queue)]
     else:
         queue = [plan.order[each] for each in work.queue]
-        before = queue[: queue.index(name)] if work.group is not Group.MAIN else list(plan.main)
+        before = queue[: queue.index(name)] if work.group is not StepGroup.MAIN else list(plan.main)
     return [each for each in before if each in state.steps and state.steps[each].status not in TERMINAL_STEP]

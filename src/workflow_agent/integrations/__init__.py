@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workflow_agent.integrations.base import Context, Installation, IntegrationBase, Removal
+    from workflow_agent.integrations.base import Installation, IntegrationBase, IntegrationContext, Removal
     from workflow_agent.integrations.binding import bind_parameters, check_secret, parameter_hash
     from workflow_agent.integrations.brief import Brief
     from workflow_agent.integrations.discovery import Plugins
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Brief",
-    "Context",
     "Installation",
     "IntegrationBase",
+    "IntegrationContext",
     "LintFinding",
     "Listing",
     "Manifest",
@@ -72,7 +72,7 @@ __all__ = [
 
 _HOMES = {
     "Brief": "brief",
-    "Context": "base",
+    "IntegrationContext": "base",
     "Installation": "base",
     "IntegrationBase": "base",
     "Removal": "base",

@@ -19,10 +19,10 @@ from workflow_agent.model.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Context", "Installation", "IntegrationBase", "Removal"]
+__all__ = ["Installation", "IntegrationBase", "IntegrationContext", "Removal"]
 
 
-class Context:
+class IntegrationContext:
     """What the methods of an integration may name: the places where values will stand when a run knows them.
 
     Args:
@@ -93,14 +93,14 @@ class IntegrationBase(ABC):
         """Give the other keys of a manifest, such as `name`, `version`, `platforms`, `parameters`."""
 
     @abstractmethod
-    def install(self, context: Context) -> Installation:
+    def install(self, context: IntegrationContext) -> Installation:
         """Say how it is installed."""
 
     @abstractmethod
-    def verify(self, context: Context) -> Sequence[Mapping[str, Any]]:
+    def verify(self, context: IntegrationContext) -> Sequence[Mapping[str, Any]]:
         """Give the checks that hold when it works, as in a manifest."""
 
-    def uninstall(self, context: Context) -> Removal | None:
+    def uninstall(self, context: IntegrationContext) -> Removal | None:
         """Say how it is removed; None when it can only be rolled back."""
         del context
         return None

@@ -8,7 +8,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.integrations.base import Context, Installation, IntegrationBase, Removal
+from workflow_agent.integrations.base import Installation, IntegrationBase, IntegrationContext, Removal
 from workflow_agent.integrations.kinds import SCHEMA
 from workflow_agent.integrations.loading import MANIFEST_FILE
 from workflow_agent.model.errors import ManifestError
@@ -62,7 +62,7 @@ def describe(integration: IntegrationBase) -> Description:
             f"`metadata` gives `{taken[0]}`",
             hint="`install`, `verify` and `uninstall` say that; `metadata` gives the other keys",
         )
-    context = Context(metadata.get("parameters") or {})
+    context = IntegrationContext(metadata.get("parameters") or {})
     installation = _of_type(integration.install(context), Installation, "install")
     checks = _of_type(integration.verify(context), (list, tuple), "verify")
     removal = _of_type(integration.uninstall(context), (Removal, type(None)), "uninstall")

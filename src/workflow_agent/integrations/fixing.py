@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from workflow_agent.authoring.yaml_source import YamlDocument
-    from workflow_agent.integrations.problems import Problem
+    from workflow_agent.integrations.problems import ManifestProblem
 
 __all__ = ["build_readme", "fix_folder", "fix_of", "format_folder"]
 
@@ -61,7 +61,7 @@ def fix_folder(folder: Path) -> list[str]:
     return done
 
 
-def _replace_words(folder: Path, document: YamlDocument, problems: Iterable[Problem]) -> list[str]:
+def _replace_words(folder: Path, document: YamlDocument, problems: Iterable[ManifestProblem]) -> list[str]:
     file = folder / MANIFEST_FILE
     lines = file.read_text(encoding="utf-8").split("\n")
     edits = {}
@@ -84,7 +84,7 @@ def _replace_words(folder: Path, document: YamlDocument, problems: Iterable[Prob
     return done[::-1]
 
 
-def _value_at(document: YamlDocument, problem: Problem) -> str:
+def _value_at(document: YamlDocument, problem: ManifestProblem) -> str:
     value = document.data
     for part in problem.path:
         value = value[part]

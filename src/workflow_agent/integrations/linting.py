@@ -17,7 +17,7 @@ from workflow_agent.integrations.loading import (
     parse_manifest,
     read_document,
 )
-from workflow_agent.integrations.problems import KeyPath, Problem
+from workflow_agent.integrations.problems import KeyPath, ManifestProblem
 from workflow_agent.integrations.readme_page import readme
 from workflow_agent.integrations.soundness import expression_texts, references_in
 from workflow_agent.model.errors import ManifestError
@@ -45,30 +45,32 @@ class LintFinding:
     hint: str | None = None
 
 
-def _readme(manifest: Manifest, folder: Path) -> Iterator[Problem]:
+def _readme(manifest: Manifest, folder: Path) -> Iterator[ManifestProblem]:
     file = folder / "README.md"
     hint = f"`workflow-agent integrations info {manifest.name} --readme > README.md`"
     if not file.is_file():
-        yield Problem(path=(), code="readme-missing", message="has no README.md", hint=hint)
+        yield ManifestProblem(path=(), code="readme-missing", message="has no README.md", hint=hint)
     elif file.read_text(encoding="utf-8", errors="replace") != readme(manifest):
-        yield Problem(path=(), code="readme-stale", message="has a README.md that says something else", hint=hint)
+        yield ManifestProblem(
+            path=(), code="readme-stale", message="has a README.md that says something else", hint=hint
+        )
 
 
-def _removal(manifest: Manifest, _folder: Path) -> Iterator[Problem]:
+def _removal(manifest: Manifest, _folder: Path) -> Iterator[ManifestProblem]:
     if not manifest.negative_checks:
-        yield Problem(
+        yield ManifestProblem(
             path=("checks",),
             code="negative-checks-missing",
             message="has no `negative_checks`: nothing would prove that it is gone",
             hint="the port is closed, the process is absent, the package is not installed",
         )
     if ActionName.UNINSTALL not in manifest.actions:
-        yield Problem(path=("actions",), code="uninstall-missing", message="has no `uninstall`")
+        yield ManifestProblem(path=("actions",), code="uninstall-missing", message="has no `uninstall`")
 
 
-def _documentation(manifest: Manifest, _folder: Path) -> Iterator[Problem]:
+def _documentation(manifest: Manifest, _folder: Path) -> Iterator[ManifestProblem]:
     if not manifest.documentation:
-        yield Problem(path=(), code="documentation-missing", message="names no page of documentation")
+        yield ManifestProblem(path=(), code="documentation-missing", message="names no page of documentation")
 
 
 _TEMPLATE_NAME: Final = re.compile(r"\b(?:parameters\.|secret\(['\"])([a-z][a-z0-9_]*)")
@@ -94,38 +96,40 @@ def _used(manifest: Manifest, *keys: str) -> set[str]:
     }
 
 
-def _parameters(manifest: Manifest, folder: Path) -> Iterator[Problem]:
+def _parameters(manifest: Manifest, folder: Path) -> Iterator[ManifestProblem]:
     effective = _used(manifest, "actions", "files", "services", "effects") | _template_names(folder)
     used = effective | _used(manifest)
     checked = _used(manifest, "checks")
     for name, declared in manifest.parameters.items():
         path = ("parameters", name)
         if name not in used:
-            yield Problem(path=path, code="parameter-unused", message="is used nowhere")
+            yield ManifestProblem(path=path, code="parameter-unused", message="is used nowhere")
         elif declared.type is ParameterType.PORT and name not in checked:
-            yield Problem(
+            yield ManifestProblem(
                 path=path,
                 code="port-unchecked",
                 message="is a port that no check looks at",
                 hint="add a check of kind port, http or metric",
             )
         if declared.secret and declared.default is not None:
-            yield Problem(
+            yield ManifestProblem(
                 path=(*path, "default"),
                 code="secret-default",
                 message="gives a secret away; defaults of secrets are not used",
             )
 
 
-def _services(manifest: Manifest, _folder: Path) -> Iterator[Problem]:
+def _services(manifest: Manifest, _folder: Path) -> Iterator[ManifestProblem]:
     proven = {getattr(check, key, None) for check in manifest.checks for key in ("exe", "process", "name")}
     current = {check.exe for check in manifest.checks if check.kind == "process" and check.current}
     for index, service in enumerate(manifest.services):
         path = ("services", index)
         if not {service.exe, service.name, f"{service.name}.service"} & (proven - {None}):
-            yield Problem(path=path, code="service-unchecked", message=f"`{service.name}` is proven by no check")
+            yield ManifestProblem(
+                path=path, code="service-unchecked", message=f"`{service.name}` is proven by no check"
+            )
         elif service.exe is not None and service.exe not in current:
-            yield Problem(
+            yield ManifestProblem(
                 path=path,
                 code="binary-unchecked",
                 message=f"no check proves that `{service.name}` runs the installed file",
@@ -133,13 +137,13 @@ def _services(manifest: Manifest, _folder: Path) -> Iterator[Problem]:
             )
         if not service.argv:
             message = f"`{service.name}` has no `argv`: it cannot be started without an init system"
-            yield Problem(path=path, code="argv-missing", message=message)
+            yield ManifestProblem(path=path, code="argv-missing", message=message)
 
 
 _CLOSED_TYPES: Final = frozenset(ParameterType) - {ParameterType.STRING, ParameterType.LIST, ParameterType.PATH}
 
 
-def _free_text(manifest: Manifest, folder: Path) -> Iterator[Problem]:
+def _free_text(manifest: Manifest, folder: Path) -> Iterator[ManifestProblem]:
     """In a file that no writer quotes, a parameter must not be able to say anything but what is meant."""
     for path, text, bare in expression_texts(manifest):
         match path:
@@ -154,34 +158,36 @@ def _free_text(manifest: Manifest, folder: Path) -> Iterator[Problem]:
             yield from _free_names(manifest, ("files", index, "template"), _template_names(folder, "*.text.j2"))
 
 
-def _free_names(manifest: Manifest, path: KeyPath, names: set[str]) -> Iterator[Problem]:
+def _free_names(manifest: Manifest, path: KeyPath, names: set[str]) -> Iterator[ManifestProblem]:
     for name in sorted(names & manifest.parameters.keys()):
         declared = manifest.parameters[name]
         kind = (declared.items or ParameterType.STRING) if declared.type is ParameterType.LIST else declared.type
         if kind not in _CLOSED_TYPES and declared.pattern is None and not declared.choices:
             message = f"inserts `{name}`, which may be any text, into a file that nothing quotes"
             hint = "give the parameter a `pattern` or `choices`, or use a format with a typed writer"
-            yield Problem(path=path, code="free-text", message=message, hint=hint)
+            yield ManifestProblem(path=path, code="free-text", message=message, hint=hint)
 
 
-def _file_templates(manifest: Manifest, folder: Path) -> Iterator[Problem]:
+def _file_templates(manifest: Manifest, folder: Path) -> Iterator[ManifestProblem]:
     for index, file in enumerate(manifest.files):
         path = f"{file.template}.{file.format}.j2"
         if file.template is not None and not (folder / "templates" / path).is_file():
-            yield Problem(
+            yield ManifestProblem(
                 path=("files", index, "template"), code="template-missing", message=f"is no file templates/{path}"
             )
 
 
-def _hooks(manifest: Manifest, folder: Path) -> Iterator[Problem]:
+def _hooks(manifest: Manifest, folder: Path) -> Iterator[ManifestProblem]:
     for name, action in manifest.actions.items():
         for when in ("before", "after"):
             for index, hook in enumerate(getattr(action.hooks, when)):
                 if problem := hook_problem(folder, hook):
-                    yield Problem(path=("actions", name.value, "hooks", when, index), code="hook", message=problem)
+                    yield ManifestProblem(
+                        path=("actions", name.value, "hooks", when, index), code="hook", message=problem
+                    )
 
 
-_WARNINGS: Final[tuple[Callable[[Manifest, Path], Iterator[Problem]], ...]] = (
+_WARNINGS: Final[tuple[Callable[[Manifest, Path], Iterator[ManifestProblem]], ...]] = (
     _readme,
     _removal,
     _documentation,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.authoring.yaml_source import load_yaml, read_text
 from workflow_agent.integrations.folder_files import MANIFEST_FILE, file_hashes
-from workflow_agent.integrations.problems import Problem, key_text
+from workflow_agent.integrations.problems import ManifestProblem, key_text
 from workflow_agent.integrations.secret_places import secret_places
 from workflow_agent.integrations.soundness import soundness
 from workflow_agent.model.errors import ManifestError, NotFoundError, ValidationError
@@ -58,7 +58,7 @@ def read_document(folder: Path) -> YamlDocument:
         raise ManifestError(error.message, where=error.where, hint=error.hint, details=details) from error
 
 
-def parse_manifest(data: Any) -> tuple[Manifest | None, list[Problem]]:  # Any: what YAML gives
+def parse_manifest(data: Any) -> tuple[Manifest | None, list[ManifestProblem]]:  # Any: what YAML gives
     """Validate a manifest's data; gives the manifest when the models accept it, and every problem found."""
     from pydantic import ValidationError as PydanticError  # noqa: PLC0415  # late: 200 ms, with the models
 
@@ -77,7 +77,7 @@ def manifest_hash(folder: Path, data: Any) -> str:
     return content_hash({"data": data, "files": file_hashes(folder)})
 
 
-def name_problems(manifest: Manifest, folder: Path, name: str | None = None) -> list[Problem]:
+def name_problems(manifest: Manifest, folder: Path, name: str | None = None) -> list[ManifestProblem]:
     """Say so when a manifest is not named like the entry point that offers it, or without one like its folder.
 
     A folder that is a Python package has ``_`` where the name has ``-``.
@@ -86,9 +86,13 @@ def name_problems(manifest: Manifest, folder: Path, name: str | None = None) -> 
         return []
     if name is not None:
         message = f"is `{manifest.name}` but its entry point is `{name}`"
-        return [Problem(path=("name",), code="name", message=message, hint="name the entry point like the integration")]
+        return [
+            ManifestProblem(
+                path=("name",), code="name", message=message, hint="name the entry point like the integration"
+            )
+        ]
     return [
-        Problem(
+        ManifestProblem(
             path=("name",),
             code="name",
             message=f"is `{manifest.name}` but its folder is `{folder.name}`",
@@ -103,7 +107,7 @@ def place_of(where: str) -> tuple[int, int]:
     return int(line), int(column)
 
 
-def manifest_error(document: YamlDocument, problems: Iterable[Problem]) -> ManifestError:
+def manifest_error(document: YamlDocument, problems: Iterable[ManifestProblem]) -> ManifestError:
     """Make one error of all problems, located; ``details["errors"]`` lists them in the document's order."""
     errors = [
         {

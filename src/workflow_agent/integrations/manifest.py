@@ -44,11 +44,11 @@ __all__ = [
     "ActionName",
     "Argument",
     "CapabilityNeed",
+    "CommandDeclaration",
     "Directory",
     "Discovery",
     "Documentation",
-    "Effect",
-    "EffectCommand",
+    "EffectDeclaration",
     "EffectKind",
     "EffectProbe",
     "FileDeclaration",
@@ -228,7 +228,7 @@ class ServiceDeclaration(Part):
     when: Text | None = None
 
 
-class EffectCommand(Part):
+class CommandDeclaration(Part):
     """A command on the running target, without a shell; it has worked when it ends with 0."""
 
     argv: Annotated[tuple[Text, ...], Field(min_length=1)]
@@ -236,7 +236,7 @@ class EffectCommand(Part):
     timeout: Seconds = 30.0
 
 
-class EffectProbe(EffectCommand):
+class EffectProbe(CommandDeclaration):
     """Tells whether an effect is there: it ends with 0, and prints the text or does not.
 
     Any other ending tells nothing; it is asked again until its `timeout` is over.
@@ -245,7 +245,7 @@ class EffectProbe(EffectCommand):
     stdout_contains: Annotated[Text, StringConstraints(min_length=1)]
 
 
-class Effect(Part):
+class EffectDeclaration(Part):
     """Something beyond files, such as a row in a database, said before it is done.
 
     With `do` it is carried out on the running services, unless `probe` finds it there already; `undo` takes it back.
@@ -256,8 +256,8 @@ class Effect(Part):
     kind: EffectKind
     description: Annotated[Text, StringConstraints(min_length=1)]
     when: Text | None = None
-    do: EffectCommand | None = None
-    undo: EffectCommand | None = None
+    do: CommandDeclaration | None = None
+    undo: CommandDeclaration | None = None
     probe: EffectProbe | None = None
 
 
@@ -326,7 +326,7 @@ class Manifest(Part):
     services: tuple[ServiceDeclaration, ...] = ()
     checks: Annotated[tuple[CheckSpec, ...], Field(min_length=1)]
     negative_checks: tuple[CheckSpec, ...] = ()
-    effects: tuple[Effect, ...] = ()
+    effects: tuple[EffectDeclaration, ...] = ()
     state_data: tuple[StateData, ...] = ()
     upgrade: Upgrade = Field(default_factory=Upgrade)
     discovery: Discovery | None = None

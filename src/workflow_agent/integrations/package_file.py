@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LIMITS",
     "SUFFIX",
-    "Limits",
     "Package",
+    "PackageLimits",
     "check_files",
     "pack_folder",
     "package_of",
@@ -58,7 +58,7 @@ _DEPTH = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class PackageLimits:
     """How large packages may be."""
 
     package_bytes: int = 8 << 20
@@ -67,7 +67,7 @@ class Limits:
     path_chars: int = 240
 
 
-LIMITS: Final = Limits()
+LIMITS: Final = PackageLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,14 @@ from typing import TypeAlias
 
 from workflow_agent.model.records import dataclass
 
-__all__ = ["KeyPath", "Problem", "key_text"]
+__all__ = ["KeyPath", "ManifestProblem", "key_text"]
 
 #: Keys and indices from the top of the document.
 KeyPath: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class ManifestProblem:
     """One problem at one key. `code` is stable."""
 
     path: KeyPath

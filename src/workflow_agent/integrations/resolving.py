@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from workflow_agent.integrations.checks import CheckSpec
     from workflow_agent.integrations.manifest import (
         Argument,
+        CommandDeclaration,
+        EffectDeclaration,
         FileDeclaration,
         Item,
         Manifest,
         Platform,
         ServiceDeclaration,
     )
-    from workflow_agent.integrations.manifest import Effect as EffectDeclaration
-    from workflow_agent.integrations.manifest import EffectCommand as CommandDeclaration
     from workflow_agent.model.system import TargetFacts
 
 __all__ = [

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.integrations.package_look import UnitLook
 
-__all__ = ["Draft", "DraftTemplate", "check_name", "check_package", "files_of", "flow"]
+__all__ = ["DraftAnswers", "DraftTemplate", "check_name", "check_package", "files_of", "flow"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,99}")
@@ -44,7 +44,7 @@ class DraftTemplate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class DraftAnswers:
     """What the author was asked.
 
     `package` is what is installed: a Debian or Python package, or an image. `unit` is the service, `port` a TCP port
@@ -102,7 +102,7 @@ def _quoted(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
-def manifest_lines(draft: Draft, body: Mapping[str, Any]) -> Iterator[str]:
+def manifest_lines(draft: DraftAnswers, body: Mapping[str, Any]) -> Iterator[str]:
     """Write the manifest: a line for a value, or one for each item."""
     yield f"# yaml-language-server: $schema={_SCHEMA_FILE}"
     head = {
@@ -125,7 +125,7 @@ def manifest_lines(draft: Draft, body: Mapping[str, Any]) -> Iterator[str]:
             yield from (f"  - {flow(item)}" for item in value)
 
 
-def files_of(draft: Draft) -> dict[str, bytes]:
+def files_of(draft: DraftAnswers) -> dict[str, bytes]:
     """Give the files of a draft, by path below its folder; the README is generated from the manifest by the caller.
 
     Raises:

@@ -16,7 +16,7 @@ from workflow_agent.model.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from workflow_agent.integrations.scaffold import Draft
+    from workflow_agent.integrations.scaffold import DraftAnswers
 
 __all__ = ["Parts", "parts_of"]
 
@@ -33,7 +33,7 @@ class Parts:
     cases: tuple[Mapping[str, Any], ...] = ({"action": "install", "parameters": {}},)
 
 
-def parts_of(draft: Draft) -> Parts:
+def parts_of(draft: DraftAnswers) -> Parts:
     """Give the parts of a draft."""
     return _KINDS[draft.template](draft)
 
@@ -49,7 +49,7 @@ def _gone(path: str) -> dict[str, Any]:
 # -- a Debian package ------------------------------------------------------------------------------------------------
 
 
-def _apt(draft: Draft) -> Parts:
+def _apt(draft: DraftAnswers) -> Parts:
     package, unit, port = draft.what, draft.unit, draft.port
     words = {"packages": [package]}
     manifest: dict[str, Any] = {
@@ -97,14 +97,14 @@ rm -rf -- /opt/{name}
 """
 
 
-def _templates(draft: Draft, install: str, uninstall: str = _SCRIPT_UNINSTALL) -> dict[str, bytes]:
+def _templates(draft: DraftAnswers, install: str, uninstall: str = _SCRIPT_UNINSTALL) -> dict[str, bytes]:
     return {
         "templates/install.sh.j2": install.format(name=draft.name, what=draft.what).encode(),
         "templates/uninstall.sh.j2": uninstall.format(name=draft.name).encode(),
     }
 
 
-def _script(draft: Draft) -> Parts:
+def _script(draft: DraftAnswers) -> Parts:
     greeting = {"type": "string", "default": "hello", "max": 200, "description": "What the file says."}
     said = {
         "id": "greeting",
@@ -124,7 +124,7 @@ def _script(draft: Draft) -> Parts:
     return Parts(manifest=manifest, files=_templates(draft, _SCRIPT_INSTALL), cases=cases)
 
 
-def _documentation(draft: Draft) -> dict[str, str]:
+def _documentation(draft: DraftAnswers) -> dict[str, str]:
     return {"title": "Home page", "url": draft.homepage or f"https://example.org/{draft.name}"}
 
 
@@ -150,7 +150,7 @@ tar --extract --file "$work/archive" --directory /opt/{name} --strip-components 
 """
 
 
-def _tarball(draft: Draft) -> Parts:
+def _tarball(draft: DraftAnswers) -> Parts:
     sample = _sample_archive(draft.name)
     place = f"/srv/{draft.name}-{_SAMPLE_VERSION}.tar.gz"
     archive = {
@@ -222,7 +222,7 @@ source=(--no-index --find-links {{{{ parameters.wheels }}}})
 _VERSION_OF: Final = 'from importlib.metadata import version; print("Version:", version("{}"))'
 
 
-def _pip(draft: Draft) -> Parts:
+def _pip(draft: DraftAnswers) -> Parts:
     place = f"/srv/{draft.name}-wheels"
     version = {
         "type": "string",
@@ -288,7 +288,7 @@ install -d -m 0755 /opt/{name}
 """
 
 
-def _container(draft: Draft) -> Parts:
+def _container(draft: DraftAnswers) -> Parts:
     port = draft.port or 8080
     parameters = {
         "image": {
@@ -338,7 +338,7 @@ def _container(draft: Draft) -> Parts:
     )
 
 
-_KINDS: Mapping[DraftTemplate, Callable[[Draft], Parts]] = {
+_KINDS: Mapping[DraftTemplate, Callable[[DraftAnswers], Parts]] = {
     DraftTemplate.APT: _apt,
     DraftTemplate.TARBALL: _tarball,
     DraftTemplate.PIP: _pip,

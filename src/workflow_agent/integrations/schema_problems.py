@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.integrations import manifest as models
 from workflow_agent.integrations.checks import CHECK_KINDS
-from workflow_agent.integrations.problems import KeyPath, Problem
+from workflow_agent.integrations.problems import KeyPath, ManifestProblem
 from workflow_agent.model.nearest import did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _MODELS: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
     ("services", "*"): models.ServiceDeclaration,
     ("services", "*", "argv", "*"): models.Item,
     ("services", "*", "directories", "*"): models.Directory,
-    ("effects", "*"): models.Effect,
+    ("effects", "*"): models.EffectDeclaration,
     ("state_data", "*"): models.StateData,
     ("upgrade",): models.Upgrade,
     ("discovery",): models.Discovery,
@@ -103,26 +103,26 @@ def _words(expected: str) -> list[str]:
     return expected.replace(" or ", ", ").replace("'", "").split(", ")
 
 
-def _unknown_key(path: KeyPath, data: Any) -> Problem:
+def _unknown_key(path: KeyPath, data: Any) -> ManifestProblem:
     model = model_at(path[:-1], data)
     hint = did_you_mean(str(path[-1]), _names_of(model)) if model else None
-    return Problem(path=path, code="unknown-key", message="is not a key that is known here", hint=hint)
+    return ManifestProblem(path=path, code="unknown-key", message="is not a key that is known here", hint=hint)
 
 
-def _bad_key(path: KeyPath, context: Mapping[str, Any]) -> Problem:
+def _bad_key(path: KeyPath, context: Mapping[str, Any]) -> ManifestProblem:
     if "expected" in context:
         hint = did_you_mean(str(path[-1]), _words(str(context["expected"])))
-        return Problem(path=path, code="unknown-key", message="is not a key that is known here", hint=hint)
+        return ManifestProblem(path=path, code="unknown-key", message="is not a key that is known here", hint=hint)
     message = f"is no name: it should match {context['pattern']}" if "pattern" in context else "is no name"
-    return Problem(path=path, code="pattern", message=message)
+    return ManifestProblem(path=path, code="pattern", message=message)
 
 
-def _choice(path: KeyPath, data: Any, expected: str) -> Problem:
+def _choice(path: KeyPath, data: Any, expected: str) -> ManifestProblem:
     given, words = value_at(path, data), _words(expected)
     if len(words) == 1:
-        return Problem(path=path, message=f"should be `{words[0]}`", code="choice")
+        return ManifestProblem(path=path, message=f"should be `{words[0]}`", code="choice")
     is_word = isinstance(given, str) and len(given) <= 40  # noqa: PLR2004 - what fits into a line
-    return Problem(
+    return ManifestProblem(
         path=path,
         message=(f"is `{given}`, which is not one of " if is_word else "should be one of ") + ", ".join(words),
         code="choice",
@@ -141,7 +141,7 @@ def _sentence(kind: str, context: Mapping[str, Any], message: str) -> tuple[str,
     return "schema", text[:1].lower() + text[1:]
 
 
-def _problem(detail: ErrorDetails, data: Any) -> Problem:
+def _problem(detail: ErrorDetails, data: Any) -> ManifestProblem:
     kind, context = detail["type"], detail.get("ctx", {})
     if detail["loc"][-1:] == ("[key]",):
         return _bad_key(_real_path(detail["loc"][:-1], data), context)
@@ -153,19 +153,19 @@ def _problem(detail: ErrorDetails, data: Any) -> Problem:
     if kind == "union_tag_invalid":
         return _choice((*path, "kind"), data, str(context["expected_tags"]))
     code, message = _sentence(kind, context, detail["msg"])
-    return Problem(path=path, code=code, message=message)
+    return ManifestProblem(path=path, code=code, message=message)
 
 
-def _merge(problems: Iterable[Problem]) -> list[Problem]:
+def _merge(problems: Iterable[ManifestProblem]) -> list[ManifestProblem]:
     """Make one problem of those that members of a union report for one key."""
-    merged: dict[KeyPath, Problem] = {}
+    merged: dict[KeyPath, ManifestProblem] = {}
     for problem in problems:
         known = merged.get(problem.path)
         if known is None:
             merged[problem.path] = problem
         elif problem.message not in known.message:
             word = problem.message.removeprefix("should be ")
-            merged[problem.path] = Problem(
+            merged[problem.path] = ManifestProblem(
                 path=problem.path,
                 message=f"{known.message} or {word}",
                 code=known.code,
@@ -174,14 +174,14 @@ def _merge(problems: Iterable[Problem]) -> list[Problem]:
     return list(merged.values())
 
 
-def problems_of(error: PydanticError, data: Any, *, prefix: KeyPath = ()) -> list[Problem]:
+def problems_of(error: PydanticError, data: Any, *, prefix: KeyPath = ()) -> list[ManifestProblem]:
     """Translate everything that pydantic found in `data`; `prefix` says where the validated part stands in it."""
     details = error.errors(include_url=False, include_input=False)
     problems = _merge(_problem(detail | {"loc": (*prefix, *detail["loc"])}, data) for detail in details)
     return [problem for problem in problems if not (problem.code == "too-short" and _has_deeper(problem, problems))]
 
 
-def _has_deeper(problem: Problem, problems: Iterable[Problem]) -> bool:
+def _has_deeper(problem: ManifestProblem, problems: Iterable[ManifestProblem]) -> bool:
     """Say whether a list seems short only because pydantic refused its items."""
     size = len(problem.path)
     return any(len(other.path) > size and other.path[:size] == problem.path for other in problems)

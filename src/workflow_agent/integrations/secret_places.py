@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from workflow_agent.integrations.kinds import FileFormat
-from workflow_agent.integrations.problems import KeyPath, Problem
+from workflow_agent.integrations.problems import KeyPath, ManifestProblem
 from workflow_agent.integrations.soundness import expression_texts, references_in
 from workflow_agent.model.errors import ExpressionError
 
@@ -25,12 +25,12 @@ _ALLOWED: Final = (
 )
 
 
-def secret_places(manifest: Manifest) -> list[Problem]:
+def secret_places(manifest: Manifest) -> list[ManifestProblem]:
     """Find secrets in places where others could read them, and files with secrets that others could read.
 
     Conditions may ask whether a secret is given: they see that there is one, and not its value.
     """
-    problems: list[Problem] = []
+    problems: list[ManifestProblem] = []
     holders: set[int] = set()
     for path, name in _uses(manifest):
         problem = _problem(manifest, path, name)
@@ -62,19 +62,21 @@ def _only_asks(path: KeyPath) -> bool:
             return False
 
 
-def _problem(manifest: Manifest, path: KeyPath, name: str) -> Problem | None:
+def _problem(manifest: Manifest, path: KeyPath, name: str) -> ManifestProblem | None:
     if _is_private(manifest, path):
         return None
     where = "where others can read it"
     match path:
         case ("actions", *_):
             hint = f"the template says `{{{{ secret('{name}') }}}}`, the path of a file that holds it"
-            return Problem(path=path, code="secret-place", message=f"puts the secret `{name}` in a script", hint=hint)
+            return ManifestProblem(
+                path=path, code="secret-place", message=f"puts the secret `{name}` in a script", hint=hint
+            )
         case ("files", int(index), "values" | "content", *_):
             where = f"in a `{manifest.files[index].format}` file, whose values others can read"
         case ("effects" | "negative_checks", *_):
             where = "where a rollback, which has no secrets, would need it"
-    return Problem(
+    return ManifestProblem(
         path=path, code="secret-place", message=f"puts the secret `{name}` {where}", hint=f"it may stand in {_ALLOWED}"
     )
 
@@ -95,10 +97,10 @@ def _is_private(manifest: Manifest, path: KeyPath) -> bool:
             return False
 
 
-def _mode(manifest: Manifest, index: int) -> Iterator[Problem]:
+def _mode(manifest: Manifest, index: int) -> Iterator[ManifestProblem]:
     file = manifest.files[index]
     if "mode" in file.model_fields_set and int(file.mode, 8) & _OTHERS:
-        yield Problem(
+        yield ManifestProblem(
             path=("files", index, "mode"),
             code="secret-mode",
             message=f"is {file.mode}: others could read the secret in {file.path}",

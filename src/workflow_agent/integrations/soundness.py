@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.integrations.kinds import EXPRESSION_MARK, ActionName, EffectKind, FileFormat, ParameterType
-from workflow_agent.integrations.problems import KeyPath, Problem
+from workflow_agent.integrations.problems import KeyPath, ManifestProblem
 from workflow_agent.integrations.soundness_families import packages_problems, surroundings_problems
 from workflow_agent.integrations.values import parse_value
 from workflow_agent.model.errors import ExpressionError
@@ -97,7 +97,7 @@ def references_in(text: str, *, bare: bool) -> frozenset[str]:
     return parse(text).references if bare else references_of(text)
 
 
-def _reference(manifest: Manifest, path: KeyPath, reference: str) -> Problem | None:
+def _reference(manifest: Manifest, path: KeyPath, reference: str) -> ManifestProblem | None:
     root, *rest = reference.split(".")
     known_here = _ROOTS_BY_KEY[str(path[0])] - (frozenset() if manifest.packages else {"packages"})
     allowed = set(known_here) | ({"item"} if _has_item(manifest, path) else set())
@@ -119,8 +119,8 @@ def _reference(manifest: Manifest, path: KeyPath, reference: str) -> Problem | N
     return None
 
 
-def _unknown(path: KeyPath, name: str, message: str, known: Iterable[str]) -> Problem:
-    return Problem(path=path, code="unknown-reference", message=message, hint=did_you_mean(name, known))
+def _unknown(path: KeyPath, name: str, message: str, known: Iterable[str]) -> ManifestProblem:
+    return ManifestProblem(path=path, code="unknown-reference", message=message, hint=did_you_mean(name, known))
 
 
 def _has_item(manifest: Manifest, path: KeyPath) -> bool:
@@ -131,12 +131,12 @@ def _has_item(manifest: Manifest, path: KeyPath) -> bool:
             return False
 
 
-def _expressions(manifest: Manifest) -> Iterator[Problem]:
+def _expressions(manifest: Manifest) -> Iterator[ManifestProblem]:
     for path, text, bare in expression_texts(manifest):
         try:
             references = references_in(text, bare=bare)
         except ExpressionError as error:
-            yield Problem(
+            yield ManifestProblem(
                 path=path,
                 code="expression",
                 message=f"is no expression: {error.message} ({error.where})",
@@ -149,15 +149,15 @@ def _expressions(manifest: Manifest) -> Iterator[Problem]:
                 yield problem
 
 
-def _duplicates(values: Iterable[tuple[KeyPath, str]], what: str) -> Iterator[Problem]:
+def _duplicates(values: Iterable[tuple[KeyPath, str]], what: str) -> Iterator[ManifestProblem]:
     seen: Counter[str] = Counter()
     for path, value in values:
         seen[value] += 1
         if seen[value] > 1:
-            yield Problem(path=path, code="duplicate", message=f"is the {what} `{value}` once more")
+            yield ManifestProblem(path=path, code="duplicate", message=f"is the {what} `{value}` once more")
 
 
-def _unique(manifest: Manifest) -> Iterator[Problem]:
+def _unique(manifest: Manifest) -> Iterator[ManifestProblem]:
     lists = {"checks": manifest.checks, "negative_checks": manifest.negative_checks}
     ids = [((key, index, "id"), check.id) for key, checks in lists.items() for index, check in enumerate(checks)]
     yield from _duplicates(ids, "check")
@@ -174,19 +174,19 @@ def _unique(manifest: Manifest) -> Iterator[Problem]:
     yield from _duplicates(paths, "file")
 
 
-def _actions(manifest: Manifest) -> Iterator[Problem]:
+def _actions(manifest: Manifest) -> Iterator[ManifestProblem]:
     if ActionName.INSTALL not in manifest.actions:
-        yield Problem(path=("actions",), code="missing", message="has no `install`")
+        yield ManifestProblem(path=("actions",), code="missing", message="has no `install`")
     for key in ("requires", "conflicts"):
         names: tuple[str, ...] = getattr(manifest, key)
         for index, name in enumerate(names):
             if name == manifest.name:
-                yield Problem(path=(key, index), code="self", message="names the integration itself")
+                yield ManifestProblem(path=(key, index), code="self", message="names the integration itself")
             elif key == "conflicts" and name in manifest.requires:
-                yield Problem(path=(key, index), code="self", message=f"names `{name}`, which is required")
+                yield ManifestProblem(path=(key, index), code="self", message=f"names `{name}`, which is required")
 
 
-def _files(manifest: Manifest) -> Iterator[Problem]:
+def _files(manifest: Manifest) -> Iterator[ManifestProblem]:
     for index, file in enumerate(manifest.files):
         given = [key for key in ("values", "content", "template") if getattr(file, key) is not None]
         wanted = _SOURCES.get(file.format, ("values",))
@@ -194,7 +194,7 @@ def _files(manifest: Manifest) -> Iterator[Problem]:
             found = " and ".join(f"`{key}`" for key in given) or "neither"
             source = " or ".join(f"`{key}`" for key in wanted)
             message = f"is a file of format {file.format}, which is written from {source}; it has {found}"
-            yield Problem(path=("files", index), code="file-source", message=message)
+            yield ManifestProblem(path=("files", index), code="file-source", message=message)
 
 
 def _parameter(declared: Parameter) -> Iterator[tuple[str, str]]:
@@ -232,11 +232,11 @@ def _samples(declared: Parameter) -> Iterator[tuple[str, str]]:
             yield key, str(error)
 
 
-def _parameters(manifest: Manifest) -> Iterator[Problem]:
+def _parameters(manifest: Manifest) -> Iterator[ManifestProblem]:
     for name, declared in manifest.parameters.items():
         found = list(_parameter(declared)) or list(_samples(declared))
         for key, message in found:
-            yield Problem(path=("parameters", name, key), code="parameter", message=message)
+            yield ManifestProblem(path=("parameters", name, key), code="parameter", message=message)
 
 
 _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -254,41 +254,41 @@ _ABSENCE: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 }
 
 
-def _checks(manifest: Manifest) -> Iterator[Problem]:
+def _checks(manifest: Manifest) -> Iterator[ManifestProblem]:
     for key in ("checks", "negative_checks"):
         for index, check in enumerate(getattr(manifest, key)):
             needed = _NEEDS.get(check.kind, ())
             if needed and all(getattr(check, name) is None for name in needed):
                 message = "needs " + " or ".join(f"`{name}`" for name in needed)
-                yield Problem(path=(key, index), code="check", message=message)
+                yield ManifestProblem(path=(key, index), code="check", message=message)
             if check.kind == "process" and check.current is not None and check.exe is None:
                 message = "needs `exe`, the file that should be running"
-                yield Problem(path=(key, index, "current"), code="check", message=message)
+                yield ManifestProblem(path=(key, index, "current"), code="check", message=message)
             if check.kind == "tcp" and not any(step.expect for step in check.exchange):
-                yield Problem(path=(key, index, "exchange"), code="check", message="expects nothing")
+                yield ManifestProblem(path=(key, index, "exchange"), code="check", message="expects nothing")
             if check.kind == "log" and check.path is not None and check.unit is not None:
                 message = "has `path` and `unit`: it looks at one of them"
-                yield Problem(path=(key, index), code="check", message=message)
+                yield ManifestProblem(path=(key, index), code="check", message=message)
             absent, details = _ABSENCE.get(check.kind, ("", ()))
             told = [name for name in details if getattr(check, name) is not None]
             if absent and getattr(check, absent) is False and told:
                 message = f"says `{absent}: false`, so it cannot say " + ", ".join(f"`{name}`" for name in told)
-                yield Problem(path=(key, index), code="check", message=message)
+                yield ManifestProblem(path=(key, index), code="check", message=message)
 
 
-def _effects(manifest: Manifest) -> Iterator[Problem]:
+def _effects(manifest: Manifest) -> Iterator[ManifestProblem]:
     for index, effect in enumerate(manifest.effects):
         given = [key for key in ("id", "do", "undo", "probe") if getattr(effect, key) is not None]
         wanted = [] if effect.kind is EffectKind.IRREVERSIBLE else ["id", "do", "undo", "probe"]
         needed = effect.kind is EffectKind.DECLARED or set(given) - {"id"}
         if needed and given != wanted:
             said = "cannot be carried out, only said" if not wanted else "needs `id`, `do`, `undo` and `probe`"
-            yield Problem(path=("effects", index), code="effect", message=f"is {effect.kind} and {said}")
+            yield ManifestProblem(path=("effects", index), code="effect", message=f"is {effect.kind} and {said}")
     ids = [(("effects", i, "id"), effect.id) for i, effect in enumerate(manifest.effects) if effect.id is not None]
     yield from _duplicates(ids, "effect")
 
 
-def soundness(manifest: Manifest) -> list[Problem]:
+def soundness(manifest: Manifest) -> list[ManifestProblem]:
     """Find what the models alone cannot: duplicates, unknown references, defaults that do not fit, and so on."""
     passes = (
         _unique,

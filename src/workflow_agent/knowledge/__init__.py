@@ -17,27 +17,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workflow_agent.knowledge.extracting import extract, parse_page, read_page
     from workflow_agent.knowledge.facts import (
-        Command,
         Extraction,
         Fact,
         FactKind,
+        FactSource,
         Flag,
         FlagKind,
-        Provenance,
+        PageCommand,
         SourceKind,
     )
     from workflow_agent.knowledge.fetching import Fetched, FetchLimits, fetch_page
 
 __all__ = [
-    "Command",
     "Extraction",
     "Fact",
     "FactKind",
+    "FactSource",
     "FetchLimits",
     "Fetched",
     "Flag",
     "FlagKind",
-    "Provenance",
+    "PageCommand",
     "SourceKind",
     "extract",
     "fetch_page",
@@ -47,7 +47,7 @@ __all__ = [
 
 _HOMES = {
     "extracting": ("extract", "parse_page", "read_page"),
-    "facts": ("Command", "Extraction", "Fact", "FactKind", "Flag", "FlagKind", "Provenance", "SourceKind"),
+    "facts": ("PageCommand", "Extraction", "Fact", "FactKind", "Flag", "FlagKind", "FactSource", "SourceKind"),
     "fetching": ("Fetched", "FetchLimits", "fetch_page"),
 }
 

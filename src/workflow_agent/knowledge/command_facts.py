@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from workflow_agent.knowledge.command_lines import program_of, split_chain, words_of
-from workflow_agent.knowledge.facts import Command, Fact, FactKind, provenance_of
+from workflow_agent.knowledge.facts import Fact, FactKind, PageCommand, provenance_of
 from workflow_agent.knowledge.place import paths_in
 from workflow_agent.knowledge.platforms import MANAGERS
 from workflow_agent.knowledge.programs import WRITING
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from workflow_agent.knowledge.command_lines import Line
-    from workflow_agent.knowledge.facts import Platform
-    from workflow_agent.knowledge.place import Place
+    from workflow_agent.knowledge.facts import SystemFamily
+    from workflow_agent.knowledge.place import PagePlace
 
 __all__ = ["command_facts", "commands_of", "is_check", "is_removal"]
 
@@ -79,13 +79,13 @@ _PORT_FLAG: Final = re.compile(
 _MOST_WORDS: Final = 60
 
 
-def commands_of(place: Place, lines: Sequence[Line]) -> Iterator[Command]:
+def commands_of(place: PagePlace, lines: Sequence[Line]) -> Iterator[PageCommand]:
     """Give the commands of a block, one each, chains taken apart."""
     for line in lines:
         if not line.is_command:
             continue
         for number, text in enumerate(split_chain(line.text)):
-            yield Command(
+            yield PageCommand(
                 text=text,
                 body=line.body if number == 0 else "",
                 platforms=place.platforms or _manager_platform(text),
@@ -93,12 +93,12 @@ def commands_of(place: Place, lines: Sequence[Line]) -> Iterator[Command]:
             )
 
 
-def _manager_platform(text: str) -> tuple[Platform, ...]:
+def _manager_platform(text: str) -> tuple[SystemFamily, ...]:
     manager = _NAMES.get(program_of(text), program_of(text))
     return (MANAGERS[manager],) if manager in MANAGERS else ()
 
 
-def command_facts(place: Place, command: Command) -> Iterator[Fact]:
+def command_facts(place: PagePlace, command: PageCommand) -> Iterator[Fact]:
     """Give the facts of one command."""
     text = command.text
     removing = is_removal(place, text)
@@ -116,12 +116,12 @@ def command_facts(place: Place, command: Command) -> Iterator[Fact]:
     yield from _ports(place, text, place.is_check or is_check(place, text))
 
 
-def is_removal(place: Place, text: str) -> bool:
+def is_removal(place: PagePlace, text: str) -> bool:
     """Tell whether a command takes the thing away."""
     return bool(_REMOVAL.match(text)) or (place.is_removal and program_of(text) not in {"systemctl status", "cd"})
 
 
-def is_check(place: Place, text: str) -> bool:
+def is_check(place: PagePlace, text: str) -> bool:
     """Tell whether a command shows that the thing works: it reads, and says so or is asked for that."""
     text = _NOWHERE.sub("", text)
     words = words_of(text)
@@ -148,7 +148,7 @@ def _starts_daemon(text: str) -> bool:
     return bool(re.search(r"--?config[ =]|--foreground|\slogin\b", text)) or program_of(text).startswith("./")
 
 
-def _packages(place: Place, text: str) -> Iterator[Fact]:
+def _packages(place: PagePlace, text: str) -> Iterator[Fact]:
     words = words_of(text.split("|", 1)[0])
     program = program_of(text)
     if program.startswith("python") and words[1:3] == ["-m", "pip"]:
@@ -178,7 +178,7 @@ def _name_and_version(word: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else (word, "")
 
 
-def _repositories(place: Place, text: str) -> Iterator[Fact]:
+def _repositories(place: PagePlace, text: str) -> Iterator[Fact]:
     for address in _DEB.findall(text):
         yield place.fact(FactKind.REPOSITORY, address.rstrip("/"), 0.95, quote=text, use="packages")
     program = program_of(text)
@@ -197,7 +197,7 @@ def _repositories(place: Place, text: str) -> Iterator[Fact]:
             yield place.fact(FactKind.REPOSITORY, found, 0.9, quote=text, use="packages")
 
 
-def _services(place: Place, text: str) -> Iterator[Fact]:
+def _services(place: PagePlace, text: str) -> Iterator[Fact]:
     words = [word for word in words_of(text) if not word.startswith("-")]
     program = program_of(text)
     names: list[str] = []
@@ -214,7 +214,7 @@ def _services(place: Place, text: str) -> Iterator[Fact]:
             yield place.fact(FactKind.SERVICE, name.removesuffix(".service"), 0.95, quote=text)
 
 
-def _users(place: Place, text: str) -> Iterator[Fact]:
+def _users(place: PagePlace, text: str) -> Iterator[Fact]:
     words = words_of(text)
     if program_of(text) not in {"useradd", "adduser"} or len(words) < 2:  # noqa: PLR2004
         return
@@ -224,7 +224,7 @@ def _users(place: Place, text: str) -> Iterator[Fact]:
         yield place.fact(FactKind.USER, words[-1], 0.95, quote=text)
 
 
-def _files(place: Place, text: str) -> Iterator[Fact]:
+def _files(place: PagePlace, text: str) -> Iterator[Fact]:
     first = words_of(text)[:1]
     text = re.sub(r"(\s(?:-v|--volume)[ =](?:<[^>]*>|[^\s:]+)):\S+", r"\1", text)  # the rest is inside the container
     for path in paths_in(re.sub(_URL, " ", text)):
@@ -232,7 +232,7 @@ def _files(place: Place, text: str) -> Iterator[Fact]:
             yield place.fact(FactKind.FILE, path, 0.85, quote=text)
 
 
-def _ports(place: Place, text: str, checking: object) -> Iterator[Fact]:
+def _ports(place: PagePlace, text: str, checking: object) -> Iterator[Fact]:
     if checking and not _SENDS.search(text):
         for found in _LOCAL.finditer(text):
             if found[1]:

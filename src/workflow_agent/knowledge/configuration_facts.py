@@ -12,7 +12,7 @@ from workflow_agent.knowledge.placeholders import has_placeholder
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from workflow_agent.knowledge.place import Place
+    from workflow_agent.knowledge.place import PagePlace
 
 __all__ = [
     "configuration_facts",
@@ -77,7 +77,7 @@ _FLAG_LINES: Final = 3
 _LOWEST, _HIGHEST = 10, 65535
 
 
-def configuration_facts(place: Place) -> Iterator[Fact]:
+def configuration_facts(place: PagePlace) -> Iterator[Fact]:
     """Give the facts of a block of configuration."""
     text = place.element.text
     for path in paths_in(text):
@@ -94,7 +94,7 @@ def configuration_facts(place: Place) -> Iterator[Fact]:
         yield from _setting_facts(place, key, value)
 
 
-def unit_facts(place: Place) -> Iterator[Fact]:
+def unit_facts(place: PagePlace) -> Iterator[Fact]:
     """Give the facts of a unit of systemd."""
     text = place.element.text
     for path in paths_in(text):
@@ -108,7 +108,7 @@ def unit_facts(place: Place) -> Iterator[Fact]:
             yield place.fact(FactKind.PORT, port, 0.85, quote=line)
 
 
-def table_facts(place: Place) -> Iterator[Fact]:
+def table_facts(place: PagePlace) -> Iterator[Fact]:
     """Give the facts of a table of settings or of metrics."""
     rows = place.element.rows
     for path in {path for row in rows for cell in row for path in paths_in(cell)}:
@@ -124,14 +124,14 @@ def table_facts(place: Place) -> Iterator[Fact]:
         yield from _setting_rows(place, header, body)
 
 
-def exposition_facts(place: Place) -> Iterator[Fact]:
+def exposition_facts(place: PagePlace) -> Iterator[Fact]:
     """Give the metrics of a block in the form in which they are exposed, but for those that every program has."""
     for name in re.findall(r"(?m)^# TYPE ([A-Za-z_:][\w:]*) \w+\s*$", place.element.text):
         if not name.startswith(("go_", "process_", "promhttp_", "python_")):
             yield place.fact(FactKind.METRIC, name, 0.85, quote=name)
 
 
-def help_facts(place: Place) -> Iterator[Fact]:
+def help_facts(place: PagePlace) -> Iterator[Fact]:
     """Give the flags of a program's help with their defaults."""
     lines = [found for line in place.element.text.split("\n") if (found := _FLAG_LINE.match(line))]
     if len(lines) < _FLAG_LINES:
@@ -159,7 +159,7 @@ def is_metric_name(text: str) -> bool:
     return bool(_METRIC.match(text)) and not text.endswith("_")
 
 
-def _under_metrics(place: Place) -> bool:
+def _under_metrics(place: PagePlace) -> bool:
     return bool(place.element.sections and _METRICS.search(place.element.sections[-1]))
 
 
@@ -167,7 +167,7 @@ def _default_at(header: Sequence[str]) -> int | None:
     return next((number for number, title in enumerate(header) if _DEFAULTS.match(title)), None)
 
 
-def _setting_rows(place: Place, header: Sequence[str], body: Sequence[Sequence[str]]) -> Iterator[Fact]:
+def _setting_rows(place: PagePlace, header: Sequence[str], body: Sequence[Sequence[str]]) -> Iterator[Fact]:
     default_at = _default_at(header)
     meaning_at = next((number for number, title in enumerate(header) if number and _MEANINGS.match(title)), None)
     remote = any(
@@ -197,7 +197,7 @@ def _default(cell: str) -> str:
     return "" if value.lower() in _NOTHING else value
 
 
-def _setting_facts(place: Place, key: str, value: str) -> Iterator[Fact]:
+def _setting_facts(place: PagePlace, key: str, value: str) -> Iterator[Fact]:
     last = key.rsplit(".", 1)[-1] if not key.startswith("-") else key
     port = _PORT.search(f" {value.strip()}")
     if port and (_LISTENS.search(key) or _LISTENS.search(last)) and _LOWEST <= int(port[1]) <= _HIGHEST:
@@ -209,7 +209,7 @@ def _setting_facts(place: Place, key: str, value: str) -> Iterator[Fact]:
         yield place.fact(FactKind.PORT, value, 0.7, quote=f"{key} {value}")
 
 
-def _block_ports(place: Place, text: str) -> Iterator[Fact]:
+def _block_ports(place: PagePlace, text: str) -> Iterator[Fact]:
     for found in re.finditer(
         r"(?m)^\s*(?:[Ll]isten|bind)\s+(?:\"?[\w.*\[\]]+\"?[: ]+)?\"?(\d{2,5})\"?(?=[\s;]|$)", text
     ):
@@ -222,7 +222,7 @@ def _is_compose(text: str) -> bool:
     return bool(compose or re.search(r"(?m)^\s*(scrape_configs|relabel_configs):", text))
 
 
-def _settings(place: Place) -> list[tuple[str, str]]:
+def _settings(place: PagePlace) -> list[tuple[str, str]]:
     """List the keys of a block with their values; files made of blocks have none that stand alone."""
     text, language = place.element.text, place.element.language
     if language in {"yaml", "yml"}:

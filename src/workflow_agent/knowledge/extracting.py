@@ -17,12 +17,21 @@ from workflow_agent.knowledge.configuration_facts import (
     table_facts,
     unit_facts,
 )
-from workflow_agent.knowledge.facts import BlockKind, Command, Extraction, Fact, FactKind, Flag, FlagKind, provenance_of
+from workflow_agent.knowledge.facts import (
+    BlockKind,
+    Extraction,
+    Fact,
+    FactKind,
+    Flag,
+    FlagKind,
+    PageCommand,
+    provenance_of,
+)
 from workflow_agent.knowledge.file_contents import command_contents, content_facts, edited_path
 from workflow_agent.knowledge.html_pages import parse_html
 from workflow_agent.knowledge.markdown_pages import looks_like_html, parse_markdown
 from workflow_agent.knowledge.page import ElementKind
-from workflow_agent.knowledge.place import Place
+from workflow_agent.knowledge.place import PagePlace
 from workflow_agent.knowledge.placeholders import placeholders_in, replaced_words
 from workflow_agent.knowledge.platforms import platforms_of, platforms_said
 from workflow_agent.knowledge.programs import KNOWN
@@ -32,7 +41,7 @@ from workflow_agent.knowledge.steps import is_block_left_out, is_left_out, is_st
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from workflow_agent.knowledge.facts import Platform, Provenance
+    from workflow_agent.knowledge.facts import FactSource, SystemFamily
     from workflow_agent.knowledge.page import Element, Page
 
 __all__ = ["extract", "parse_page", "read_page"]
@@ -93,7 +102,7 @@ def extract(page: Page) -> Extraction:
 class _Walk:
     page: Page
     facts: list[Fact] = field(default_factory=list)
-    commands: list[Command] = field(default_factory=list)
+    commands: list[PageCommand] = field(default_factory=list)
     flags: list[Flag] = field(default_factory=list)
     programs: set[str] = field(default_factory=set)
     replaced: set[str] = field(default_factory=set)
@@ -118,13 +127,13 @@ class _Walk:
             for path, sentence in told_edits(place):
                 self._edit(path, sentence, place)
 
-    def _place(self, number: int) -> Place:
+    def _place(self, number: int) -> PagePlace:
         elements = self.page.elements
         element = elements[number]
         before = _neighbour(elements, number, -1)
         words = [before[-_LABEL:]] if before.rstrip().endswith(":") or len(before) < _LABEL else []
         platforms = platforms_of(element, words) or platforms_of(element)
-        return Place(
+        return PagePlace(
             address=self.page.address,
             element=element,
             before=before,
@@ -132,14 +141,14 @@ class _Walk:
             platforms=platforms,
         )
 
-    def _kind(self, place: Place, number: int) -> BlockKind:
+    def _kind(self, place: PagePlace, number: int) -> BlockKind:
         previous = self.page.elements[number - 1] if number else None
         after_command = (
             previous is not None and previous.kind is ElementKind.CODE and previous.sections == place.element.sections
         )
         return classify(place.element, place.before, self.programs, after_command=after_command)
 
-    def _code(self, place: Place, number: int) -> None:
+    def _code(self, place: PagePlace, number: int) -> None:
         kind = self._kind(place, number)
         text = place.element.text
         if kind is BlockKind.COMMAND:
@@ -173,7 +182,7 @@ class _Walk:
                 break
         return ""
 
-    def _contents(self, place: Place, number: int) -> None:
+    def _contents(self, place: PagePlace, number: int) -> None:
         """Note what a block puts into a file; one that is to be put somewhere unknown is a step."""
         elements = self.page.elements
         at, earlier = number - 1, []
@@ -191,7 +200,7 @@ class _Walk:
         if not found and is_told:
             self._flag(FlagKind.STEP, place.element.text.strip().split("\n", 1)[0], place)
 
-    def _commands(self, place: Place, lines: list[Line], printed: str) -> None:
+    def _commands(self, place: PagePlace, lines: list[Line], printed: str) -> None:
         commands = list(commands_of(place, lines))
         outputs = outputs_of(lines)
         for command in commands:
@@ -211,7 +220,7 @@ class _Walk:
             if _is_foreground(place, command.text):
                 self._flag(FlagKind.FOREGROUND, command.text, place)
 
-    def _inline(self, place: Place) -> set[str]:
+    def _inline(self, place: PagePlace) -> set[str]:
         """Read the pieces of code of a paragraph that are commands; gives them."""
         found: set[str] = set()
         for code in place.element.codes:
@@ -223,9 +232,9 @@ class _Walk:
             for text in split_chain(code):
                 if text.split()[0] in KNOWN and place.element.kind is ElementKind.TEXT:
                     self.commands.append(
-                        Command(text=text, platforms=alone.platforms, provenance=_provenance(place, 0.7, code))
+                        PageCommand(text=text, platforms=alone.platforms, provenance=_provenance(place, 0.7, code))
                     )
-                    command = Command(text=text, provenance=_provenance(place, 0.7, code))
+                    command = PageCommand(text=text, provenance=_provenance(place, 0.7, code))
                     found_here = list(command_facts(alone, command))
                     self.facts += [
                         fact
@@ -237,7 +246,7 @@ class _Walk:
                     self._flag(FlagKind.FOREGROUND, text, place)
         return found
 
-    def _inline_step(self, place: Place, command: Command, facts: list[Fact]) -> None:
+    def _inline_step(self, place: PagePlace, command: PageCommand, facts: list[Fact]) -> None:
         """Note a step in a sentence, which itself says whether it is one that may be left."""
         said = replace(place, before=f"{place.element.text.rstrip('.:')}:")
         if path := edited_path(command.text):
@@ -246,10 +255,10 @@ class _Walk:
         elif is_left_out(said, replace(command, platforms=place.platforms), facts):
             self._flag(FlagKind.STEP, command.text, place)
 
-    def _edit(self, path: str, text: str, place: Place) -> None:
+    def _edit(self, path: str, text: str, place: PagePlace) -> None:
         self.edits.append((path, Flag(kind=FlagKind.STEP, text=text, provenance=_provenance(place, 0.9, text))))
 
-    def _query(self, place: Place) -> None:
+    def _query(self, place: PagePlace) -> None:
         if is_statement_left_out(place):
             self._flag(FlagKind.STEP, place.element.text.strip().split("\n", 1)[0], place)
         if place.element.language in {"promql", "logql"}:
@@ -257,7 +266,7 @@ class _Walk:
                 if is_metric_name(name):
                     self.facts.append(place.fact(FactKind.METRIC, name, 0.7))
 
-    def _placeholders(self, place: Place, text: str, kind: BlockKind | None) -> None:
+    def _placeholders(self, place: PagePlace, text: str, kind: BlockKind | None) -> None:
         marks = place.element.marks if place.element.kind is ElementKind.CODE else ()
         for found in dict.fromkeys(placeholders_in(text, kind, marks)):
             self._flag(FlagKind.PLACEHOLDER, found, place)
@@ -265,7 +274,7 @@ class _Walk:
             if kind is not None and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text):
                 self._flag(FlagKind.PLACEHOLDER, word, place)
 
-    def _links(self, place: Place) -> None:
+    def _links(self, place: PagePlace) -> None:
         if not _COMMAND_LINK.search(place.element.text):
             return
         for link in place.element.links:
@@ -277,11 +286,11 @@ class _Walk:
             ):
                 self._flag(FlagKind.LINK, link.address, place)
 
-    def _flag(self, kind: FlagKind, text: str, place: Place) -> None:
+    def _flag(self, kind: FlagKind, text: str, place: PagePlace) -> None:
         self.flags.append(Flag(kind=kind, text=text, provenance=_provenance(place, 0.9, text)))
 
 
-def _provenance(place: Place, confidence: float, quote: str) -> Provenance:
+def _provenance(place: PagePlace, confidence: float, quote: str) -> FactSource:
     return provenance_of(place.address, place.element, confidence, quote)
 
 
@@ -326,11 +335,11 @@ def _is_inline_command(code: str, programs: set[str]) -> bool:
     return words[0] in KNOWN or words[0] in programs
 
 
-def _said_before(place: Place, code: str) -> tuple[Platform, ...]:
+def _said_before(place: PagePlace, code: str) -> tuple[SystemFamily, ...]:
     return platforms_said(place.element.text.partition(code)[0][-_LABEL:])
 
 
-def _is_foreground(place: Place, text: str) -> bool:
+def _is_foreground(place: PagePlace, text: str) -> bool:
     program = program_of(text)
     if program in {"docker", "podman"}:
         return bool(re.search(r"\brun\b", text)) and not re.search(r"\s(-\w*d\w*|--detach|--rm)(\s|$)", text)

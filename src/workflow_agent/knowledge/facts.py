@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 __all__ = [
     "TRUST",
     "BlockKind",
-    "Command",
     "Extraction",
     "Fact",
     "FactKind",
+    "FactSource",
     "Flag",
     "FlagKind",
-    "Platform",
-    "Provenance",
+    "PageCommand",
     "SourceKind",
+    "SystemFamily",
     "provenance_of",
 ]
 
@@ -56,7 +56,7 @@ class BlockKind(StrEnum):
     QUERY = "query"
 
 
-class Platform(StrEnum):
+class SystemFamily(StrEnum):
     """Families of systems that pages tell apart."""
 
     DEBIAN = "debian"
@@ -94,7 +94,7 @@ class FlagKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
+class FactSource:
     """Where a statement stands: page, place in it, SHA-256 (hex) of the text there, and how sure it is (0 to 1)."""
 
     address: str
@@ -115,8 +115,8 @@ class Fact:
 
     kind: FactKind
     value: str
-    provenance: Provenance
-    platforms: tuple[Platform, ...] = ()
+    provenance: FactSource
+    platforms: tuple[SystemFamily, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Flag:
 
     kind: FlagKind
     text: str
-    provenance: Provenance
+    provenance: FactSource
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as JSON."""
@@ -144,13 +144,13 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class PageCommand:
     """A command of a page, without prompt and `sudo`; `body` is the text that a here-document gives it."""
 
     text: str
     body: str = ""
-    platforms: tuple[Platform, ...] = ()
-    provenance: Provenance
+    platforms: tuple[SystemFamily, ...] = ()
+    provenance: FactSource
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as JSON."""
@@ -170,7 +170,7 @@ class Extraction:
     title: str
     sha256: str
     facts: tuple[Fact, ...]
-    commands: tuple[Command, ...] = ()
+    commands: tuple[PageCommand, ...] = ()
     flags: tuple[Flag, ...] = ()
 
     def of(self, kind: FactKind) -> list[Fact]:
@@ -192,9 +192,9 @@ class Extraction:
 _QUOTE = 160
 
 
-def provenance_of(address: str, element: Element, confidence: float, quote: str = "") -> Provenance:
+def provenance_of(address: str, element: Element, confidence: float, quote: str = "") -> FactSource:
     """Say where in a page a statement stands."""
-    return Provenance(
+    return FactSource(
         address=address,
         selector=element.selector,
         text_sha256=hashlib.sha256(element.text.encode("utf-8", "surrogatepass")).hexdigest(),

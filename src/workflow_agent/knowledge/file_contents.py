@@ -17,8 +17,8 @@ from workflow_agent.knowledge.place import paths_in
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from workflow_agent.knowledge.facts import Command, Fact
-    from workflow_agent.knowledge.place import Place
+    from workflow_agent.knowledge.facts import Fact, PageCommand
+    from workflow_agent.knowledge.place import PagePlace
 
 __all__ = ["Extent", "command_contents", "content_facts", "edited_path"]
 
@@ -68,7 +68,7 @@ _EDITOR: Final = re.compile(
 
 
 def content_facts(
-    place: Place, earlier: Sequence[str], edited: str = "", section: Sequence[str] = ()
+    place: PagePlace, earlier: Sequence[str], edited: str = "", section: Sequence[str] = ()
 ) -> Iterator[Fact]:
     """Give what a block of configuration puts into a file.
 
@@ -87,7 +87,7 @@ def content_facts(
         yield _fact(place, named.pop(), place.element.text, Extent.UNCLEAR, place.before)
 
 
-def command_contents(place: Place, command: Command) -> Iterator[Fact]:
+def command_contents(place: PagePlace, command: PageCommand) -> Iterator[Fact]:
     """Give what a here-document puts into a file; the shell would expand one whose end is not quoted."""
     heredoc = _HEREDOC.search(command.text)
     if heredoc is None or not command.body:
@@ -107,7 +107,7 @@ def edited_path(text: str) -> str:
     return found[1] if found else ""
 
 
-def _fact(place: Place, path: str, text: str, extent: Extent, quote: str) -> Fact:
+def _fact(place: PagePlace, path: str, text: str, extent: Extent, quote: str) -> Fact:
     if extent is Extent.WHOLE and place.may_be_optional and not place.is_optional:
         extent = Extent.UNCLEAR
     content = "\n".join(line.rstrip() for line in text.strip("\n").split("\n")) + "\n"

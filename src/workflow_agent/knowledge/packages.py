@@ -14,7 +14,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from workflow_agent.knowledge.facts import Extraction, Fact, FactKind, Platform, Provenance, SourceKind
+from workflow_agent.knowledge.facts import Extraction, Fact, FactKind, FactSource, SourceKind, SystemFamily
 from workflow_agent.model.errors import ValidationError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _facts(data: PackageData, address: str) -> Iterator[Fact]:
 def _fact(
     address: str, kind: FactKind, value: str, place: str, quote: str, *, confidence: float = 1.0, **details: str
 ) -> Fact:
-    where = Provenance(
+    where = FactSource(
         address=address,
         selector=place,
         text_sha256=hashlib.sha256(quote.encode("utf-8", "surrogatepass")).hexdigest(),
@@ -136,7 +136,7 @@ def _fact(
         source=SourceKind.PACKAGE,
     )
     said = {key: text for key, text in details.items() if text}
-    return Fact(kind=kind, value=value, provenance=where, platforms=(Platform.DEBIAN,), details=said)
+    return Fact(kind=kind, value=value, provenance=where, platforms=(SystemFamily.DEBIAN,), details=said)
 
 
 def _control_facts(data: PackageData, address: str) -> Iterator[Fact]:

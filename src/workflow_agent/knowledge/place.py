@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 from workflow_agent.knowledge.facts import Fact, FactKind, provenance_of
 
 if TYPE_CHECKING:
-    from workflow_agent.knowledge.facts import Platform
+    from workflow_agent.knowledge.facts import SystemFamily
     from workflow_agent.knowledge.page import Element
 
-__all__ = ["PATH", "Place", "paths_in"]
+__all__ = ["PATH", "PagePlace", "paths_in"]
 
 _REMOVING: Final = re.compile(
     r"(?i)\b(remov(e|es|al|ing)|un-?install\w*|purg(e|ing)|clean(ing)? ?up|delet(e|ing) (it|the))\b"
@@ -52,14 +52,14 @@ def _without_flags(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class PagePlace:
     """An element, the words right before and after it, and the families that it is about."""
 
     address: str
     element: Element
     before: str = ""
     after: str = ""
-    platforms: tuple[Platform, ...] = ()
+    platforms: tuple[SystemFamily, ...] = ()
 
     @property
     def is_removal(self) -> bool:
@@ -99,7 +99,7 @@ class Place:
         confidence: float,
         *,
         quote: str = "",
-        platforms: tuple[Platform, ...] | None = None,
+        platforms: tuple[SystemFamily, ...] | None = None,
         **details: str,
     ) -> Fact:
         """Make a fact that stands here."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from workflow_agent.knowledge.facts import Platform
+from workflow_agent.knowledge.facts import SystemFamily
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,39 +15,39 @@ if TYPE_CHECKING:
 __all__ = ["MANAGERS", "platforms_of", "platforms_said"]
 
 _WORDS: Final = (
-    (Platform.DEBIAN, r"debian|ubuntu|mint|raspbian|raspberry pi os|\bdeb\b|\bapt\b"),
+    (SystemFamily.DEBIAN, r"debian|ubuntu|mint|raspbian|raspberry pi os|\bdeb\b|\bapt\b"),
     (
-        Platform.RHEL,
+        SystemFamily.RHEL,
         r"rhel|red ?hat|centos|fedora|rocky|alma(linux)?|oracle linux|amazon linux|\brpm\b|\byum\b|\bdnf\b",
     ),
-    (Platform.SUSE, r"suse|sles|zypper"),
-    (Platform.ALPINE, r"\balpine\b"),
-    (Platform.ARCH, r"\barch( linux)?\b|manjaro"),
-    (Platform.MACOS, r"mac ?os|os x|homebrew"),
-    (Platform.WINDOWS, r"windows|powershell"),
-    (Platform.CONTAINER, r"docker|podman|kubernetes|helm|compose|containers?\b"),
-    (Platform.ARCHIVE, r"tarball|archive|binary|binaries|from source"),
+    (SystemFamily.SUSE, r"suse|sles|zypper"),
+    (SystemFamily.ALPINE, r"\balpine\b"),
+    (SystemFamily.ARCH, r"\barch( linux)?\b|manjaro"),
+    (SystemFamily.MACOS, r"mac ?os|os x|homebrew"),
+    (SystemFamily.WINDOWS, r"windows|powershell"),
+    (SystemFamily.CONTAINER, r"docker|podman|kubernetes|helm|compose|containers?\b"),
+    (SystemFamily.ARCHIVE, r"tarball|archive|binary|binaries|from source"),
 )
 _PATTERNS: Final = tuple((platform, re.compile(rf"(?i)(?<![\w-])(?:{words})")) for platform, words in _WORDS)
 #: The family that has a package manager.
-MANAGERS: Final[Mapping[str, Platform]] = {
-    "apt": Platform.DEBIAN,
-    "dnf": Platform.RHEL,
-    "yum": Platform.RHEL,
-    "zypper": Platform.SUSE,
-    "apk": Platform.ALPINE,
-    "pacman": Platform.ARCH,
-    "brew": Platform.MACOS,
-    "pip": Platform.PYTHON,
+MANAGERS: Final[Mapping[str, SystemFamily]] = {
+    "apt": SystemFamily.DEBIAN,
+    "dnf": SystemFamily.RHEL,
+    "yum": SystemFamily.RHEL,
+    "zypper": SystemFamily.SUSE,
+    "apk": SystemFamily.ALPINE,
+    "pacman": SystemFamily.ARCH,
+    "brew": SystemFamily.MACOS,
+    "pip": SystemFamily.PYTHON,
 }
 
 
-def platforms_said(text: str) -> tuple[Platform, ...]:
+def platforms_said(text: str) -> tuple[SystemFamily, ...]:
     """List the families that some words name."""
     return tuple(platform for platform, pattern in _PATTERNS if pattern.search(text))
 
 
-def platforms_of(element: Element, before: Iterable[str] = ()) -> tuple[Platform, ...]:
+def platforms_of(element: Element, before: Iterable[str] = ()) -> tuple[SystemFamily, ...]:
     """List the families that an element is about; none where the page does not say.
 
     Args:

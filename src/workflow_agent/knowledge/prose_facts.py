@@ -12,7 +12,7 @@ from workflow_agent.knowledge.place import paths_in
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from workflow_agent.knowledge.place import Place
+    from workflow_agent.knowledge.place import PagePlace
 
 __all__ = ["prose_facts"]
 
@@ -48,7 +48,7 @@ _METRIC_SUFFIX: Final = re.compile(
 _LOWEST, _HIGHEST = 10, 65535
 
 
-def prose_facts(place: Place, commands: set[str]) -> Iterator[Fact]:
+def prose_facts(place: PagePlace, commands: set[str]) -> Iterator[Fact]:
     """Give the facts of a paragraph.
 
     Args:
@@ -77,7 +77,7 @@ def _plain_paths(text: str) -> str:
     return re.sub(r"https?://\S+", " ", text)
 
 
-def _ports(place: Place, sentence: str) -> Iterator[Fact]:
+def _ports(place: PagePlace, sentence: str) -> Iterator[Fact]:
     for found in _URL_PORT.finditer(sentence):
         yield place.fact(FactKind.PORT, found[1], 0.8, quote=sentence)
     if _FOREIGN.search(sentence) or "-p " in sentence:
@@ -91,7 +91,7 @@ def _ports(place: Place, sentence: str) -> Iterator[Fact]:
                 yield place.fact(FactKind.PORT, number, 0.85, quote=sentence)
 
 
-def _users(place: Place, sentence: str, codes: list[str]) -> Iterator[Fact]:
+def _users(place: PagePlace, sentence: str, codes: list[str]) -> Iterator[Fact]:
     for found in _USER.finditer(sentence):
         name = found["name"]
         quoted = name in codes
@@ -99,7 +99,7 @@ def _users(place: Place, sentence: str, codes: list[str]) -> Iterator[Fact]:
             yield place.fact(FactKind.USER, name, 0.85, quote=sentence)
 
 
-def _services(place: Place, code: str) -> Iterator[Fact]:
+def _services(place: PagePlace, code: str) -> Iterator[Fact]:
     if re.fullmatch(r"[\w@.-]+\.service", code):
         yield place.fact(FactKind.SERVICE, code.removesuffix(".service"), 0.9, quote=code)
         return
@@ -108,7 +108,7 @@ def _services(place: Place, code: str) -> Iterator[Fact]:
         yield place.fact(FactKind.SERVICE, code, 0.75, quote=code)
 
 
-def _metrics(place: Place, code: str) -> Iterator[Fact]:
+def _metrics(place: PagePlace, code: str) -> Iterator[Fact]:
     if not is_metric_name(code) or "." in code:
         return
     said = re.search(r"(?i)\bmetrics?\b", place.element.text)

@@ -10,15 +10,15 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from workflow_agent.knowledge.command_lines import program_of, words_of
-from workflow_agent.knowledge.facts import FactKind, Platform
+from workflow_agent.knowledge.facts import FactKind, SystemFamily
 from workflow_agent.knowledge.file_contents import edited_path
 from workflow_agent.knowledge.place import paths_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from workflow_agent.knowledge.facts import Command, Fact
-    from workflow_agent.knowledge.place import Place
+    from workflow_agent.knowledge.facts import Fact, PageCommand
+    from workflow_agent.knowledge.place import PagePlace
 
 __all__ = ["is_block_left_out", "is_left_out", "is_of_debian", "is_statement_left_out", "told_edits"]
 
@@ -63,12 +63,12 @@ _TELLS: Final = re.compile(r"\s(--?version|-[vV]|--?help|-h|version)$")
 _WRITES: Final = re.compile(r"[^0-9&<]>\s*/(?!dev/null)")
 
 
-def is_of_debian(platforms: Sequence[Platform]) -> bool:
+def is_of_debian(platforms: Sequence[SystemFamily]) -> bool:
     """Tell whether something is for every system, or for those of Debian's family."""
-    return not platforms or Platform.DEBIAN in platforms
+    return not platforms or SystemFamily.DEBIAN in platforms
 
 
-def is_left_out(place: Place, command: Command, facts: Sequence[Fact]) -> bool:
+def is_left_out(place: PagePlace, command: PageCommand, facts: Sequence[Fact]) -> bool:
     """Tell whether a command is a step of the installation that no block stands for.
 
     Args:
@@ -88,12 +88,12 @@ def is_left_out(place: Place, command: Command, facts: Sequence[Fact]) -> bool:
     return not _changes_nothing(command.text)
 
 
-def is_statement_left_out(place: Place) -> bool:
+def is_statement_left_out(place: PagePlace) -> bool:
     """Tell whether a query is a step: one of SQL that changes something."""
     return is_of_debian(place.platforms) and not _is_beside(place) and bool(_STATEMENT.search(place.element.text))
 
 
-def is_block_left_out(place: Place) -> bool:
+def is_block_left_out(place: PagePlace) -> bool:
     """Tell whether a block of configuration is to be put somewhere, and nobody knows where."""
     if not is_of_debian(place.platforms) or _is_beside(place):
         return False
@@ -101,11 +101,11 @@ def is_block_left_out(place: Place) -> bool:
     return not _SHOWN.search(last) or bool(_EDITS.match(last))
 
 
-def _is_beside(place: Place) -> bool:
+def _is_beside(place: PagePlace) -> bool:
     return place.is_optional or _is_later(place)
 
 
-def told_edits(place: Place) -> Iterator[tuple[str, str]]:
+def told_edits(place: PagePlace) -> Iterator[tuple[str, str]]:
     """Give the files that a paragraph tells to change, each with the sentence: "Set `Port` in /etc/x.conf to 80"."""
     if not is_of_debian(place.platforms) or _is_later(place):
         return
@@ -114,11 +114,11 @@ def told_edits(place: Place) -> Iterator[tuple[str, str]]:
             yield from ((path, sentence) for path in paths_in(sentence) if path.startswith("/etc/"))
 
 
-def _goes(place: Place) -> bool:
+def _goes(place: PagePlace) -> bool:
     return bool(_GOES.search(place.before))
 
 
-def _is_later(place: Place) -> bool:
+def _is_later(place: PagePlace) -> bool:
     """Tell whether a section is about something else than installing; a page's own title says nothing about that."""
     return any(_LATER.search(section) for section in place.element.sections[1:])
 

@@ -30,8 +30,8 @@ __all__ = [
     "FUNCTIONS",
     "MAX_BYTES",
     "MAX_DEPTH",
-    "Call",
     "Compare",
+    "FunctionCall",
     "Items",
     "Literal",
     "Logic",
@@ -88,7 +88,7 @@ class Items:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class FunctionCall:
     """A function of :data:`FUNCTIONS` with as many arguments as it takes."""
 
     function: str
@@ -123,7 +123,7 @@ class Logic:
     column: int
 
 
-Node: TypeAlias = Literal | Path | Items | Call | Compare | Not | Logic
+Node: TypeAlias = Literal | Path | Items | FunctionCall | Compare | Not | Logic
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +313,7 @@ class _Parser:
         if len(arguments) != wanted:
             message = f"`{name.text}` takes {wanted} argument{'s'[: wanted - 1]}, not {len(arguments)}"
             raise syntax_error(self._text, name.column, message)
-        return Call(name.text, arguments, name.column)
+        return FunctionCall(name.text, arguments, name.column)
 
     def _member(self) -> str:
         if self._peek.kind not in {"name", "keyword"}:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.model._expression_syntax import (
     MAX_DEPTH,
-    Call,
     Compare,
+    FunctionCall,
     Items,
     Literal,
     Logic,
@@ -141,7 +141,7 @@ def _paths(node: Node) -> Iterator[str]:
     match node:
         case Path(parts):
             yield ".".join(str(part) for part in parts)
-        case Items(children) | Call(_, children, _) | Logic(_, children, _):
+        case Items(children) | FunctionCall(_, children, _) | Logic(_, children, _):
             for child in children:
                 yield from _paths(child)
         case Compare(_, left, right, _):
@@ -168,7 +168,7 @@ class _Evaluation:
                 return _follow(self._names, parts)
             case Items(items):
                 return [self.value(item) for item in items]
-            case Call():
+            case FunctionCall():
                 return self._call(node)
             case Compare():
                 return self._compare(node)
@@ -187,7 +187,7 @@ class _Evaluation:
         results = (self.boolean(self.value(operand), node.column) for operand in node.operands)
         return node.until if any(result is node.until for result in results) else not node.until
 
-    def _call(self, call: Call) -> Any:
+    def _call(self, call: FunctionCall) -> Any:
         first = self.value(call.arguments[0])
         if call.function == "default":
             return self.value(call.arguments[1]) if first is None else first

@@ -14,14 +14,14 @@ from workflow_agent.security.secret import MAX_BYTES, Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["SecretSource", "SourceKind", "checked_secret", "how_to_give", "parse_sources", "read_secrets"]
+__all__ = ["SecretSource", "SecretSourceKind", "checked_secret", "how_to_give", "parse_sources", "read_secrets"]
 
 _OPTION: Final = "--secret"
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
-class SourceKind(StrEnum):
+class SecretSourceKind(StrEnum):
     """Kinds of sources."""
 
     ENVIRONMENT = "env"
@@ -34,7 +34,7 @@ class SecretSource:
     """Where one secret comes from. `place` is a variable's name or a path; empty for standard input."""
 
     name: str
-    kind: SourceKind
+    kind: SecretSourceKind
     place: str = ""
 
 
@@ -56,7 +56,7 @@ def parse_sources(typed: Sequence[str]) -> list[SecretSource]:
     for name in names:
         if names.count(name) > 1:
             raise ParameterError(f"the secret `{name}` is given twice", where=_OPTION)
-    streamed = [source.name for source in sources if source.kind is SourceKind.STDIN]
+    streamed = [source.name for source in sources if source.kind is SecretSourceKind.STDIN]
     if len(streamed) > 1:
         raise ParameterError(
             f"only one secret can come from standard input, not {' and '.join(streamed)}",
@@ -71,12 +71,12 @@ def _source(item: str) -> SecretSource:
     if not equals or not _NAME.fullmatch(name):
         raise ParameterError("a secret is written `name=SOURCE`", where=_OPTION, hint=how_to_give("password"))
     kind, _, place = rest.partition(":")
-    if rest == SourceKind.STDIN:
-        return SecretSource(name=name, kind=SourceKind.STDIN)
-    if kind == SourceKind.ENVIRONMENT and _VARIABLE.fullmatch(place):
-        return SecretSource(name=name, kind=SourceKind.ENVIRONMENT, place=place)
-    if kind == SourceKind.FILE and place and "\0" not in place:
-        return SecretSource(name=name, kind=SourceKind.FILE, place=place)
+    if rest == SecretSourceKind.STDIN:
+        return SecretSource(name=name, kind=SecretSourceKind.STDIN)
+    if kind == SecretSourceKind.ENVIRONMENT and _VARIABLE.fullmatch(place):
+        return SecretSource(name=name, kind=SecretSourceKind.ENVIRONMENT, place=place)
+    if kind == SecretSourceKind.FILE and place and "\0" not in place:
+        return SecretSource(name=name, kind=SecretSourceKind.FILE, place=place)
     raise ParameterError(
         f"the source of the secret `{name}` is none of env:NAME, file:PATH and -",
         where=f"{_OPTION} {name}",
@@ -104,7 +104,7 @@ def checked_secret(name: str, value: str) -> Secret:
 
 def _read(source: SecretSource, environ: Mapping[str, str], stdin: BinaryIO) -> str:
     where = f"{_OPTION} {source.name}"
-    if source.kind is SourceKind.ENVIRONMENT:
+    if source.kind is SecretSourceKind.ENVIRONMENT:
         if source.place not in environ:
             raise ParameterError(f"there is no environment variable `{source.place}`", where=where)
         return environ[source.place]
@@ -123,7 +123,7 @@ def _read(source: SecretSource, environ: Mapping[str, str], stdin: BinaryIO) -> 
 
 
 def _bytes(source: SecretSource, stdin: BinaryIO) -> bytes:
-    if source.kind is SourceKind.STDIN:
+    if source.kind is SecretSourceKind.STDIN:
         return stdin.read(MAX_BYTES + 3)
     with Path(source.place).open("rb") as stream:
         return stream.read(MAX_BYTES + 3)

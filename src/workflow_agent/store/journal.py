@@ -12,7 +12,7 @@ from workflow_agent.model.event import Event, EventType, Snapshot
 from workflow_agent.store.encoding import check_order, encode_event, is_small
 from workflow_agent.store.reader import PAGE
 from workflow_agent.store.schema import positional
-from workflow_agent.store.session import Append, Change
+from workflow_agent.store.session import Append, SideStatements
 from workflow_agent.store.snapshots import read_snapshot, snapshot_row
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class SqliteJournal:
         if self._writer is None:
             raise StoreError("the store is opened for reading only", where=str(self._reader.path))
         row = await self._reader.offload(partial(_snapshot_row, run_id, seq, fold, make, self._blobs))
-        await self._writer.append(Change(partial(_put_snapshot, row)))
+        await self._writer.append(SideStatements(partial(_put_snapshot, row)))
 
     async def snapshots(self, run_ids: Sequence[str]) -> dict[str, Snapshot]:
         """Give what was kept of runs; what is damaged is left out, with a warning in the log.

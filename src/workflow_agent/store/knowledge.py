@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.model.errors import NotFoundError, StoreError
-from workflow_agent.store.session import Change
+from workflow_agent.store.session import SideStatements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -149,7 +149,7 @@ class SqliteKnowledge:
     async def _write(self, apply: Any) -> int:  # Any: a function of the connection's statements
         if self._writer is None:
             raise StoreError("the store is opened for reading only", where=str(self._reader.path))
-        return await self._writer.append(Change(apply))
+        return await self._writer.append(SideStatements(apply))
 
 
 def _insert_facts(db: Statements, page_id: int, page: Mapping[str, Any]) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.store.encoding import EncodedEvent
 
-__all__ = ["Append", "Change", "Limits", "Outcome", "WriteSession"]
+__all__ = ["Append", "Outcome", "SideStatements", "WriteSession", "WriterLimits"]
 
 #: The new head, or why an append was not stored.
 Outcome: TypeAlias = int | WorkflowAgentError
@@ -51,7 +51,7 @@ _SETTINGS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class WriterLimits:
     """When the writer does what. Sizes are those of the log file.
 
     `lock_wait_s`: seconds to wait for another process · `idle_s`: seconds without an append after which the log is
@@ -75,7 +75,7 @@ class Append(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class SideStatements:
     """Statements beside the journal, in the transaction of their batch; they give the outcome."""
 
     apply: Callable[[Statements], int]
@@ -89,7 +89,7 @@ class WriteSession:
         PermissionDeniedError: the folder belongs to somebody else.
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: WriterLimits) -> None:
         self.path = path
         self.limits = limits
         #: The error after which nothing may be written any more.
@@ -133,7 +133,7 @@ class WriteSession:
 
     # -- a batch ---------------------------------------------------------------------------------------------------
 
-    def commit(self, appends: Sequence[Append | Change]) -> list[Outcome]:
+    def commit(self, appends: Sequence[Append | SideStatements]) -> list[Outcome]:
         """Store a batch in one transaction; gives one outcome per append, in order.
 
         An append whose head is another one, or whose data does not fit, fails alone.
@@ -150,7 +150,7 @@ class WriteSession:
         finally:
             self._lock.release()
 
-    def _transaction(self, appends: Sequence[Append | Change]) -> list[Outcome]:
+    def _transaction(self, appends: Sequence[Append | SideStatements]) -> list[Outcome]:
         try:
             failpoint("store.lock-taken")
             self._db.execute("begin")
@@ -173,7 +173,7 @@ class WriteSession:
         self._remember(appends, outcomes)
         return outcomes
 
-    def _stored(self, batch: Sequence[Append | Change]) -> list[Outcome]:
+    def _stored(self, batch: Sequence[Append | SideStatements]) -> list[Outcome]:
         """Put a batch's rows in: together where that can be done and nothing stands against it, else one by one."""
         appends = [item for item in batch if isinstance(item, Append)]
         plain = [append for append in appends if is_plain(append.events) and self._may_follow(append)]
@@ -216,12 +216,12 @@ class WriteSession:
             known = 0 if append.expected_head == 0 else self._db.number("head", {"run_id": append.run_id})
         return known == append.expected_head
 
-    def _remember(self, batch: Sequence[Append | Change], outcomes: Sequence[Outcome]) -> None:
+    def _remember(self, batch: Sequence[Append | SideStatements], outcomes: Sequence[Outcome]) -> None:
         self._gathered.stored()
         if len(self._heads) > _HEADS_KEPT:
             self._heads.clear()
         for append, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(append, Change):
+            if isinstance(append, SideStatements):
                 continue
             if isinstance(outcome, int):
                 self._heads[append.run_id] = outcome
@@ -232,7 +232,7 @@ class WriteSession:
     def _before_rows() -> None:
         failpoint("store.before-insert")
 
-    def _isolated(self, append: Append | Change) -> Outcome:
+    def _isolated(self, append: Append | SideStatements) -> Outcome:
         self._db.execute("save_item")
         try:
             outcome = self._store(append)
@@ -252,8 +252,8 @@ class WriteSession:
         self._db.execute("undo_item")
         self._db.execute("release_item")
 
-    def _store(self, append: Append | Change) -> int:
-        if isinstance(append, Change):
+    def _store(self, append: Append | SideStatements) -> int:
+        if isinstance(append, SideStatements):
             return append.apply(self._db)
         check_head(append.run_id, append.expected_head, self._db.number("head", {"run_id": append.run_id}))
         self._before_rows()

@@ -11,7 +11,7 @@ from workflow_agent.store.faults import translated
 from workflow_agent.store.history import SqliteHistory
 from workflow_agent.store.journal import SqliteJournal
 from workflow_agent.store.reader import Reader
-from workflow_agent.store.session import Limits
+from workflow_agent.store.session import WriterLimits
 from workflow_agent.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class SqliteStore:
     Made by :meth:`open` or :meth:`open_read_only`; used by one event loop; several processes may have it open.
     """
 
-    def __init__(self, folder: Path, *, writable: bool, limits: Limits) -> None:
+    def __init__(self, folder: Path, *, writable: bool, limits: WriterLimits) -> None:
         """Wire the parts; nothing is opened yet."""
         self.folder = folder
         path = folder / DATABASE
@@ -49,14 +49,14 @@ class SqliteStore:
         return f"SqliteStore({str(self.folder)!r}, writable={self._writer is not None})"
 
     @classmethod
-    async def open(cls, folder: Path, *, limits: Limits | None = None) -> SqliteStore:
+    async def open(cls, folder: Path, *, limits: WriterLimits | None = None) -> SqliteStore:
         """Open for reading and writing; the folder (mode 0700) and the database are made where they are missing.
 
         Raises:
             StoreError: locked by another process (named), damaged, or written by a newer release.
             PermissionDeniedError: the folder belongs to somebody else.
         """
-        store = cls(folder, writable=True, limits=limits or Limits())
+        store = cls(folder, writable=True, limits=limits or WriterLimits())
         assert store._writer is not None
         await store._writer.start()
         return store
@@ -67,7 +67,7 @@ class SqliteStore:
 
         The file is opened by the first question, which raises what :meth:`open` raises.
         """
-        return cls(folder, writable=False, limits=Limits())
+        return cls(folder, writable=False, limits=WriterLimits())
 
     @property
     def places(self) -> SqlitePlaces:

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from workflow_agent.store.session import Append, Change, Limits, Outcome
+    from workflow_agent.store.session import Append, Outcome, SideStatements, WriterLimits
 
 __all__ = ["Writer"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
-    append: Append | Change
+    append: Append | SideStatements
     loop: asyncio.AbstractEventLoop
     waiter: asyncio.Future[int]
 
@@ -43,7 +43,7 @@ class Writer:
     Life: :meth:`start`, any number of :meth:`append`, :meth:`close`. After an error of a commit it is closed for good.
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: WriterLimits) -> None:
         self.path = path
         self._limits = limits
         self._queue: queue.SimpleQueue[list[_Entry] | None] = queue.SimpleQueue()
@@ -75,7 +75,7 @@ class Writer:
             self._thread.join()  # it has nothing left to do
             raise
 
-    def append(self, append: Append | Change) -> asyncio.Future[int]:
+    def append(self, append: Append | SideStatements) -> asyncio.Future[int]:
         """Store an append; its future gives the new head when it is on disk. To cancel that does not undo it.
 
         Raises:

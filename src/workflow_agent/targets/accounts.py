@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from workflow_agent.model.records import dataclass
 
-__all__ = ["Account", "account", "group_id"]
+__all__ = ["Login", "account", "group_id"]
 
 _PASSWD_FIELDS = 7
 _GROUP_FIELDS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class Login:
     """A user with the groups that a login would give."""
 
     name: str
@@ -33,7 +33,7 @@ def _records(path: str, fields: int) -> list[list[str]]:
     return [row for row in rows if len(row) >= fields]
 
 
-def account(name: str, etc: str = "/etc") -> Account:
+def account(name: str, etc: str = "/etc") -> Login:
     """Look a user up by name or number.
 
     Raises:
@@ -44,9 +44,9 @@ def account(name: str, etc: str = "/etc") -> Account:
         if name in (row[0], row[2]) and row[2].isdigit() and row[3].isdigit():
             own = int(row[3])
             extra = [int(one[2]) for one in groups if one[2].isdigit() and row[0] in one[3].split(",")]
-            return Account(row[0], int(row[2]), own, row[5] or "/", tuple(dict.fromkeys([own, *extra])))
+            return Login(row[0], int(row[2]), own, row[5] or "/", tuple(dict.fromkeys([own, *extra])))
     if name in ("root", "0"):
-        return Account("root", 0, 0, "/root", (0,))
+        return Login("root", 0, 0, "/root", (0,))
     raise LookupError(f"there is no user `{name}` on the target")
 
 

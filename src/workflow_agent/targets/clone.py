@@ -22,7 +22,7 @@ from urllib.parse import quote
 from workflow_agent.model.errors import UnreachableError, WorkflowAgentError
 from workflow_agent.model.records import dataclass
 from workflow_agent.targets.capture import ENVIRONMENT
-from workflow_agent.targets.clone_listing import CLONE_FOLDER, Listing, read_listing
+from workflow_agent.targets.clone_listing import CLONE_FOLDER, CloneListing, read_listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -129,7 +129,7 @@ class Clone:
         tag = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._image = self._source.image(self._engine, self._client, {_LABEL: _owner()}, tag)
 
-    def listing(self) -> Listing:
+    def listing(self) -> CloneListing:
         """List what the image holds, or once a script ran what is there since."""
         container = self._running or self._create({"Entrypoint": ["/none"], "HostConfig": {"NetworkMode": "none"}})
         with self._engine.told(container):

@@ -23,7 +23,7 @@ from workflow_agent.targets.shims import SHIM_PATHS, parse_requested
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["CLONE_FOLDER", "Listed", "Listing", "change_set", "read_listing"]
+__all__ = ["CLONE_FOLDER", "CloneListing", "Listed", "change_set", "read_listing"]
 
 #: Where a clone keeps what belongs to the rehearsal and not to the target.
 CLONE_FOLDER = "/.workflow-agent-clone"
@@ -70,7 +70,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class CloneListing:
     """Entries by escaped path, and the contents of those few that are looked into."""
 
     entries: dict[str, Listed] = field(default_factory=dict)
@@ -82,9 +82,9 @@ class Listing:
         return folder is not None and folder.kind == "directory" and (always or path in self.entries)
 
 
-def read_listing(stream: BinaryIO) -> Listing:
+def read_listing(stream: BinaryIO) -> CloneListing:
     """Read a container's files as the engine exports them; raises CaptureError where the stream breaks off."""
-    listing = Listing()
+    listing = CloneListing()
     try:
         with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as archive:
             for member in archive:
@@ -96,7 +96,7 @@ def read_listing(stream: BinaryIO) -> Listing:
     return listing
 
 
-def _add(listing: Listing, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+def _add(listing: CloneListing, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
     path = _path(member.name)
     if path == "/" or _is_outside(path):
         return
@@ -126,7 +126,7 @@ def _path(name: str) -> str:
     return "/" + escape_path(os.fsencode(name)).removeprefix("./").strip("/")
 
 
-def _digest(listing: Listing, archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> bytes:
+def _digest(listing: CloneListing, archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> bytes:
     source = archive.extractfile(member)
     assert source is not None  # a regular file has content
     if (needs_content(path) or path in _SHIM_PATHS) and member.size <= _KEPT_BYTES:
@@ -146,8 +146,8 @@ def _is_outside(path: str) -> bool:
 
 
 def change_set(
-    before: Listing,
-    after: Listing,
+    before: CloneListing,
+    after: CloneListing,
     *,
     requested: str,
     stand_ins: Mapping[str, str],

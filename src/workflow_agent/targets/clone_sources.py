@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
-    from workflow_agent.targets.engine import Container, Engine
+    from workflow_agent.targets.engine import ContainerState, Engine
 
 __all__ = ["CLONE_REPOSITORY", "CloneImage", "CloneSource", "ContainerSource"]
 
@@ -55,7 +55,7 @@ class ContainerSource:
         container: What the engine said of it.
     """
 
-    def __init__(self, container: Container) -> None:
+    def __init__(self, container: ContainerState) -> None:
         self._container = container
 
     @property

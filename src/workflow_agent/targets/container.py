@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.ports import OutputSink
     from workflow_agent.model.system import ChangeSet, Check, CheckResult, Effect, Script, Service, TargetFacts
-    from workflow_agent.targets.engine import Container, Engine
+    from workflow_agent.targets.engine import ContainerState, Engine
     from workflow_agent.targets.entries import Baseline
     from workflow_agent.targets.mounts import Mount
     from workflow_agent.targets.plan import Plan
@@ -55,7 +55,7 @@ class ContainerTarget(HostTarget):
     #: A folder of an image cannot be renamed in its overlay, and volumes are outside.
     _copies_data = False
 
-    def __init__(self, container: Container, *, engine: Engine, store: Path, **options: Any) -> None:
+    def __init__(self, container: ContainerState, *, engine: Engine, store: Path, **options: Any) -> None:
         super().__init__(f"docker:{container.name}", pid=container.pid, **options)
         self._container = container
         self._engine = engine

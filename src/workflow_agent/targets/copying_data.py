@@ -10,7 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from workflow_agent.targets.standing import Standing
+from workflow_agent.targets.standing import StillReason
 from workflow_agent.targets.transaction import TransactionState
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class CopyingData:
 
         @property
         def _folders(self) -> TransactionFolders: ...
-        async def _stand(self, transaction: str, why: Standing = ...) -> Transaction: ...
+        async def _stand(self, transaction: str, why: StillReason = ...) -> Transaction: ...
         async def _run_again(self, transaction: str) -> list[Mapping[str, Any]]:
             """Start the services that ran before; see `StandingServices`."""
 
@@ -90,7 +90,7 @@ class CopyingData:
         """Commit what was rolled back with its data: the newer ones come again; where it is refused they go again."""
         from workflow_agent.targets.data_copies import set_aside  # noqa: PLC0415  # late: see above
 
-        plan = await self._stand(transaction, Standing.DATA)
+        plan = await self._stand(transaction, StillReason.DATA)
         await (await self._services()).stop(plan.services)
         await self._blocking(set_aside, self._root, plan)
         try:

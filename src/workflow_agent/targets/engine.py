@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
-__all__ = ["Container", "Engine"]
+__all__ = ["ContainerState", "Engine"]
 
 _SOCKET = "/var/run/docker.sock"
 _TIMEOUT_S = 30.0
@@ -40,7 +40,7 @@ _REMEDIES = {"paused": "docker unpause", "created": "docker start", "exited": "d
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
+class ContainerState:
     """What an engine says of one container; `pid` is that of its first process on this machine."""
 
     id: str
@@ -79,7 +79,7 @@ class Engine:
         """Give the engine's version."""
         return str(self._ask("/version")["Version"])
 
-    def container(self, name: str) -> Container:
+    def container(self, name: str) -> ContainerState:
         """Look a running container up by its name or (the beginning of) its id.
 
         Raises:
@@ -99,7 +99,7 @@ class Engine:
                 hint=f"`{remedy} {called}`, then run the command again" if remedy else "wait until it runs",
             )
         _require_local(found["Id"], state["Pid"], called)
-        return Container(
+        return ContainerState(
             id=found["Id"],
             name=called,
             pid=state["Pid"],

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FILE_LIMIT",
     "Image",
-    "Standing",
+    "OperationStanding",
     "is_as_found",
     "is_left",
     "look_at_shared",
@@ -54,7 +54,7 @@ FILE_LIMIT = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class OperationStanding:
     """Where a transaction's operations stand: `own` as the commit left them, files that others wrote to since.
 
     Of these, `merged` gives the contents that a rollback puts there, by path, `left` those that stay as they are, and
@@ -77,7 +77,7 @@ class Image:
     mtime: int | None = None
 
 
-def look_at_shared(tree: LiveTree, transaction: str, operations: Iterable[Operation]) -> Standing:
+def look_at_shared(tree: LiveTree, transaction: str, operations: Iterable[Operation]) -> OperationStanding:
     """Tell the operations on shared files that others wrote to since the commit from all others."""
     own: list[Operation] = []
     left: list[Operation] = []
@@ -99,7 +99,7 @@ def look_at_shared(tree: LiveTree, transaction: str, operations: Iterable[Operat
             except RecordConflictError as error:
                 found = difference(operation, operation.after, tree.read(operation.path))
                 conflicts.append(found | {"changes": error.names, "records": error.records})
-    return Standing(own=tuple(own), merged=merged, left=tuple(left), conflicts=tuple(conflicts))
+    return OperationStanding(own=tuple(own), merged=merged, left=tuple(left), conflicts=tuple(conflicts))
 
 
 def _is_as_left(tree: LiveTree, operation: Operation) -> bool:

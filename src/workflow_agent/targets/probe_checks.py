@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent.model.errors import UnreachableError
 from workflow_agent.targets.probe_command import run_command
 from workflow_agent.targets.probe_network import look_at_http, look_at_metric, look_at_port
-from workflow_agent.targets.probe_outcome import Outcome, quote, shorten
+from workflow_agent.targets.probe_outcome import ProbeOutcome, quote, shorten
 from workflow_agent.targets.probe_snmp import look_at_snmp
 from workflow_agent.targets.probe_spec import validate_spec
 from workflow_agent.targets.probe_system import (
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from workflow_agent.targets.probe_outcome import Site
 
     #: Looks once.
-    Look = Callable[[Mapping[str, Any], Site], Outcome]
+    Look = Callable[[Mapping[str, Any], Site], ProbeOutcome]
 
 __all__ = ["find_package", "parse_properties", "run_check", "unit_outcome"]
 
@@ -53,7 +53,7 @@ _FORMATS = {
 }
 
 
-def run_check(kind: str, spec: Mapping[str, Any], site: Site) -> Outcome:
+def run_check(kind: str, spec: Mapping[str, Any], site: Site) -> ProbeOutcome:
     """Look once.
 
     Raises:
@@ -66,18 +66,18 @@ def run_check(kind: str, spec: Mapping[str, Any], site: Site) -> Outcome:
     return outcome._replace(observed=shorten(outcome.observed))
 
 
-def _file(spec: Mapping[str, Any], _site: Site) -> Outcome:
+def _file(spec: Mapping[str, Any], _site: Site) -> ProbeOutcome:
     path, wanted = spec["path"], spec.get("exists", True)
     try:
         status = os.lstat(path)
         kind = _FORMATS[stat.S_IFMT(status.st_mode)]
         if not wanted:
-            return Outcome(False, f"exists, is a {kind}")
+            return ProbeOutcome(False, f"exists, is a {kind}")
         if kind == "symlink" and spec.get("type") != "symlink":
             status = os.stat(path)
             kind = _FORMATS[stat.S_IFMT(status.st_mode)]
     except (FileNotFoundError, NotADirectoryError):
-        return Outcome(not wanted, "does not exist")
+        return ProbeOutcome(not wanted, "does not exist")
     mode = stat.S_IMODE(status.st_mode)
     owner_holds, owner = _owner(status, spec.get("owner"))
     holds = owner_holds and spec.get("type", kind) == kind
@@ -87,7 +87,7 @@ def _file(spec: Mapping[str, Any], _site: Site) -> Outcome:
         contains = kind == "file" and spec["contains"].encode() in read_bytes(path, _CONTENT_LIMIT)
         holds = holds and contains
         observed += ", contains the text" if contains else ", does not contain the text"
-    return Outcome(holds, observed)
+    return ProbeOutcome(holds, observed)
 
 
 def _owner(status: os.stat_result, wanted: str | None) -> tuple[bool, str]:
@@ -99,7 +99,7 @@ def _owner(status: os.stat_result, wanted: str | None) -> tuple[bool, str]:
     return holds, f"{user}:{group}"
 
 
-def _package(spec: Mapping[str, Any], _site: Site) -> Outcome:
+def _package(spec: Mapping[str, Any], _site: Site) -> ProbeOutcome:
     try:
         text = read_bytes("/var/lib/dpkg/status").decode("utf-8", "replace")
     except FileNotFoundError as error:
@@ -107,17 +107,17 @@ def _package(spec: Mapping[str, Any], _site: Site) -> Outcome:
     return find_package(spec, text)
 
 
-def find_package(spec: Mapping[str, Any], text: str) -> Outcome:
+def find_package(spec: Mapping[str, Any], text: str) -> ProbeOutcome:
     """Compare a package check with the text of dpkg's status file."""
     wanted = spec.get("installed", True)
     fields = _stanza(text, spec["name"])
     if fields is None:
-        return Outcome(not wanted, "is not installed")
+        return ProbeOutcome(not wanted, "is not installed")
     installed = fields.get("Status") == _STANZA_STATUS
     version = fields.get("Version", "")
     holds = installed == wanted and spec.get("version", version) == version
     state = "is installed" if installed else f"is not installed ({fields.get('Status')})"
-    return Outcome(holds, f"{state}, version {version}" if version else state)
+    return ProbeOutcome(holds, f"{state}, version {version}" if version else state)
 
 
 def _stanza(text: str, name: str) -> dict[str, str] | None:
@@ -140,7 +140,7 @@ def parse_properties(text: str) -> dict[str, str]:
     return {key: value for key, equals, value in (line.partition("=") for line in text.splitlines()) if equals}
 
 
-def unit_outcome(spec: Mapping[str, Any], properties: Mapping[str, str]) -> Outcome:
+def unit_outcome(spec: Mapping[str, Any], properties: Mapping[str, str]) -> ProbeOutcome:
     """Compare a unit's properties with a check: whole words, so that `inactive` is never `active`."""
     active = properties.get("ActiveState", "") == "active"
     enabled = properties.get("UnitFileState", "") in _ENABLED
@@ -148,18 +148,18 @@ def unit_outcome(spec: Mapping[str, Any], properties: Mapping[str, str]) -> Outc
     holds = wanted_active in {None, active} and spec.get("enabled") in {None, enabled}
     words = [properties.get(key) or "unknown" for key in ("ActiveState", "SubState", "UnitFileState")]
     missing = "" if properties.get("LoadState") == "loaded" else f", {properties.get('LoadState') or 'no answer'}"
-    return Outcome(holds, "is {} ({}), unit file {}".format(*words) + missing)
+    return ProbeOutcome(holds, "is {} ({}), unit file {}".format(*words) + missing)
 
 
-def _unit(spec: Mapping[str, Any], site: Site) -> Outcome:
+def _unit(spec: Mapping[str, Any], site: Site) -> ProbeOutcome:
     if not _systemd_runs():
-        return Outcome(True, "not applicable: no systemd here", applies=False)
+        return ProbeOutcome(True, "not applicable: no systemd here", applies=False)
     argv = ["systemctl", "show", "--no-pager", f"--property={_UNIT_PROPERTIES}", "--", spec["name"]]
     result = run_command(argv, site.deadline)
     if result.exit_code is None:
-        return Outcome(False, "systemctl did not answer in time")
+        return ProbeOutcome(False, "systemctl did not answer in time")
     if result.exit_code != 0:
-        return Outcome(False, f"systemctl ended with {result.exit_code}: {quote(result.stderr)}")
+        return ProbeOutcome(False, f"systemctl ended with {result.exit_code}: {quote(result.stderr)}")
     return unit_outcome(spec, parse_properties(result.stdout.decode("utf-8", "replace")))
 
 
@@ -170,30 +170,30 @@ def _systemd_runs() -> bool:
         return False
 
 
-def _process(spec: Mapping[str, Any], site: Site) -> Outcome:
+def _process(spec: Mapping[str, Any], site: Site) -> ProbeOutcome:
     users = account_names("/etc/passwd")
     found = [process for process in processes(site.own) if _is_process(spec, process, users)]
     if not found:
         return _no_such_process(spec, site, users)
     if spec.get("running", True) is False:
-        return Outcome(False, f"is running ({_pids(found)})")
+        return ProbeOutcome(False, f"is running ({_pids(found)})")
     observed = f"is running ({_pids(found)}) as {', '.join(sorted({_user(users, item) for item in found}))}"
     if "current" not in spec:
-        return Outcome(True, observed)
+        return ProbeOutcome(True, observed)
     stale = [process for process in found if not runs_current(process, spec["exe"])]
     observed += f", older than the file on disk: {_pids(stale)}" if stale else ", the file on disk"
-    return Outcome(spec["current"] is not bool(stale), observed)
+    return ProbeOutcome(spec["current"] is not bool(stale), observed)
 
 
-def _no_such_process(spec: Mapping[str, Any], site: Site, users: Mapping[int, str]) -> Outcome:
+def _no_such_process(spec: Mapping[str, Any], site: Site, users: Mapping[int, str]) -> ProbeOutcome:
     """Say that it is not running; one of another user is named, who looks for it would not find the mistake else."""
     wanted = spec.get("running", True)
     anybody = {key: value for key, value in spec.items() if key != "user"}
     others = [one for one in processes(site.own) if _is_process(anybody, one, users)] if "user" in spec else []
     if not others or not wanted:
-        return Outcome(not wanted, "is not running")
+        return ProbeOutcome(not wanted, "is not running")
     who = ", ".join(sorted({_user(users, one) for one in others}))
-    return Outcome(False, f"is running ({_pids(others)}) as {who}, not as {spec['user']}")
+    return ProbeOutcome(False, f"is running ({_pids(others)}) as {who}, not as {spec['user']}")
 
 
 def _is_process(spec: Mapping[str, Any], process: Process, users: Mapping[int, str]) -> bool:
@@ -212,38 +212,38 @@ def _pids(found: Sequence[Process]) -> str:
     return "pid " + ", ".join(str(process.pid) for process in found[:10])
 
 
-def _log(spec: Mapping[str, Any], site: Site) -> Outcome:
+def _log(spec: Mapping[str, Any], site: Site) -> ProbeOutcome:
     if "path" in spec:
         text = read_tail(spec["path"])
         if text is None:
-            return Outcome(not spec.get("present", True), "there is no such file")
+            return ProbeOutcome(not spec.get("present", True), "there is no such file")
     elif not _systemd_runs():
-        return Outcome(True, "not applicable: no systemd here", applies=False)
+        return ProbeOutcome(True, "not applicable: no systemd here", applies=False)
     else:
         argv = ["journalctl", "--no-pager", "--quiet", "--output=cat", "--lines=2000", f"--unit={spec['unit']}"]
         result = run_command(argv, site.deadline)
         if result.exit_code != 0:
-            return Outcome(False, f"journalctl gave no answer: {quote(result.stderr)}")
+            return ProbeOutcome(False, f"journalctl gave no answer: {quote(result.stderr)}")
         text = result.stdout
     wanted = spec["contains"].encode()
     lines = [line for line in text.splitlines() if wanted in line]
     if lines:
-        return Outcome(spec.get("present", True), f"has such a line: `{quote(lines[-1])}`")
+        return ProbeOutcome(spec.get("present", True), f"has such a line: `{quote(lines[-1])}`")
     last = text.rstrip().rpartition(b"\n")[2]
-    return Outcome(not spec.get("present", True), f"has no such line; the last one: `{quote(last)}`")
+    return ProbeOutcome(not spec.get("present", True), f"has no such line; the last one: `{quote(last)}`")
 
 
-def _command(spec: Mapping[str, Any], site: Site) -> Outcome:
+def _command(spec: Mapping[str, Any], site: Site) -> ProbeOutcome:
     started = time.monotonic()
     result = run_command(spec["argv"], site.deadline)
     if result.exit_code is None:
-        return Outcome(False, f"did not end within {time.monotonic() - started:.1f} s")
+        return ProbeOutcome(False, f"did not end within {time.monotonic() - started:.1f} s")
     holds = result.exit_code == spec.get("exit_code", 0)
     if "stdout_contains" in spec:
         holds = holds and spec["stdout_contains"].encode() in result.stdout
     shown = quote(result.stdout) or quote(result.stderr)
     ending = f"exits with {result.exit_code}" if result.exit_code >= 0 else f"killed by signal {-result.exit_code}"
-    return Outcome(holds, f"{ending}: {shown}" if shown else ending)
+    return ProbeOutcome(holds, f"{ending}: {shown}" if shown else ending)
 
 
 _LOOKS: dict[str, Look] = {

@@ -20,7 +20,7 @@ from workflow_agent.model.errors import UnreachableError, ValidationError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["HttpAnswer", "addresses_of", "connect", "fetch", "parse_hosts"]
+__all__ = ["ProbedAnswer", "addresses_of", "connect", "fetch", "parse_hosts"]
 
 BODY_LIMIT = 8 << 20
 HEADER_LIMIT = 64 << 10
@@ -40,7 +40,7 @@ _NO_BODY = frozenset({204, 304})
 _HTTP_PORT = 80
 
 
-class HttpAnswer(NamedTuple):
+class ProbedAnswer(NamedTuple):
     """What a server answered. `headers`: (lower-case name, value) in the order sent."""
 
     status: int
@@ -143,7 +143,7 @@ def connect(host: str, port: int, deadline: float) -> socket.socket:
     raise UnreachableError(f"cannot connect to port {port}", cause="; ".join(reasons))
 
 
-def fetch(url: str, *, deadline: float, accept: str = "*/*") -> HttpAnswer:
+def fetch(url: str, *, deadline: float, accept: str = "*/*") -> ProbedAnswer:
     """Send one GET request and read the whole answer. Redirects are answers like any other.
 
     Args:
@@ -184,12 +184,12 @@ def _not_http(stream: _Stream) -> UnreachableError | None:
     return UnreachableError("the answer is not HTTP/1.1", cause=f"it begins with {first.hex(' ')}{tls}")
 
 
-def _read_answer(stream: _Stream) -> HttpAnswer:
+def _read_answer(stream: _Stream) -> ProbedAnswer:
     for _ in range(_MAX_INTERIM):
         status = _status(stream.line(HEADER_LIMIT))
         headers = _headers(stream)
         if status >= 200:  # noqa: PLR2004 - interim answers (1xx) come before the real one
-            return HttpAnswer(status, headers, _body(stream, status, headers))
+            return ProbedAnswer(status, headers, _body(stream, status, headers))
     raise UnreachableError("only interim answers came")
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent.model.errors import UnreachableError
 from workflow_agent.targets import metrics
 from workflow_agent.targets.listening_sockets import Listener, listening_sockets
-from workflow_agent.targets.probe_http import HttpAnswer, connect, fetch
-from workflow_agent.targets.probe_outcome import Outcome, Site, quote, shorten
+from workflow_agent.targets.probe_http import ProbedAnswer, connect, fetch
+from workflow_agent.targets.probe_outcome import ProbeOutcome, Site, quote, shorten
 from workflow_agent.targets.probe_system import (
     Process,
     processes,
@@ -29,7 +29,7 @@ _OK = 200
 _WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, never bound
 
 
-def look_at_port(spec: Mapping[str, Any], site: Site) -> Outcome:
+def look_at_port(spec: Mapping[str, Any], site: Site) -> ProbeOutcome:
     """Port: something listens, and for TCP a connection is taken."""
     wanted = spec.get("open", True)
     address = str(ipaddress.ip_address(spec["address"])) if "address" in spec else None
@@ -37,21 +37,21 @@ def look_at_port(spec: Mapping[str, Any], site: Site) -> Outcome:
     found = [item for item in somewhere if _covers(item.address, address)]
     if not found:
         others = ", ".join(sorted({item.address for item in somewhere}))
-        return Outcome(not wanted, f"nothing listens there, but on {others}" if others else "nothing listens")
+        return ProbeOutcome(not wanted, f"nothing listens there, but on {others}" if others else "nothing listens")
     holders = _holders(found, site)
     if "process" in spec:
         held = [item for item in found if _is_held(holders.get(item.inode, ()), spec["process"])]
         if not held:
-            return Outcome(not wanted, "; ".join(_listener(item, holders.get(item.inode, ())) for item in found))
+            return ProbeOutcome(not wanted, "; ".join(_listener(item, holders.get(item.inode, ())) for item in found))
         found = held
     observed = "; ".join(_listener(item, holders.get(item.inode, ())) for item in found[:4])
     if not wanted or spec["protocol"] == "udp":
-        return Outcome(wanted, observed)
+        return ProbeOutcome(wanted, observed)
     try:
         connect(_reachable(address, found), spec["port"], site.deadline).close()
     except UnreachableError as error:
-        return Outcome(False, f"{observed}, but {error.message}: {error.cause}")
-    return Outcome(True, observed)
+        return ProbeOutcome(False, f"{observed}, but {error.message}: {error.cause}")
+    return ProbeOutcome(True, observed)
 
 
 def _is_held(holders: Sequence[Process], path: str) -> bool:
@@ -86,12 +86,12 @@ def _listener(item: Listener, holders: Sequence[Process]) -> str:
     return f"listens on {item.address}" + (f" by {by}" if by else "")
 
 
-def look_at_http(spec: Mapping[str, Any], site: Site) -> Outcome:
+def look_at_http(spec: Mapping[str, Any], site: Site) -> ProbeOutcome:
     """HTTP: one GET, compared with what the check says; the status is 200 unless it says another."""
     try:
         answer = _page(spec["url"], site, _ANY_TYPE)
     except UnreachableError as error:
-        return Outcome(False, _because(error))
+        return ProbeOutcome(False, _because(error))
     problems = [] if answer.status == spec.get("status", _OK) else ["another status"]
     if "contains" in spec and spec["contains"].encode() not in answer.body:
         problems.append(f"the text is not in the body: {quote(answer.body)}")
@@ -101,10 +101,10 @@ def look_at_http(spec: Mapping[str, Any], site: Site) -> Outcome:
     if "json" in spec:
         problems += _json_problems(spec["json"], answer)
     observed = f"answers {answer.status}, {len(answer.body)} bytes"
-    return Outcome(not problems, "; ".join([observed, *problems]))
+    return ProbeOutcome(not problems, "; ".join([observed, *problems]))
 
 
-def _page(url: str, site: Site, accept: str) -> HttpAnswer:
+def _page(url: str, site: Site, accept: str) -> ProbedAnswer:
     """Give what the server answers to looks made together; raises UnreachableError, to each of them."""
     if (url, accept) not in site.pages:
         try:
@@ -121,7 +121,7 @@ def _because(error: UnreachableError) -> str:
     return f"{error.message}: {error.cause}" if error.cause else error.message
 
 
-def _json_problems(wanted: Mapping[str, Any], answer: HttpAnswer) -> list[str]:
+def _json_problems(wanted: Mapping[str, Any], answer: ProbedAnswer) -> list[str]:
     try:
         document = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -157,16 +157,16 @@ def _equal(seen: Any, wanted: Any) -> bool:  # Any: JSON values
     return bool(seen == wanted)
 
 
-def look_at_metric(spec: Mapping[str, Any], site: Site) -> Outcome:
+def look_at_metric(spec: Mapping[str, Any], site: Site) -> ProbeOutcome:
     """Metric: the server tells such a series, or one whose value is in the range."""
     found = _scrape(spec, site)
     if isinstance(found, str):
-        return Outcome(False, found)
+        return ProbeOutcome(False, found)
     wanted = spec.get("present", True)
     if not found:
-        return Outcome(not wanted, "is absent")
+        return ProbeOutcome(not wanted, "is absent")
     observed = "value " + ", ".join(metrics.format_value(sample.value) for sample in found[:8])
-    return Outcome(wanted and any(_in_range(spec, sample.value) for sample in found), observed)
+    return ProbeOutcome(wanted and any(_in_range(spec, sample.value) for sample in found), observed)
 
 
 def _scrape(spec: Mapping[str, Any], site: Site) -> list[metrics.Sample] | str:

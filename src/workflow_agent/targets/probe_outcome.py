@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from workflow_agent.model.errors import UnreachableError
-    from workflow_agent.targets.probe_http import HttpAnswer
+    from workflow_agent.targets.probe_http import ProbedAnswer
 
-__all__ = ["Outcome", "Site", "quote", "shorten"]
+__all__ = ["ProbeOutcome", "Site", "quote", "shorten"]
 
 _SHOWN = 300
 
 
-class Outcome(NamedTuple):
+class ProbeOutcome(NamedTuple):
     """What one look saw, and whether that is what the check says; where it does not apply, nothing was looked at."""
 
     holds: bool
@@ -30,7 +30,7 @@ class Site(NamedTuple):
 
     deadline: float
     own: frozenset[int]
-    pages: dict[tuple[str, str], HttpAnswer | UnreachableError]
+    pages: dict[tuple[str, str], ProbedAnswer | UnreachableError]
 
 
 def shorten(text: str) -> str:

@@ -11,7 +11,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from workflow_agent.targets.probe_outcome import Outcome, Site, shorten
+from workflow_agent.targets.probe_outcome import ProbeOutcome, Site, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,7 +59,7 @@ class _Answer(NamedTuple):
     raw: bytes
 
 
-def look_at_snmp(spec: Mapping[str, Any], site: Site) -> Outcome:
+def look_at_snmp(spec: Mapping[str, Any], site: Site) -> ProbeOutcome:
     """SNMP: the agent tells the value of an object, with what the check says about it."""
     address, port = spec.get("address", DEFAULT_ADDRESS), spec.get("port", DEFAULT_PORT)
     number = int.from_bytes(os.urandom(3))
@@ -70,20 +70,20 @@ def look_at_snmp(spec: Mapping[str, Any], site: Site) -> Outcome:
             asking.connect((address, port))
             answer = _answer(asking, question, number, site)
         except OSError as error:
-            return Outcome(False, f"no answer on udp/{port}: {error.strerror or error}")
+            return ProbeOutcome(False, f"no answer on udp/{port}: {error.strerror or error}")
     if answer is None:
-        return Outcome(False, f"no answer on udp/{port} in time: nobody is there, or it is not for this community")
+        return ProbeOutcome(False, f"no answer on udp/{port} in time: nobody is there, or it is not for this community")
     return _judged(spec, answer)
 
 
-def _judged(spec: Mapping[str, Any], answer: _Answer) -> Outcome:
+def _judged(spec: Mapping[str, Any], answer: _Answer) -> ProbeOutcome:
     if answer.error:
-        return Outcome(False, f"it answers with error {answer.error}")
+        return ProbeOutcome(False, f"it answers with error {answer.error}")
     if answer.tag in _ABSENT:
-        return Outcome(False, f"it {_ABSENT[answer.tag]}: {spec['oid']}")
+        return ProbeOutcome(False, f"it {_ABSENT[answer.tag]}: {spec['oid']}")
     value = _shown(answer.tag, answer.raw)
     holds = spec.get("equals", value) == value and spec.get("contains", "") in value
-    return Outcome(holds, f"it is {shorten(value)!r}")
+    return ProbeOutcome(holds, f"it is {shorten(value)!r}")
 
 
 def _answer(asking: socket.socket, question: bytes, number: int, site: Site) -> _Answer | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import UnreachableError
 from workflow_agent.targets.probe_http import connect
-from workflow_agent.targets.probe_outcome import Outcome, Site, quote
+from workflow_agent.targets.probe_outcome import ProbeOutcome, Site, quote
 
 if TYPE_CHECKING:
     import socket
@@ -23,7 +23,7 @@ _RECEIVE = 4096
 _SHORTEST_WAIT_S = 0.01
 
 
-def look_at_tcp(spec: Mapping[str, Any], site: Site) -> Outcome:
+def look_at_tcp(spec: Mapping[str, Any], site: Site) -> ProbeOutcome:
     """TCP: each step sends its text and reads on until the text that it expects has come.
 
     What one step read beyond its text belongs to the next step, so that a text of an earlier answer can never
@@ -32,7 +32,7 @@ def look_at_tcp(spec: Mapping[str, Any], site: Site) -> Outcome:
     try:
         connection = connect(spec.get("address", DEFAULT_ADDRESS), spec["port"], site.deadline)
     except UnreachableError as error:
-        return Outcome(False, f"{error.message}: {error.cause}" if error.cause else error.message)
+        return ProbeOutcome(False, f"{error.message}: {error.cause}" if error.cause else error.message)
     unread = b""
     with connection:
         for number, step in enumerate(spec["exchange"], 1):
@@ -44,8 +44,8 @@ def look_at_tcp(spec: Mapping[str, Any], site: Site) -> Outcome:
             except OSError as error:
                 trouble = error.strerror or str(error)
             if trouble:
-                return Outcome(False, f"step {number}: {trouble}, after `{quote(unread)}`")
-    return Outcome(True, "answers as expected")
+                return ProbeOutcome(False, f"step {number}: {trouble}, after `{quote(unread)}`")
+    return ProbeOutcome(True, "answers as expected")
 
 
 def _left(site: Site) -> float:

@@ -15,7 +15,7 @@ from workflow_agent.model.errors import CaptureError
 from workflow_agent.security.delivery import secret_path
 from workflow_agent.targets.capture import OutputLines, out_of_time, require_success
 from workflow_agent.targets.clone import CLONE_LIMITS, Clone, CloneFile, sweep
-from workflow_agent.targets.clone_listing import CLONE_FOLDER, Listing, change_set
+from workflow_agent.targets.clone_listing import CLONE_FOLDER, CloneListing, change_set
 from workflow_agent.targets.engine import Engine
 from workflow_agent.targets.finishing import blocking
 from workflow_agent.targets.shims import SHIM_PATHS, shim_texts
@@ -107,7 +107,7 @@ def _left_out(script: Script) -> list[str]:
 # -- what is put in, and what is read ----------------------------------------------------------------------------------
 
 
-def _stand_ins(before: Listing) -> dict[str, str]:
+def _stand_ins(before: CloneListing) -> dict[str, str]:
     """Give the recording stand-ins by the path of the program that each hides."""
     found = {}
     for name, text in shim_texts().items():
@@ -117,7 +117,7 @@ def _stand_ins(before: Listing) -> dict[str, str]:
     return found
 
 
-def _furnish(clone: Clone, before: Listing, stand_ins: Mapping[str, str]) -> None:
+def _furnish(clone: Clone, before: CloneListing, stand_ins: Mapping[str, str]) -> None:
     """Put the stand-ins in the places of the programs that they hide, and these where the stand-ins find them."""
     real = [
         CloneFile(path=f"{CLONE_FOLDER}/real/{path.rpartition('/')[2]}", content=before.contents[path], mode=0o755)

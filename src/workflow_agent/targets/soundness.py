@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from workflow_agent.targets.operations import Operation
     from workflow_agent.targets.transaction import Transaction
 
-__all__ = ["Problem", "audit_script", "dependants_error", "is_in_question", "problems", "rehearsal_files"]
+__all__ = ["UnsoundPackage", "audit_script", "dependants_error", "is_in_question", "problems", "rehearsal_files"]
 
 _DPKG = b"/var/lib/dpkg/"
 _MERGED = b"merged/"
@@ -41,7 +41,7 @@ _NEEDS = re.compile(r" (?P<package>\S+) : (?P<needs>(?:Pre)?-?(?:Depends|Conflic
 _SHOWN = 20
 
 
-class Problem(NamedTuple):
+class UnsoundPackage(NamedTuple):
     """A package that would not be sound, and why."""
 
     package: str
@@ -100,7 +100,7 @@ def audit_script(archive: bytes = b"", gone: Iterable[bytes] = ()) -> str:
 # -- what they say -------------------------------------------------------------------------------------------------
 
 
-def problems(output: Iterable[str]) -> list[Problem]:
+def problems(output: Iterable[str]) -> list[UnsoundPackage]:
     """Read what dpkg and apt said; empty when both are content."""
     part, found, rest = "", [], []
     for line in output:
@@ -108,15 +108,15 @@ def problems(output: Iterable[str]) -> list[Problem]:
             part = line
         elif part == _AUDIT and line.startswith(" ") and line.strip():
             package, _, why = line.strip().partition(" ")
-            found.append(Problem(package, f"dpkg --audit: {why.strip() or 'not sound'}"))
+            found.append(UnsoundPackage(package, f"dpkg --audit: {why.strip() or 'not sound'}"))
         elif part == _CHECK and (match := _NEEDS.fullmatch(line.rstrip())):
-            found.append(Problem(match["package"], match["needs"]))
+            found.append(UnsoundPackage(match["package"], match["needs"]))
         elif line.startswith(("E: ", "dpkg: error")):
             rest.append(line)
-    return found or [Problem("", line) for line in rest]
+    return found or [UnsoundPackage("", line) for line in rest]
 
 
-def dependants_error(found: Iterable[Problem], later: Iterable[Transaction]) -> PathConflictError:
+def dependants_error(found: Iterable[UnsoundPackage], later: Iterable[Transaction]) -> PathConflictError:
     """Make the error that refuses a rollback which others cannot do without, with the runs that brought them."""
     runs = [
         (name.partition(" ")[0], other.run_id)
@@ -145,6 +145,6 @@ def dependants_error(found: Iterable[Problem], later: Iterable[Transaction]) -> 
     )
 
 
-def _conflict(problem: Problem, run_id: str | None) -> dict[str, object]:
+def _conflict(problem: UnsoundPackage, run_id: str | None) -> dict[str, object]:
     conflict: dict[str, object] = {"path": STATUS.decode(), "package": problem.package, "needs": problem.why}
     return conflict if run_id is None else conflict | {"run_id": run_id}

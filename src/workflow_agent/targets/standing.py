@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from workflow_agent.targets.live_services import LiveServices
     from workflow_agent.targets.transaction import Transaction, TransactionFolders
 
-__all__ = ["Standing", "StandingServices", "has_data_to_come", "is_standing", "standing"]
+__all__ = ["StandingServices", "StillReason", "has_data_to_come", "is_standing", "standing"]
 
 _T = TypeVar("_T")
 _MARK: Final = "standing"
 
 
-class Standing(StrEnum):
+class StillReason(StrEnum):
     """Why services stand still: what else has to be done before they run again."""
 
     SERVICES = "services"
     DATA = "data"  # newer data were coming again: the copies come back first
 
 
-def standing(record: Mapping[str, Any], why: Standing = Standing.SERVICES) -> dict[str, Any]:
+def standing(record: Mapping[str, Any], why: StillReason = StillReason.SERVICES) -> dict[str, Any]:
     """Give a plan file's record of services with the mark that they stand still; one without services has none."""
     return dict(record) | ({_MARK: why.value} if record.get("before") else {})
 
@@ -42,7 +42,7 @@ def is_standing(plan: Transaction) -> bool:
 
 def has_data_to_come(plan: Transaction) -> bool:
     """Tell whether copies of data come back before services start."""
-    return bool(plan.services.get(_MARK) == Standing.DATA.value)
+    return bool(plan.services.get(_MARK) == StillReason.DATA.value)
 
 
 def _running(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class StandingServices:
         async def _bring_data_back(self, plan: Transaction, keep: Sequence[str]) -> None: ...
         async def _blocking(self, function: Callable[..., _T], *arguments: Any) -> _T: ...  # Any: the function's own
 
-    async def _stand(self, transaction: str, why: Standing = Standing.SERVICES) -> Transaction:
+    async def _stand(self, transaction: str, why: StillReason = StillReason.SERVICES) -> Transaction:
         """Write down that the services of a transaction stand still from now on."""
         plan = await self._blocking(self._folders.read, transaction)
         return await self._blocking(self._folders.write, replace(plan, services=standing(plan.services, why)))

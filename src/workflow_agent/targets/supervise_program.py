@@ -20,7 +20,7 @@ import signal
 import time
 from typing import Any, NoReturn
 
-from workflow_agent.targets.accounts import Account, account, group_id
+from workflow_agent.targets.accounts import Login, account, group_id
 from workflow_agent.targets.env_file import expand_argv, parse_env_file
 from workflow_agent.targets.linux import join_namespaces, restore_signals
 
@@ -214,7 +214,7 @@ class _Supervisor:
                 return given
             raise
 
-    def _become(self, argv: list[str], environment: dict[str, str], who: Account, failed: int) -> NoReturn:
+    def _become(self, argv: list[str], environment: dict[str, str], who: Login, failed: int) -> NoReturn:
         try:
             os.setsid()
             os.dup2(self._log, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_agent.agents.recovery_rules import RULES, Bounds, FailureClass, Rule, Source, decide, retry_pause
+from workflow_agent.agents.recovery_rules import RULES, Bounds, FailureClass, Sign, Source, decide, retry_pause
 
 PAGE = (Path(__file__).parents[3] / "docs/recovery.md").read_text(encoding="utf-8")
 ROWS = {
@@ -29,7 +29,7 @@ def test_a_row_tells_what_is_done_and_how_often(failure: FailureClass) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.failure.value}-{rule.pattern[:20]}")
-def test_a_row_names_everybody_who_says_so(rule: Rule) -> None:
+def test_a_row_names_everybody_who_says_so(rule: Sign) -> None:
     told = ROWS[rule.failure.value][0]
 
     if rule.source is Source.EXIT_CODE:

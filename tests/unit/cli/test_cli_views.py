@@ -11,7 +11,7 @@ import pytest
 from workflow_agent.cli.drift_view import drift_lines
 from workflow_agent.cli.errors_view import error_lines
 from workflow_agent.cli.plan_view import plan_lines, rollback_lines
-from workflow_agent.cli.progress import LiveTree, PlainLines, Silent, StepBoard, choose_progress
+from workflow_agent.cli.progress import PlainLines, ProgressTree, Silent, StepBoard, choose_progress
 from workflow_agent.cli.run_view import check_lines, diff_lines, ending_lines, history_lines, run_lines
 from workflow_agent.cli.style import Style, clip, is_unicode_locale, safe, style_for, wants_color
 from workflow_agent.cli.tables import Column, ago, duration, size, table
@@ -549,7 +549,7 @@ def test_plain_progress_is_one_line_per_change_of_state() -> None:
 
 def test_the_live_tree_shows_every_step_and_the_output_of_the_running_one() -> None:
     stream = io.StringIO()
-    tree = LiveTree("install", ["a", "b", "e"], stream, Style(width=40))
+    tree = ProgressTree("install", ["a", "b", "e"], stream, Style(width=40))
     try:
         tree.event(EVENTS[1], "running")
         tree.output("a", HOSTILE)

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from workflow_agent.integrations import (
-    Context,
     Installation,
     IntegrationBase,
+    IntegrationContext,
     Plugins,
     Registry,
     Removal,
@@ -306,7 +306,7 @@ class _Whole(IntegrationBase):
     def metadata(self) -> dict[str, object]:
         return {"name": "whole", "version": "1.0.0"}
 
-    def install(self, context: Context) -> Installation:
+    def install(self, context: IntegrationContext) -> Installation:
         return Installation(
             script="true\n",
             with_={"kernel": context.fact("kernel")},
@@ -315,7 +315,7 @@ class _Whole(IntegrationBase):
             timeout_s=5.0,
         )
 
-    def verify(self, context: Context) -> tuple[()]:
+    def verify(self, context: IntegrationContext) -> tuple[()]:
         del context
         return ()
 
@@ -336,7 +336,7 @@ def test_a_class_says_what_a_manifest_says() -> None:
 )
 def test_templates_are_texts_with_plain_names(templates: dict[str, str]) -> None:
     class Wrong(_Whole):
-        def install(self, context: Context) -> Installation:
+        def install(self, context: IntegrationContext) -> Installation:
             del context
             return Installation(script="", templates=templates)
 
@@ -346,7 +346,7 @@ def test_templates_are_texts_with_plain_names(templates: dict[str, str]) -> None
 
 def test_a_removal_is_an_action_with_its_checks(tmp_path: Path) -> None:
     class Leaving(_Whole):
-        def uninstall(self, context: Context) -> Removal:
+        def uninstall(self, context: IntegrationContext) -> Removal:
             del context
             return Removal(script="rm x\n", checks=[{"id": "gone"}], with_={"a": 1}, timeout_s=2.0)
 

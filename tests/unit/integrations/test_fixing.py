@@ -12,7 +12,7 @@ import yaml
 from workflow_agent.integrations import Registry, builtin_folder, lint, load_manifest
 from workflow_agent.integrations.fixing import build_readme, fix_folder, fix_of, format_folder
 from workflow_agent.integrations.formatting import formatted
-from workflow_agent.integrations.scaffold import Draft, DraftTemplate, files_of
+from workflow_agent.integrations.scaffold import DraftAnswers, DraftTemplate, files_of
 from workflow_agent.model.errors import ManifestError, NotFoundError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     made = tmp_path / "greeting"
-    for name, content in files_of(Draft(name="greeting", template=DraftTemplate.SCRIPT)).items():
+    for name, content in files_of(DraftAnswers(name="greeting", template=DraftTemplate.SCRIPT)).items():
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         (made / name).write_bytes(content)
     return made
@@ -35,7 +35,7 @@ def test_what_is_shipped_is_in_the_one_form(name: str) -> None:
 
 @pytest.mark.parametrize("template", list(DraftTemplate))
 def test_a_draft_is_in_the_one_form(template: DraftTemplate) -> None:
-    text = files_of(Draft(name="x", template=template))["integration.yaml"].decode()
+    text = files_of(DraftAnswers(name="x", template=template))["integration.yaml"].decode()
 
     assert formatted(text) == text
 

@@ -20,7 +20,7 @@ from workflow_agent.integrations import load_manifest, readme
 from workflow_agent.integrations.package_file import LIMITS, check_files, pack_folder, package_of, read_package
 from workflow_agent.integrations.package_signing import make_key, sign_package, signer_of
 from workflow_agent.integrations.package_store import PackageStore
-from workflow_agent.integrations.scaffold import Draft, DraftTemplate, files_of
+from workflow_agent.integrations.scaffold import DraftAnswers, DraftTemplate, files_of
 from workflow_agent.model.errors import ConflictError, NotFoundError, ValidationError, WorkflowAgentError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ FLIPS = 1000
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     made = tmp_path / "greeting"
-    for name, content in files_of(Draft(name="greeting", template=DraftTemplate.SCRIPT)).items():
+    for name, content in files_of(DraftAnswers(name="greeting", template=DraftTemplate.SCRIPT)).items():
         if not name.startswith("tests/schema/"):
             (made / name).parent.mkdir(parents=True, exist_ok=True)
             (made / name).write_bytes(content)

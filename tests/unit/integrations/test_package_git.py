@@ -11,7 +11,7 @@ import pytest
 
 from workflow_agent.integrations.package_file import package_of
 from workflow_agent.integrations.package_git import files_at, parse_place
-from workflow_agent.integrations.scaffold import Draft, DraftTemplate, files_of
+from workflow_agent.integrations.scaffold import DraftAnswers, DraftTemplate, files_of
 from workflow_agent.model.errors import NotFoundError, UnreachableError, UsageError, ValidationError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def git(folder: Path, *arguments: str) -> str:
 def repository(tmp_path: Path) -> Path:
     """A repository with one integration in a folder, and hooks and filters that would leave a mark."""
     made = tmp_path / "repository"
-    for name, content in files_of(Draft(name="greeting", template=DraftTemplate.SCRIPT)).items():
+    for name, content in files_of(DraftAnswers(name="greeting", template=DraftTemplate.SCRIPT)).items():
         (made / "greeting" / name).parent.mkdir(parents=True, exist_ok=True)
         (made / "greeting" / name).write_bytes(content)
     (made / ".gitattributes").write_text("* filter=mark\n", encoding="utf-8")
@@ -63,7 +63,7 @@ def test_a_folder_at_a_commit_becomes_a_package(repository: Path, tmp_path: Path
 
     files = files_at(parse_place(f"git+file://{repository}@{commit}#greeting"))
 
-    assert files == dict(sorted(files_of(Draft(name="greeting", template=DraftTemplate.SCRIPT)).items()))
+    assert files == dict(sorted(files_of(DraftAnswers(name="greeting", template=DraftTemplate.SCRIPT)).items()))
     assert package_of(files, where="x").name == "greeting"
     assert list(tmp_path.glob("mark-*")) == []
 

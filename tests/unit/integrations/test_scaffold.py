@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from workflow_agent.integrations import lint, load_manifest, readme
 from workflow_agent.integrations.package_look import UnitLook, look_at, read_unit
-from workflow_agent.integrations.scaffold import Draft, DraftTemplate, files_of, flow
+from workflow_agent.integrations.scaffold import DraftAnswers, DraftTemplate, files_of, flow
 from workflow_agent.integrations.schema import schema_text
 from workflow_agent.model.errors import ParameterError
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 UNIT = UnitLook(name="tinyproxy", exe="/usr/bin/tinyproxy", argv=("/usr/bin/tinyproxy", "-d"), user="proxy")
 DRAFTS = [
-    *(Draft(name=f"my-{kind}", template=kind) for kind in DraftTemplate),
-    Draft(name="tinyproxy", package="tinyproxy", unit=UNIT, port=8888, homepage="https://tinyproxy.github.io/"),
-    Draft(name="odd", description='Says "a: b", {c} and # d.', port=53),
+    *(DraftAnswers(name=f"my-{kind}", template=kind) for kind in DraftTemplate),
+    DraftAnswers(name="tinyproxy", package="tinyproxy", unit=UNIT, port=8888, homepage="https://tinyproxy.github.io/"),
+    DraftAnswers(name="odd", description='Says "a: b", {c} and # d.', port=53),
 ]
 
 
-def written(draft: Draft, parent: Path) -> Path:
+def written(draft: DraftAnswers, parent: Path) -> Path:
     folder = parent / draft.name
     for name, content in files_of(draft).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def written(draft: Draft, parent: Path) -> Path:
 
 
 @pytest.mark.parametrize("draft", DRAFTS, ids=lambda draft: draft.name)
-def test_a_draft_lints_without_a_finding(draft: Draft, tmp_path: Path) -> None:
+def test_a_draft_lints_without_a_finding(draft: DraftAnswers, tmp_path: Path) -> None:
     assert lint(written(draft, tmp_path)) == []
 
 
@@ -63,7 +63,7 @@ def test_samples_are_the_same_bytes_each_time() -> None:
 
 
 def test_the_sample_archive_unpacks_to_a_program() -> None:
-    content = files_of(Draft(name="tool", template=DraftTemplate.TARBALL))["tests/target/srv/tool-1.0.0.tar.gz"]
+    content = files_of(DraftAnswers(name="tool", template=DraftTemplate.TARBALL))["tests/target/srv/tool-1.0.0.tar.gz"]
 
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         (member,) = archive.getmembers()
@@ -73,7 +73,7 @@ def test_the_sample_archive_unpacks_to_a_program() -> None:
 @pytest.mark.parametrize("name", ["", "-a", "A", "a_b", "a/b", "..", "a\nb", "a" * 64, "é", "a b"])
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(ParameterError):
-        files_of(Draft(name=name))
+        files_of(DraftAnswers(name=name))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 )
 def test_what_is_no_package_is_refused(template: str, package: str) -> None:
     with pytest.raises(ParameterError):
-        files_of(Draft(name="x", template=DraftTemplate(template), package=package))
+        files_of(DraftAnswers(name="x", template=DraftTemplate(template), package=package))
 
 
 JSON = st.recursive(

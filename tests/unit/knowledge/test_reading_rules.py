@@ -6,7 +6,7 @@ import pytest
 
 from workflow_agent.knowledge import Extraction, FactKind, FlagKind, read_page
 from workflow_agent.knowledge.command_lines import split_chain
-from workflow_agent.knowledge.facts import Platform
+from workflow_agent.knowledge.facts import SystemFamily
 
 
 def read(text: str, name: str = "page.md") -> Extraction:
@@ -104,12 +104,12 @@ def test_tabs_headings_and_managers_say_for_which_system_something_is() -> None:
     found = read(page)
 
     assert [command.platforms for command in found.commands] == [
-        (Platform.ALPINE,),
-        (Platform.DEBIAN,),
-        (Platform.DEBIAN,),
+        (SystemFamily.ALPINE,),
+        (SystemFamily.DEBIAN,),
+        (SystemFamily.DEBIAN,),
     ]
     (package,) = found.of(FactKind.PACKAGE)
-    assert package.platforms == (Platform.RHEL,)
+    assert package.platforms == (SystemFamily.RHEL,)
 
 
 def test_a_heredoc_is_configuration_and_not_commands() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from workflow_agent.model.errors import ParameterError
 from workflow_agent.security.secret import MAX_BYTES
-from workflow_agent.security.sources import SecretSource, SourceKind, parse_sources, read_secrets
+from workflow_agent.security.sources import SecretSource, SecretSourceKind, parse_sources, read_secrets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,9 +23,9 @@ def read(typed: str, stdin: bytes = b"", **environ: str) -> str:
 
 def test_sources_are_read_as_they_are_typed() -> None:
     assert parse_sources(["a=env:A_B", "b=file:/run/x:y=z", "c=-"]) == [
-        SecretSource(name="a", kind=SourceKind.ENVIRONMENT, place="A_B"),
-        SecretSource(name="b", kind=SourceKind.FILE, place="/run/x:y=z"),
-        SecretSource(name="c", kind=SourceKind.STDIN),
+        SecretSource(name="a", kind=SecretSourceKind.ENVIRONMENT, place="A_B"),
+        SecretSource(name="b", kind=SecretSourceKind.FILE, place="/run/x:y=z"),
+        SecretSource(name="c", kind=SecretSourceKind.STDIN),
     ]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from workflow_agent.model.errors import CaptureError
 from workflow_agent.model.system import Tier
-from workflow_agent.targets.clone_listing import Listing, change_set, read_listing
+from workflow_agent.targets.clone_listing import CloneListing, change_set, read_listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ def archive(entries: dict[str, Any]) -> io.BytesIO:
     return buffer
 
 
-def listed(entries: dict[str, Any]) -> Listing:
+def listed(entries: dict[str, Any]) -> CloneListing:
     return read_listing(archive(entries))
 
 

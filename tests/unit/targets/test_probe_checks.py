@@ -20,7 +20,7 @@ import pytest
 
 from workflow_agent.model.errors import UnreachableError, ValidationError
 from workflow_agent.targets.probe_checks import find_package, parse_properties, run_check, unit_outcome
-from workflow_agent.targets.probe_outcome import Outcome, Site
+from workflow_agent.targets.probe_outcome import ProbeOutcome, Site
 from workflow_agent.targets.probe_program import answer, preload, snapshot
 from workflow_agent.targets.probe_tcp import ANSWER_LIMIT
 
@@ -32,7 +32,7 @@ else:  # pytest puts this folder on the path, the type checker knows modules fro
     from probe_servers import IPV6, answering, free_port, http, listening, serving
 
 
-def _look(kind: str, *, limit_s: float = 5.0, **spec: Any) -> Outcome:
+def _look(kind: str, *, limit_s: float = 5.0, **spec: Any) -> ProbeOutcome:
     return run_check(kind, spec, Site(time.monotonic() + limit_s, frozenset(), {}))
 
 
@@ -68,7 +68,7 @@ def test_a_file_is_compared_in_every_aspect(tmp_path: Path) -> None:
 
     outcome = _look("file", path=str(path), mode="0640", owner=f"{user}:{group}", contains="listen = 9100", type="file")
 
-    assert outcome == Outcome(True, f"is a file, mode 0640, owner {user}:{group}, contains the text")
+    assert outcome == ProbeOutcome(True, f"is a file, mode 0640, owner {user}:{group}, contains the text")
     assert _look("file", path=str(path), owner=str(os.getuid())).holds
     assert _look("file", path=str(path), owner=f":{os.getgid()}").holds
 
@@ -95,10 +95,10 @@ def test_one_different_aspect_fails(tmp_path: Path, difference: dict[str, Any]) 
 
 def test_a_line_of_a_log_is_found_at_its_end(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    assert _look("log", path=str(log), contains="up") == Outcome(False, "there is no such file")
+    assert _look("log", path=str(log), contains="up") == ProbeOutcome(False, "there is no such file")
     assert _look("log", path=str(log), contains="up", present=False).holds
     log.write_bytes(b"is up\n" + b"." * (1 << 20) + b"\nready\xff\n")
-    assert _look("log", path=str(log), contains="is up") == Outcome(
+    assert _look("log", path=str(log), contains="is up") == ProbeOutcome(
         False, "has no such line; the last one: `ready\ufffd`"
     )
     assert _look("log", path=str(log), contains="ready").holds
@@ -121,7 +121,7 @@ def test_links_are_followed_and_a_dangling_one_exists_only_as_a_link(tmp_path: P
     assert _look("file", path=str(good), type="symlink").holds
     assert not _look("file", path=str(bad)).holds
     assert _look("file", path=str(bad), type="symlink").holds
-    assert _look("file", path=str(bad), exists=False) == Outcome(False, "exists, is a symlink")
+    assert _look("file", path=str(bad), exists=False) == ProbeOutcome(False, "exists, is a symlink")
 
 
 def test_types_are_told_apart(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_only_enabled_is_enabled(state: str) -> None:
 def test_an_active_and_enabled_unit_passes() -> None:
     spec = {"name": "a", "active": True, "enabled": True}
 
-    assert unit_outcome(spec, _unit("active")) == Outcome(True, "is active (x=y), unit file enabled")
+    assert unit_outcome(spec, _unit("active")) == ProbeOutcome(True, "is active (x=y), unit file enabled")
     assert unit_outcome(spec, _unit("active", "enabled-runtime")).holds
     assert unit_outcome({"name": "a", "enabled": True}, _unit("inactive")).holds
 
@@ -225,7 +225,7 @@ def test_an_active_and_enabled_unit_passes() -> None:
 def test_a_missing_unit_is_named_as_such() -> None:
     outcome = unit_outcome({"name": "a"}, _unit("inactive", "", "not-found"))
 
-    assert outcome == Outcome(False, "is inactive (x=y), unit file unknown, not-found")
+    assert outcome == ProbeOutcome(False, "is inactive (x=y), unit file unknown, not-found")
     assert not unit_outcome({"name": "a"}, {}).holds
 
 
@@ -263,9 +263,9 @@ def test_a_process_is_found_by_program_name_and_user(sleeper: Path) -> None:
         other = _look("process", exe=str(sleeper), user="nobody")
         absent = _look("process", exe=str(sleeper), running=False)
 
-    assert by_exe == Outcome(True, f"is running (pid {pid}) as {user}, the file on disk")
+    assert by_exe == ProbeOutcome(True, f"is running (pid {pid}) as {user}, the file on disk")
     assert by_name.holds
-    assert other == Outcome(False, f"is running (pid {pid}) as {user}, not as nobody")
+    assert other == ProbeOutcome(False, f"is running (pid {pid}) as {user}, not as nobody")
     assert not absent.holds
     assert _look("process", exe=str(sleeper), running=False).holds
     assert not _look("process", exe=str(sleeper)).holds
@@ -331,15 +331,15 @@ def test_a_tcp_port_is_open_while_something_listens() -> None:
     assert outcome.holds
     assert outcome.observed.startswith("listens on 127.0.0.1 by ")
     assert f"(pid {os.getpid()})" in outcome.observed
-    assert _look("port", port=port, protocol="tcp", open=False) == Outcome(True, "nothing listens")
-    assert _look("port", port=port, protocol="tcp") == Outcome(False, "nothing listens")
+    assert _look("port", port=port, protocol="tcp", open=False) == ProbeOutcome(True, "nothing listens")
+    assert _look("port", port=port, protocol="tcp") == ProbeOutcome(False, "nothing listens")
 
 
 def test_a_listener_on_another_address_is_named() -> None:
     with listening() as waiting:
         outcome = _look("port", port=waiting.getsockname()[1], protocol="tcp", address="127.0.0.2")
 
-    assert outcome == Outcome(False, "nothing listens there, but on 127.0.0.1")
+    assert outcome == ProbeOutcome(False, "nothing listens there, but on 127.0.0.1")
 
 
 def test_a_connected_port_without_a_listener_is_closed() -> None:
@@ -444,7 +444,7 @@ def test_http_compares_status_text_headers_and_json() -> None:
             header={"server": "demo"},
             json={"status.ready": True, "status.items.1.n": 2, "status.items": [{"n": 1}, {"n": 2}]},
         )
-        assert good == Outcome(True, f"answers 200, {len(body)} bytes")
+        assert good == ProbeOutcome(True, f"answers 200, {len(body)} bytes")
         for wrong in (
             {"status": 204},
             {"contains": "absent"},
@@ -463,7 +463,7 @@ def test_an_error_page_with_the_text_does_not_pass() -> None:
     with serving(answering(http("welcome", "500 Oops"))) as port:
         outcome = _look("http", url=f"http://127.0.0.1:{port}/", contains="welcome")
 
-    assert outcome == Outcome(False, "answers 500, 7 bytes; another status")
+    assert outcome == ProbeOutcome(False, "answers 500, 7 bytes; another status")
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
@@ -511,7 +511,7 @@ _METRICS = 'up{job="a"} 0\nup{job="b"} 1\nspeed NaN\nsize 1.5e3\n'
 )
 def test_metrics_are_compared_by_series_and_range(spec: dict[str, Any], holds: bool, observed: str) -> None:
     with serving(answering(http(_METRICS))) as port:
-        assert _look("metric", url=f"http://127.0.0.1:{port}/metrics", **spec) == Outcome(holds, observed)
+        assert _look("metric", url=f"http://127.0.0.1:{port}/metrics", **spec) == ProbeOutcome(holds, observed)
 
 
 @pytest.mark.parametrize(
@@ -539,11 +539,11 @@ def test_a_scrape_that_cannot_be_trusted_never_passes(raw: bytes, observed: str)
 def test_a_command_is_judged_by_its_exit_code_and_output() -> None:
     shell = ["/bin/sh", "-c", "echo out; echo err >&2; exit 3"]
 
-    assert _look("command", argv=shell, exit_code=3, stdout_contains="out") == Outcome(True, "exits with 3: out")
+    assert _look("command", argv=shell, exit_code=3, stdout_contains="out") == ProbeOutcome(True, "exits with 3: out")
     assert not _look("command", argv=shell).holds
     assert not _look("command", argv=shell, exit_code=3, stdout_contains="err").holds
     assert _look("command", argv=["/bin/sh", "-c", "echo oh >&2"]).observed == "exits with 0: oh"
-    assert _look("command", argv=["/bin/sh", "-c", "kill -9 $$"]) == Outcome(False, "killed by signal 9")
+    assert _look("command", argv=["/bin/sh", "-c", "kill -9 $$"]) == ProbeOutcome(False, "killed by signal 9")
 
 
 def test_a_command_sees_no_environment_of_ours_and_no_input(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -649,7 +649,7 @@ def _talking(*answers: bytes) -> Callable[[socket.socket], None]:
 def test_a_conversation_holds_when_each_answer_comes() -> None:
     steps = [{"send": "SET a 1\r\n\r\n", "expect": "+OK\r\n"}, {"send": "GET a\r\n", "expect": "1\r\n"}]
     with serving(_talking(b"+OK\r\n", b"$1\r\n1\r\n")) as port:
-        assert _look("tcp", port=port, exchange=steps) == Outcome(True, "answers as expected")
+        assert _look("tcp", port=port, exchange=steps) == ProbeOutcome(True, "answers as expected")
 
 
 def test_an_answer_does_not_stand_for_a_later_one() -> None:
@@ -675,7 +675,7 @@ def test_a_server_that_says_nothing_is_told_after_the_time() -> None:
         port = waiting.getsockname()[1]
         outcome = _look("tcp", port=port, exchange=[{"expect": "220"}], limit_s=0.2)
 
-    assert outcome == Outcome(False, "step 1: no such answer in time, after ``")
+    assert outcome == ProbeOutcome(False, "step 1: no such answer in time, after ``")
 
 
 def test_a_server_that_says_too_much_is_given_up() -> None:
@@ -693,10 +693,10 @@ def test_a_server_that_hangs_up_is_told() -> None:
     with serving(hang_up) as port:
         outcome = _look("tcp", port=port, exchange=[{"send": "a\r\n\r\n", "expect": "y"}])
 
-    assert outcome == Outcome(False, "step 1: Connection reset by peer, after ``")
+    assert outcome == ProbeOutcome(False, "step 1: Connection reset by peer, after ``")
 
 
 def test_a_closed_port_has_no_conversation() -> None:
     outcome = _look("tcp", port=(port := free_port()), exchange=[{"expect": "220"}])
 
-    assert outcome == Outcome(False, f"cannot connect to port {port}: 127.0.0.1: Connection refused")
+    assert outcome == ProbeOutcome(False, f"cannot connect to port {port}: 127.0.0.1: Connection refused")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from workflow_agent.model.errors import UnreachableError, ValidationError
-from workflow_agent.targets.probe_http import HttpAnswer, addresses_of, fetch, parse_hosts
+from workflow_agent.targets.probe_http import ProbedAnswer, addresses_of, fetch, parse_hosts
 
 if TYPE_CHECKING:
     from tests.unit.targets.probe_servers import IPV6, answering, endless, free_port, http, listening, serving
@@ -18,7 +18,7 @@ else:  # pytest puts this folder on the path, the type checker knows modules fro
     from probe_servers import IPV6, answering, endless, free_port, http, listening, serving
 
 
-def _fetch(port: int, *, host: str = "127.0.0.1", path: str = "/", limit_s: float = 5.0) -> HttpAnswer:
+def _fetch(port: int, *, host: str = "127.0.0.1", path: str = "/", limit_s: float = 5.0) -> ProbedAnswer:
     return fetch(f"http://{host}:{port}{path}", deadline=time.monotonic() + limit_s)
 
 

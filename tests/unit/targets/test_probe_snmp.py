@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_agent.targets.probe_checks import run_check
-from workflow_agent.targets.probe_outcome import Outcome, Site
+from workflow_agent.targets.probe_outcome import ProbeOutcome, Site
 from workflow_agent.targets.probe_snmp import MalformedError, ask, read_answer
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def agent(answer: Callable[[bytes], list[bytes]]) -> Iterator[int]:
             thread.join()
 
 
-def look(port: int, limit_s: float = 5.0, **more: str) -> Outcome:
+def look(port: int, limit_s: float = 5.0, **more: str) -> ProbeOutcome:
     return run_check("snmp", {"oid": NAME, "port": port, **more}, Site(time.monotonic() + limit_s, frozenset(), {}))
 
 
@@ -89,7 +89,7 @@ def test_a_request_is_written_as_the_standard_says() -> None:
 )
 def test_a_value_is_told_as_people_read_it(tag: int, value: bytes, text: str) -> None:
     with agent(lambda question: [response(question, tag, value)]) as port:
-        assert look(port, equals=text) == Outcome(True, f"it is {text!r}")
+        assert look(port, equals=text) == ProbeOutcome(True, f"it is {text!r}")
         assert not look(port, equals=text + "x").holds
 
 
@@ -111,7 +111,7 @@ def test_an_object_that_is_not_there_is_no_value(tag: int, words: str) -> None:
 
 def test_an_error_of_the_agent_is_told() -> None:
     with agent(lambda question: [response(question, 0x05, b"", error=16)]) as port:
-        assert look(port) == Outcome(False, "it answers with error 16")
+        assert look(port) == ProbeOutcome(False, "it answers with error 16")
 
 
 def test_what_is_not_an_answer_to_this_question_is_passed_over() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from workflow_agent.targets.live_tree import LiveTree
 from workflow_agent.targets.operations import Operation, OperationKind
 from workflow_agent.targets.soundness import (
-    Problem,
+    UnsoundPackage,
     audit_script,
     dependants_error,
     is_in_question,
@@ -55,23 +55,23 @@ def _transaction(run_id: str, records: Records) -> Transaction:
 
 def test_packages_that_lack_something_are_read_with_what_they_lack() -> None:
     assert problems(_UNMET.splitlines()) == [
-        Problem("libkrb5-3", "Depends: libssl3 (>= 3.0.0) but it is not installed"),
-        Problem("nginx", "PreDepends: libssl3 (>= 3.0.0) but it is not installed"),
+        UnsoundPackage("libkrb5-3", "Depends: libssl3 (>= 3.0.0) but it is not installed"),
+        UnsoundPackage("nginx", "PreDepends: libssl3 (>= 3.0.0) but it is not installed"),
     ]
 
 
 def test_what_the_audit_lists_is_read() -> None:
-    assert problems(_HALF.splitlines()) == [Problem("half", "dpkg --audit: is half there")]
+    assert problems(_HALF.splitlines()) == [UnsoundPackage("half", "dpkg --audit: is half there")]
 
 
 def test_content_programs_have_no_problems_and_an_error_without_a_package_is_one() -> None:
     assert problems("== audit\n== check\nReading package lists...\n".splitlines()) == []
     line = "E: The package cache file is corrupted"
-    assert problems(["== audit", "== check", line]) == [Problem("", line)]
+    assert problems(["== audit", "== check", line]) == [UnsoundPackage("", line)]
 
 
 def test_dependants_are_named_with_the_run_that_brought_them() -> None:
-    found = [Problem("nginx", "Depends: libssl3"), Problem("by-hand:i386", "Depends: libssl3")]
+    found = [UnsoundPackage("nginx", "Depends: libssl3"), UnsoundPackage("by-hand:i386", "Depends: libssl3")]
     later = [_transaction("r-2", {"nginx amd64": (None, "x"), "gone amd64": ("x", None)})]
 
     error = dependants_error(found, later)

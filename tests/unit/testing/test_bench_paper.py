@@ -10,10 +10,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from workflow_agent.integrations import Registry, builtin_folder, load_folder, load_manifest, readme
-from workflow_agent.integrations.scaffold import Draft, DraftTemplate, files_of
+from workflow_agent.integrations.scaffold import DraftAnswers, DraftTemplate, files_of
 from workflow_agent.model.errors import ManifestError
 from workflow_agent.model.failpoint import known
-from workflow_agent.testing.bench import Kind, Outcome, Suite, TargetKind, Verdict, junit_text, update_cases
+from workflow_agent.testing.bench import BenchOutcome, Kind, Suite, TargetKind, Verdict, junit_text, update_cases
 from workflow_agent.testing.bench.golden import compare, plan_text
 from workflow_agent.testing.bench.outcomes import ON_PAPER, TestFailedError
 from workflow_agent.testing.bench.plan_file import BenchPlan, packages_of, read_plan
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def folder(tmp_path: Path) -> Path:
     """A draft of an integration with two render cases."""
     made = tmp_path / "greeting"
-    for name, content in files_of(Draft(name="greeting", template=DraftTemplate.SCRIPT)).items():
+    for name, content in files_of(DraftAnswers(name="greeting", template=DraftTemplate.SCRIPT)).items():
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         (made / name).write_bytes(content)
     (made / "README.md").write_text(readme(load_manifest(made)), encoding="utf-8")
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def outcomes(folder: Path, *kinds: Kind, **more: Any) -> list[Outcome]:
+def outcomes(folder: Path, *kinds: Kind, **more: Any) -> list[BenchOutcome]:
     return list(Suite(manifest=load_folder(folder), kinds=kinds, **more).run())
 
 
@@ -58,7 +58,7 @@ def test_a_draft_passes_on_paper(folder: Path) -> None:
 def test_every_draft_passes_on_paper(tmp_path: Path) -> None:
     for kind in DraftTemplate:
         made = tmp_path / f"my-{kind}"
-        for name, content in files_of(Draft(name=made.name, template=kind)).items():
+        for name, content in files_of(DraftAnswers(name=made.name, template=kind)).items():
             (made / name).parent.mkdir(parents=True, exist_ok=True)
             (made / name).write_bytes(content)
         (made / "README.md").write_text(readme(load_manifest(made)), encoding="utf-8")
@@ -210,8 +210,8 @@ def test_a_plan_is_short_and_the_same_on_every_day(tmp_path: Path) -> None:
 
 def test_the_report_is_xml_whatever_a_test_said(tmp_path: Path) -> None:
     done = [
-        Outcome(kind=Kind.LINT, seconds=0.5, message="no finding"),
-        Outcome(
+        BenchOutcome(kind=Kind.LINT, seconds=0.5, message="no finding"),
+        BenchOutcome(
             kind=Kind.INSTALL,
             target="plain",
             verdict=Verdict.FAILED,
@@ -219,7 +219,7 @@ def test_the_report_is_xml_whatever_a_test_said(tmp_path: Path) -> None:
             details=("x & \x00 y",),
             evidence=tmp_path,
         ),
-        Outcome(kind=Kind.CRASH, target="plain", verdict=Verdict.SKIPPED, message="not root"),
+        BenchOutcome(kind=Kind.CRASH, target="plain", verdict=Verdict.SKIPPED, message="not root"),
     ]
 
     suite = ET.fromstring(junit_text("demo", "1.0.0", done)).find("testsuite")  # our own text
@@ -234,14 +234,14 @@ def test_the_report_is_xml_whatever_a_test_said(tmp_path: Path) -> None:
 
 
 def test_walks_at_the_same_time_give_all_that_they_find_and_what_breaks_them_is_raised() -> None:
-    def walk(name: str, number: int) -> Iterator[Outcome]:
-        yield from (Outcome(kind=Kind.INSTALL, target=f"{name}{index}") for index in range(number))
+    def walk(name: str, number: int) -> Iterator[BenchOutcome]:
+        yield from (BenchOutcome(kind=Kind.INSTALL, target=f"{name}{index}") for index in range(number))
 
     found = {one.target for one in at_once([walk("a", 3), walk("b", 2)], lambda _: None)}
     assert found == {"a0", "a1", "a2", "b0", "b1"}
 
-    def broken() -> Iterator[Outcome]:
-        yield Outcome(kind=Kind.INSTALL)
+    def broken() -> Iterator[BenchOutcome]:
+        yield BenchOutcome(kind=Kind.INSTALL)
         raise OSError("no disk")
 
     with pytest.raises(OSError, match="no disk"):
@@ -252,7 +252,7 @@ def test_no_more_walks_than_allowed_go_at_the_same_time_and_all_are_gone() -> No
     walking, most, lock = 0, 0, threading.Lock()
     pair = threading.Barrier(2)
 
-    def walk(name: str) -> Iterator[Outcome]:
+    def walk(name: str) -> Iterator[BenchOutcome]:
         nonlocal walking, most
         with lock:
             walking += 1
@@ -260,7 +260,7 @@ def test_no_more_walks_than_allowed_go_at_the_same_time_and_all_are_gone() -> No
         pair.wait(10)  # two do go at the same time
         with lock:
             walking -= 1
-        yield Outcome(kind=Kind.INSTALL, target=name)
+        yield BenchOutcome(kind=Kind.INSTALL, target=name)
 
     found = {one.target for one in at_once([walk(name) for name in "abcdef"], lambda _: None, limit=2)}
 

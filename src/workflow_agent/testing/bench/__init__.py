@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workflow_agent.testing.bench.junit import junit_text
-    from workflow_agent.testing.bench.outcomes import Kind, Outcome, Verdict
+    from workflow_agent.testing.bench.outcomes import BenchOutcome, Kind, Verdict
     from workflow_agent.testing.bench.render_cases import update_cases
     from workflow_agent.testing.bench.suite import Suite, TargetKind
 
-__all__ = ["Kind", "Outcome", "Suite", "TargetKind", "Verdict", "junit_text", "update_cases"]
+__all__ = ["BenchOutcome", "Kind", "Suite", "TargetKind", "Verdict", "junit_text", "update_cases"]
 
 _HOMES = {
     "Kind": "outcomes",
-    "Outcome": "outcomes",
+    "BenchOutcome": "outcomes",
     "Suite": "suite",
     "TargetKind": "suite",
     "Verdict": "outcomes",

@@ -12,7 +12,7 @@ from workflow_agent.testing.bench.outcomes import Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from workflow_agent.testing.bench.outcomes import Outcome
+    from workflow_agent.testing.bench.outcomes import BenchOutcome
 
 __all__ = ["junit_text"]
 
@@ -20,7 +20,7 @@ __all__ = ["junit_text"]
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit_text(name: str, version: str, outcomes: Sequence[Outcome]) -> str:
+def junit_text(name: str, version: str, outcomes: Sequence[BenchOutcome]) -> str:
     """Write the report of one integration: a case for each test, the versions as properties."""
     suite = ET.Element("testsuite", name=name, tests=str(len(outcomes)))
     for key, verdict in (("failures", Verdict.FAILED), ("skipped", Verdict.SKIPPED)):
@@ -38,7 +38,7 @@ def junit_text(name: str, version: str, outcomes: Sequence[Outcome]) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _case(suite: ET.Element, name: str, outcome: Outcome) -> None:
+def _case(suite: ET.Element, name: str, outcome: BenchOutcome) -> None:
     title = " ".join(filter(None, (outcome.kind.value, outcome.case)))
     group = ".".join(filter(None, (name, outcome.target or "paper")))
     case = ET.SubElement(suite, "testcase", classname=group, name=title, time=f"{outcome.seconds:.3f}")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["ON_PAPER", "REFUSED", "Kind", "Outcome", "TestFailedError", "TestSkippedError", "Verdict"]
+__all__ = ["ON_PAPER", "REFUSED", "BenchOutcome", "Kind", "TestFailedError", "TestSkippedError", "Verdict"]
 
 
 class Kind(StrEnum):
@@ -45,7 +45,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class BenchOutcome:
     """One test. `target` is empty on paper; `message` is one sentence, `details` are lines; `evidence` a folder."""
 
     kind: Kind

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, TypeAlias
 from workflow_agent.integrations import Registry, builtin_folder, lint
 from workflow_agent.model.errors import WorkflowAgentError
 from workflow_agent.scripts import lint_template
-from workflow_agent.testing.bench.outcomes import ON_PAPER, Kind, Outcome, TestFailedError, TestSkippedError, Verdict
+from workflow_agent.testing.bench.outcomes import (
+    ON_PAPER,
+    BenchOutcome,
+    Kind,
+    TestFailedError,
+    TestSkippedError,
+    Verdict,
+)
 from workflow_agent.testing.bench.plan_file import packages_of, read_plan
 from workflow_agent.testing.bench.render_cases import RENDER_FOLDER, cases_of, check_case
 from workflow_agent.testing.bench.targets import TargetKind, obstacle_of
@@ -30,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Suite", "TargetKind", "at_once"]
 
 #: What threads find; None from each that has ended.
-_Results: TypeAlias = "queue.SimpleQueue[Outcome | BaseException | None]"
+_Results: TypeAlias = "queue.SimpleQueue[BenchOutcome | BaseException | None]"
 DEFAULT_TARGETS = (TargetKind.PLAIN, TargetKind.SYSTEMD)
 
 
@@ -60,7 +67,7 @@ class Suite:
     #: The folder that was kept, if any.
     kept: Path | None = field(default=None, init=False)
 
-    def run(self) -> Iterator[Outcome]:
+    def run(self) -> Iterator[BenchOutcome]:
         """Give each test as it ends; those of different targets and lanes run at the same time."""
         for kind in (Kind.LINT, Kind.RENDER):
             if kind in self.kinds:
@@ -71,13 +78,13 @@ class Suite:
 
     # -- on paper ----------------------------------------------------------------------------------------------------
 
-    def _on_paper(self, kind: Kind) -> Iterator[Outcome]:
+    def _on_paper(self, kind: Kind) -> Iterator[BenchOutcome]:
         if kind is Kind.LINT:
             yield _measured(kind, "", "", self._lint)
             return
         cases = cases_of(self.manifest.folder)
         if not cases:
-            yield Outcome(kind=kind, verdict=Verdict.SKIPPED, message=f"there is no case in {RENDER_FOLDER}")
+            yield BenchOutcome(kind=kind, verdict=Verdict.SKIPPED, message=f"there is no case in {RENDER_FOLDER}")
         for file in cases:
             check = partial(check_case, self.manifest.folder, file, update=self.update)
             yield _measured(kind, "", file.stem, check)
@@ -90,7 +97,7 @@ class Suite:
 
     # -- on targets --------------------------------------------------------------------------------------------------
 
-    def _on_targets(self, kinds: Sequence[Kind]) -> Iterator[Outcome]:
+    def _on_targets(self, kinds: Sequence[Kind]) -> Iterator[BenchOutcome]:
         plan = read_plan(self.manifest.folder)
         registry = self.registry or Registry([builtin_folder()])
         subject = Subject(
@@ -109,7 +116,7 @@ class Suite:
                 possible.append(target)
             else:
                 yield from (
-                    Outcome(kind=kind, target=target.value, verdict=Verdict.SKIPPED, message=why) for kind in kinds
+                    BenchOutcome(kind=kind, target=target.value, verdict=Verdict.SKIPPED, message=why) for kind in kinds
                 )
         folder = self.evidence or Path(tempfile.mkdtemp(prefix=f"workflow-agent-test-{self.manifest.name}-"))
         try:
@@ -122,12 +129,12 @@ class Suite:
             if self.kept is None:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _remember(self, outcome: Outcome) -> None:
+    def _remember(self, outcome: BenchOutcome) -> None:
         if outcome.evidence is not None:
             self.kept = outcome.evidence.parent
 
 
-def _walk(subject: Subject, target: TargetKind, kinds: Sequence[Kind], folder: Path) -> Iterator[Outcome]:
+def _walk(subject: Subject, target: TargetKind, kinds: Sequence[Kind], folder: Path) -> Iterator[BenchOutcome]:
     """Test the kinds of a lane on one target, one after the other."""
     with Walk(subject=subject, kind=target, lane=kinds[0], folder=folder) as walk:
         for kind in kinds:
@@ -137,7 +144,7 @@ def _walk(subject: Subject, target: TargetKind, kinds: Sequence[Kind], folder: P
                 walk.drop()
 
 
-def _measured(kind: Kind, target: str, case: str, test: Callable[[], str], walk: Walk | None = None) -> Outcome:
+def _measured(kind: Kind, target: str, case: str, test: Callable[[], str], walk: Walk | None = None) -> BenchOutcome:
     started = time.perf_counter()
     verdict, evidence = Verdict.PASSED, None
     details: Sequence[str] = ()
@@ -152,7 +159,7 @@ def _measured(kind: Kind, target: str, case: str, test: Callable[[], str], walk:
         verdict, message, details = Verdict.FAILED, error.message, tuple(text for text in found if text)
     if verdict is Verdict.FAILED and walk is not None:
         evidence = walk.keep_evidence()
-    return Outcome(
+    return BenchOutcome(
         kind=kind,
         target=target,
         case=case,
@@ -165,14 +172,14 @@ def _measured(kind: Kind, target: str, case: str, test: Callable[[], str], walk:
 
 
 def at_once(
-    walks: Sequence[Iterator[Outcome]], seen: Callable[[Outcome], None], *, limit: int | None = None
-) -> Iterator[Outcome]:
+    walks: Sequence[Iterator[BenchOutcome]], seen: Callable[[BenchOutcome], None], *, limit: int | None = None
+) -> Iterator[BenchOutcome]:
     """Go through several walks at the same time; gives what ends first. When nobody asks on, they end soon.
 
     No more than `limit` at once: two more than there are processors, because each often waits for a time to pass.
     """
     results: _Results = queue.SimpleQueue()
-    waiting: queue.SimpleQueue[Iterator[Outcome]] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[Iterator[BenchOutcome]] = queue.SimpleQueue()
     for walk in walks:
         waiting.put(walk)
     leaving = threading.Event()
@@ -197,7 +204,9 @@ def at_once(
         leaving.set()
 
 
-def _go_through(waiting: queue.SimpleQueue[Iterator[Outcome]], results: _Results, leaving: threading.Event) -> None:
+def _go_through(
+    waiting: queue.SimpleQueue[Iterator[BenchOutcome]], results: _Results, leaving: threading.Event
+) -> None:
     """Go through walks until none waits, and say so by None."""
     try:
         while (walk := _next(waiting)) is not None and not leaving.is_set():
@@ -211,7 +220,7 @@ def _go_through(waiting: queue.SimpleQueue[Iterator[Outcome]], results: _Results
     results.put(None)
 
 
-def _next(waiting: queue.SimpleQueue[Iterator[Outcome]]) -> Iterator[Outcome] | None:
+def _next(waiting: queue.SimpleQueue[Iterator[BenchOutcome]]) -> Iterator[BenchOutcome] | None:
     try:
         return waiting.get_nowait()
     except queue.Empty:  # another thread may have taken the last one

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.testing.bench.worlds import Left, World
 
-__all__ = ["BenchTarget", "Command", "Reply", "TargetKind", "obstacle_of", "offered"]
+__all__ = ["BenchTarget", "TargetKind", "UserCommand", "UserReply", "obstacle_of", "offered"]
 
 _TIMEOUT_S = 900.0
 _STOPPED_S = 10.0
@@ -64,7 +64,7 @@ def offered(packages: Iterable[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class UserReply:
     """What a command left: exit code, the data and the error of its envelope, and its own words."""
 
     words: tuple[str, ...]
@@ -82,14 +82,14 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class UserCommand:
     """The command, as a user runs it on one target, with a state folder of its own."""
 
     host: LabHost
     folder: Path
     variables: Mapping[str, str] = field(default_factory=dict)
 
-    def __call__(self, *words: str, more: Mapping[str, str] | None = None) -> Reply:
+    def __call__(self, *words: str, more: Mapping[str, str] | None = None) -> UserReply:
         """Run it to its end; every call is kept in the folder as evidence."""
         environment = os.environ | {
             "WORKFLOW_AGENT_PATHS__STATE": str(self.folder / "state"),
@@ -112,7 +112,7 @@ class Command:
         found: dict[str, Any] = {}
         with suppress(ValueError):
             found = json.loads(out)
-        reply = Reply(
+        reply = UserReply(
             words=words,
             code=done.returncode,
             data=found.get("data"),
@@ -123,7 +123,7 @@ class Command:
         self._keep(reply)
         return reply
 
-    def _keep(self, reply: Reply) -> None:
+    def _keep(self, reply: UserReply) -> None:
         calls = self.folder / "commands"
         calls.mkdir(exist_ok=True)
         text = {
@@ -170,7 +170,7 @@ class BenchTarget:
             else LabHost(known, packages=offered(packages), address=address)
         )
         self.folder = folder
-        self.command = Command(host=self.host, folder=folder, variables=variables or {})
+        self.command = UserCommand(host=self.host, folder=folder, variables=variables or {})
         self._files = files
         self._integration = integration
 

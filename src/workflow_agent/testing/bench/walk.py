@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.integrations import Manifest, Registry
     from workflow_agent.testing.bench.plan_file import BenchPlan, Break
-    from workflow_agent.testing.bench.targets import Reply, TargetKind
+    from workflow_agent.testing.bench.targets import TargetKind, UserReply
     from workflow_agent.testing.bench.worlds import World
 
 #: Its name, how to break, which checks must be red (any, when none is named), and how to mend: false where it cannot.
@@ -150,13 +150,13 @@ class Walk:
         self._target = None
         self._stack.close()
 
-    def _done(self, *words: str, wanted: int = 0, more: Mapping[str, str] | None = None) -> Reply:
+    def _done(self, *words: str, wanted: int = 0, more: Mapping[str, str] | None = None) -> UserReply:
         reply = self.target.command(*words, more=more)
         if reply.code != wanted:
             raise TestFailedError(reply.sentence, _reasons(reply))
         return reply
 
-    def _install(self, folder: Path | None = None, *, at_once: bool = True, older: bool = False) -> Reply:
+    def _install(self, folder: Path | None = None, *, at_once: bool = True, older: bool = False) -> UserReply:
         given = self._with_parameters(older=older)
         reply = self._done(
             "install", str(folder or self.subject.name), *given, "--yes", more=_AT_ONCE if at_once else None
@@ -450,5 +450,5 @@ def _require_passed(report: Mapping[str, Any]) -> str:
     return ""
 
 
-def _reasons(reply: Reply) -> list[str]:
+def _reasons(reply: UserReply) -> list[str]:
     return [str(reply.error[key]) for key in ("where", "cause", "state", "hint") if reply.error.get(key)]
