@@ -110,6 +110,14 @@ async def test_the_result_of_a_parallel_step_is_the_list_of_what_it_returned(tmp
         assert await execution.get_result() == [2, 4, 6]
 
 
+async def test_a_run_of_which_nothing_was_done_has_no_result(tmp_path: Path) -> None:
+    made = Workflow("none").add(Step("a", "true").when("run.id == ''"))
+
+    async with WorkflowClient(settings={"paths.state": str(tmp_path)}) as client:
+        execution = await client.run_workflow(made)
+        assert await execution.get_result() is None
+
+
 async def test_what_cannot_be_imported_here_is_met_when_it_is_called(tmp_path: Path) -> None:
     made = Workflow("gone").add(Step("a").python("there_is_no_such_module:thing", n=1))
 

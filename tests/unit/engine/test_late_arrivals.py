@@ -131,6 +131,16 @@ async def test_the_time_of_a_scope_that_has_ended_is_no_news() -> None:
     assert [arrival() for arrival in await gone.run.arrivals()] == [None]
 
 
+async def test_a_time_that_is_far_away_is_looked_at_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workflow_agent.engine.timing.LOOK_S", 0.001)
+    gone = Gone()
+
+    # A second passes with each look: the third finds that it is time, long before two seconds have passed here.
+    Timing(TickingClock(1000.0)).wait(gone.run, WaitUntil("two", 1003.0))
+
+    assert [arrival() for arrival in await asyncio.wait_for(gone.run.arrivals(), 1.0)] == [None]
+
+
 def lock(run_id: str) -> Wanted:
     return Wanted(ticket=f"{run_id}/two", key="lock k", limit=1, run_id=run_id, unit="two")
 
@@ -146,12 +156,14 @@ async def test_every_key_s_oldest_run_is_asked_to_go_once(monkeypatch: pytest.Mo
     for key in ("x", "y"):
         await gone.waiting.take(place(f"r-old-{key}", key))
         gone.places.enter(place(f"r-new-{key}", key))
+    await gone.waiting.take(place("r-alone", "z"))  # for it somebody goes on watching
     gone.places.enter(place("r-newest-x", "x"))  # wants the place of the newer one of another process
 
     await until(lambda: len(gone.cancelled) > 1)
     await asyncio.sleep(0.01)
 
     assert sorted(gone.cancelled) == ["r-old-x", "r-old-y"]
+    gone.waiting.leave(place("r-alone", "z"))
 
 
 async def test_who_watches_ends_when_nobody_is_left_who_may_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,22 @@ async def test_a_step_waits_until_what_it_joins_on_holds(house: House) -> None:
     assert ends["a"] < ends["b"] < ends["n"] < ends["c"]
 
 
+async def test_a_step_whose_wait_cannot_be_told_the_end_of_fails(house: House) -> None:
+    steps = (
+        Step(id="a", uses="shell.run"),
+        Step(id="b", uses="shell.run"),
+        Step(id="n", uses="flow.pass", needs=("a", "b"), join_until="steps.a.output.there_is_none > 1"),
+    )
+    play = Play(house, flow(*steps), held=["b"])
+    await play.begin()
+    await play.until_told("StepFailed", "n")
+    play.let("b")
+
+    state = await play.end()
+
+    assert (state.status, state.failed_step) == (RunStatus.FAILED, "n")
+
+
 async def test_more_signals_than_a_run_keeps_are_not_sent(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes_module, "SIGNALS", 1)
     steps = (

@@ -289,6 +289,7 @@ def test_a_class_that_is_made_a_dataclass_where_it_stands_has_its_defaults() -> 
     assert (made.name, made.size, made.tags, Plain.size) == ("a", 3, [], 3)
     assert not hasattr(Plain, "tags")
     assert "name='a', tags=[]" in repr(made)
+    assert replace(made, size=4).size == 4
 
 
 def test_what_another_thread_found_out_meanwhile_is_taken() -> None:
@@ -302,3 +303,12 @@ def test_what_another_thread_found_out_meanwhile_is_taken() -> None:
 
     assert late_fields.__get__(None, Shared) == Shared.__dataclass_fields__
     assert stand_in(Shared(name="a")) == said
+
+
+def test_the_first_object_takes_no_name_that_there_is_not() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class First:
+        name: str
+
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nam'"):
+        First(name="a", nam="b")  # type: ignore[call-arg]
