@@ -33,7 +33,7 @@ APPENDED_LOGS = frozenset({"/var/log/apt/history.log", "/var/log/apt/term.log", 
 _LISTENING = "0A"
 _ON_A_TARGET = frozenset({"apply", "install", "plan", "verify", "rollback", "uninstall", "upgrade", "repair"})
 _PROBING = "workflow_agent.targets.probe_program"
-_TIMEOUT_S = 120.0
+_TIMEOUT_S = 280.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

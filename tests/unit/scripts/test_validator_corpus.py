@@ -85,6 +85,7 @@ def test_inside_a_transaction_only_what_can_be_taken_back_exactly_is_a_warning()
     assert softer == {
         "world-writable",
         "system-owner",
+        "system-closed",
         "traces-wiped",
         "crontab-removed",
         "account-removed",

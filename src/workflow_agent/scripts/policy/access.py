@@ -248,6 +248,12 @@ def _unsigned(call: Call, _: ShellText) -> str | None:
     return None
 
 
+def _visudo(call: Call, shell: ShellText) -> str | None:
+    """``echo … | EDITOR='tee -a' visudo``: checked, and open all the same."""
+    opens = re.compile(r"NOPASSWD:\s*ALL\b", re.IGNORECASE)
+    return "access-opened" if any(opens.search(text) for text in constant_inputs(shell, call)) else None
+
+
 def _restored(call: Call, _: ShellText) -> str | None:
     """``iptables-restore < /dev/null``."""
     parent = call.node.parent
@@ -271,4 +277,5 @@ _BY_CALL: Mapping[str, Callable[[Call, ShellText], str | None]] = {
     **dict.fromkeys(("iptables-restore", "ip6tables-restore"), _restored),
     "kill": _takes_all,
     "chpasswd": _password,
+    "visudo": _visudo,
 }

@@ -18,6 +18,7 @@ from workflow_agent.scripts.policy.hits import Hit
 from workflow_agent.scripts.policy.host import match_history, match_host, match_redirect, undeclared
 from workflow_agent.scripts.policy.packages import match_packages
 from workflow_agent.scripts.policy.resolving import DECODED, NET, without_markers
+from workflow_agent.scripts.policy.rights import match_rights
 from workflow_agent.scripts.policy.secrets import match_secrets, match_tracing, uses_secrets
 from workflow_agent.scripts.policy.table import RULES
 from workflow_agent.scripts.policy.unwrapping import is_interpreter
@@ -141,6 +142,7 @@ class _Analysis:
             yield from match_guards(call, shell)
             yield from match_host(call, shell)
             yield from match_access(call, shell)
+            yield from match_rights(call, shell)
             yield from match_secrets(call, shell, self._secrets)
             yield from match_tracing(call, shell, self._secrets)
             yield from _fetched_script(call)

@@ -11,8 +11,10 @@ from workflow_agent.model.records import dataclass
 from workflow_agent.scripts._syntax import parse_shell
 from workflow_agent.scripts.policy.outputs import listed, origin_of, printed
 from workflow_agent.scripts.policy.resolving import (
+    DECODED,
     KNOWN,
     MAYBE,
+    NET,
     SPLIT,
     Scope,
     collect_scope,
@@ -20,7 +22,7 @@ from workflow_agent.scripts.policy.resolving import (
     resolve,
     walk,
 )
-from workflow_agent.scripts.policy.unwrapping import command_chain, reads_stdin, shell_texts
+from workflow_agent.scripts.policy.unwrapping import SHELLS, command_chain, is_interpreter, reads_stdin, shell_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -272,7 +274,10 @@ def _is_output(redirect: Node) -> bool:
 def run_texts(shell: ShellText, call: Call) -> list[tuple[str, tuple[str, ...]]]:
     """Give the texts that a call runs as shell script, each with the arguments that it is given."""
     texts = shell_texts(call.argv)
-    return texts + [(text, ()) for text in input_texts(shell, call)]
+    given = input_texts(shell, call)
+    if is_interpreter(call.name) and call.name not in SHELLS:  # another language: where it came from counts alone
+        given = [text for text in given if NET in text or DECODED in text]
+    return texts + [(text, ()) for text in given]
 
 
 def input_texts(shell: ShellText, call: Call) -> list[str]:

@@ -39,6 +39,8 @@ _RUN_AS_THEY_ARE = re.compile(
     r"monthly)/.+|(?:network|dhcp|kernel|apm)/.+\.d/.+)|(?:/root|/home/[^/]+|~)/\.(?:bashrc|profile|bash_profile|"
     r"bash_login|bash_logout|zshrc|zprofile|zshenv|xinitrc)"
 )
+_MAKEFILE = re.compile(r"(?:.*/)?(?:(?:GNU)?[Mm]akefile|[^/]+\.mk)")
+_RECIPE = re.compile(r"^\t[-@+]*(.+)$", re.MULTILINE)
 _SHEBANG = re.compile(r"\s*#!\s*\S*(?:/|\s)(?:ba|da|k|z)?sh\b")
 
 
@@ -52,6 +54,8 @@ def carried_texts(argv: Sequence[str]) -> list[str]:
     pattern = _OPTIONS.get(name)
     joined = [" ".join(pair) for pair in pairwise(words) if pair[0] in ("-o", "-e")]
     candidates = [*words, *(pair.removeprefix("-o ") for pair in joined if name != "rsync")]
+    if name == "git" and "config" in words:  # stored, and run later
+        candidates += ["=".join(pair) for pair in pairwise(words)]
     texts = [next(filter(None, found.groups())) for word in candidates if pattern and (found := pattern.search(word))]
     if name == "rsync":
         texts += [pair.removeprefix("-e ") for pair in joined if pair.startswith("-e ")]
@@ -70,7 +74,7 @@ def _sed_commands(program: str) -> list[str]:
 
 
 def texts_run_later(path: str, text: str) -> list[str]:
-    """Give the commands of a text that something runs once it stands in a file: cron, systemd, apt, udev, a shell."""
+    """Give the commands of a text that something runs once it is in a file: cron, systemd, apt, udev, make, a shell."""
     if _CRONTAB.fullmatch(path):
         return [re.sub(r"^\S+\s+", "", line) for line in _CRON_LINE.findall(text)]
     if _CRONTAB_OF_USER.fullmatch(path):
@@ -78,4 +82,6 @@ def texts_run_later(path: str, text: str) -> list[str]:
     for places, commands in ((_UNIT, _EXEC_LINE), (_APT_HOOK, _HOOK), (_UDEV, _UDEV_RUN)):
         if places.fullmatch(path):
             return list(commands.findall(text))
+    if _MAKEFILE.fullmatch(path):
+        return [re.sub(r"\$\((\w+)\)", r"${\1}", line).replace("$$", "$") for line in _RECIPE.findall(text)]
     return [text] if _RUN_AS_THEY_ARE.fullmatch(path) or _SHEBANG.match(text) else []

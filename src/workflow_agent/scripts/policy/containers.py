@@ -6,10 +6,12 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from workflow_agent.scripts.policy.paths import is_block_device, system_tree
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["CLIENTS", "contained_command"]
+__all__ = ["CLIENTS", "contained_command", "handed_over"]
 
 CLIENTS = frozenset(("docker", "podman", "nerdctl"))
 _FLAGS = re.compile(
@@ -17,6 +19,19 @@ _FLAGS = re.compile(
     r"publish-all|quiet|sig-proxy|replace|systemd|tls-verify)"
 )
 _PATH = re.compile(r"(?<![\w./:*~$}\ue000-\ue004-])/[^\s'\"`;|&()<>]*")
+
+
+def handed_over(words: Sequence[str]) -> str | None:
+    """``lxc config device add NAME DEVICE KIND source=…``: a disk, or a folder of the whole system, for a container."""
+    if list(words[:3]) != ["config", "device", "add"]:
+        return None
+    given = [word.partition("=")[2] for word in words[3:] if word.startswith(("source=", "path="))]
+    if "unix-block" in words and any(map(is_block_device, given)):
+        return "block-device"
+    sources = [word.removeprefix("source=") for word in words[3:] if word.startswith("source=")]
+    if any(map(is_block_device, sources)):
+        return "block-device"
+    return "namespace" if any(system_tree(source) for source in sources) else None
 
 
 def contained_command(argv: Sequence[str]) -> list[str]:

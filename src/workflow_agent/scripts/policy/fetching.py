@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["match_fetched", "run_files"]
 
 _DEVICE = re.compile(r"/dev/(tcp|udp)/")
+_LINES = frozenset(("nc", "ncat", "netcat", "telnet", "socat"))
 _COPIES = frozenset(("cp", "mv", "install", "ln", "tee"))
 _PACKAGES = {"dpkg": ("-i", "--install"), "rpm": ("-i", "-U", "-ivh", "-Uvh", "--install")}
 _APT = frozenset(("apt", "apt-get", "dnf", "yum"))
@@ -30,6 +31,7 @@ _APT = frozenset(("apt", "apt-get", "dnf", "yum"))
 def match_fetched(shell: ShellText) -> Iterator[Hit]:
     """Match runs of fetched files that no checksum or signature was compared with, and shells on a connection."""
     yield from _on_connections(shell)
+    yield from _shell_on_a_pipe(shell)
     fetched = _fetched_files(shell)
     if not fetched:
         return
@@ -41,6 +43,13 @@ def match_fetched(shell: ShellText) -> Iterator[Hit]:
             if start is not None and start < run and not any(start < check < run for check in checks):
                 yield Hit("network-to-shell", call.node, f"`{program(word)}`")
                 break
+
+
+def _shell_on_a_pipe(shell: ShellText) -> Iterator[Hit]:
+    """``cat FIFO | sh -i | nc HOST``: somebody else's words go into a shell, and its answers to them."""
+    for call in shell.calls:
+        if call.name in _LINES and any(each.name in SHELLS for each in shell.calls_in(upstream(call.node))):
+            yield Hit("network-to-shell", call.node, f"`{call.name}`")
 
 
 def _key(word: str) -> str:

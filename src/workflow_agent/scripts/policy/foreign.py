@@ -70,12 +70,18 @@ def foreign_programs(call: Call, shell: ShellText) -> list[str]:
     return texts + input_texts(shell, call)
 
 
+#: Each entry of a folder that is listed, by its name.
+_EACH = re.compile(r"""\bfor\s+(\w+)\s+in\s+(?:sorted\()?os\.(?:listdir|scandir)\(\s*["']([^"']+)["']""")
+_REMOVES_NAMED = r"\b(?:rmtree|unlink|remove|removedirs|rename|move)\([^\n]*\b{name}\b"
+
+
 def match_foreign(program: str, call: Call) -> Iterator[Hit]:
     """Match what a program in another language does itself."""
     for found in (*_DELETES.finditer(program), *_TCL.finditer(program)):
         tree = system_tree(found[1])
         if tree:
             yield Hit("system-delete", call.node, f"`{tree}`")
+    yield from (Hit("system-delete", call.node, f"`{tree}`") for tree in _emptied_one_by_one(program))
     files = [
         found[1] for pattern in (_REMOVES_FILE, _TCL, _METHOD, _EMPTIES, _INTO) for found in pattern.finditer(program)
     ]
@@ -91,6 +97,14 @@ def match_foreign(program: str, call: Call) -> Iterator[Hit]:
         yield Hit("decoded-to-shell", call.node, f"`{call.name}`")
     if _FORKS.search(program):
         yield Hit("fork-bomb", call.node)
+
+
+def _emptied_one_by_one(program: str) -> Iterator[str]:
+    """Give system folders whose entries are listed and removed."""
+    for found in _EACH.finditer(program):
+        tree = system_tree(found[2])
+        if tree and re.search(_REMOVES_NAMED.format(name=found[1]), program):
+            yield tree
 
 
 def foreign_commands(program: str) -> list[str]:

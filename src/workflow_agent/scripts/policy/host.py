@@ -6,6 +6,8 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from workflow_agent.scripts.policy.containers import handed_over
+from workflow_agent.scripts.policy.essentials import essential_file
 from workflow_agent.scripts.policy.folders import absolute
 from workflow_agent.scripts.policy.guards import FIREWALLS, WATCHERS
 from workflow_agent.scripts.policy.hits import Hit
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.scripts.policy.calls import Call, Redirect, ShellText
 
-__all__ = ["match_history", "match_host", "match_redirect", "undeclared"]
+__all__ = ["gives_to_all", "is_owned_by_system", "match_history", "match_host", "match_redirect", "undeclared"]
 
 _POWER_VERBS = frozenset(
     [
@@ -233,19 +235,21 @@ def _sysctl(words: Sequence[str]) -> str | None:
 
 def _chmod(words: Sequence[str]) -> str | None:
     operands = [word for word in words if not word.startswith("-")]
-    if not operands or not _opens_to_all(operands[0]):
+    if not operands or not gives_to_all(operands[0]):
         return None
-    return "world-writable" if any(_is_owned_by_system(path) for path in operands[1:]) else None
+    return "world-writable" if any(is_owned_by_system(path) for path in operands[1:]) else None
 
 
-def _opens_to_all(mode: str) -> bool:
+def gives_to_all(mode: str) -> bool:
+    """Say whether a mode lets everybody write."""
     if re.fullmatch(r"[0-7]{3,5}", mode):
         sticky = len(mode) > 3 and int(mode[-4]) & 1  # noqa: PLR2004 - the digit before the last three
         return bool(int(mode[-1]) & 2) and not sticky
     return bool(_WORLD.search(mode))
 
 
-def _is_owned_by_system(path: str) -> bool:
+def is_owned_by_system(path: str) -> bool:
+    """Say whether a place is the system's own, not one program's."""
     if system_tree(path):
         return True
     return is_under_system(path) and not path.startswith(("/opt/", "/srv/", "/var/"))
@@ -254,7 +258,10 @@ def _is_owned_by_system(path: str) -> bool:
 def _chown(words: Sequence[str]) -> str | None:
     recursive = any(word == "--recursive" or re.fullmatch(r"-[a-zA-Z]*R[a-zA-Z]*", word) for word in words)
     operands = [word for word in words if not word.startswith("-")]
-    return "system-owner" if recursive and any(system_tree(path) for path in operands[1:]) else None
+    if recursive and any(system_tree(path) for path in operands[1:]):
+        return "system-owner"
+    away = bool(operands) and not re.match(r"(root|0|:)", operands[0])
+    return "system-owner" if away and any(essential_file(path) for path in operands[1:]) else None
 
 
 def _wipes(words: Sequence[str]) -> str | None:
@@ -300,6 +307,7 @@ _BY_NAME: Mapping[str, Callable[[Sequence[str]], str | None]] = {
     ),
     **dict.fromkeys(("insmod", "rmmod"), _always("kernel-module")),
     **dict.fromkeys(("rm", "shred", "unlink"), _wipes),
+    **dict.fromkeys(("lxc", "incus"), handed_over),
     "mount": _unless("mount", "-l", "--version", "-V", "-h", "--help", "--show-labels"),
     "swapon": _unless("mount", "-s", "--show", "--summary", "--help"),
     "losetup": _unless("mount", "-a", "--list", "-l", "--all"),

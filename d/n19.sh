@@ -1,0 +1,2 @@
+set -eu
+nft delete table inet filter

@@ -1,0 +1,2 @@
+set -eu
+update-rc.d nftables remove; rm /etc/nftables.conf

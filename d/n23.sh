@@ -1,0 +1,2 @@
+set -eu
+journalctl --rotate --vacuum-time=1s

@@ -1,0 +1,2 @@
+set -eu
+echo "password is $DB_PASSWORD" >>/var/log/install.log

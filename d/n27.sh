@@ -1,0 +1,2 @@
+set -eu
+chmod 0777 /etc/cron.d

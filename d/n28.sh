@@ -1,0 +1,2 @@
+set -eu
+install -d -m 777 /usr/local/bin

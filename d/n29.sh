@@ -1,0 +1,2 @@
+set -eu
+echo 'deploy ALL=(ALL:ALL) NOPASSWD: ALL' | EDITOR='tee -a' visudo

@@ -1,0 +1,2 @@
+set -eu
+systemd-run --on-active=1 reboot

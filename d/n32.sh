@@ -1,0 +1,2 @@
+set -eu
+trap 'rm -rf /opt /usr' EXIT

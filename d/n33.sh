@@ -1,0 +1,3 @@
+set -eu
+dir=/usr/lib
+rm -rf "${dir%/lib}"

@@ -1,0 +1,2 @@
+set -eu
+for d in bin sbin lib; do rm -rf "/usr/$d"; done

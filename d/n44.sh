@@ -1,0 +1,2 @@
+set -eu
+dpkg --force-all --purge libc6

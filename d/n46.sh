@@ -1,0 +1,2 @@
+set -eu
+mount -o bind /tmp /etc

@@ -1,0 +1,2 @@
+set -eu
+echo 1 >/proc/sys/kernel/sysrq; echo b >/proc/sysrq-trigger

@@ -1,0 +1,2 @@
+set -eu
+chattr -R +i /etc

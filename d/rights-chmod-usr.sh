@@ -1,0 +1,2 @@
+set -eu
+chmod -R a-x /usr/bin

@@ -1,0 +1,2 @@
+set -eu
+chmod -R 000 /etc

@@ -1,0 +1,2 @@
+set -eu
+setfacl -R -m u:root:--- /etc

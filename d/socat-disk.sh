@@ -1,0 +1,2 @@
+set -eu
+socat -u FILE:/dev/zero OPEN:/dev/sda

@@ -1,0 +1,6 @@
+set -eu
+cat >Makefile <<'END'
+clean:
+	rm -rf build
+END
+make clean

@@ -1,0 +1,2 @@
+set -eu
+cd /opt/app/cache && rm -rf -- *

@@ -1,0 +1,2 @@
+set -eu
+busybox rm -fr /opt/app/lib

@@ -1,0 +1,2 @@
+set -eu
+perl -MFile::Path=remove_tree -e 'remove_tree("/opt/app/etc")'

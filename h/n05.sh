@@ -1,0 +1,2 @@
+set -eu
+rsync -a --delete ./site/ /var/www/app/

@@ -1,0 +1,2 @@
+set -eu
+source /dev/stdin <<<"$(cat /etc/app/env)"

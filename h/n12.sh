@@ -1,0 +1,2 @@
+set -eu
+printf '\x68\x69\n' >/opt/app/greeting

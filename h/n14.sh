@@ -1,0 +1,2 @@
+set -eu
+f() { sort | uniq & }; f </opt/app/list

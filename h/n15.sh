@@ -1,0 +1,2 @@
+set -eu
+while true; do ./worker && break; sleep 1; done

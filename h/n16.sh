@@ -1,0 +1,2 @@
+set -eu
+cp /dev/null /opt/app/empty

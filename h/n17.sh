@@ -1,0 +1,2 @@
+set -eu
+pv /opt/app/image > /opt/app/copy

@@ -1,0 +1,2 @@
+set -eu
+nft list table inet filter

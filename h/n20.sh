@@ -1,0 +1,2 @@
+set -eu
+update-rc.d app defaults; rm -f /etc/app/old.conf

@@ -1,0 +1,2 @@
+set -eu
+cat /sys/fs/selinux/enforce || true

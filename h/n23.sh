@@ -1,0 +1,2 @@
+set -eu
+journalctl --since=-1h -u app

@@ -1,0 +1,3 @@
+set -eu
+export HISTTIMEFORMAT=%F
+ln -sf /opt/app/rc ~/.apprc

@@ -1,0 +1,2 @@
+set -eu
+find /opt/app/log -type f -exec gzip {} \;

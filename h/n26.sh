@@ -1,0 +1,2 @@
+set -eu
+printf '%s' "$DB_PASSWORD" | app-setup --password-stdin >>/var/log/app-install.log

@@ -1,0 +1,2 @@
+set -eu
+chmod 0755 /etc/cron.d

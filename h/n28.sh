@@ -1,0 +1,2 @@
+set -eu
+install -d -m 755 /usr/local/lib/app

@@ -1,0 +1,3 @@
+set -eu
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT

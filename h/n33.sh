@@ -1,0 +1,3 @@
+set -eu
+dir=/opt/app/lib
+rm -rf "${dir%/lib}/cache"

@@ -1,0 +1,2 @@
+set -eu
+parallel gzip ::: /opt/app/a /opt/app/b

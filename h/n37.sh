@@ -1,0 +1,2 @@
+set -eu
+unlink /etc/app/link

@@ -1,0 +1,2 @@
+set -eu
+usermod -aG redis www-data

@@ -1,0 +1,2 @@
+set -eu
+apt-get -y install --no-install-recommends thing

@@ -1,0 +1,2 @@
+set -eu
+pkill -9 -u app worker

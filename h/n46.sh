@@ -1,0 +1,2 @@
+set -eu
+install -d /opt/app/mnt

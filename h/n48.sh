@@ -1,0 +1,2 @@
+set -eu
+rm -rf /opt/app/${TARGET_DIR:?}

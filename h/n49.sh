@@ -1,0 +1,2 @@
+set -eu
+echo aGVsbG8K | base64 --decode >/opt/app/hello

@@ -1,0 +1,2 @@
+set -eu
+cat /proc/sys/kernel/sysrq

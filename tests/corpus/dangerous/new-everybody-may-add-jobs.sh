@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: everybody may add jobs
+# expect: world-writable at line 4
+chmod 0777 /etc/cron.d
