@@ -110,11 +110,11 @@ _NOTHING = "nothing was changed"
 
 
 #: Modules of the step that mostly comes next.
-_NEXT = ("agents.executor", "targets.capture", "targets.change_report", "targets.plan")
+_NEXT = ("agents.executor", "targets.capture")
 
 
 def _load_what_follows() -> None:
-    """Load them now, 60 ms: the checkers are processes of their own, and take longer."""
+    """Load them now, 20 ms: the checkers are processes of their own, and take longer."""
     for name in _NEXT:
         import_module(f"workflow_agent.{name}")
 
