@@ -260,8 +260,11 @@ class Preparing:
         has_uninstall: bool,
     ) -> ChangeSet:
         """Write down what a script did, and give it as people read it."""
-        from workflow_agent.targets.change_report import ChangeReporter  # noqa: PLC0415  # late, with the capture only
+        # late, with the capture only
+        from workflow_agent.targets.change_report import ChangeReporter  # noqa: PLC0415
+        from workflow_agent.targets.kept_inodes import kept_inode_notes  # noqa: PLC0415
 
+        looking = asyncio.create_task(self._blocking(kept_inode_notes, plan.operations), name="kept inodes")
         noting = asyncio.create_task(self._blocking(self._note, transaction, plan, secrets), name="note contents")
         try:
             reporter = ChangeReporter(self._root, transaction, boots=self._boots)
@@ -281,22 +284,21 @@ class Preparing:
             )
             await self._blocking(self._folders.write, captured)
         finally:
-            await asyncio.wait({noting})
+            await asyncio.wait({noting, looking})
         edits, said = noting.result()
-        return replace(change_set, edits=edits, notes=change_set.notes + said + self._notes())
+        return replace(change_set, edits=edits, notes=change_set.notes + said + looking.result() + self._notes())
 
     def _note(
         self, transaction: str, plan: Plan, secrets: Collection[str]
     ) -> tuple[tuple[dict[str, object], ...], tuple[str, ...]]:
         """Note what is staged on the target, for drift; gives edits that it would end, and what is said of them."""
         # late: with the capture only
-        from workflow_agent.targets.kept_inodes import kept_inode_notes  # noqa: PLC0415
         from workflow_agent.targets.noted_contents import note_contents  # noqa: PLC0415
         from workflow_agent.targets.overwritten_edits import edit_notes, overwritten_edits  # noqa: PLC0415
 
         note_contents(self._root, transaction, plan.operations, secrets, base=self._base)
         edits = overwritten_edits(self._root, self._folders, transaction, plan.operations)
-        return edits, edit_notes(edits) + kept_inode_notes(plan.operations)
+        return edits, edit_notes(edits)
 
     async def rehearse(
         self,

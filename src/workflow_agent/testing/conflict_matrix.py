@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["OTHERS", "OWN", "Cell", "Moment", "Outcome", "State", "cells", "expected", "matrix_text", "written_into"]
+__all__ = [
+    "OTHERS",
+    "OWN",
+    "Cell",
+    "Consequence",
+    "Moment",
+    "State",
+    "cells",
+    "expected",
+    "matrix_text",
+    "written_into",
+]
 
 _BEGIN, _END = "<!-- conflict matrix: generated -->\n", "<!-- end of the conflict matrix -->\n"
 
@@ -36,7 +47,7 @@ class State(StrEnum):
     ABSENT = "absent"
 
 
-class Outcome(StrEnum):
+class Consequence(StrEnum):
     """What comes of it."""
 
     REFUSED = "refused"
@@ -167,13 +178,13 @@ def cells(moment: Moment) -> list[Cell]:
     return [cell for cell in every if cell.state in OTHERS[cell.other].states]
 
 
-def expected(cell: Cell) -> Outcome:
+def expected(cell: Cell) -> Consequence:
     """Say what the documentation says of a cell."""
     if cell.other == "neighbour":
-        return Outcome.GOES_ON
+        return Consequence.GOES_ON
     if cell.moment is Moment.BEFORE_ROLLBACK and cell.state is State.FOLDER and cell.other in _OF_A_FOLDER:
-        return Outcome.OWNED
-    return Outcome.REFUSED
+        return Consequence.OWNED
+    return Consequence.REFUSED
 
 
 def matrix_text() -> str:

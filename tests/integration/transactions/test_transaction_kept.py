@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
 
 def _watches(pid: int) -> int:
     """Count what a process watches."""
-    folder = Path(f"/proc/{pid}/fdinfo")
-    return sum(one.read_text(encoding="ascii").count("inotify wd:") for one in folder.iterdir())
+    count = 0
+    for one in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with suppress(OSError):  # closed meanwhile, while the process starts
+            count += one.read_text(encoding="ascii").count("inotify wd:")
+    return count
 
 
 def _kept(notes: tuple[str, ...]) -> list[str]:
