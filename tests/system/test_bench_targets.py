@@ -24,12 +24,23 @@ pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.usefixtures("lab")
 MENDS_ITSELF = "cd /opt/greeting; mv greeting x; (sleep 1; mv x greeting) >&- 2>&- &"
 SLOW = '  - {id: slow, kind: command, argv: [sleep, "1"], description: It takes its time.}\n'
 TARGETS = ("plain", "systemd")
+#: An engine of the host's own, an image of one program that holds a port, and one of a program that ends.
+AN_ENGINE_AND_AN_IMAGE = """
+apt-get install -y -qq --no-install-recommends docker.io iptables busybox-static
+serve='["/busybox", "nc", "-ll", "-p", "8080", "-e", "/busybox", "true"]'
+tar -C /bin -c busybox | docker import --change "CMD $serve" - box
+tar -C /bin -c busybox | docker import --change 'CMD ["/busybox", "false"]' - broken
+"""
 ON_TARGET = [kind for kind in Kind if kind not in {Kind.LINT, Kind.RENDER}]
 
 
 def walked(folder: Path, *kinds: Kind, evidence: Path, **more: Any) -> dict[Kind, BenchOutcome]:
     suite = Suite(manifest=load_folder(folder), kinds=kinds, evidence=evidence, **more)
     return {outcome.kind: outcome for outcome in suite.run()}
+
+
+def names_of_containers(machine: Machine) -> list[str]:
+    return machine.host.run(["docker", "ps", "--all", "--format", "{{.Names}}"]).stdout.split()
 
 
 @pytest.mark.long
@@ -178,6 +189,37 @@ def test_a_draft_of_a_container_is_tested_on_paper_and_refused_where_there_is_no
         assert refused.code == 1, str(refused)
         assert refused.error["cause"] == "error: the target has no docker"
         machine.assert_as(before)
+
+
+@pytest.mark.long
+@pytest.mark.systemd
+def test_a_draft_of_a_container_runs_where_there_is_docker_and_goes_with_a_rollback(
+    tmp_path: Path, machines: Callable[..., AbstractContextManager[Machine]]
+) -> None:
+    folder = str(write_draft(Draft(name="box", template=DraftTemplate.CONTAINER, port=8080), tmp_path))
+    with machines("systemd", packages=("docker.io", "iptables", "busybox-static")) as machine:
+        machine.host.run(["sh", "-euc", AN_ENGINE_AND_AN_IMAGE], timeout_s=600)
+        before = machine.world()
+
+        failed = machine.json("install", folder, "--param", "image=broken", "--yes")
+        assert (failed.code, failed.error["code"], names_of_containers(machine)) == (9, "rolled-back", []), str(failed)
+        assert machine.json("install", folder, "--yes").data["changed"] is True
+        assert names_of_containers(machine) == ["box"]
+        assert machine.json("verify", folder).code == 0
+        assert machine.json("install", folder, "--yes").data["changed"] is False
+
+        machine.host.run(["docker", "stop", "--time=0", "box"])
+        assert machine.json("verify", folder).code == 1
+        machine.host.run(["docker", "start", "box"])
+        assert machine.json("verify", folder).code == 0
+
+        gone = machine.json("uninstall", "box", "--yes").data
+        assert (gone["status"], names_of_containers(machine)) == ("succeeded", [])
+        assert machine.json("rollback", gone["run_id"], "--yes").code == 0
+        assert machine.json("rollback", "--yes").code == 0
+        assert names_of_containers(machine) == []
+        lines = before.differences(machine.world(), machine.host.root)
+        assert [line for line in lines if "/var/lib/docker" not in line and "/var/lib/containerd" not in line] == []
 
 
 @pytest.mark.long

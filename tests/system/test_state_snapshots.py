@@ -47,12 +47,25 @@ MIGRATES
 exec /bin/sleep 100000
 END
 chmod 755 /usr/local/bin/wa-keeper
+cat >/etc/systemd/system/wa-keeper.service <<'END'
+[Service]
+ExecStart=/usr/local/bin/wa-keeper
+[Install]
+WantedBy=multi-user.target
+END
 """
+_UNINSTALL = """
+set -eu
+rm -f /usr/local/bin/wa-keeper /etc/systemd/system/wa-keeper.service
+"""
+EACH = pytest.mark.parametrize("machine", ["plain", pytest.param("systemd", marks=pytest.mark.systemd)], indirect=True)
 
 
 @pytest.fixture
-def machine(machines: Callable[..., AbstractContextManager[Machine]]) -> Iterator[Machine]:
-    with machines("plain") as made:
+def machine(
+    machines: Callable[..., AbstractContextManager[Machine]], request: pytest.FixtureRequest
+) -> Iterator[Machine]:
+    with machines(getattr(request, "param", "plain")) as made:
         yield made
 
 
@@ -61,7 +74,7 @@ def keeper(machine: Machine, version: str, migrates: str = "true") -> str:
     folder = machine.integration("keeper", _INSTALL.replace("VERSION", version).replace("MIGRATES", migrates))
     place = machine.folder / folder
     (place / "integration.yaml").write_text(_MANIFEST.replace("VERSION", version), encoding="utf-8")
-    (place / "templates/uninstall.sh.j2").write_text("set -eu\nrm -f /usr/local/bin/wa-keeper\n", encoding="utf-8")
+    (place / "templates/uninstall.sh.j2").write_text(_UNINSTALL, encoding="utf-8")
     return folder
 
 
@@ -98,9 +111,10 @@ def copies(machine: Machine) -> list[Path]:
 
 
 def running(machine: Machine) -> int:
-    return sum(one.program.endswith("/sleep") for one in machine.host.processes())
+    return sum(one.arguments[-1:] == ("100000",) for one in machine.host.processes())
 
 
+@EACH
 def test_a_rollback_of_an_upgrade_brings_the_data_back_as_they_were_and_the_newer_ones_come_again(
     machine: Machine,
 ) -> None:
@@ -137,6 +151,7 @@ def test_data_that_are_to_be_kept_stay_as_they_are(machine: Machine) -> None:
     assert f"{DATA}/newer" in look(machine)
 
 
+@EACH
 def test_an_upgrade_that_fails_gives_the_data_back(machine: Machine) -> None:
     before = installed(machine)
     folder = keeper(machine, "2.0.0", "rm -f /var/lib/wa-keeper/precious; echo broken >/var/lib/wa-keeper/format")
@@ -148,6 +163,7 @@ def test_an_upgrade_that_fails_gives_the_data_back(machine: Machine) -> None:
     assert running(machine) == 1
 
 
+@EACH
 def test_an_uninstall_copies_what_it_leaves_and_a_prune_gives_the_copy_up(machine: Machine) -> None:
     before = installed(machine)
 
@@ -160,6 +176,24 @@ def test_an_uninstall_copies_what_it_leaves_and_a_prune_gives_the_copy_up(machin
     assert machine.json("history", "prune", "--yes", "--keep", "0").data["pruned"]["bytes"] >= 3 << 20
     assert copies(machine) == []
     assert look(machine) == before
+
+
+@pytest.mark.parametrize(
+    "machine", ["docker-plain", pytest.param("docker-systemd", marks=pytest.mark.systemd)], indirect=True
+)
+def test_in_a_container_data_are_kept_as_they_are_and_nothing_claims_a_copy(machine: Machine) -> None:
+    installed(machine)
+
+    run = upgrade(machine).data
+    assert (run["copied"], copies(machine)) == ([], [])
+    assert "data back" not in machine.cli("rollback", run["run_id"], "--plan").out
+    assert machine.json("rollback", run["run_id"], "--yes").code == 0
+
+    kept = look(machine)
+    assert f"{DATA}/newer" in kept
+    assert f"{DATA}/precious" not in kept
+    assert (machine.host.root / DATA.lstrip("/") / "format").read_text(encoding="utf-8") == "1.0.0\n"
+    assert running(machine) == 1
 
 
 @pytest.mark.parametrize("point", ["data.copying", "data.copied"])

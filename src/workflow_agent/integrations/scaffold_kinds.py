@@ -313,8 +313,9 @@ def _container(draft: DraftAnswers) -> Parts:
             "timeout": 300.0,
         },
         "undo": {"argv": ["docker", "rm", "--force", "--volumes", draft.name]},
+        # One that has ended is there too: what takes it back looks first.
         "probe": {
-            "argv": ["docker", "ps", "--format", "{{.Names}}", f"--filter=name=^{draft.name}$"],
+            "argv": ["docker", "ps", "--all", "--format", "{{.Names}}", f"--filter=name=^{draft.name}$"],
             "stdout_contains": draft.name,
         },
     }
