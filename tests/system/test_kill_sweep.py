@@ -40,7 +40,9 @@ pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 RECORDS = Path(__file__).parents[2] / "docs" / "records"
 _log = logging.getLogger(__name__)
-ACTIONS = ("install", "rollback", "uninstall")
+ACTIONS = tuple(os.environ.get("SWEEP_ACTIONS", "install rollback uninstall").split())
+#: Failure points whose name begins with this; empty: all.
+POINTS = os.environ.get("SWEEP_POINTS", "")
 #: What only one more command meets; after it nothing can be taken back, so that each trial has a host of its own.
 PRUNING = ("transaction.pruned", "transaction.prune.folder")
 #: Passages of each failure point at which the sweep kills.
@@ -346,7 +348,8 @@ def test_a_few_commands_that_die_leave_before_or_after(sweep: Sweep) -> None:
 
 def planned() -> list[tuple[str, Callable[[Sweep], None]]]:
     """List the trials with the kind of host of each, those that share a kind beside each other."""
-    usual = [(action, point) for action in ACTIONS for point in sorted(known() - set(PRUNING))]
+    points = {point for point in known() if point.startswith(POINTS)}
+    usual = [(action, point) for action in ACTIONS for point in sorted(points - set(PRUNING))]
     found: list[tuple[str, Callable[[Sweep], None]]] = [
         ("plain", lambda sweep, action=action, at=f"{point}:{passage}": sweep.point(action, at))  # type: ignore[misc]
         for action, point in usual
@@ -362,6 +365,7 @@ def planned() -> list[tuple[str, Callable[[Sweep], None]]]:
     pruning: list[tuple[str, Callable[[Sweep], None]]] = [
         ("plain", lambda sweep, at=f"{point}:{passage}": sweep.pruning("prune", at))  # type: ignore[misc]
         for point in PRUNING
+        if point in points
         for passage in range(1, PASSAGES + 1)
     ]
     return [*pruning, *moments[:IN_CONTAINER], *found, *moments[IN_CONTAINER:]]
@@ -410,7 +414,8 @@ def test_commands_that_die_anywhere_leave_before_or_after(
     assert problems(done) == []
     assert trials.empty(), f"no time for {trials.qsize()} trials"
     met = {one.where.partition(":")[0] for one in done if one.end not in {"not reached", "problem"}}
-    assert known() - met == set(), "points that no command of the sweep came to"
+    wanted = {point for point in known() if PASSAGES and point.startswith(POINTS)}
+    assert wanted - met == set(), "points that no command of the sweep came to"
 
 
 def write_record(trials: list[Trial], seconds: float, *, left_out: int) -> None:
@@ -424,7 +429,7 @@ def write_record(trials: list[Trial], seconds: float, *, left_out: int) -> None:
     }
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     settings = f"SWEEP_KILLS={KILLS} SWEEP_IN_CONTAINER={IN_CONTAINER} SWEEP_PASSAGES={PASSAGES} SWEEP_SEED={SEED}"
-    settings += f" SWEEP_JOBS={JOBS}"
+    settings += f" SWEEP_JOBS={JOBS} SWEEP_ACTIONS='{' '.join(ACTIONS)}' SWEEP_POINTS='{POINTS}'"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     machine = f"{platform.system()} {platform.release()}, {os.cpu_count()} CPUs, {memory} MB"
     lines = [
