@@ -96,6 +96,14 @@ def leaks(data: bytes) -> set[bytes]:
     return {needle for needle in CANARIES if needle in data}
 
 
+def _is_open(folder: Path) -> bool:
+    """Tell whether somebody else than root may enter a folder, or one above it."""
+    try:
+        return all(each.stat().st_mode & 0o077 for each in (folder, *list(folder.parents)[:2]))
+    except OSError:
+        return False  # gone since
+
+
 class Watch:
     """Looks at every process of the system, again and again: command lines, and environments of all but the service.
 
@@ -133,14 +141,19 @@ class Watch:
             self._stop.wait(max(0.0, 0.01 - (time.monotonic() - begun)))
 
     def _look_at_state(self) -> None:
-        for path in self._state.rglob("*"):
-            try:
-                data = path.read_bytes() if path.is_file() else b""
-            except OSError:
-                continue  # gone since
-            self.has_seen_a_log |= path.name.endswith("-wal") and bool(data)
-            if leaks(data):
-                self.found.add(f"state: {path.name}")
+        for folder, folders, names in os.walk(self._state):
+            if Path(folder) == self._state / "containers":
+                # What a script writes for a container is staged here, as in `/.workflow-agent` of a host.
+                self.found |= {f"open to others: {name}" for name in folders if _is_open(Path(folder, name))}
+                folders.clear()
+            for path in (Path(folder, name) for name in names):
+                try:
+                    data = path.read_bytes() if path.is_file() else b""
+                except OSError:
+                    continue  # gone since
+                self.has_seen_a_log |= path.name.endswith("-wal") and bool(data)
+                if leaks(data):
+                    self.found.add(f"state: {path.name}")
 
     def _look_at_open_files(self, process: Path) -> None:
         """Look at regular files only: to read a pipe would take what is meant for another."""
