@@ -5,7 +5,8 @@ archive). On a fresh systemd host the shipped integration of each package is ins
 version only; its configuration is edited and data are written (a key of redis, a row of PostgreSQL, else a file). Then
 ``workflow-agent upgrade --force`` brings the newer version, with one check more. It runs after the commit: it notes
 which program answers, writes over the data where the manifest names them, and fails. The manifest says ``snapshot`` for
-these data; apart from that and the check it is the shipped one.
+these data; apart from that and the check it is the shipped one. Where the package's own scripts stop what has data
+(PostgreSQL), a capture refuses them until somebody stopped it: it is stopped before, and started again to be looked at.
 
 With ``--remade`` the newer version is made from the one that the lab's archive has, by bytes at the end of its
 programs: for machines whose sources have one version only.
@@ -113,10 +114,14 @@ def _measure(remade: bool, name: str) -> _Row:
         shell(host, service.write or f"echo kept > {service.data}")
         shell(host, "rm /etc/apt/preferences.d/older; apt-get update -qq")
         program, configuration = running(host, service.unit), shell(host, f"cat {service.configuration}")
+        if service.stopped:
+            shell(host, f"systemctl stop {service.stopped}")
         before = look(host)
         _with_failing_check(folder, service, name)
         code, upgrade_s = command(host, scratch, "upgrade", str(folder), "--force")
-        left = differing(host, service, before)
+        left, processes = differing(host, service, before), more_processes(before.processes, look(host).processes)
+        if service.stopped:
+            shell(host, f"systemctl start {service.stopped}")
         seen, now = shell(host, f"cat {_SEEN} || true"), running(host, service.unit)
         return _Row(
             package=name,
@@ -130,7 +135,7 @@ def _measure(remade: bool, name: str) -> _Row:
             data_spoilt=service.has_data,
             data_back=_read(host, service) == "kept",
             paths_left=len(left),
-            processes_left=more_processes(before.processes, look(host).processes),
+            processes_left=processes,
             left=tuple(left[:10]),
         )
 
