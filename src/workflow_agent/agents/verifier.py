@@ -8,6 +8,7 @@ import math
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any
 
+from workflow_agent.agents.comparing import accuracy_record, find_drift
 from workflow_agent.agents.masking import masked
 from workflow_agent.agents.red_checks import failure_of, red_of, trouble_of_services
 from workflow_agent.agents.secret_checks import check_with_secrets, hint_of, sort_checks
@@ -72,7 +73,8 @@ class VerifyRequest(Question):
     `drift` every path of the transactions is compared with what they left there, but for `state_data`. Where
     what is `installed` is the same, and the commit had no `operations` (what was repaired is a service that had
     stopped), that stays live: nothing new is installed. With `notice` it is compared what the started services
-    changed beside files.
+    changed beside files. With `planned`, how many paths the plan named, it is recorded where the target is otherwise
+    than the plan said; the paths `theirs` were left out of it.
     """
 
     target: str
@@ -92,6 +94,8 @@ class VerifyRequest(Question):
     installed: Generation | None = None
     operations: int | None = None
     notice: bool = False
+    planned: int | None = None
+    theirs: list[str] = field(default_factory=list)
 
 
 class VerifyReply(Answer):
@@ -214,7 +218,7 @@ class VerifierAgent:
         records = [{"kind": RecordKind.CHECK, "data": item | about} for item in data]
         drift: dict[str, Any] | None = None
         if request.drift:
-            found = await _drift(target, request.transaction, request.earlier, request.state_data)
+            found = await find_drift(target, request.transaction, request.earlier, request.state_data)
             drift = {"integration": request.integration, **found}
             records.append({"kind": RecordKind.DRIFT, "data": drift})
         if failed or missing or trouble:
@@ -224,6 +228,10 @@ class VerifierAgent:
         if drift is not None and drift["items"]:
             raise _drifted(request, drift["items"], records)
         records += await _noticed(target, request)
+        if request.planned is not None and request.transaction:
+            about_plan: dict[str, Any] = {"planned": request.planned, "theirs": request.theirs}
+            about_plan |= {"state_data": request.state_data, "integration": about.get("integration")}
+            records.append(await accuracy_record(target, request.transaction, **about_plan))
         records += self._declared(request, message)
         return VerifyReply(checks=data, left_out=left_out, drift=drift), {"_records": records}
 
@@ -271,7 +279,7 @@ class VerifierAgent:
         missing = await self._missing(target, installed, request.earlier)
         drift: list[dict[str, Any]] = []
         if request.action == "repair" and installed.transaction:
-            found = await _drift(target, installed.transaction, request.earlier, request.state_data)
+            found = await find_drift(target, installed.transaction, request.earlier, request.state_data)
             drift = found["items"]
             missing = sorted({*missing, *(item["path"] for item in drift if item["state"] != "returned")})
         results: Sequence[CheckResult] = []
@@ -321,21 +329,6 @@ class VerifierAgent:
             return await target.missing_paths(installed.transaction, earlier=earlier)
         except NotFoundError:
             return []  # its before-images were pruned: the checks decide
-
-
-async def _drift(
-    target: Target, transaction: str | None, earlier: Sequence[str], state_data: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Compare the target with what is installed; where that cannot be done, say why."""
-    found: dict[str, Any] = {"items": [], "compared": False}
-    if transaction is None:
-        return found | {"reason": "it was not installed by workflow-agent: nobody knows what was left"}
-    data = [str(item["path"]) for item in state_data]
-    try:
-        items = await target.drift(transaction, earlier=earlier, data=data)
-    except NotFoundError as error:
-        return found | {"reason": f"{error.message}: what it left is not known any more"}
-    return found | {"items": [dict(item) for item in items], "compared": True, "reason": None}
 
 
 async def _noticed(target: Target, request: VerifyRequest) -> list[dict[str, Any]]:

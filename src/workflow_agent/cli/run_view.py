@@ -204,6 +204,18 @@ def _copied_lines(copies: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"  copied    {safe(copy['path'])}: {counted(copy['entries'], 'entry', 'entries')}, {size(copy['bytes'])}"
 
 
+def _accuracy_lines(measured: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+    """Write how much of a plan is so, and what is not."""
+    for one in measured:
+        if not (one["compared"] and one["planned"]):
+            continue
+        items, about = one["items"], f" ({safe(one['integration'])})" if len(measured) > 1 else ""
+        yield f"  planned   {one['planned'] - len(items):,} of {counted(one['planned'], 'path')} as planned{about}"
+        for item in items if style.verbose else items[:_REMAINDER]:
+            aspects = f" ({', '.join(safe(name) for name in item['aspects'])})" if item["aspects"] else ""
+            yield f"    {safe(item['state'])} {safe(item['path'])}{aspects}"
+
+
 def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     """Write a run in full."""
     yield style.paint(run_subject(run), "bold")
@@ -216,6 +228,7 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from decision_lines(run.get("decisions") or (), style)
     yield from running_lines(run.get("running"), style)
     yield from _copied_lines(run.get("copied") or ())
+    yield from _accuracy_lines(run.get("accuracy") or (), style)
     yield from _own_lines(run, style)
     yield from _pruned_lines(run)
     yield from _remainder_lines(run, style)

@@ -55,6 +55,7 @@ class RecordKind(StrEnum):
     ADOPTED = "adopted"  # {"integration", "version", "required_by", "checks"}: works, but is not of our making
     BROKEN = "broken"  # {"reason", "missing", "checks", "drift"}: what a run found that it is there to put right
     DRIFT = "drift"  # {"integration", "items", "compared", "reason"}: where a target is not as it was left
+    ACCURACY = "accuracy"  # {"integration", "transaction", "planned", "items", "compared"}: where a plan was not met
     COPIED = "copied"  # {"target", "transaction", "items"}: data that were copied before they could change
     RUNNING = "running"  # {"items", "stays"}: what services changed beside files, and what of it a rollback left
     DECISION = "decision"  # {"path", "decision", "group", "records", "aside"}: which side of a conflict won
