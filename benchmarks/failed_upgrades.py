@@ -76,7 +76,10 @@ def _with_failing_check(folder: Path, service: Service, name: str) -> None:
     if service.has_data:
         manifest["state_data"][0]["policy"] = "snapshot"
     spoil = f"{_spoil(service)}; " if service.has_data else ""
-    text = f"{{ {DIGEST.format(unit=service.unit)}; }} > {_SEEN}\n{spoil}echo 'the probe fails'; exit 1"
+    # whole or not at all: a check that is looked at again may be ended at any moment
+    text = (
+        f"seen=$({DIGEST.format(unit=service.unit)}) && echo \"$seen\" > {_SEEN}\n{spoil}echo 'the probe fails'; exit 1"
+    )
     manifest["checks"].append(
         {
             "id": "injected",
