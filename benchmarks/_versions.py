@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from workflow_agent.testing.lab import LabHost
 
 __all__ = [
-    "DIGEST",
     "INSTALL",
     "QUIET",
     "SERVICES",
@@ -90,7 +89,7 @@ INSTALL = QUIET + "apt-get install -y -qq --no-install-recommends {name}\n"
 #: A log that its service goes on writing while it is read.
 _GROWN = re.compile(r"changed: /var/log/\S+: size ")
 #: Names the program of a unit by its digest; a process that was made a moment ago is still systemd's.
-DIGEST = """for i in $(seq 50); do
+_DIGEST = """for i in $(seq 50); do
     exe=/proc/$(systemctl show -P MainPID {unit})/exe
     case $(readlink $exe) in */systemd*) sleep 0.1 ;; *) break ;; esac
 done; sha256sum < $exe"""
@@ -166,7 +165,7 @@ def _prefer(host: LabHost, packages: list[str], version: str) -> None:
 
 def running(host: LabHost, unit: str) -> str:
     """Give the digest of the program that a unit runs, read from the process itself."""
-    return shell(host, DIGEST.format(unit=unit))
+    return shell(host, _DIGEST.format(unit=unit))
 
 
 def differing(host: LabHost, service: Service, before: Look) -> list[str]:

@@ -26,7 +26,7 @@ import yaml
 
 import workflow_agent
 from benchmarks._hosts import command, look, more_processes, options, rows_of
-from benchmarks._versions import DIGEST, SERVICES, differing, make_newer, put_older, running, shell, yes_or_no
+from benchmarks._versions import SERVICES, differing, make_newer, put_older, running, shell, yes_or_no
 from workflow_agent.testing.lab import LabHost
 from workflow_agent.testing.lab.image import CATALOGUE_PACKAGES, LabKind
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _ROLLED_BACK = 9
+#: Long enough for one look on a busy machine.
+_CHECK_S = 20
 #: What the integrations install: that of PostgreSQL the package of all its versions, and by it the one of this.
 _PACKAGES = (*SERVICES, "postgresql")
 _SHIPPED = Path(workflow_agent.__file__).parent / "_data/integrations"
@@ -50,6 +52,8 @@ class _Row:
     newer: str
     code: int
     upgrade_s: float
+    seen: str
+    program: str
     new_program_ran: bool
     old_program_back: bool
     configuration_back: bool
@@ -77,15 +81,15 @@ def _with_failing_check(folder: Path, service: Service, name: str) -> None:
         manifest["state_data"][0]["policy"] = "snapshot"
     spoil = f"{_spoil(service)}; " if service.has_data else ""
     # whole or not at all: a check that is looked at again may be ended at any moment
-    text = (
-        f"seen=$({DIGEST.format(unit=service.unit)}) && echo \"$seen\" > {_SEEN}\n{spoil}echo 'the probe fails'; exit 1"
-    )
+    note = f'seen=$(sha256sum < /proc/$(systemctl show -P MainPID {service.unit})/exe) && echo "$seen" > {_SEEN}'
+    text = f"{note}\n{spoil}echo 'the probe fails'; exit 1"
     manifest["checks"].append(
         {
             "id": "injected",
             "kind": "command",
             "description": "It fails after the commit.",
             "live": True,
+            "timeout": _CHECK_S,
             "argv": ["/bin/bash", "-uc", text],
         }
     )
@@ -132,6 +136,8 @@ def _measure(remade: bool, name: str) -> _Row:
             newer=_candidate(host, name),
             code=code,
             upgrade_s=round(upgrade_s, 1),
+            seen=seen,
+            program=program,
             new_program_ran=seen not in {"", program},
             old_program_back=now == program,
             configuration_back=shell(host, f"cat {service.configuration}") == configuration,

@@ -196,7 +196,7 @@ def test_a_draft_of_a_container_is_tested_on_paper_and_refused_where_there_is_no
 def test_a_draft_of_a_container_runs_where_there_is_docker_and_goes_with_a_rollback(
     tmp_path: Path, machines: Callable[..., AbstractContextManager[Machine]]
 ) -> None:
-    folder = str(write_draft(Draft(name="box", template=DraftTemplate.CONTAINER, port=8080), tmp_path))
+    folder = str(write_draft(DraftAnswers(name="box", template=DraftTemplate.CONTAINER, port=8080), tmp_path))
     with machines("systemd", packages=("docker.io", "iptables", "busybox-static")) as machine:
         machine.host.run(["sh", "-euc", AN_ENGINE_AND_AN_IMAGE], timeout_s=600)
         before = machine.world()

@@ -38,7 +38,7 @@ def _measured(*options: str) -> list[dict[str, Any]]:
 
 def _assert_back(row: dict[str, Any]) -> None:
     assert row["code"] == _ROLLED_BACK, row
-    assert row["new_program_ran"], "the check ran before the newer program did: nothing was tried"
+    assert row["new_program_ran"], f"the check did not see the newer program, nothing was tried: {row}"
     assert row["newer"] != row["older"], row
     assert (row["old_program_back"], row["configuration_back"], row["data_back"]) == (True, True, True), row
     assert (row["left"], row["processes_left"]) == ([], 0)

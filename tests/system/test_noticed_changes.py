@@ -19,6 +19,8 @@ use IO::Socket::INET;
 sub set { open(my $f, ">", "/proc/sys/net/ipv4/$_[0]") or die; print $f "$_[1]\n"; close $f or die }
 set("ip_forward", 1);
 set("tcp_keepalive_time", 1234);
+system("mount", "-t", "tmpfs", "forwarder", "/opt") == 0 or die;
+system("mkdir /opt/inner && mount -t tmpfs forwarder /opt/inner") == 0 or die;
 my $s = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 7913, Proto => "tcp", Listen => 5) or die;
 exit 0 if fork;
 sleep;
@@ -70,9 +72,14 @@ def test_what_a_service_changed_in_the_running_system_is_shown_and_put_back(mach
             for name, value, old in zip(SETTINGS, now, was, strict=True)
         ),
     ]
+    expected += [
+        {"kind": "mount", "name": name, "action": "added", "value": "tmpfs", "before": None}
+        for name in ("/opt", "/opt/inner")
+    ]
     tied = [one for one in done["running"]["items"] if one["name"].startswith("net.ipv4.conf.all.")]  # by the kernel
     assert [one for one in done["running"]["items"] if one not in tied] == expected
     shown = machine.cli("diff", done["run_id"]).out
+    assert "+ mounted at /opt (tmpfs)\n" in shown
     assert "+ listens on tcp 127.0.0.1:7913 (forwarder)\n" in shown
     assert f"~ sysctl net.ipv4.ip_forward = {was[0]} -> 1\n" in shown
 

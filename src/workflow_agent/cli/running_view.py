@@ -40,4 +40,6 @@ def _text(item: Mapping[str, Any]) -> str:
         return f"listens on {name}{f' ({safe(value)})' if value else ''}"
     if item["kind"] == "module":
         return f"kernel module {name}"
+    if item["kind"] == "mount":
+        return f"mounted at {name} ({safe(value or item.get('before'))})"
     return f"sysctl {name} = {safe(item['before'])} -> {safe(value)}"

@@ -419,8 +419,8 @@ class Target(Protocol):
         """Say what differs in the running system since the services of a transaction were started.
 
         Returns:
-            ``{kind: listener|module|sysctl, name, action: added|removed|changed, value, before}``; a rollback puts it
-            back as far as that can be done.
+            ``{kind: listener|module|sysctl|mount, name, action: added|removed|changed, value, before}``; a rollback
+            puts it back as far as that can be done.
         """
         ...
 

@@ -1,21 +1,22 @@
 """What started services changed beside files: compared, written down, put back by a rollback (decision 31).
 
-Two looks at the running system, before the services start and when everything holds, give listeners, modules and
-settings of the kernel that differ. Whoever changed one of them in between is not told apart. Listeners end with their
-services; a setting gets its value back where nobody changed it since; a module goes where nobody uses it. What stays
-is named.
+Two looks at the running system, before the services start and when everything holds, give listeners, modules, mounts
+and settings that differ. Whoever changed one of them in between is not told apart. Listeners end with their services; a
+setting gets its value back where nobody changed it since; a module goes where nobody uses it, a mount where nobody is
+in it. What stays is named.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.model.system import escape_path
+from workflow_agent.model.system import escape_path, unescape_path
 from workflow_agent.targets.live import run_live
 from workflow_agent.targets.running_state import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 __all__ = ["put_back", "running_changes"]
 
@@ -28,7 +29,7 @@ def running_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
     """Say what differs between two looks, as :func:`running_state.running_state` gives them.
 
     Returns:
-        ``{kind: listener|module|sysctl, name, action: added|removed|changed, value, before}``, at most 200.
+        ``{kind: listener|module|sysctl|mount, name, action: added|removed|changed, value, before}``, at most 200.
     """
     return list(_changes(before, after))[:_MOST]
 
@@ -42,6 +43,11 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[di
     for name, value in sorted(after["settings"].items()):
         if name in before["settings"] and before["settings"][name] != value:
             yield _change("sysctl", name, before["settings"][name], value, is_new=None)
+    # An earlier version did not look at mounts.
+    if "mounts" in before and "mounts" in after:
+        mounted, mounts = before["mounts"], after["mounts"]
+        for name in sorted(mounted.keys() ^ mounts.keys()):
+            yield _change("mount", name, mounted.get(name), mounts.get(name), is_new=name in mounts)
 
 
 def _socket(one: Sequence[Any]) -> str:
@@ -83,6 +89,7 @@ async def put_back(pid: int, changes: Sequence[Mapping[str, Any]], now: Mapping[
             reason = None if result.ok else result.last_lines(1) or "it cannot be unloaded"
         if reason is not None:
             stays.append({**change, "reason": reason})
+    stays += [one async for one in _unmounted(pid, changes, now.get("mounts") or {})]
     named = {one["name"] for one in stays}
     for change in changes:
         # The kernel ties some to others: forwarding sets what redirects are accepted.
@@ -90,6 +97,27 @@ async def put_back(pid: int, changes: Sequence[Mapping[str, Any]], now: Mapping[
             reason = await _set(pid, change, await _value(pid, _place(change)), again=True)
             stays += [{**change, "reason": reason}] if reason is not None else []
     return stays
+
+
+async def _unmounted(
+    pid: int, changes: Sequence[Mapping[str, Any]], mounts: Mapping[str, Any]
+) -> AsyncIterator[dict[str, Any]]:
+    """Take away what was mounted, the innermost first; gives what stays, and what was unmounted and stays so."""
+    there = {_text(point) for point in mounts}
+    for change in sorted((one for one in changes if one["kind"] == "mount"), key=_name_of, reverse=True):
+        name = _name_of(change)
+        if change["action"] == "removed":
+            if name not in there:
+                yield {**change, "reason": "it is not mounted any more; `mount` brings it back where fstab names it"}
+        elif name in there:
+            point = os.fsdecode(unescape_path(name))
+            result = await run_live(pid, ["umount", "--", point], timeout_s=_TIMEOUT_S)
+            if not result.ok:
+                yield {**change, "reason": result.last_lines(1) or "it cannot be unmounted"}
+
+
+def _name_of(change: Mapping[str, Any]) -> str:
+    return str(change["name"])
 
 
 async def _set(pid: int, change: Mapping[str, Any], found: str | None, *, again: bool = False) -> str | None:

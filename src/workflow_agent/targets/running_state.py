@@ -1,4 +1,4 @@
-"""What the running system is set to, read from inside: modules, settings, listeners. Standard library only.
+"""What the running system is set to, read from inside: modules, settings, listeners, mounts. Standard library only.
 
 Of `/proc/sys` the folders that people set something in are read, not all: with all interfaces and CPUs that is
 thousands of files. What the kernel counts there, and what is secret, is left out.
@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.targets.listening_sockets import listening_sockets
+from workflow_agent.targets.mounts import parse_mountinfo
 from workflow_agent.targets.probe_system import read_bytes, socket_owners
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ _PASSED_BY = frozenset(
 )
 _SECRET = ("key", "secret")
 _LONGEST = 4096
+#: Mounted and unmounted by the init system as people log in and units run.
+_COME_AND_GO = ("/run/user/", "/run/credentials/", "/run/systemd/", "/proc/", "/sys/")
 #: UDP sockets above are those of clients. Source: net.ipv4.ip_local_port_range, its default.
 _FIRST_OF_CLIENTS = 32768
 
@@ -61,9 +64,23 @@ def running_state(known: Sequence[Sequence[Any]] | None = None) -> dict[str, Any
 
     Returns:
         ``modules``: names · ``settings``: value by name (``net.ipv4.ip_forward``) · ``listeners``: protocol, address,
-        port, and the name of the process where that was asked for and can be told.
+        port, and the name of the process where that was asked for and can be told · ``mounts``: kind of the file
+        system by where it is mounted, as process 1 sees it.
     """
-    return {"modules": _modules(), "settings": _settings(), "listeners": _listeners(known)}
+    return {
+        "modules": _modules(),
+        "settings": _settings(),
+        "listeners": _listeners(known),
+        "mounts": _mounts(),
+    }
+
+
+def _mounts() -> dict[str, str]:
+    with suppress(OSError):  # there is no process 1 to be seen
+        mounts = parse_mountinfo(read_bytes("/proc/1/mountinfo"))
+        found = {mount.point.decode("utf-8", "surrogateescape"): mount.kind for mount in mounts}
+        return {point: kind for point, kind in found.items() if not point.startswith(_COME_AND_GO) and kind != "autofs"}
+    return {}
 
 
 def _modules() -> list[str]:

@@ -66,3 +66,18 @@ def test_a_look_names_who_listens_only_where_that_is_new() -> None:
     assert not any(one.endswith((".ns_last_pid", "key", "secret")) for one in first["settings"])
     assert all(name == "" for *_, name in first["listeners"])
     assert running_changes(first, running_state(first["listeners"])) is not None
+
+
+async def test_mounts_that_came_are_taken_away_the_innermost_first_and_those_that_went_are_named() -> None:
+    before, after = _look(mounts={"/a": "ext4"}), _look(mounts={"/no/such": "tmpfs", "/no/such/inner": "tmpfs"})
+    changes = running_changes(before, after)
+    assert [(one["kind"], one["name"], one["action"], one["value"]) for one in changes] == [
+        ("mount", "/a", "removed", None),
+        ("mount", "/no/such", "added", "tmpfs"),
+        ("mount", "/no/such/inner", "added", "tmpfs"),
+    ]
+    assert running_changes(_look(), after) == [], "an earlier version did not look"
+
+    stays = await put_back(0, changes, after)
+    assert [one["name"] for one in stays] == ["/no/such/inner", "/no/such", "/a"], "nothing is mounted there"
+    assert await put_back(0, changes, before) == []
