@@ -1,6 +1,0 @@
-set -eu
-cat >Makefile <<'END'
-clean:
-	rm -rf /usr
-END
-make clean

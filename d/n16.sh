@@ -1,2 +1,0 @@
-set -eu
-cp /dev/zero /dev/nvme0n1

@@ -1,2 +1,0 @@
-set -eu
-pv /dev/urandom > /dev/disk/by-id/ata-X

@@ -1,2 +1,0 @@
-set -eu
-nft delete table inet filter

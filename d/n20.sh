@@ -1,2 +1,0 @@
-set -eu
-update-rc.d nftables remove; rm /etc/nftables.conf

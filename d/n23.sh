@@ -1,2 +1,0 @@
-set -eu
-journalctl --rotate --vacuum-time=1s

@@ -1,2 +1,0 @@
-set -eu
-echo "password is $DB_PASSWORD" >>/var/log/install.log

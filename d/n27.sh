@@ -1,2 +1,0 @@
-set -eu
-chmod 0777 /etc/cron.d

@@ -1,2 +1,0 @@
-set -eu
-install -d -m 777 /usr/local/bin

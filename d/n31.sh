@@ -1,4 +1,0 @@
-set -eu
-at now + 1 minute <<'END'
-rm -rf /home
-END

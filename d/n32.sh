@@ -1,2 +1,0 @@
-set -eu
-trap 'rm -rf /opt /usr' EXIT

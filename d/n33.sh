@@ -1,3 +1,0 @@
-set -eu
-dir=/usr/lib
-rm -rf "${dir%/lib}"

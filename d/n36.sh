@@ -1,2 +1,0 @@
-set -eu
-parallel rm -rf ::: /usr /etc

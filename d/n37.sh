@@ -1,2 +1,0 @@
-set -eu
-unlink /etc/passwd

@@ -1,2 +1,0 @@
-set -eu
-usermod -aG sudo www-data

@@ -1,2 +1,0 @@
-set -eu
-apt-get -y --allow-unauthenticated install thing

@@ -1,2 +1,0 @@
-set -eu
-dpkg --force-all --purge libc6

@@ -1,2 +1,0 @@
-set -eu
-mount -o bind /tmp /etc

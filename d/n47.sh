@@ -1,2 +1,0 @@
-set -eu
-rm -rf "$PREFIX"/

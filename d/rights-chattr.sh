@@ -1,2 +1,0 @@
-set -eu
-chattr -R +i /etc

@@ -1,2 +1,0 @@
-set -eu
-chmod -R a-x /usr/bin

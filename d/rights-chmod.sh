@@ -1,2 +1,0 @@
-set -eu
-chmod -R 000 /etc

@@ -1,2 +1,0 @@
-set -eu
-setfacl -R -m u:root:--- /etc

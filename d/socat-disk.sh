@@ -1,2 +1,0 @@
-set -eu
-socat -u FILE:/dev/zero OPEN:/dev/sda

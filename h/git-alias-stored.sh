@@ -1,3 +1,0 @@
-set -eu
-git config --global alias.st 'status --short'
-git st

@@ -1,6 +1,0 @@
-set -eu
-cat >Makefile <<'END'
-clean:
-	rm -rf build
-END
-make clean

@@ -1,2 +1,0 @@
-set -eu
-cd /opt/app/cache && rm -rf -- *

@@ -1,2 +1,0 @@
-set -eu
-mv /etc/app /etc/app.old

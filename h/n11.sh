@@ -1,2 +1,0 @@
-set -eu
-source /dev/stdin <<<"$(cat /etc/app/env)"

@@ -1,2 +1,0 @@
-set -eu
-printf '\x68\x69\n' >/opt/app/greeting

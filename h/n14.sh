@@ -1,2 +1,0 @@
-set -eu
-f() { sort | uniq & }; f </opt/app/list

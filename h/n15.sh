@@ -1,2 +1,0 @@
-set -eu
-while true; do ./worker && break; sleep 1; done

@@ -1,2 +1,0 @@
-set -eu
-cp /dev/null /opt/app/empty

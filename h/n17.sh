@@ -1,2 +1,0 @@
-set -eu
-pv /opt/app/image > /opt/app/copy

@@ -1,2 +1,0 @@
-set -eu
-nft list table inet filter

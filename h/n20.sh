@@ -1,2 +1,0 @@
-set -eu
-update-rc.d app defaults; rm -f /etc/app/old.conf

@@ -1,2 +1,0 @@
-set -eu
-cat /sys/fs/selinux/enforce || true

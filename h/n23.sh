@@ -1,2 +1,0 @@
-set -eu
-journalctl --since=-1h -u app

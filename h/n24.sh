@@ -1,3 +1,0 @@
-set -eu
-export HISTTIMEFORMAT=%F
-ln -sf /opt/app/rc ~/.apprc

@@ -1,2 +1,0 @@
-set -eu
-find /opt/app/log -type f -exec gzip {} \;

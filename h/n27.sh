@@ -1,2 +1,0 @@
-set -eu
-chmod 0755 /etc/cron.d

@@ -1,2 +1,0 @@
-set -eu
-install -d -m 755 /usr/local/lib/app

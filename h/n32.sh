@@ -1,3 +1,0 @@
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT

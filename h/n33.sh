@@ -1,3 +1,0 @@
-set -eu
-dir=/opt/app/lib
-rm -rf "${dir%/lib}/cache"

@@ -1,2 +1,0 @@
-set -eu
-parallel gzip ::: /opt/app/a /opt/app/b

@@ -1,2 +1,0 @@
-set -eu
-: >/opt/app/shadow

@@ -1,2 +1,0 @@
-set -eu
-usermod -aG redis www-data

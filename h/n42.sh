@@ -1,2 +1,0 @@
-set -eu
-bash -c 'exec 5<>/dev/tcp/127.0.0.1/6379; echo PING >&5; head -1 <&5'

@@ -1,2 +1,0 @@
-set -eu
-apt-get -y install --no-install-recommends thing

@@ -1,2 +1,0 @@
-set -eu
-dpkg --purge app-common

@@ -1,2 +1,0 @@
-set -eu
-pkill -9 -u app worker

@@ -1,2 +1,0 @@
-set -eu
-install -d /opt/app/mnt

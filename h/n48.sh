@@ -1,2 +1,0 @@
-set -eu
-rm -rf /opt/app/${TARGET_DIR:?}

@@ -1,2 +1,0 @@
-set -eu
-cat /proc/sys/kernel/sysrq

@@ -1,2 +1,0 @@
-set -eu
-chattr +i /etc/app/token

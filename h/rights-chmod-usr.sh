@@ -1,2 +1,0 @@
-set -eu
-chmod a-x /usr/local/bin/old-tool

@@ -1,2 +1,0 @@
-set -eu
-setfacl -m u:app:r-- /etc/app/config
