@@ -18,6 +18,7 @@ NO_DATA_FLOW = "--extended-analysis=false"
 _BAD_OPTIONS = (3, 4)  # exit codes of a shellcheck before 0.10, which does not know that option
 _TIMEOUT_S = 30
 _BASH_MESSAGE = re.compile(r"^\S*bash: (?:-c: )?line (\d+): (.*)$")
+_EXTENDED = re.compile(r"^[ \t]*shopt[ \t]+-s\b[^\n;#]*\bextglob\b", re.MULTILINE)
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 _LEVELS = {"error": Severity.ERROR, "warning": Severity.WARNING}
 
@@ -25,9 +26,17 @@ _LEVELS = {"error": Severity.ERROR, "warning": Severity.WARNING}
 def bash_findings(text: str) -> list[Finding]:
     """Parse with bash itself. Rules: ``bash-syntax`` (error; what bash only warns of is a warning)."""
     try:
-        done = _run(["/bin/bash", "--norc", "-n"], text)
+        findings = _read_by_bash(text)
+        extended = _EXTENDED.search(text)
+        if extended and findings and findings[0].line > text.count("\n", 0, extended.end()) + 1:
+            findings = _read_by_bash(text, "-O", "extglob")  # switched on before the line that needs it
     except (OSError, subprocess.TimeoutExpired) as error:
         return [_finding("bash-syntax", Severity.ERROR, f"bash could not check the script: {error}", "bash")]
+    return findings
+
+
+def _read_by_bash(text: str, *options: str) -> list[Finding]:
+    done = _run(["/bin/bash", "--norc", *options, "-n"], text)
     findings = []
     for line in done.stderr.decode("utf-8", "replace").splitlines():
         match = _BASH_MESSAGE.match(line)

@@ -7,15 +7,18 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tree_sitter import Language, Tree
+    from collections.abc import Iterator
 
-__all__ = ["parse_shell"]
+    from tree_sitter import Language, Node, Tree
+
+__all__ = ["node_text", "parse_shell", "walk"]
 
 #: The parser asks of what follows these whether it is a digit, in a table of 256 entries: anything beyond makes it read
 #: foreign memory, and mostly ends the process. Source: github.com/tree-sitter/tree-sitter-bash/issues/337, pull 348.
 _BEYOND_ITS_TABLE = re.compile(r"(\{[0-9]*\.{0,2}[0-9]*)([^\x00-\xff])")
 _READ_WRITE = re.compile(rb"(?<=[\s0-9])<>(?=[\s/&\"'$\w])")
 _HERE = re.compile(rb"<<-?[ \t]*\\?(['\"]?)(\w+)\1")
+_EXTENDED = re.compile(rb"([!@?*+])\(([^()\s]*)\)")
 _LETTERS = b"ZQXJKVWYBPGFMUCDLHRSNIOATE_"
 
 
@@ -42,7 +45,20 @@ def parse_shell(text: str) -> Tree:
         # The grammar takes a line for a here-document's end that only begins like it.
         plainer = parser.parse(_distinct_ends(raw))
         return tree if plainer.root_node.has_error else plainer
+    if tree.root_node.has_error and b"extglob" in raw:
+        # The grammar knows extended patterns only where `case` and `[[` compare.
+        plainer = parser.parse(_EXTENDED.sub(_plain_pattern, raw))
+        return tree if plainer.root_node.has_error else plainer
     return tree
+
+
+def _plain_pattern(found: re.Match[bytes]) -> bytes:
+    """Write `!(…)`, all but a few, as stars, `/@(a|b)` as `//{a,b}`, others as a name: as long as before."""
+    if found[1] == b"!":
+        return b"*" * len(found[0])
+    if found[1] == b"@" and b"|" in found[2] and found.string[: found.start()].endswith(b"/"):
+        return b"/{" + found[2].replace(b"|", b",") + b"}"
+    return b"x" * len(found[0])
 
 
 def _distinct_ends(raw: bytes) -> bytes:
@@ -64,3 +80,17 @@ def _distinct_ends(raw: bytes) -> bytes:
 def _letters(found: re.Match[str]) -> str:
     """Give letters in place of a character, with as many bytes: positions stay, and it is part of a word as before."""
     return found[1] + "x" * len(found[2].encode("utf-8", "replace"))
+
+
+def node_text(node: Node) -> str:
+    """The source text of a node."""
+    return (node.text or b"").decode("utf-8", "replace")
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Give a node and all below it, in document order, without recursion."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        yield current
+        stack.extend(reversed(current.children))

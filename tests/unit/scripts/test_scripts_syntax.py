@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from workflow_agent.scripts._syntax import parse_shell
+from workflow_agent.scripts._syntax import node_text, parse_shell
 
 _PARSE = "import sys; from workflow_agent.scripts._syntax import parse_shell; [parse_shell(t) for t in sys.argv[1:]]"
 
@@ -55,3 +55,14 @@ def test_a_line_that_begins_like_the_end_of_a_here_document_is_not_its_end(text:
 
 def test_a_here_document_without_an_end_stays_broken() -> None:
     assert parse_shell("if cat <<U\nUser=x\n").root_node.has_error
+
+
+def test_extended_patterns_become_words_of_the_same_length() -> None:
+    text = "shopt -s extglob\nrm -rf !(tmp) /opt/@(one|two) +([0-9]) /last\n"
+
+    root = parse_shell(text).root_node
+
+    words = [node_text(node) for node in root.named_children[-1].children_by_field_name("argument")]
+    assert not root.has_error
+    assert words == ["-rf", "******", "/opt//{one,two}", "xxxxxxxx", "/last"]
+    assert root.named_children[-1].end_byte == len(text) - 1

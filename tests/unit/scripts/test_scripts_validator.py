@@ -70,6 +70,14 @@ def test_bash_itself_must_accept_the_script() -> None:
     assert {item.line for item in findings if item.rule == "bash-syntax"} == {4}
 
 
+def test_extended_patterns_are_read_where_the_script_has_switched_them_on() -> None:
+    before = "cd /opt/app/releases || exit 1\nrm -rf !(current)\n"
+
+    assert validate_script(f"shopt -s nullglob extglob\n{before}", inside_transaction=False) == []
+    for script in (before, f"{before}shopt -s extglob\n", f"# shopt -s extglob\n{before}"):
+        assert "bash-syntax" in {finding.rule for finding in validate_script(script)}
+
+
 def test_what_bash_only_warns_of_is_a_warning() -> None:
     findings = bash_findings("cat <<END\nunfinished\n")
 

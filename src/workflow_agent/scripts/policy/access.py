@@ -7,9 +7,9 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from workflow_agent.scripts._syntax import walk
 from workflow_agent.scripts.policy.calls import constant_inputs, upstream
 from workflow_agent.scripts.policy.hits import Hit
-from workflow_agent.scripts.policy.resolving import walk
 from workflow_agent.scripts.policy.unwrapping import SHELLS, is_interpreter
 
 if TYPE_CHECKING:

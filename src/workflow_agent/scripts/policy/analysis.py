@@ -16,8 +16,8 @@ from workflow_agent.scripts.policy.foreign import foreign_commands, foreign_prog
 from workflow_agent.scripts.policy.guards import match_guards
 from workflow_agent.scripts.policy.hits import Hit
 from workflow_agent.scripts.policy.host import match_history, match_host, match_redirect, undeclared
+from workflow_agent.scripts.policy.markers import DECODED, NET, without_markers
 from workflow_agent.scripts.policy.packages import match_packages
-from workflow_agent.scripts.policy.resolving import DECODED, NET, without_markers
 from workflow_agent.scripts.policy.rights import match_rights
 from workflow_agent.scripts.policy.secrets import match_secrets, match_tracing, uses_secrets
 from workflow_agent.scripts.policy.table import RULES

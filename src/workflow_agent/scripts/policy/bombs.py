@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workflow_agent.scripts._syntax import node_text, walk
 from workflow_agent.scripts.policy.hits import Hit
-from workflow_agent.scripts.policy.resolving import node_text, walk
 from workflow_agent.scripts.policy.unwrapping import SHELLS, program
 
 if TYPE_CHECKING:

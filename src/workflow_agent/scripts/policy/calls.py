@@ -8,20 +8,11 @@ from itertools import islice, product
 from typing import TYPE_CHECKING
 
 from workflow_agent.model.records import dataclass
-from workflow_agent.scripts._syntax import parse_shell
+from workflow_agent.scripts._syntax import node_text, parse_shell, walk
+from workflow_agent.scripts.policy.markers import DECODED, KNOWN, MAYBE, NET, SPLIT
 from workflow_agent.scripts.policy.outputs import listed, origin_of, printed
-from workflow_agent.scripts.policy.resolving import (
-    DECODED,
-    KNOWN,
-    MAYBE,
-    NET,
-    SPLIT,
-    Scope,
-    collect_scope,
-    node_text,
-    resolve,
-    walk,
-)
+from workflow_agent.scripts.policy.resolving import resolve
+from workflow_agent.scripts.policy.scopes import Scope, collect_scope
 from workflow_agent.scripts.policy.unwrapping import SHELLS, command_chain, is_interpreter, reads_stdin, shell_texts
 
 if TYPE_CHECKING:
@@ -202,7 +193,7 @@ def _unaliased(node: Node, scope: Scope, depth: int) -> Iterator[list[str]]:
         yield argv
         for definition in scope.aliases.get(argv[0], ()) if argv else ():
             for text in resolve(definition, scope, quoted=True, depth=depth + 1):
-                yield [*text.partition("=")[2].split(), *argv[1:]]
+                yield [*(text.partition("=")[2] or text).split(), *argv[1:]]
 
 
 def _variants(node: Node, scope: Scope, depth: int) -> Iterator[list[str]]:
@@ -253,6 +244,8 @@ def upstream(node: Node) -> list[Node]:
     current = node
     while current.parent is not None and current.type not in _ENDS:
         parent = current.parent
+        if _takes_output(parent):
+            sources += _writers(parent)
         if parent.type == "pipeline":
             sources += [child for child in parent.named_children if child.end_byte <= current.start_byte]
         if current.type == "pipeline" and parent.type == "heredoc_redirect" and parent.parent is not None:
@@ -265,6 +258,21 @@ def upstream(node: Node) -> list[Node]:
             ]
         current = parent
     return sources
+
+
+def _takes_output(node: Node) -> bool:
+    return node.type == "process_substitution" and (node.text or b"").startswith(b">(")
+
+
+def _writers(substitution: Node) -> list[Node]:
+    """Give what can reach ``>(…)``: the words of the command that is given it, and what is piped into that."""
+    command = substitution.parent
+    while command is not None and command.type not in ("command", "redirected_statement"):
+        command = command.parent
+    if command is None:
+        return []
+    body = command.child_by_field_name("body") if command.type == "redirected_statement" else command
+    return [*([body] if body is not None else []), *upstream(command)]
 
 
 def _is_output(redirect: Node) -> bool:

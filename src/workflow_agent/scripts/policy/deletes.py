@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from workflow_agent.scripts.policy.essentials import essential_file
 from workflow_agent.scripts.policy.folders import absolute
 from workflow_agent.scripts.policy.hits import Hit
+from workflow_agent.scripts.policy.markers import MAYBE
 from workflow_agent.scripts.policy.paths import system_tree
-from workflow_agent.scripts.policy.resolving import MAYBE
 from workflow_agent.scripts.policy.unwrapping import found_by_find
 from workflow_agent.scripts.policy.writing import written_texts
 

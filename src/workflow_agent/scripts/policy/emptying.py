@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from workflow_agent.scripts._syntax import node_text
 from workflow_agent.scripts.policy.calls import constant_inputs, upstream
 from workflow_agent.scripts.policy.essentials import essential_file
 from workflow_agent.scripts.policy.folders import absolute
 from workflow_agent.scripts.policy.hits import Hit
 from workflow_agent.scripts.policy.outputs import printed
-from workflow_agent.scripts.policy.resolving import node_text
 from workflow_agent.scripts.policy.writing import written_paths
 
 if TYPE_CHECKING:

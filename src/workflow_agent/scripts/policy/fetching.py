@@ -6,10 +6,12 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from workflow_agent.scripts._syntax import node_text, walk
 from workflow_agent.scripts.policy.calls import upstream
 from workflow_agent.scripts.policy.hits import Hit
+from workflow_agent.scripts.policy.markers import MARKERS
 from workflow_agent.scripts.policy.outputs import NETWORK
-from workflow_agent.scripts.policy.resolving import MARKERS, node_text, walk
+from workflow_agent.scripts.policy.resolving import resolve
 from workflow_agent.scripts.policy.unwrapping import SHELLS, is_interpreter, program, reads_stdin, shell_words
 
 if TYPE_CHECKING:
@@ -131,12 +133,23 @@ def run_files(call: Call, shell: ShellText) -> Iterator[str]:
         operands = shell_words(arguments)[1]
         yield from operands[:1]
         yield from (word for word in sources[1:] if "$" in word and not word.startswith("-"))
+    if call.name in SHELLS:
+        yield from _read_first(shell)
+    if call.name in ("at", "batch"):
+        yield from (value for word, value in pairwise(arguments) if word == "-f")
     if call.name in _APT and "install" in arguments:
         yield from (word for word in [*arguments, *sources] if "/" in word or word.startswith("$"))
     if set(arguments) & set(_PACKAGES.get(call.name, ())):
         yield from [*arguments, *sources[1:]]
     if reads_stdin(call.argv):
         yield from _input_files(call, shell)
+
+
+def _read_first(shell: ShellText) -> Iterator[str]:
+    """Give the files that bash reads before what it is given."""
+    for recipe in shell.scope.lookup("BASH_ENV") or ():
+        for node in recipe:
+            yield from resolve(node, shell.scope) if node is not None else ()
 
 
 def _input_files(call: Call, shell: ShellText) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from workflow_agent.scripts.policy.resolving import KNOWN, MAYBE
+from workflow_agent.scripts.policy.markers import KNOWN, MAYBE
 
 if TYPE_CHECKING:
     from workflow_agent.scripts.policy.calls import Call, ShellText

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from workflow_agent.scripts._syntax import node_text, walk
 from workflow_agent.scripts.policy.calls import constant_inputs
 from workflow_agent.scripts.policy.folders import absolute
 from workflow_agent.scripts.policy.hits import Hit
 from workflow_agent.scripts.policy.paths import is_under_system, system_tree
-from workflow_agent.scripts.policy.resolving import node_text, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

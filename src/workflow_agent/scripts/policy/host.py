@@ -6,11 +6,13 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from workflow_agent.scripts._syntax import node_text
 from workflow_agent.scripts.policy.containers import handed_over
 from workflow_agent.scripts.policy.essentials import essential_file
 from workflow_agent.scripts.policy.folders import absolute
 from workflow_agent.scripts.policy.guards import FIREWALLS, WATCHERS
 from workflow_agent.scripts.policy.hits import Hit
+from workflow_agent.scripts.policy.markers import MARKERS
 from workflow_agent.scripts.policy.paths import (
     is_block_device,
     is_kernel_setting,
@@ -18,7 +20,6 @@ from workflow_agent.scripts.policy.paths import (
     is_under_system,
     system_tree,
 )
-from workflow_agent.scripts.policy.resolving import MARKERS, node_text
 from workflow_agent.scripts.policy.writing import written_paths
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _POWER_VERBS = frozenset(
         "isolate",
     ]
 )
+_POWER_METHODS = frozenset(("Reboot", "PowerOff", "Halt", "KExec", "SoftReboot", "Suspend", "Hibernate"))
 _POWER_TARGETS = frozenset(f"{verb}.target" for verb in (*_POWER_VERBS, "shutdown"))
 _DISK_TOOLS = frozenset(
     [
@@ -200,6 +202,11 @@ def _loginctl(words: Sequence[str]) -> str | None:
     return "power" if set(words) & _POWER_VERBS else None
 
 
+def _logind(words: Sequence[str]) -> str | None:
+    """Match what is asked of logind or systemd over the bus: ``…login1.Manager.Reboot``, or the method alone."""
+    return "power" if {word.rpartition(".")[2] for word in words} & _POWER_METHODS else None
+
+
 def _iptables(words: Sequence[str]) -> str | None:
     flushes = {"-F", "--flush", "-X", "--delete-chain"} & set(words)
     opens = {"-P", "--policy"} & set(words) and "ACCEPT" in words
@@ -314,6 +321,7 @@ _BY_NAME: Mapping[str, Callable[[Sequence[str]], str | None]] = {
     "modprobe": _unless("kernel-module", "-n", "--dry-run", "--show-depends", "-c", "--showconfig", "-D"),
     "kexec": _always("power"),
     "loginctl": _loginctl,
+    **dict.fromkeys(("busctl", "gdbus", "dbus-send"), _logind),
     "systemctl": _systemctl,
     "service": _service,
     "sysctl": _sysctl,

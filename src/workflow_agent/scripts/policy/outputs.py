@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from workflow_agent.scripts.policy.ansi import ansi_text
-from workflow_agent.scripts.policy.resolving import DECODED, NET
+from workflow_agent.scripts.policy.markers import DECODED, NET
 from workflow_agent.scripts.policy.unwrapping import found_by_find, narrowed_find
 
 if TYPE_CHECKING:

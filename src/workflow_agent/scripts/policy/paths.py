@@ -6,7 +6,7 @@ import posixpath
 import re
 from fnmatch import fnmatchcase
 
-from workflow_agent.scripts.policy.resolving import DECODED, KNOWN, MAYBE, NET
+from workflow_agent.scripts.policy.markers import DECODED, KNOWN, MAYBE, NET
 
 __all__ = [
     "is_block_device",
@@ -85,13 +85,13 @@ _GLOB = re.compile(r"[*?\[]")
 def _normal(path: str) -> str:
     """Resolve ``..`` and the like by text; a tail that matches everything in a folder stands for the folder."""
     path = re.sub(r"^~(root)?(?=/|$)", "/root", path)
-    path = re.sub(r"(/(\*|\.\*|\.\[!\.\]\*|\{\*,\.\*\}|\*\*|\*\.\*))+/?$", "/", path)
+    path = re.sub(r"(/(\*|\.\*|\.\[!\.\]\*|\{\*,\.\*\}|\*\*+|\*\.\*))+/?$", "/", path)
     normal = posixpath.normpath(path) if path else ""
     return "/" + normal.lstrip("/") if normal.startswith("/") else normal
 
 
 def _stands_for_all(path: str) -> bool:
-    return bool(re.search(r"/(\*|\.\*|\*\*|\*\.\*)/?$", path))
+    return bool(re.search(r"/(\*+|\.\*|\*\.\*)/?$", path))
 
 
 def system_tree(path: str, *, needs_glob: bool = False) -> str | None:

@@ -7,143 +7,28 @@ it should, never less; the number of combinations is capped.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from itertools import chain, islice, product
 from typing import TYPE_CHECKING
 
-from workflow_agent.scripts.policy.ansi import ansi_text, cut
+from workflow_agent.scripts._syntax import node_text
+from workflow_agent.scripts.policy.ansi import ansi_text, changed
+from workflow_agent.scripts.policy.markers import KNOWN, MARKERS, MAYBE, SPLIT
+from workflow_agent.scripts.policy.scopes import MAX_VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tree_sitter import Node
 
-__all__ = [
-    "DECODED",
-    "KNOWN",
-    "MARKERS",
-    "MAYBE",
-    "NET",
-    "SPLIT",
-    "Scope",
-    "collect_scope",
-    "node_text",
-    "resolve",
-    "walk",
-    "without_markers",
-]
+    from workflow_agent.scripts.policy.scopes import Scope
 
-#: Stand for unknown text: perhaps empty, surely not empty, fetched from a network, decoded; and for a blank at
-#: which an unquoted expansion is split. Taken from the private-use area; :func:`without_markers` keeps scripts
-#: from writing them.
-MAYBE, KNOWN, NET, DECODED, SPLIT = "\ue000", "\ue001", "\ue002", "\ue003", "\ue004"
-MARKERS = frozenset((MAYBE, KNOWN, NET, DECODED, SPLIT))
+__all__ = ["resolve"]
 
-_MAX_VALUES = 24
 _MAX_DEPTH = 8
 _MAX_LENGTH = 64 * 1024
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _NEVER_EMPTY = frozenset(("?", "#", "$", "!", "0", "-", "PWD", "RANDOM", "UID", "EUID", "HOSTNAME", "LINENO"))
-_CUT = re.compile(r"\$\{\w+(%%?|##?|//?)([^${}`\\]*)\}")
-_MAX_CUT = 256
 _DEFAULTS = {"HOME": "/root", "IFS": " "}
-
-
-def without_markers(text: str) -> str:
-    """Replace marker characters that a script contains itself."""
-    return "".join("\ufffd" if char in MARKERS else char for char in text)
-
-
-def node_text(node: Node) -> str:
-    """The source text of a node."""
-    return (node.text or b"").decode("utf-8", "replace")
-
-
-@dataclass(slots=True)
-class Scope:
-    """Assignments of a script: name → the value nodes it was given (None: an unknown text)."""
-
-    values: dict[str, list[tuple[Node | None, ...]]] = field(default_factory=dict)
-    calls: dict[str, list[list[Node]]] = field(default_factory=dict)  # function (or "" for `set --`) → arguments
-    functions: set[str] = field(default_factory=set)
-    aliases: dict[str, list[Node]] = field(default_factory=dict)
-    #: The script's own arguments, ``$0`` first, where a command gives them: ``sh -c TEXT $0 $1 …``.
-    arguments: tuple[str, ...] = ()
-    #: Says what `read` can get from its standard input.
-    piped: Callable[[Node, int], list[str]] = lambda _node, _depth: [MAYBE]
-    #: Says what a command substitution or a process substitution gives.
-    substitution: Callable[[Node, int], list[str]] = lambda _node, _depth: [MAYBE]
-    outer: Scope | None = None
-    #: What has been worked out already: texts by variable, positional parameter or substitution. A variable
-    #: that is defined by itself sees what is known of it so far.
-    known: dict[object, list[str]] = field(default_factory=dict)
-
-    def remember(self, key: object, parts: Iterator[list[str]]) -> list[str]:
-        """Give the texts under `key`, worked out once from `parts`."""
-        if key not in self.known:
-            texts: list[str] = []
-            self.known[key] = texts
-            for part in parts:
-                texts.extend(text for text in part if text not in texts)
-                del texts[_MAX_VALUES:]
-        return list(self.known[key]) or [MAYBE]
-
-    def lookup(self, name: str) -> list[tuple[Node | None, ...]] | None:
-        """Give the values of a name here or further out; None when nothing assigns it."""
-        if name in self.values:
-            return self.values[name]
-        return self.outer.lookup(name) if self.outer else None
-
-
-def collect_scope(nodes: list[Node], outer: Scope | None = None) -> Scope:
-    """Gather assignments, functions and their calls from all nodes of a tree, in document order."""
-    scope = Scope(outer=outer)
-    if outer is not None:
-        scope.substitution = outer.substitution
-    for node in nodes:
-        if node.type == "function_definition":
-            name = node.child_by_field_name("name")
-            scope.functions.add(node_text(name) if name else "")
-    for node in nodes:
-        if node.type == "variable_assignment":
-            _assign(scope, node)
-        elif node.type == "for_statement":
-            name = node.child_by_field_name("variable")
-            values = node.children_by_field_name("value")
-            scope.values.setdefault(node_text(name) if name else "", []).extend((item,) for item in values)
-        elif node.type == "command":
-            _note_command(scope, node)
-    return scope
-
-
-def _assign(scope: Scope, node: Node) -> None:
-    target = node.child_by_field_name("name")
-    if target is None:
-        return
-    base = target.child_by_field_name("name") if target.type == "subscript" else target
-    known = scope.values.setdefault(node_text(base or target), [])
-    value = node.child_by_field_name("value")
-    recipe: tuple[Node | None, ...] = (value,) if value is not None else ()
-    if any(child.type == "+=" for child in node.children):
-        known += [(*before, *recipe) for before in known[:_MAX_VALUES]]
-    known.append(recipe)
-
-
-def _note_command(scope: Scope, node: Node) -> None:
-    name = node_text(node.child_by_field_name("name") or node)
-    arguments = node.children_by_field_name("argument")
-    if name in scope.functions:
-        scope.calls.setdefault(name, []).append(arguments)
-    elif name == "set" and arguments and node_text(arguments[0]) == "--":
-        scope.calls.setdefault("", []).append(arguments[1:])
-    elif name == "printf" and len(arguments) > 2 and node_text(arguments[0]) == "-v":  # noqa: PLR2004 - -v NAME FORMAT
-        scope.values.setdefault(node_text(arguments[1]), []).append((node,))
-    elif name in ("read", "mapfile", "readarray", "getopts"):
-        for argument in arguments:
-            scope.values.setdefault(node_text(argument), []).append((None if name == "getopts" else node,))
-    elif name == "alias":
-        for argument in arguments:
-            scope.aliases.setdefault(node_text(argument).partition("=")[0], []).append(argument)
 
 
 def resolve(node: Node, scope: Scope, *, quoted: bool = False, depth: int = 0) -> list[str]:
@@ -152,11 +37,11 @@ def resolve(node: Node, scope: Scope, *, quoted: bool = False, depth: int = 0) -
         return [MAYBE]
     handler = _HANDLERS.get(node.type)
     found = handler(node, scope, quoted, depth) if handler else [MAYBE]
-    return list(dict.fromkeys(text[:_MAX_LENGTH] for text in found))[:_MAX_VALUES] or [""]
+    return list(dict.fromkeys(text[:_MAX_LENGTH] for text in found))[:MAX_VALUES] or [""]
 
 
 def _join(parts: list[list[str]]) -> list[str]:
-    return ["".join(choice) for choice in islice(product(*parts), _MAX_VALUES)]
+    return ["".join(choice) for choice in islice(product(*parts), MAX_VALUES)]
 
 
 def _word(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]:
@@ -169,7 +54,7 @@ def _expand_braces(text: str) -> list[str]:
     if found is None:
         return [text]
     rest = [text[: found.start()] + item + text[found.end() :] for item in found[1].split(",")]
-    return [SPLIT.join(part for item in rest[:_MAX_VALUES] for part in _expand_braces(item)[:1])]
+    return [SPLIT.join(part for item in rest[:MAX_VALUES] for part in _expand_braces(item)[:1])]
 
 
 def _raw_string(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]:
@@ -209,7 +94,7 @@ def _concatenation(node: Node, scope: Scope, quoted: bool, depth: int) -> list[s
 def _array(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]:
     del quoted
     items = [resolve(child, scope, depth=depth + 1) for child in node.named_children]
-    return [SPLIT.join(choice) for choice in islice(product(*items), _MAX_VALUES)]
+    return [SPLIT.join(choice) for choice in islice(product(*items), MAX_VALUES)]
 
 
 def _expansion(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]:
@@ -230,10 +115,27 @@ def _expansion(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]:
         words = [child for child in node.named_children if child.start_byte > names[0].end_byte]
         instead = _join([resolve(word, scope, depth=depth + 1) for word in words])
         return _split([value for value in values if value != MAYBE] + instead, quoted)
-    trimmed = _CUT.fullmatch(node_text(node))
-    if trimmed and not any(MARKERS & set(value) for value in values):
-        return _split([cut(value[:_MAX_CUT], trimmed[1], trimmed[2].strip("\"'")) for value in values], quoted)
-    return [MAYBE] if sign else _split(values, quoted)
+    if sign == "!":
+        values = _named(values, node, scope, depth)
+    elif sign:
+        values = _changed(values, node_text(node))
+    return _split(values, quoted)
+
+
+def _named(names: list[str], node: Node, scope: Scope, depth: int) -> list[str]:
+    """Give what ``${!NAME}`` can be: the values of the variables that NAME names."""
+    if depth >= _MAX_DEPTH or not re.fullmatch(r"\$\{!\w+\}", node_text(node)):
+        return [MAYBE]
+    values = [_variable(name, node, scope, depth + 1) for name in names if name.isidentifier()]
+    return [text for texts in values for text in texts] or [MAYBE]
+
+
+def _changed(values: list[str], expansion: str) -> list[str]:
+    """Change each value as an expansion says; one of which a part is unknown can become anything."""
+    known = [value.split(SPLIT) for value in values if not (MARKERS - {SPLIT}) & set(value)]
+    parts = [changed(pieces, expansion) for pieces in known]
+    found = [SPLIT.join(pieces) for pieces in parts if pieces is not None]
+    return found if found and len(found) == len(values) else [*found, MAYBE]
 
 
 def _never_empty(value: str) -> str:
@@ -254,9 +156,12 @@ def _variable(name: str, node: Node, scope: Scope, depth: int) -> list[str]:
     if name in ("@", "*"):
         return _all_positional(node, scope, depth)
     recipes = scope.lookup(name)
+    if name in scope.references and depth < _MAX_DEPTH:
+        others = {text for node in scope.references[name] for text in resolve(node, scope, depth=depth + 1)} - {name}
+        return [text for other in sorted(others) for text in _variable(other, node, scope, depth + 1)] or [MAYBE]
     if recipes is None:
         return [_DEFAULTS.get(name, KNOWN if name in _NEVER_EMPTY else MAYBE)]
-    return scope.remember(("variable", name), (_recipe(recipe, scope, depth) for recipe in recipes[:_MAX_VALUES]))
+    return scope.remember(("variable", name), (_recipe(recipe, scope, depth) for recipe in recipes[:MAX_VALUES]))
 
 
 def _recipe(recipe: tuple[Node | None, ...], scope: Scope, depth: int) -> list[str]:
@@ -338,12 +243,3 @@ _HANDLERS: dict[str, Callable[[Node, Scope, bool, int], list[str]]] = {
     "test_operator": _literal,
     "string_content": _literal,
 }
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """Give a node and all below it, in document order, without recursion."""
-    stack = [node]
-    while stack:
-        current = stack.pop()
-        yield current
-        stack.extend(reversed(current.children))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from workflow_agent.scripts._syntax import node_text, walk
 from workflow_agent.scripts.policy.hits import Hit
-from workflow_agent.scripts.policy.resolving import node_text, walk
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -10,7 +10,7 @@ from workflow_agent.model.records import dataclass
 from workflow_agent.scripts.policy.carried import carried_texts
 from workflow_agent.scripts.policy.containers import CLIENTS, contained_command
 from workflow_agent.scripts.policy.essentials import essentials_found
-from workflow_agent.scripts.policy.resolving import KNOWN
+from workflow_agent.scripts.policy.markers import KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,7 +72,6 @@ _WRAPPERS = {
     "busybox": _wrapper(),
     "toybox": _wrapper(),
     "chronic": _wrapper(),
-    "coproc": _wrapper(),
     "fakeroot": _wrapper("-l -f -s -i"),
     "strace": _wrapper("-e -o -p -s"),
     "chroot": _wrapper("", 1),
@@ -137,8 +136,8 @@ def command_chain(argv: Sequence[str]) -> Iterator[list[str]]:
 def _behind(argv: list[str]) -> list[str] | None:
     if argv[0] in CLIENTS:
         return contained_command(argv)
-    if argv[0] == "start-stop-daemon":
-        return _started(argv)
+    if argv[0] in _OWN_WAYS:
+        return _OWN_WAYS[argv[0]](argv)
     wrapper = _WRAPPERS.get(argv[0])
     if wrapper is None or (argv[0] == "command" and argv[1:2] and argv[1] in ("-v", "-V")):
         return None
@@ -168,6 +167,14 @@ def _started(argv: list[str]) -> list[str]:
     programs = [value for word, value in pairs if word in ("-x", "--exec", "-a", "--startas")]
     rest = argv[argv.index("--") + 1 :] if "--" in argv else []
     return [*programs[-1:], *rest] if programs else []
+
+
+def _in_coprocess(argv: list[str]) -> list[str]:
+    """``coproc COMMAND …``, ``coproc NAME { COMMAND …; }``."""
+    return argv[argv.index("{") + 1 :] if "{" in argv[1:3] else argv[1:]
+
+
+_OWN_WAYS = {"start-stop-daemon": _started, "coproc": _in_coprocess}
 
 
 def _executed_by_find(argv: list[str]) -> Iterator[list[str]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from workflow_agent.scripts._syntax import node_text, walk
 from workflow_agent.scripts.policy.calls import upstream
 from workflow_agent.scripts.policy.outputs import printed
-from workflow_agent.scripts.policy.resolving import node_text, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: every process by a pattern that fits all
+# expect: kill-all at line 4
+pkill -9 -f .

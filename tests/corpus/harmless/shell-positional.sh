@@ -1,0 +1,5 @@
+#!/bin/bash
+# shows: what is its own
+# looks like: shell-positional
+set -- -r -f /home/app/.cache
+rm "$@"
