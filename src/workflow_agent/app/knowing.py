@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from workflow_agent.authoring.text_file import read_plain
 from workflow_agent.model.errors import NotFoundError, ValidationError
 
 if TYPE_CHECKING:
@@ -79,9 +80,7 @@ def _file_text(source: str) -> str:
 def _content(source: str, largest: int) -> bytes:
     path = Path(source).absolute()
     try:
-        if path.stat().st_size > largest:
-            raise ValidationError(f"the file is larger than {largest >> 20} MiB", where=str(path))
-        return path.read_bytes()
+        return read_plain(path, largest)
     except FileNotFoundError as error:
         raise NotFoundError("there is no such file", where=str(path), hint="an address begins with https://") from error
     except OSError as error:

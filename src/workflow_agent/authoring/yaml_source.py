@@ -177,10 +177,13 @@ class _Builder:
                 self._take(type(event).__name__, event)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            self._refuse(mark, f"this is not YAML: {error.problem or error.context}")
+            hint = "indent with blanks: YAML knows no tabs there" if self._has_tab(mark) else None
+            self._refuse(mark, f"this is not YAML: {error.problem or error.context}", hint=hint)
         except yaml.YAMLError as error:
-            where = self._place_of_character(getattr(error, "character", None))
-            raise ValidationError("this is not YAML", where=where, cause=str(error)) from error
+            character = getattr(error, "character", None)
+            named = f": it holds the character U+{character:04X}" if isinstance(character, int) else ""
+            where = self._place_of_character(character)
+            raise ValidationError(f"this is not YAML{named}", where=where, cause=str(error)) from error
         return YamlDocument(self._data, self._source, self._marks)
 
     def _place_of_character(self, character: Any) -> str:  # Any: of yaml's reader, which counts bytes or characters
@@ -188,6 +191,11 @@ class _Builder:
         before, found, _ = self._text.partition(chr(character)) if isinstance(character, int) else (self._text, "", "")
         line = before.rpartition("\n")[2]
         return f"{self._source}:{before.count(chr(10)) + 1}:{len(line) + 1}" if found else self._source
+
+    def _has_tab(self, mark: Any) -> bool:  # Any: yaml.Mark, or None
+        """Say whether a tab stands where the parser stopped, or in what indents that line."""
+        line = self._text.split("\n")[mark.line] if mark is not None and mark.line <= self._text.count("\n") else ""
+        return "\t" in line[: max(mark.column, len(line) - len(line.lstrip())) + 1] if line else False
 
     def _take(self, name: str, event: Any) -> None:  # Any: yaml.Event
         if name == "DocumentStartEvent":
@@ -244,9 +252,9 @@ class _Builder:
         self._marks[way] = _Mark(key.line + 1, key.column + 1, value.line + 1, value.column + 1)
         return way
 
-    def _refuse(self, mark: Any, message: str) -> NoReturn:  # Any: yaml.Mark
+    def _refuse(self, mark: Any, message: str, *, hint: str | None = None) -> NoReturn:  # Any: yaml.Mark
         where = f"{self._source}:{mark.line + 1}:{mark.column + 1}"
-        raise ValidationError(message, where=where, details={"excerpt": "\n".join(self._excerpt(mark))})
+        raise ValidationError(message, where=where, hint=hint, details={"excerpt": "\n".join(self._excerpt(mark))})
 
     def _excerpt(self, mark: Any) -> Iterator[str]:  # Any: yaml.Mark
         lines = self._text.split("\n")

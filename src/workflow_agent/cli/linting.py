@@ -19,6 +19,8 @@ __all__ = ["finding_lines", "lint_folder", "refusal", "validate_path"]
 
 _COLORS = {"error": "red", "warning": "yellow", "info": "dim"}
 _MANIFEST = "integration.yaml"
+#: The key of what is about the manifest as a whole.
+_WHOLE = "(top)"
 
 
 def lint_folder(folder: Path) -> list[dict[str, Any]]:
@@ -47,10 +49,25 @@ def lint_folder(folder: Path) -> list[dict[str, Any]]:
     ]
     for file in sorted((folder / "templates").rglob("*.sh.j2")):
         findings += _template(file)
+    findings += _bench(folder)
     return [
         {**found, **_place(found["where"]), "rule": found["code"], "fix": fix_of(found["code"], found["hint"])}
         for found in findings
     ]
+
+
+def _bench(folder: Path) -> list[dict[str, Any]]:
+    """Say what is wrong with what the tests are told in ``tests/bench.yaml``."""
+    file = folder / "tests" / "bench.yaml"
+    if not file.is_file():
+        return []
+    from workflow_agent.testing.bench.plan_file import read_plan  # noqa: PLC0415  # late: few folders have one
+
+    try:
+        read_plan(folder)
+    except ValidationError as error:
+        return [_of_error(error, file) | {"code": "bench"}]
+    return []
 
 
 def _place(where: str) -> dict[str, Any]:
@@ -175,6 +192,8 @@ def finding_lines(what: str, path: Path, findings: Sequence[dict[str, Any]], sty
     for finding in findings:
         severity = str(finding["severity"])
         key = f"`{safe(finding['key'])}` " if finding["key"] else ""
+        if finding["key"] == _WHOLE:
+            key = "" if finding["code"] == "yaml" else "the integration "
         head = style.paint(f"{severity}[{safe(finding['code'])}]", _COLORS.get(severity, "dim"))
         yield f"{safe(finding['where'])}: {head} {key}{safe(finding['message'])}"
         if finding["hint"]:

@@ -36,9 +36,14 @@ def integrations_pack(
     from workflow_agent.integrations.package_file import SUFFIX, pack_folder  # noqa: PLC0415  # late
 
     package = pack_folder(folder)
-    file = out or Path(f"{package.name}-{package.version}{SUFFIX}")
+    name = f"{package.name}-{package.version}{SUFFIX}"
+    inside = Path.cwd().resolve().is_relative_to(folder.resolve())
+    file = out or (folder.resolve().parent / name if inside else Path(name))
     if not file.name.endswith(SUFFIX):
         raise ValidationError(f"a package is called `*{SUFFIX}`", where="--out")
+    if file.resolve().is_relative_to(folder.resolve()):
+        why = f"`{file}` would lie in the integration's own folder"
+        raise ValidationError(why, where="--out", hint="a package cannot hold packages: put it beside the folder")
     if os.path.lexists(file):
         raise ConflictError(f"`{file}` is there already", state="nothing was written")
     _write(file, package.content())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_agent.cli.consent import answer_is_yes
 from workflow_agent.cli.style import safe
 from workflow_agent.cli.typed_line import typed_line
-from workflow_agent.model.errors import ConsentError, DeclinedError
+from workflow_agent.model.errors import ConsentError, DeclinedError, UsageError
 from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
@@ -68,12 +68,30 @@ def opened(file: Path) -> Found:
 def look_at(place: str) -> Found:
     """Read a package's file, or fetch a repository's commit; raises as :func:`opened`, UsageError, UnreachableError."""
     if not place.startswith("git+"):
+        _refuse_others(place)
         return opened(Path(place))
     from workflow_agent.integrations.package_file import package_of  # noqa: PLC0415  # late
     from workflow_agent.integrations.package_git import files_at, parse_place  # noqa: PLC0415  # late
 
     where = parse_place(place)
     return Found(package=package_of(files_at(where), where=place), source=f"git:{where.url}", place=place)
+
+
+def _refuse_others(place: str) -> None:
+    """Say what to do with what is neither a package's file nor a repository at a commit."""
+    if "://" in place:
+        raise UsageError(
+            "a package is not fetched from an address",
+            where=place[:200],
+            hint="download it and give the file; a repository is written `git+https://HOST/PATH@COMMIT#FOLDER`",
+        )
+    if Path(place).is_dir():
+        raise UsageError(
+            f"`{place}` is a folder, which is used where it is",
+            where=place,
+            hint=f"`workflow-agent install {place if '/' in place else f'./{place}'}` installs it, "
+            f"`integrations pack` makes a package of it",
+        )
 
 
 def bring_in(invocation: Invocation, place: str, *, trust: str | None = None) -> Found:

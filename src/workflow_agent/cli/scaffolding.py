@@ -79,6 +79,7 @@ def ask_for(name: str, asked: Answers, given: Mapping[str, str | None]) -> Draft
         category=asked.text("Category", given["category"], "other"),
         unit=_unit(look, name),
         port=port,
+        is_known=template is not DraftTemplate.APT or look is not None,
     )
 
 

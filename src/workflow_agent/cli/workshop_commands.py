@@ -98,7 +98,8 @@ def integrations_init(
         yield f"  install it:  workflow-agent install {safe(shown)}"
 
     data = {"name": name, "folder": str(folder), "template": draft.template.value, "files": files}
-    return Outcome(data=data, lines=lines)
+    unknown = f"apt here knows no package `{draft.package}`: is it spelt so, and did `apt-get update` run?"
+    return Outcome(data=data, lines=lines, warnings=() if draft.is_known else (unknown,))
 
 
 # -- one form, one README --------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ class LintFinding:
 
 def _readme(manifest: Manifest, folder: Path) -> Iterator[ManifestProblem]:
     file = folder / "README.md"
-    hint = f"`workflow-agent integrations info {manifest.name} --readme > README.md`"
+    hint = "`lint --fix` writes it, and `integrations docs build` too"
     if not file.is_file():
         yield ManifestProblem(path=(), code="readme-missing", message="has no README.md", hint=hint)
     elif file.read_text(encoding="utf-8", errors="replace") != readme(manifest):
@@ -81,6 +81,7 @@ def _template_names(folder: Path, pattern: str = "*.j2") -> set[str]:
     return {
         name
         for file in sorted((folder / "templates").rglob(pattern))
+        if file.is_file()
         for name in _TEMPLATE_NAME.findall(file.read_text(encoding="utf-8", errors="replace"))
     }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.authoring.yaml_source import load_yaml, read_text
 from workflow_agent.integrations.folder_files import MANIFEST_FILE, file_hashes
-from workflow_agent.integrations.problems import ManifestProblem, key_text
+from workflow_agent.integrations.problems import WHOLE, ManifestProblem, key_text
 from workflow_agent.integrations.secret_places import secret_places
 from workflow_agent.integrations.soundness import soundness
 from workflow_agent.model.errors import ManifestError, NotFoundError, ValidationError
@@ -46,14 +46,14 @@ def read_document(folder: Path) -> YamlDocument:
     try:
         return load_yaml(read_text(file), source=str(file))
     except OSError as error:
+        hint = f"an integration is a folder with a file `{MANIFEST_FILE}`"
+        if folder.name == MANIFEST_FILE:
+            hint += f": name the folder, {folder.parent}"
         raise NotFoundError(
-            f"{folder} is not an integration",
-            where=str(file),
-            cause=error.strerror,
-            hint=f"an integration is a folder with a file `{MANIFEST_FILE}`",
+            f"{folder} is not an integration", where=str(file), cause=error.strerror, hint=hint
         ) from error
     except ValidationError as error:
-        entry = {"where": error.where, "key": "(top)", "code": "yaml", "message": error.message, "hint": error.hint}
+        entry = {"where": error.where, "key": WHOLE, "code": "yaml", "message": error.message, "hint": error.hint}
         details = {"errors": [entry], **error.details}
         raise ManifestError(error.message, where=error.where, hint=error.hint, details=details) from error
 
@@ -122,8 +122,9 @@ def manifest_error(document: YamlDocument, problems: Iterable[ManifestProblem]) 
     errors.sort(key=lambda error: place_of(str(error["where"])))
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    what = f"`{first['key']}`" if first["key"] != WHOLE else "the manifest"
     return ManifestError(
-        f"`{first['key']}` {first['message']}{more}",
+        f"{what} {first['message']}{more}",
         where=first["where"],
         hint=first["hint"],
         details={"errors": errors},

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from typing import TYPE_CHECKING, Final
 
+from workflow_agent.integrations.folder_files import MANIFEST_FILE
 from workflow_agent.integrations.package_file import LIMITS, check_files
 from workflow_agent.model.errors import NotFoundError, UnreachableError, UsageError, ValidationError
 from workflow_agent.model.records import dataclass
@@ -69,7 +70,23 @@ def files_at(place: GitPlace) -> dict[str, bytes]:
         _git(work, "fetch", "--quiet", "--depth=1", "--no-tags", "--", place.url, place.commit)
         tree = f"{place.commit}:{place.folder}"
         listing = _git(work, "ls-tree", "-r", "-z", "-l", "--full-tree", tree, missing=True)
+        _require_manifest(listing, place)
         return _read(work, listing, where=f"{place.url}@{place.commit}#{place.folder}")
+
+
+def _require_manifest(listing: bytes, place: GitPlace) -> None:
+    """Raise NotFoundError where the folder holds no manifest; names folders below it that do."""
+    paths = [row.partition(b"\t")[2].decode("utf-8", "replace") for row in listing.split(b"\0") if row]
+    if MANIFEST_FILE in paths:
+        return
+    folders = [path.removesuffix(f"/{MANIFEST_FILE}") for path in paths if path.endswith(f"/{MANIFEST_FILE}")]
+    above = f"{place.folder}/" if place.folder else ""
+    named = [f"#{above}{folder}" for folder in folders if _SEGMENTS.fullmatch(folder)][:3]
+    raise NotFoundError(
+        f"the commit has no {MANIFEST_FILE} in {place.folder or 'its top folder'}",
+        where=f"git+{place.url}@{place.commit}",
+        hint=f"there is one in `{'`, `'.join(named)}`" if named else None,
+    )
 
 
 def _read(work: str, listing: bytes, *, where: str) -> dict[str, bytes]:

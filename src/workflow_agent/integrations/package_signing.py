@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from workflow_agent.integrations.package_file import read_bounded
-from workflow_agent.model.errors import ConflictError, ValidationError
+from workflow_agent.model.errors import ConflictError, NotFoundError, ValidationError
 from workflow_agent.model.identity import canonical_json
 
 if TYPE_CHECKING:
@@ -67,7 +67,10 @@ def _load(path: Path) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415  # late: 20 ms
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415  # late
 
-    text = read_bounded(path, _LARGEST)
+    try:
+        text = read_bounded(path, _LARGEST)
+    except NotFoundError as error:
+        raise NotFoundError(error.message, cause=error.cause, hint="`--make-key` makes one there") from error
     try:
         key = load_pem_private_key(text, password=None)
     except (ValueError, TypeError) as error:  # the library's own words may repeat what is in it

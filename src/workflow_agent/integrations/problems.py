@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from workflow_agent.model.records import dataclass
 
-__all__ = ["KeyPath", "ManifestProblem", "key_text"]
+__all__ = ["WHOLE", "KeyPath", "ManifestProblem", "key_text"]
 
 #: Keys and indices from the top of the document.
 KeyPath: TypeAlias = tuple[str | int, ...]
+#: The key of what is about the document as a whole.
+WHOLE: Final = "(top)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,6 @@ class ManifestProblem:
 
 
 def key_text(path: KeyPath) -> str:
-    """Write a key path as people read it: ``checks[2].url``; the top is ``(top)``."""
+    """Write a key path as people read it: ``checks[2].url``; the top is :data:`WHOLE`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".") or "(top)"
+    return text.removeprefix(".") or WHOLE

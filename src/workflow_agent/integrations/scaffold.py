@@ -48,7 +48,7 @@ class DraftAnswers:
     """What the author was asked.
 
     `package` is what is installed: a Debian or Python package, or an image. `unit` is the service, `port` a TCP port
-    that it opens.
+    that it opens. `is_known` says whether apt here knows the package.
     """
 
     name: str
@@ -59,6 +59,7 @@ class DraftAnswers:
     category: str = "other"
     unit: UnitLook | None = None
     port: int | None = None
+    is_known: bool = True
 
     @property
     def what(self) -> str:

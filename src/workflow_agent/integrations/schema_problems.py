@@ -153,7 +153,10 @@ def _problem(detail: ErrorDetails, data: Any) -> ManifestProblem:
     if kind == "union_tag_invalid":
         return _choice((*path, "kind"), data, str(context["expected_tags"]))
     code, message = _sentence(kind, context, detail["msg"])
-    return ManifestProblem(path=path, code=code, message=message)
+    value = value_at(path, data)
+    is_plain = kind == "string_type" and isinstance(value, int | float)
+    hint = f'write it in quotes: "{value}"' if is_plain and not isinstance(value, bool) else None
+    return ManifestProblem(path=path, code=code, message=message, hint=hint)
 
 
 def _merge(problems: Iterable[ManifestProblem]) -> list[ManifestProblem]:

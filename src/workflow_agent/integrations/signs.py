@@ -53,17 +53,26 @@ def signs_of(manifest: Manifest, other: Callable[[str], Manifest]) -> Signs:
 def _own(manifest: Manifest) -> Signs:
     """Give the signs of the thing itself: its services' programs, its packages, the ports that it opens by default."""
     programs = [service.exe or _first(service.argv) for service in manifest.services]
-    install = manifest.actions.get(ActionName.INSTALL)
-    declared = [name for names in manifest.packages.values() for name in names]
-    packages = install.with_.get("packages", declared) if install is not None else ()
     listens = [_with_defaults(manifest, listen) for service in manifest.services for listen in service.listens]
     return Signs(
         processes=tuple(dict.fromkeys(program.rsplit("/", 1)[-1] for program in programs if program)),
-        packages=tuple(name for name in packages if isinstance(name, str) and "$" not in name)
-        if isinstance(packages, list | tuple)
-        else (),
+        packages=_own_packages(manifest),
         ports=tuple(dict.fromkeys(int(found[1]) for listen in listens if (found := _LISTEN.fullmatch(listen)))),
     )
+
+
+def _own_packages(manifest: Manifest) -> tuple[str, ...]:
+    """Give the packages that are the thing itself: what comes along with an install stays when it goes."""
+    come, go = (_packages(manifest, action) for action in (ActionName.INSTALL, ActionName.UNINSTALL))
+    return tuple(name for name in come if name in go) or come
+
+
+def _packages(manifest: Manifest, name: ActionName) -> tuple[str, ...]:
+    action = manifest.actions.get(name)
+    declared = [package for packages in manifest.packages.values() for package in packages]
+    packages = action.with_.get("packages", declared) if action is not None else ()
+    named = packages if isinstance(packages, list | tuple) else ()
+    return tuple(package for package in named if isinstance(package, str) and "$" not in package)
 
 
 def _first(argv: tuple[object, ...]) -> str:

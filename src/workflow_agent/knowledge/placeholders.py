@@ -48,11 +48,12 @@ def placeholders_in(text: str, kind: BlockKind | None, marks: tuple[str, ...] = 
         kind: What the block is; None for a piece in a sentence.
         marks: Words that the page itself sets apart.
     """
-    for found in _ANGLES.finditer(text):
-        if not _is_tag(found[1], text, kind):
-            yield found[0]
+    angles = [found for found in _ANGLES.finditer(text) if not _is_tag(found[1], text, kind)]
+    yield from (found[0] for found in angles)
     for pattern in (_UPPER, _CROSSED, _SAMPLE):
-        yield from (found[1] for found in pattern.finditer(text))
+        for found in pattern.finditer(text):
+            if not any(outer.start() <= found.start() and found.end() <= outer.end() for outer in angles):
+                yield found[1]
     yield from _braced(text)
     yield from (mark.strip() for mark in marks if mark.strip())
     if kind in {BlockKind.COMMAND, BlockKind.CONFIGURATION, BlockKind.UNIT}:

@@ -102,3 +102,11 @@ def test_shipped_exporters_say_what_they_look_after() -> None:
         (6379,),
         False,
     )
+
+
+def test_what_only_comes_along_with_an_install_is_no_sign() -> None:
+    registry = Registry([builtin_folder()])
+
+    packages = {name: signs_of(registry.get(name), registry.get).packages for name in ("fail2ban", "collectd", "nginx")}
+
+    assert packages == {"fail2ban": ("fail2ban",), "collectd": ("collectd-core",), "nginx": ("nginx",)}

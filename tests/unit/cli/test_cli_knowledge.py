@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -105,3 +106,22 @@ def test_this_machine_is_not_asked(cli: Callable[..., Any]) -> None:
     refused = cli("knowledge", "fetch", "https://127.0.0.1/", "--json")
 
     assert (refused.code, refused.json["error"]["code"]) == (4, "permission")
+
+
+def test_what_never_ends_is_not_read(cli: Callable[..., Any], tmp_path: Path) -> None:
+    pipe = tmp_path / "page.md"
+    os.mkfifo(pipe)
+
+    for source in (str(pipe), "/dev/zero", str(tmp_path)):
+        refused = cli("knowledge", "fetch", source, "--json")
+        assert refused.code == 2
+        assert refused.json["error"]["message"] in {"this is no ordinary file", "the file cannot be read"}
+
+
+def test_a_placeholder_in_angles_is_one_question(cli: Callable[..., Any], tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Kestrel\n\nSay `key <YOUR-KEY>` and `name YOUR-NAME` there.\n", encoding="utf-8")
+
+    flags = cli("knowledge", "fetch", str(page), "--json").json["data"]["flags"]
+
+    assert [flag["text"] for flag in flags] == ["<YOUR-KEY>", "YOUR-NAME"]

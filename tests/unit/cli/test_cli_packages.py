@@ -105,3 +105,46 @@ def test_a_repository_that_is_written_otherwise_is_a_usage_error(cli: Callable[.
 
     assert refused.code == 2
     assert "40 digits" in refused.json["error"]["hint"]
+
+
+def test_a_folder_that_is_packed_from_inside_stays_one_that_can_be_packed(
+    cli: Callable[..., Result], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / FILE).unlink()
+    monkeypatch.chdir(here / "greeting")
+
+    assert cli("integrations", "pack", ".").code == 0
+    assert (here / FILE).is_file()
+    refused = cli("integrations", "pack", ".", "-o", FILE, "--json")
+    assert refused.code == 2
+    assert "the integration's own folder" in refused.json["error"]["message"]
+    assert not (here / "greeting" / FILE).exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "message", "hint"),
+    [
+        ("./greeting", "is a folder", "`workflow-agent install ./greeting`"),
+        ("greeting", "is a folder", "`workflow-agent install ./greeting`"),
+        ("https://example.org/x.integration.zip", "not fetched from an address", "download it"),
+    ],
+)
+def test_what_is_neither_a_package_nor_a_commit_is_told_what_to_do(
+    cli: Callable[..., Result], here: Path, source: str, message: str, hint: str
+) -> None:
+    del here
+    refused = cli("integrations", "add", source, "--json")
+
+    assert refused.code == 2
+    assert message in refused.json["error"]["message"]
+    assert hint in refused.json["error"]["hint"]
+    assert refused.json["error"]["where"] == source
+
+
+def test_a_key_that_is_not_there_can_be_made(cli: Callable[..., Result], here: Path) -> None:
+    del here
+    refused = cli("integrations", "sign", FILE, "--key", "key.pem", "--json")
+
+    assert refused.code == 5
+    assert refused.json["error"]["hint"] == "`--make-key` makes one there"
+    assert cli("integrations", "sign", FILE, "--key", "key.pem", "--make-key").code == 0

@@ -146,3 +146,100 @@ def test_format_and_docs_build_say_what_they_would_do_and_do_it(cli: Callable[..
     assert "# sample" in page.read_text(encoding="utf-8")
     assert cli("integrations", "format", "./sample", "--check").code == 0
     assert cli("integrations", "docs", "build", "./sample", "--check").code == 0
+
+
+@pytest.mark.parametrize("name", ["integration.yaml", "templates/install.sh.j2"])
+@pytest.mark.parametrize("kind", ["pipe", "endless device"])
+def test_what_is_no_ordinary_file_is_said_and_not_waited_for(
+    cli: Callable[..., Result], here: Path, name: str, kind: str
+) -> None:
+    assert cli("integrations", "init", "sample", "--template", "script", "--yes").code == 0
+    file = here / "sample" / name
+    file.unlink()
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+
+    told = cli("integrations", "lint", "./sample")
+
+    assert told.code == 2
+    assert f"{file.name}: error[" in told.out
+    assert "this is no ordinary file" in told.out
+
+
+@pytest.mark.parametrize(
+    ("edit", "message", "hint"),
+    [
+        (("checks:", "\tchecks:"), "found character that cannot start any token", "indent with blanks"),
+        (("other", "\n\t  other"), "found character that cannot start any token", "indent with blanks"),
+        (("other", "a\x07b"), "it holds the character U+0007", None),
+        (("0.1.0", "1.0"), "`version` should be a text", 'write it in quotes: "1.0"'),
+        (("other", "{other"), "this is not YAML", None),
+    ],
+)
+def test_lint_says_what_is_wrong_with_a_text_in_words_of_its_author(
+    cli: Callable[..., Result], here: Path, edit: tuple[str, str], message: str, hint: str | None
+) -> None:
+    assert cli("integrations", "init", "sample", "--template", "script", "--yes").code == 0
+    file = here / "sample/integration.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace(*edit, 1), encoding="utf-8")
+
+    told = cli("integrations", "lint", "./sample")
+    (finding,) = cli("integrations", "lint", "./sample", "--json").json["data"]["items"]
+
+    assert told.code == 2
+    assert message in told.out
+    assert "(top)" not in told.out
+    assert finding["hint"] is None if hint is None else finding["hint"].startswith(hint)
+
+
+def test_the_hint_about_the_readme_does_what_it_says(cli: Callable[..., Result], here: Path) -> None:
+    assert cli("integrations", "init", "sample", "--template", "script", "--yes").code == 0
+    (here / "sample/README.md").unlink()
+
+    told = cli("integrations", "lint", "./sample").out
+    assert "`lint --fix` writes it" in told
+    assert cli("integrations", "lint", "./sample", "--fix").code == 0
+    assert (here / "sample/README.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("foo: bar\n", "`foo` is not a key that is known here"),
+        ("1\n", "the file should be a mapping"),
+        ("digests: {sha: /x.tar.gz}\n", "there is no folder for the archive /x.tar.gz"),
+        ("a: [\n", "this is not YAML"),
+    ],
+)
+def test_lint_reads_what_the_tests_are_told(cli: Callable[..., Result], here: Path, text: str, message: str) -> None:
+    assert cli("integrations", "init", "sample", "--template", "script", "--yes").code == 0
+    (here / "sample/tests/bench.yaml").write_text(text, encoding="utf-8")
+
+    told = cli("integrations", "lint", "./sample")
+
+    assert told.code == 2
+    assert "bench.yaml" in told.out
+    assert f"error[bench] {message}" in told.out
+    assert cli("integrations", "test", "./sample", "--kind", "lint", "--json").json["data"]["failed"] == 1
+
+
+def test_a_package_that_apt_does_not_know_is_doubted(cli: Callable[..., Result], here: Path) -> None:
+    made = cli("integrations", "init", "sample", "--package", "wa-no-such-package", "--yes", "--json")
+
+    assert made.code == 0
+    assert (here / "sample").is_dir()
+    assert made.json["warnings"] == [
+        "apt here knows no package `wa-no-such-package`: is it spelt so, and did `apt-get update` run?"
+    ]
+    assert cli("integrations", "init", "other", "--template", "script", "--yes", "--json").json["warnings"] == []
+
+
+def test_whoever_names_the_manifest_is_told_the_folder(cli: Callable[..., Result], here: Path) -> None:
+    assert cli("integrations", "init", "sample", "--template", "script", "--yes").code == 0
+
+    refused = cli("integrations", "lint", "./sample/integration.yaml", "--json")
+
+    assert refused.code == 5
+    assert refused.json["error"]["hint"].endswith(f"name the folder, {here / 'sample'}")

@@ -68,6 +68,17 @@ def test_a_folder_at_a_commit_becomes_a_package(repository: Path, tmp_path: Path
     assert list(tmp_path.glob("mark-*")) == []
 
 
+def test_a_commit_without_a_manifest_there_says_where_one_is(repository: Path) -> None:
+    commit = committed(repository)
+
+    with pytest.raises(NotFoundError, match=r"no integration\.yaml in its top folder") as refused:
+        files_at(parse_place(f"git+file://{repository}@{commit}"))
+    assert refused.value.hint == "there is one in `#greeting`"
+    with pytest.raises(NotFoundError, match="in greeting/templates") as below:
+        files_at(parse_place(f"git+file://{repository}@{commit}#greeting/templates"))
+    assert below.value.hint is None
+
+
 @pytest.mark.parametrize("harm", ["link", "submodule", "hidden", "control"])
 def test_what_no_package_can_hold_is_refused(repository: Path, harm: str) -> None:
     if harm == "link":

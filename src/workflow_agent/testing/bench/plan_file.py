@@ -10,6 +10,7 @@ from pydantic import ValidationError as PydanticError
 
 from workflow_agent.authoring.yaml_source import load_yaml, read_text
 from workflow_agent.integrations.fields import Identifier, Part, Slug
+from workflow_agent.integrations.problems import key_text
 from workflow_agent.integrations.schema_problems import problems_of
 from workflow_agent.model.errors import ManifestError
 from workflow_agent.testing.bench.archives import ARCHIVES, archives_of
@@ -93,7 +94,7 @@ def read_plan(folder: Path) -> BenchPlan:
     except PydanticError as error:
         problem = problems_of(error, document.data)[0]
         raise ManifestError(
-            f"`{'.'.join(map(str, problem.path))}` {problem.message}",
+            f"{f'`{key_text(problem.path)}`' if problem.path else 'the file'} {problem.message}",
             where=document.where(problem.path),
             hint=problem.hint,
         ) from error

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from workflow_agent.authoring import read_text
 from workflow_agent.integrations import Registry, builtin_folder, lint
 from workflow_agent.model.errors import WorkflowAgentError
 from workflow_agent.scripts import lint_template
@@ -90,9 +91,10 @@ class Suite:
             yield _measured(kind, "", file.stem, check)
 
     def _lint(self) -> str:
+        read_plan(self.manifest.folder)
         findings = _lint_lines(self.manifest.folder)
         if findings:
-            raise TestFailedError(f"{len(findings)} findings", findings)
+            raise TestFailedError(f"{len(findings)} finding{'s' * (len(findings) > 1)}", findings)
         return "no finding"
 
     # -- on targets --------------------------------------------------------------------------------------------------
@@ -233,6 +235,6 @@ def _lint_lines(folder: Path) -> list[str]:
     for file in sorted((folder / "templates").rglob("*.sh.j2")):
         lines += [
             f"{file}:{finding.line}: {finding.severity}[{finding.rule}] {finding.message}"
-            for finding in lint_template(file.read_text(encoding="utf-8"), str(file))
+            for finding in lint_template(read_text(file), str(file))
         ]
     return lines
