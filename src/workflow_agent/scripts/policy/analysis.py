@@ -17,6 +17,7 @@ from workflow_agent.scripts.policy.guards import match_guards
 from workflow_agent.scripts.policy.hits import Hit
 from workflow_agent.scripts.policy.host import match_history, match_host, match_redirect, undeclared
 from workflow_agent.scripts.policy.markers import DECODED, NET, without_markers
+from workflow_agent.scripts.policy.network import match_network
 from workflow_agent.scripts.policy.packages import match_packages
 from workflow_agent.scripts.policy.rights import match_rights
 from workflow_agent.scripts.policy.secrets import match_secrets, match_tracing, uses_secrets
@@ -45,6 +46,7 @@ _GRAVE = frozenset(
         "decoded-to-shell",
         "fork-bomb",
         "firewall-off",
+        "network-down",
         "audit-off",
         "access-opened",
         "kernel-module",
@@ -141,6 +143,7 @@ class _Analysis:
             yield from match_packages(call)
             yield from match_guards(call, shell)
             yield from match_host(call, shell)
+            yield from match_network(call, shell)
             yield from match_access(call, shell)
             yield from match_rights(call, shell)
             yield from match_secrets(call, shell, self._secrets)

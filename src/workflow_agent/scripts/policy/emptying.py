@@ -11,10 +11,12 @@ from workflow_agent.scripts.policy.essentials import essential_file
 from workflow_agent.scripts.policy.folders import absolute
 from workflow_agent.scripts.policy.hits import Hit
 from workflow_agent.scripts.policy.outputs import printed
-from workflow_agent.scripts.policy.writing import written_paths
+from workflow_agent.scripts.policy.writing import edits_in_place, written_paths, written_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tree_sitter import Node
 
     from workflow_agent.scripts.policy.calls import Call, Redirect, ShellText
 
@@ -25,6 +27,9 @@ _NOTHING = frozenset(("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"))
 _COPIES = frozenset(("dd", "cp", "mv", "install", "ln", "rsync", "scp"))
 #: What is no text: whatever a shell writes there, it is no program, library or database any more.
 _BINARY = re.compile(r"/(usr/)?(bin|sbin|lib|lib32|lib64)/.*|/boot/(?!grub).*|/var/lib/(dpkg|rpm)/.*")
+_MADE_ANEW = frozenset(("/etc/hosts", "/etc/resolv.conf"))
+#: Programs for `gawk` that give no line.
+_NO_LINE = re.compile(r"\s*(0|(NR\s*>\s*0|1|//)?\s*\{\s*next;?\s*\}|BEGIN\s*\{\s*exit;?\s*\})\s*")
 _EDITORS = frozenset(("ex", "ed", "vi", "vim", "nvim"))
 _ALL_LINES = re.compile(r"^\+?:?(%|[01],\$|,)d\b", re.MULTILINE)
 _TAKES_ALL_LINES = re.compile(r"((0|1|/\.?\*?\^?/?),?(\$|/\$?/)?)?\s*d;?|/\.?\*?/d|//d|Q|1?q0?")
@@ -34,14 +39,33 @@ def match_emptied(shell: ShellText) -> Iterator[Hit]:
     """Match redirections and calls that leave an essential file without its content."""
     for redirect in shell.redirects:
         for target in redirect.targets:
-            file = essential_file(target)
-            if file and ">>" not in redirect.operator and (_BINARY.fullmatch(file) or _gives_nothing(redirect, shell)):
+            file = _needed(target)
+            if file and ">>" not in redirect.operator and _loses(file, redirect, shell):
                 yield Hit("system-delete", redirect.node, f"`{file}` is emptied")
     for call in shell.calls:
         for path in _emptied_by(call, shell):
-            file = essential_file(absolute(path, call, shell))
-            if file:
+            file = _needed(absolute(path, call, shell))
+            if file and not _filled_later(file, call.node, shell):
                 yield Hit("system-delete", call.node, f"`{file}` is emptied")
+
+
+def _needed(path: str) -> str | None:
+    """Give an essential file, or one that others make anew when it is gone, but not when it is empty."""
+    return essential_file(path) or (path if path in _MADE_ANEW else None)
+
+
+def _loses(file: str, redirect: Redirect, shell: ShellText) -> bool:
+    if _BINARY.fullmatch(file):
+        return True
+    return _gives_nothing(redirect, shell) and not _filled_later(file, redirect.node, shell)
+
+
+def _filled_later(file: str, node: Node, shell: ShellText) -> bool:
+    """Say whether the script puts anything there afterwards that could be a text for it."""
+    if _BINARY.fullmatch(file):
+        return False
+    written = ((path, later) for path, _, later in written_texts(shell) if later.start_byte > node.start_byte)
+    return any(_needed(path) == file for path, _ in written)
 
 
 def _gives_nothing(redirect: Redirect, shell: ShellText) -> bool:
@@ -71,6 +95,8 @@ def _emptied_by(call: Call, shell: ShellText) -> list[str]:
         return words
     if call.name in _EDITORS and any(_ALL_LINES.search(text) for text in (*words, *constant_inputs(shell, call))):
         return [word for word in words if not word.startswith(("-", "+"))]
+    if call.name in ("awk", "gawk") and edits_in_place(call) and any(map(_NO_LINE.fullmatch, words)):
+        return written_paths(call)
     sed = call.name == "sed" and any(_TAKES_ALL_LINES.fullmatch(word.strip("'\"")) for word in words)
     return written_paths(call) if sed else []
 

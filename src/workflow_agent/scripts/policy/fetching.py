@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from workflow_agent.scripts._syntax import node_text, walk
 from workflow_agent.scripts.policy.calls import upstream
+from workflow_agent.scripts.policy.folders import absolute
 from workflow_agent.scripts.policy.hits import Hit
 from workflow_agent.scripts.policy.markers import MARKERS
 from workflow_agent.scripts.policy.outputs import NETWORK
@@ -27,6 +29,9 @@ _DEVICE = re.compile(r"/dev/(tcp|udp)/")
 _LINES = frozenset(("nc", "ncat", "netcat", "telnet", "socat"))
 _COPIES = frozenset(("cp", "mv", "install", "ln", "tee"))
 _PACKAGES = {"dpkg": ("-i", "--install"), "rpm": ("-i", "-U", "-ivh", "-Uvh", "--install")}
+_CLONE_VALUED = frozenset(
+    ("-b", "--branch", "--depth", "-c", "--config", "-o", "--origin", "-j", "--jobs", "--reference")
+)
 _APT = frozenset(("apt", "apt-get", "dnf", "yum"))
 
 
@@ -34,6 +39,7 @@ def match_fetched(shell: ShellText) -> Iterator[Hit]:
     """Match runs of fetched files that no checksum or signature was compared with, and shells on a connection."""
     yield from _on_connections(shell)
     yield from _shell_on_a_pipe(shell)
+    yield from _cloned_and_run(shell)
     fetched = _fetched_files(shell)
     if not fetched:
         return
@@ -47,6 +53,47 @@ def match_fetched(shell: ShellText) -> Iterator[Hit]:
                 break
 
 
+def _cloned_and_run(shell: ShellText) -> Iterator[Hit]:
+    """``git clone URL FOLDER; FOLDER/install.sh``, unless a signature or a commit is asked for in between."""
+    folders = [
+        (_placed(word, call, shell), call.node.start_byte)
+        for call in shell.calls
+        if call.name == "git" and "clone" in call.argv
+        for word in (*_clone(list(call.argv)), *_clone(_source_words(call.node)))
+    ]
+    if not folders:
+        return
+    checks = [call.node.start_byte for call in shell.calls if call.name == "git" and _fixes_commit(call.argv)]
+    for call in shell.calls:
+        run = call.node.start_byte
+        words = [_placed(word, call, shell) for word in run_files(call, shell)]
+        for folder, start in folders:
+            inside = start < run and any(word.startswith(f"{folder}/") for word in words)
+            if inside and not any(start < check < run for check in checks):
+                yield Hit("network-to-shell", call.node, f"`{call.name}`")
+                break
+
+
+def _placed(word: str, call: Call, shell: ShellText) -> str:
+    return posixpath.normpath(absolute(_key(word), call, shell))
+
+
+def _clone(words: list[str]) -> list[str]:
+    """Give the folder that ``git clone`` makes. Source: git-clone(1)."""
+    rest = words[words.index("clone") + 1 :] if "clone" in words else []
+    operands = [
+        word for before, word in pairwise(["", *rest]) if not word.startswith("-") and before not in _CLONE_VALUED
+    ]
+    if not operands or not re.match(r"(https?|git|ssh)://|[\w.-]+@[\w.-]+:", operands[0]):
+        return []
+    return operands[1:2] or [operands[0].rstrip("/").rpartition("/")[2].removesuffix(".git")]
+
+
+def _fixes_commit(argv: Sequence[str]) -> bool:
+    verifies = {"verify-tag", "verify-commit"} & set(argv)
+    return bool(verifies) or any(re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", word) for word in argv)
+
+
 def _shell_on_a_pipe(shell: ShellText) -> Iterator[Hit]:
     """``cat FIFO | sh -i | nc HOST``: somebody else's words go into a shell, and its answers to them."""
     for call in shell.calls:
@@ -55,7 +102,7 @@ def _shell_on_a_pipe(shell: ShellText) -> Iterator[Hit]:
 
 
 def _key(word: str) -> str:
-    word = word.strip("\"'").removeprefix("./")
+    word = re.sub(r"[\"']", "", word).removeprefix("./")
     return re.sub(r"\$\{(\w+)(:?\?[^}]*)?\}", r"$\1", word)
 
 

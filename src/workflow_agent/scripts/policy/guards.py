@@ -26,6 +26,9 @@ WATCHERS = re.compile(
 _EMPTIES = re.compile(r"\b(?:delete|destroy|flush)\s+(?:table|chain)\s+(?:(?:ip|ip6|inet|arp|bridge|netdev)\s+)?(\S+)")
 _MAKES = r"\b(?:add|create)?\s*table\s+(?:(?:ip|ip6|inet|arp|bridge|netdev)\s+)?{name}(?![\w-])"
 _REMOVES = re.compile(r"(?:delete|destroy|flush)\s+table")
+_PUTS_AWAY = frozenset(("ln", "cp", "install", "mv", "rm", "unlink", "truncate", "chmod"))
+_PROGRAM = re.compile(r"/(usr/)?s?bin/")
+_DOES_NOTHING = re.compile(r"(/usr)?/bin/(true|false|:)|/dev/null")
 _KILLERS = frozenset(("pkill", "killall", "killall5", "skill"))
 #: Signals that ask a daemon to read its settings or its logs again.
 _ASKS = frozenset(
@@ -49,6 +52,8 @@ def match_guards(call: Call, shell: ShellText) -> Iterator[Hit]:
         rule = _daemon(call.argv[1:]) if off else None
     elif call.argv[1:2] == ("stop",):  # /etc/init.d/NAME stop
         rule = _daemon((call.name,))
+    elif call.name in _PUTS_AWAY:
+        rule = _program(call)
     elif call.name == "setfacl":
         rule = _acl(call, shell)
     if rule is not None:
@@ -60,6 +65,19 @@ def _daemon(words: tuple[str, ...] | list[str]) -> str | None:
     if any(FIREWALLS.fullmatch(name) for name in names):
         return "firewall-off"
     return "audit-off" if any(WATCHERS.fullmatch(name) for name in names) else None
+
+
+def _program(call: Call) -> str | None:
+    """``ln -sf /bin/true /usr/sbin/auditd``, and other ways to put a watcher's program away."""
+    words = [word for word in call.argv[1:] if not word.startswith("-")]
+    if call.name in ("ln", "cp", "install"):
+        words = words[-1:] if any(_DOES_NOTHING.fullmatch(word) for word in words[:-1]) else []
+    elif call.name == "mv":
+        words = words[:-1]
+    elif call.name == "chmod":
+        takes = re.fullmatch(r"[augo]*-[rwst]*x[rwxst]*|0?[0246]{3}", next(iter(call.argv[1:]), ""))
+        words = list(call.argv[2:]) if takes else []
+    return _daemon([word for word in words if _PROGRAM.match(word)])
 
 
 def _asked_for(call: Call, shell: ShellText) -> list[str]:

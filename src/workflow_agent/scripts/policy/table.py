@@ -61,6 +61,11 @@ _ALL = (
     _error("mount", "mounts, unmounts or swaps", "do it outside of an integration"),
     _error("namespace", "enters another root or namespace, past the transaction", "choose the target with `--target`"),
     _error("firewall-off", "switches the firewall off or empties it", "add the one rule that is needed"),
+    _error(
+        "network-down",
+        "takes the running network down",
+        "change its files; who runs the host decides when they are taken up",
+    ),
     _error("audit-off", "switches auditing or access control off", "add the one exception that is needed"),
     _error("access-opened", "opens the system to others", "name the one account and the one command that is needed"),
     _error(

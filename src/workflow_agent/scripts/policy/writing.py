@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.scripts.policy.calls import Call, ShellText
 
-__all__ = ["Written", "written_paths", "written_texts"]
+__all__ = ["Written", "edits_in_place", "written_paths", "written_texts"]
 
 #: A path, the text that goes there ("" when it cannot be read), and where that stands.
 Written = tuple[str, str, "Node"]
@@ -34,11 +34,20 @@ def written_paths(call: Call) -> list[str]:
         return words
     if call.name in _COPY or (call.name == "qemu-img" and "convert" in words):
         return words[-1:]
-    if call.name == "sed" and any(word.startswith(("-i", "--in-place")) for word in call.argv):
-        return words[1:]
+    if edits_in_place(call):
+        return [word for word in words if word != "inplace"][1:]
     if call.name in ("chmod", "chown", "chgrp"):
         return words[1:]
     return _written_by_socat(call, words) if call.name == "socat" else []
+
+
+def edits_in_place(call: Call) -> bool:
+    """Say whether a program for lines puts what it gives in the place of what it has read."""
+    if call.name == "sed":
+        return any(word.startswith(("-i", "--in-place")) for word in call.argv)
+    if call.name in ("awk", "gawk"):
+        return "inplace" in call.argv or "--include=inplace" in call.argv
+    return call.name in ("perl", "ruby") and any(re.fullmatch(r"-[pnalw0]*i\S*", word) for word in call.argv[1:])
 
 
 def _written_by_socat(call: Call, words: list[str]) -> list[str]:
@@ -56,7 +65,7 @@ def written_texts(shell: ShellText) -> Iterator[Written]:
     for call in shell.calls:
         if call.name in ("tee", "sponge"):
             text = _text_from([*upstream(call.node), *_own_inputs(call)], shell)
-        elif call.name == "sed":
+        elif edits_in_place(call):
             text = " ".join(call.argv[1:])
         elif call.name in _COPY or call.name == "dd":
             text = ""

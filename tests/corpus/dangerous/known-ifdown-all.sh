@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: all interfaces by ifdown
+# expect: network-down at line 4
+ifdown -a

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: what is its own
+# looks like: known-ifdown-all
+ifdown app0

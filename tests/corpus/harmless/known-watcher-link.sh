@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: what is its own
+# looks like: known-watcher-link
+ln -sf /bin/true /usr/local/bin/app-check
