@@ -55,6 +55,8 @@ IN_CONTAINER = int(os.environ.get("SWEEP_IN_CONTAINER", "30"))
 JOBS = int(os.environ.get("SWEEP_JOBS", "1"))
 #: Kills that one installation may outlive before it is taken back.
 CHAIN = 5
+#: Random kills of one action before those of the next: a sweep whose time ends early has met each action alike.
+TURN = 2 * CHAIN
 #: Then no further trial begins; the record says how many were left out.
 MINUTES = float(os.environ.get("SWEEP_MINUTES", "600"))
 
@@ -360,7 +362,8 @@ def planned() -> list[tuple[str, Callable[[Sweep], None]]]:
     for number in range(KILLS):
         kind = "plain" if number >= IN_CONTAINER else "docker-plain"
         count, first = (KILLS - IN_CONTAINER, IN_CONTAINER) if number >= IN_CONTAINER else (IN_CONTAINER, 0)
-        action, part = ACTIONS[(number - first) * len(ACTIONS) // count], chance.uniform(0.0, 1.05)
+        turn = (number - first) // min(TURN, -(-count // len(ACTIONS)))
+        action, part = ACTIONS[turn % len(ACTIONS)], chance.uniform(0.0, 1.05)
         moments.append((kind, lambda sweep, action=action, part=part: sweep.moment(action, part)))  # type: ignore[misc]
     pruning: list[tuple[str, Callable[[Sweep], None]]] = [
         ("plain", lambda sweep, at=f"{point}:{passage}": sweep.pruning("prune", at))  # type: ignore[misc]
