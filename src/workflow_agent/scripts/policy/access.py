@@ -70,10 +70,14 @@ _UNSIGNED_OPTIONS = frozenset(
         "--nosignature",
         "--no-gpg-check",
         "--trusted-host",
+        "--dangerous",
+        "--no-gpg-verify",
         "--allow-untrusted",
     ],
 )
-_PACKAGERS = frozenset(("apt", "apt-get", "aptitude", "yum", "dnf", "rpm", "zypper", "pip", "pip3", "apk", "python3"))
+_PACKAGERS = frozenset(
+    ("apt", "apt-get", "aptitude", "yum", "dnf", "rpm", "zypper", "pip", "pip3", "apk", "python3", "snap", "flatpak")
+)
 #: (path, text): what a file must not be given. A rule, then both patterns; the text's is searched for.
 _WRITES = tuple(
     (rule, re.compile(path), re.compile(text, re.IGNORECASE | re.MULTILINE))
@@ -84,6 +88,9 @@ _WRITES = tuple(
         ("access-opened", r"/etc/sudoers(\.d/.*)?", r"NOPASSWD:\s*ALL\b"),
         ("access-opened", r"/etc/pam\.d/.*", r"\bpam_permit\.so"),
         ("access-opened", r"/etc/ssh/sshd_config.*", r"(PermitRootLogin|PermitEmptyPasswords)\s+yes"),
+        ("access-opened", r"/etc/polkit-1/rules\.d/.*", r"\A(?s:(?!.*(\bif\b|\?|&&)).*Result\.YES)"),
+        ("access-opened", r"/etc/exports(\.d/.*)?", r"^/\s+\*|\*\([^)]*\bno_root_squash"),
+        ("access-opened", r"/etc/docker/daemon\.json", r"\A(?s:(?!.*tlsverify).*tcp://(0\.0\.0\.0|\[::\])?:)"),
         ("audit-off", r"/etc/selinux/config", r"SELINUX=(disabled|permissive)"),
         ("audit-off", r"/etc/default/grub.*", r"\b(selinux|apparmor|audit|enforcing)=0"),
         ("firewall-off", r"/etc/ufw/ufw\.conf", r"ENABLED=no"),

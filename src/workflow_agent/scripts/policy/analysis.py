@@ -160,7 +160,7 @@ class _Analysis:
             texts += [(text, node) for path, text, node in written if path in run]
         for call in shell.calls:
             if call.name == "crontab":
-                given = constant_inputs(shell, call)
+                given = [*constant_inputs(shell, call), *(text for path, text, _ in written if path in call.argv[1:])]
                 texts += [(later, call.node) for text in given for later in texts_run_later(_USERS_TABLE, text)]
         for text, node in texts:
             found = self._within(text, Call(("cron",), node), shell, ())

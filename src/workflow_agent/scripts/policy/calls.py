@@ -235,7 +235,15 @@ def _substituted(node: Node, scope: Scope, depth: int) -> list[str]:
         return [first.argv[-1]]
     if first.name in _NEVER_EMPTY:
         return [KNOWN]
+    if first.name in scope.functions:
+        return _given_by_function(first.name, scope, depth)
     return [text.rstrip("\n") for text in printed(calls)] or [MAYBE]
+
+
+def _given_by_function(name: str, scope: Scope, depth: int) -> list[str]:
+    within = (inner for inner in walk(scope.functions[name]) if inner.type == "command")
+    printing = (printed(_calls(command, scope, depth + 1)) for command in within)
+    return scope.remember(("function", name), ([text.rstrip("\n") for text in texts] for texts in printing))
 
 
 def upstream(node: Node) -> list[Node]:

@@ -39,6 +39,20 @@ _RUN_AS_THEY_ARE = re.compile(
     r"monthly)/.+|(?:network|dhcp|kernel|apm)/.+\.d/.+)|(?:/root|/home/[^/]+|~)/\.(?:bashrc|profile|bash_profile|"
     r"bash_login|bash_logout|zshrc|zprofile|zshenv|xinitrc)"
 )
+_TMPFILES = re.compile(r"/(?:etc|run|usr/lib|lib)/tmpfiles\.d/.+\.conf")
+_REMOVED_AT_BOOT = re.compile(r"^[rR][!-=~^]*\s+(/\S*)", re.MULTILINE)
+_LOGROTATE = re.compile(r"/etc/logrotate\.(?:conf|d/.+)")
+_LOGROTATE_SCRIPT = re.compile(
+    r"^\s*(?:(?:pre|post)rotate|firstaction|lastaction|preremove)\n(.*?)^\s*endscript", re.MULTILINE | re.DOTALL
+)
+#: Files, what of them is run, and what stands for the program that does it.
+_RUN_IN_PARTS = (
+    (_UNIT, _EXEC_LINE, ""),
+    (_APT_HOOK, _HOOK, ""),
+    (_UDEV, _UDEV_RUN, ""),
+    (_LOGROTATE, _LOGROTATE_SCRIPT, ""),
+    (_TMPFILES, _REMOVED_AT_BOOT, "rm -rf "),
+)
 _MAKEFILE = re.compile(r"(?:.*/)?(?:(?:GNU)?[Mm]akefile|[^/]+\.mk)")
 _RECIPE = re.compile(r"^\t[-@+]*(.+)$", re.MULTILINE)
 _SHEBANG = re.compile(r"\s*#!\s*\S*(?:/|\s)(?:ba|da|k|z)?sh\b")
@@ -79,9 +93,9 @@ def texts_run_later(path: str, text: str) -> list[str]:
         return [re.sub(r"^\S+\s+", "", line) for line in _CRON_LINE.findall(text)]
     if _CRONTAB_OF_USER.fullmatch(path):
         return list(_CRON_LINE.findall(text))
-    for places, commands in ((_UNIT, _EXEC_LINE), (_APT_HOOK, _HOOK), (_UDEV, _UDEV_RUN)):
+    for places, commands, before in _RUN_IN_PARTS:
         if places.fullmatch(path):
-            return list(commands.findall(text))
+            return [before + command for command in commands.findall(text)]
     if _MAKEFILE.fullmatch(path):
         return [re.sub(r"\$\((\w+)\)", r"${\1}", line).replace("$$", "$") for line in _RECIPE.findall(text)]
     return [text] if _RUN_AS_THEY_ARE.fullmatch(path) or _SHEBANG.match(text) else []

@@ -72,6 +72,9 @@ def foreign_programs(call: Call, shell: ShellText) -> list[str]:
 
 #: Each entry of a folder that is listed, by its name.
 _EACH = re.compile(r"""\bfor\s+(\w+)\s+in\s+(?:sorted\()?os\.(?:listdir|scandir)\(\s*["']([^"']+)["']""")
+_WALKS = re.compile(r"""\bfor\s+[\w\s,()]+\sin\s+os\.walk\(\s*["']([^"']+)["'](.*)""", re.DOTALL)
+_REMOVES_ANY = r"\b(?:rmtree|unlink|remove|removedirs|rmdir)\("
+_CHOOSES = r"\bif\b|\bfilter\b|\bcontinue\b"
 _REMOVES_NAMED = r"\b(?:rmtree|unlink|remove|removedirs|rename|move)\([^\n]*\b{name}\b"
 
 
@@ -104,6 +107,10 @@ def _emptied_one_by_one(program: str) -> Iterator[str]:
     for found in _EACH.finditer(program):
         tree = system_tree(found[2])
         if tree and re.search(_REMOVES_NAMED.format(name=found[1]), program):
+            yield tree
+    for found in _WALKS.finditer(program):
+        tree = system_tree(found[1])
+        if tree and re.search(_REMOVES_ANY, found[2]) and not re.search(_CHOOSES, found[2]):
             yield tree
 
 

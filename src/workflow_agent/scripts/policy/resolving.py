@@ -27,6 +27,7 @@ __all__ = ["resolve"]
 _MAX_DEPTH = 8
 _MAX_LENGTH = 64 * 1024
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_KEY = re.compile(r"^\[[^\]]*\]=")  # ([NAME]=VALUE …)
 _NEVER_EMPTY = frozenset(("?", "#", "$", "!", "0", "-", "PWD", "RANDOM", "UID", "EUID", "HOSTNAME", "LINENO"))
 _DEFAULTS = {"HOME": "/root", "IFS": " "}
 
@@ -93,7 +94,7 @@ def _concatenation(node: Node, scope: Scope, quoted: bool, depth: int) -> list[s
 
 def _array(node: Node, scope: Scope, quoted: bool, depth: int) -> list[str]:
     del quoted
-    items = [resolve(child, scope, depth=depth + 1) for child in node.named_children]
+    items = [[_KEY.sub("", text) for text in resolve(child, scope, depth=depth + 1)] for child in node.named_children]
     return [SPLIT.join(choice) for choice in islice(product(*items), MAX_VALUES)]
 
 

@@ -27,7 +27,7 @@ class Scope:
 
     values: dict[str, list[tuple[Node | None, ...]]] = field(default_factory=dict)
     calls: dict[str, list[list[Node]]] = field(default_factory=dict)  # function (or "" for `set --`) → arguments
-    functions: set[str] = field(default_factory=set)
+    functions: dict[str, Node] = field(default_factory=dict)
     aliases: dict[str, list[Node]] = field(default_factory=dict)
     #: Variables that stand for others (``declare -n``): what names them.
     references: dict[str, list[Node]] = field(default_factory=dict)
@@ -67,7 +67,7 @@ def collect_scope(nodes: list[Node], outer: Scope | None = None) -> Scope:
     for node in nodes:
         if node.type == "function_definition":
             name = node.child_by_field_name("name")
-            scope.functions.add(node_text(name) if name else "")
+            scope.functions[node_text(name) if name else ""] = node
     for node in nodes:
         if node.type == "variable_assignment":
             _assign(scope, node)

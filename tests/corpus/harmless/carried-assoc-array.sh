@@ -1,0 +1,5 @@
+#!/bin/bash
+# shows: what is its own
+# looks like: carried-assoc-array
+declare -A where=([conf]=/opt/app/conf [data]=/opt/app/data)
+rm -rf "${where[conf]}"

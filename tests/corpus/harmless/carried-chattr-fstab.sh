@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: what is its own
+# looks like: carried-chattr-fstab
+sed -i '/app-data/d' /etc/fstab

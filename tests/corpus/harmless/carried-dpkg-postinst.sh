@@ -1,0 +1,7 @@
+#!/bin/bash
+# shows: what is its own
+# looks like: carried-dpkg-postinst
+cat >/opt/build/DEBIAN/postinst <<'END'
+#!/bin/sh
+rm -rf /etc/app/old
+END

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: what is its own
+# looks like: carried-env-secret-url
+curl -fsS "https://example.com/$API_VERSION/x" -o /opt/app/x

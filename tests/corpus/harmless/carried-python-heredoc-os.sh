@@ -1,0 +1,9 @@
+#!/bin/bash
+# shows: what is its own
+# looks like: carried-python-heredoc-os
+python3 - <<'END'
+import os
+for top, _, names in os.walk('/opt/app/tmp'):
+    for name in names:
+        os.remove(os.path.join(top, name))
+END

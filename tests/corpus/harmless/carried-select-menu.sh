@@ -1,0 +1,7 @@
+#!/bin/bash
+# shows: what is its own
+# looks like: carried-select-menu
+select choice in keep all; do
+  [ "$choice" = all ] && rm -rf /var/lib/app
+  break
+done </dev/null

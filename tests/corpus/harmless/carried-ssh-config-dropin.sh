@@ -1,0 +1,7 @@
+#!/bin/bash
+# shows: what is its own
+# looks like: carried-ssh-config-dropin
+cat >/etc/ssh/sshd_config.d/10-app.conf <<'END'
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+END

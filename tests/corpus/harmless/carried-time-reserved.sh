@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: what is its own
+# looks like: carried-time-reserved
+time -p rm -rf /usr/local/app
