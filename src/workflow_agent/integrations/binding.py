@@ -48,8 +48,9 @@ def _bind_one(declared: Parameter, name: str, given: Mapping[str, Any]) -> Any:
 def _hint(declared: Parameter, name: str) -> str:
     if declared.secret:
         return how_to_give(name)
-    example = f", for example `{declared.example}`" if declared.example is not None else ""
-    return f"{name} ({declared.type}): {declared.description}{example}"
+    if declared.example is None:
+        return f"{name} ({declared.type}): {declared.description}"
+    return f"{name} ({declared.type}): {declared.description.rstrip('.')}, for example `{declared.example}`"
 
 
 def _problems(manifest: Manifest, given: Mapping[str, Any], bound: dict[str, Any]) -> list[dict[str, Any]]:
@@ -66,7 +67,8 @@ def _problems(manifest: Manifest, given: Mapping[str, Any], bound: dict[str, Any
         try:
             bound[name] = _bind_one(declared, name, given)
         except ValueError as error:
-            was = f", not {_shown(given[name])}" if name in given and not declared.secret else ""
+            joint = ", not " if str(error).startswith("must be ") else ": "
+            was = f"{joint}{_shown(given[name])}" if name in given and not declared.secret else ""
             problems.append(
                 {
                     "parameter": name,

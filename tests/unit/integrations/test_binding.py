@@ -57,6 +57,15 @@ def test_all_problems_come_at_once(manifest: Manifest) -> None:
     assert "(and 2 more)" in caught.value.message
 
 
+def test_what_was_given_stands_behind_what_is_wrong_with_it(manifest: Manifest) -> None:
+    with pytest.raises(ParameterError) as caught:
+        bind_parameters(manifest, {"name": "web", "note": "a\nb", "port": "99999"})
+
+    said = {problem["parameter"]: problem["message"] for problem in caught.value.details["errors"]}
+    assert said["note"] == r"parameter `note` contains a line break: 'a\nb'"
+    assert said["port"] == "parameter `port` must be a port from 1 to 65535, not '99999'"
+
+
 def test_huge_values_are_not_repeated_in_the_error(manifest: Manifest) -> None:
     with pytest.raises(ParameterError) as caught:
         bind_parameters(manifest, {"name": "x" * 10_000_000, "n" * 1_000_000: "1"})
