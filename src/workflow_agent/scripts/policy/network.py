@@ -23,12 +23,15 @@ _WHOLE = {
     "nmcli": ("networking off", "n off", "radio all off", "r all off"),
     "rfkill": ("block all",),
 }
+_MANAGING = frozenset(("systemctl", "service", "invoke-rc.d", "rc-service"))
+_PROGRAMS = _MANAGING | {"ip", "ifconfig", "ifdown", *_WHOLE}
 _PARTS = {"l": "link", "r": "route", "ro": "route", "a": "addr", "address": "addr"}
 
 
 def match_network(call: Call, shell: ShellText) -> Iterator[Hit]:
     """Match one call that takes the network down, unless the script brings the same up again afterwards."""
-    down = _taken_down(call)
+    speaks_of_it = call.name in _PROGRAMS or call.argv[1:2] == ("stop",)
+    down = _taken_down(call) if speaks_of_it else None
     if down is None:
         return
     later = (other for other in shell.calls if other.node.start_byte > call.node.start_byte)
@@ -68,7 +71,7 @@ def _reaching(words: Sequence[str]) -> Iterator[str]:
 
 
 def _stops_manager(call: Call, words: Sequence[str]) -> bool:
-    if call.name in ("systemctl", "service", "invoke-rc.d", "rc-service"):
+    if call.name in _MANAGING:
         return bool(_STOPS & set(words)) and any(_MANAGERS.fullmatch(word) for word in words)
     return bool(_MANAGERS.fullmatch(call.name)) and call.argv[1:2] == ("stop",)  # /etc/init.d/NAME stop
 

@@ -98,9 +98,12 @@ def _assign(scope: Scope, node: Node) -> None:
 
 def _refers(assignment: Node) -> bool:
     """``declare -n NAME=OTHER``: a variable that stands for another one."""
-    words = assignment.parent.children if assignment.parent is not None else []
+    declaration = assignment.parent
+    if declaration is None or declaration.type != "declaration_command":
+        return False
+    words = declaration.children
     options = (node_text(word) for word in words[1:] if word.type == "word")
-    return bool(words) and words[0].type in _DECLARES and any(re.fullmatch(r"-\w*n\w*", word) for word in options)
+    return words[0].type in _DECLARES and any(re.fullmatch(r"-\w*n\w*", word) for word in options)
 
 
 def _note_command(scope: Scope, node: Node) -> None:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-logrotate-script
+# looks like: later-logrotate-script
 cat >/etc/logrotate.d/app <<'END'
 /var/log/app.log {
   postrotate

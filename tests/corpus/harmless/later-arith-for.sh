@@ -1,6 +1,6 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-arith-for
+# looks like: later-arith-for
 for letter in a b c; do
   dd if=/dev/zero of="/opt/app/sd$letter" bs=1M count=1
 done

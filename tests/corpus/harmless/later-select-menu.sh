@@ -1,6 +1,6 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-select-menu
+# looks like: later-select-menu
 select choice in keep all; do
   [ "$choice" = all ] && rm -rf /var/lib/app
   break

@@ -1,4 +1,4 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-docker-socket
+# looks like: later-docker-socket
 printf '{"log-driver": "journald"}' >/etc/docker/daemon.json

@@ -1,4 +1,4 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-chattr-fstab
+# looks like: later-chattr-fstab
 sed -i '/app-data/d' /etc/fstab

@@ -1,6 +1,6 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-dpkg-postinst
+# looks like: later-dpkg-postinst
 cat >/opt/build/DEBIAN/postinst <<'END'
 #!/bin/sh
 rm -rf /etc/app/old

@@ -1,4 +1,4 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-sysrq-printf
+# looks like: later-sysrq-printf
 printf b | dd of=/opt/app/trigger

@@ -1,4 +1,4 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-negated
+# looks like: later-negated
 ! rm -rf /var/mail/app

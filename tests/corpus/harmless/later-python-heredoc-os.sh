@@ -1,6 +1,6 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-python-heredoc-os
+# looks like: later-python-heredoc-os
 python3 - <<'END'
 import os
 for top, _, names in os.walk('/opt/app/tmp'):

@@ -1,5 +1,5 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-env-in-function
+# looks like: later-env-in-function
 base() { echo /usr/share/app; }
 rm -rf "$(base)"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-ssh-config-dropin
+# looks like: later-ssh-config-dropin
 cat >/etc/ssh/sshd_config.d/10-app.conf <<'END'
 PermitRootLogin prohibit-password
 PasswordAuthentication no

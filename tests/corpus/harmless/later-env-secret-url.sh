@@ -1,4 +1,4 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-env-secret-url
+# looks like: later-env-secret-url
 curl -fsS "https://example.com/$API_VERSION/x" -o /opt/app/x

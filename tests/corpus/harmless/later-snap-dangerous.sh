@@ -1,4 +1,4 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-snap-dangerous
+# looks like: later-snap-dangerous
 snap install app

@@ -1,5 +1,5 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-eval-array
+# looks like: later-eval-array
 words=(rm -rf /var/spool/app)
 eval "${words[*]}"

@@ -1,4 +1,4 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-or-default
+# looks like: later-or-default
 rm -rf "${A:-${B:-/srv/app/tmp}}"

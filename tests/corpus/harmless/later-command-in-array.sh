@@ -1,5 +1,5 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-command-in-array
+# looks like: later-command-in-array
 cleanup=(rm -rf /opt/app/modules)
 "${cleanup[@]}"

@@ -1,4 +1,4 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-hosts-allow-nfs
+# looks like: later-hosts-allow-nfs
 echo '/srv/app 192.0.2.7(ro)' >>/etc/exports

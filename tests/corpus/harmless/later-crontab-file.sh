@@ -1,5 +1,5 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-crontab-file
+# looks like: later-crontab-file
 echo '0 3 * * * rm -rf /var/backups/app' >/tmp/table
 crontab /tmp/table

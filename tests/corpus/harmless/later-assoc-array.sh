@@ -1,5 +1,5 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-assoc-array
+# looks like: later-assoc-array
 declare -A where=([conf]=/opt/app/conf [data]=/opt/app/data)
 rm -rf "${where[conf]}"

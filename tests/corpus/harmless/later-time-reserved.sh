@@ -1,4 +1,4 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-time-reserved
+# looks like: later-time-reserved
 time -p rm -rf /usr/local/app

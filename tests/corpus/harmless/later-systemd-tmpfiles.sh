@@ -1,4 +1,4 @@
 #!/bin/bash
 # shows: what is its own
-# looks like: carried-systemd-tmpfiles
+# looks like: later-systemd-tmpfiles
 echo 'R /run/app - - - - -' >/etc/tmpfiles.d/app.conf
