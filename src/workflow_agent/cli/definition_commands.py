@@ -166,8 +166,7 @@ def validate(
     """Validate a workflow, a shell script, a template or an integration."""
     from workflow_agent.cli.linting import validate_path  # noqa: PLC0415  # late
 
-    del ctx
-    what, findings = validate_path(file)
+    what, findings = validate_path(file, ctx.obj.settings())
     return _findings(what, file, findings)
 
 

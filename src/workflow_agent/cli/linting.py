@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from workflow_agent.app.settings import Settings
     from workflow_agent.model.system import Finding
 
 __all__ = ["finding_lines", "lint_folder", "refusal", "validate_path"]
@@ -77,8 +78,10 @@ def _place(where: str) -> dict[str, Any]:
     return {"file": file, "line": line, "column": column}
 
 
-def validate_path(path: Path) -> tuple[str, list[dict[str, Any]]]:
+def validate_path(path: Path, settings: Settings) -> tuple[str, list[dict[str, Any]]]:
     """Validate whatever a path is; gives what it was taken for, and the findings.
+
+    What a workflow's steps ask for is looked up among the agents of the settings.
 
     Raises:
         NotFoundError: there is nothing.
@@ -92,10 +95,8 @@ def validate_path(path: Path) -> tuple[str, list[dict[str, Any]]]:
         return "integration", lint_folder(path.absolute().parent)
     if path.suffix == ".j2":
         return "template", _template(path)
-    if path.suffix in {".yaml", ".yml", ".json"}:
-        return "workflow", _workflow(path)
-    if path.suffix == ".py":
-        return "workflow", _workflow(path)
+    if path.suffix in {".yaml", ".yml", ".json", ".py"}:
+        return "workflow", _workflow(path, settings)
     if path.suffix in {".sh", ".bash"} or path.read_bytes()[:2] == b"#!":
         return "script", _script(path)
     raise UsageError(
@@ -129,16 +130,17 @@ def _script(file: Path) -> list[dict[str, Any]]:
     return [_plain(found, file) for found in validate_script(_text(file))]
 
 
-def _workflow(file: Path) -> list[dict[str, Any]]:
+def _workflow(file: Path, settings: Settings) -> list[dict[str, Any]]:
+    from workflow_agent.app.unanswered import unanswered  # noqa: PLC0415  # late
     from workflow_agent.authoring.flow_source import read_any  # noqa: PLC0415  # late: pydantic, 36 ms
     from workflow_agent.authoring.sdk.compiling import compile_workflow  # noqa: PLC0415  # late: the Python front end
     from workflow_agent.authoring.sdk.loading import load_file  # noqa: PLC0415  # late
 
     try:
         if file.suffix == ".py":
-            compile_workflow(load_file(str(file)))
+            workflow = compile_workflow(load_file(str(file)))
         else:
-            read_any(_text(file), source=str(file))
+            workflow = read_any(_text(file), source=str(file))
     except ValidationError as error:
         problems = error.details.get("problems")
         if not problems:
@@ -154,7 +156,10 @@ def _workflow(file: Path) -> list[dict[str, Any]]:
             }
             for problem in problems
         ]
-    return []
+    return [
+        {"code": "validation", "severity": "error", "where": str(file), "key": path, "message": message, "hint": hint}
+        for path, message, hint in unanswered(workflow, settings)
+    ]
 
 
 def _plain(found: Finding, file: Path) -> dict[str, Any]:

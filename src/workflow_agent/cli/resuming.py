@@ -14,6 +14,7 @@ from workflow_agent.cli.flow_session import carry_out_resume
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.secret_input import given_secrets
 from workflow_agent.cli.style import safe
+from workflow_agent.cli.tables import counted
 from workflow_agent.model.errors import ConflictError, RunFailedError
 from workflow_agent.model.status import RunStatus
 
@@ -71,7 +72,7 @@ def resume_every(invocation: Invocation, secrets: Sequence[str]) -> Outcome:
         if not runs:
             yield "no process left a run behind"
             return
-        yield style.paint(f"{len(runs)} runs, {len(runs) - len(bad)} of them succeeded now", "bold")
+        yield style.paint(f"{counted(len(runs), 'run')}, {len(runs) - len(bad)} of them succeeded now", "bold")
         for run in bad:
             said = "left" if run.was_left else run.status
             yield f"  {safe(run.run_id)}  {safe(said)}  {safe(run.workflow)}: {safe(run.reason or '')}"
@@ -79,7 +80,7 @@ def resume_every(invocation: Invocation, secrets: Sequence[str]) -> Outcome:
     outcome = Outcome(data={"items": [asdict(run) for run in runs]}, lines=lines, warnings=warnings)
     if bad:
         error = RunFailedError(
-            f"{len(bad)} of {len(runs)} runs were left, or did not succeed",
+            f"{len(bad)} of {counted(len(runs), 'run')} left, or not succeeded",
             cause=bad[0].reason,
             hint=f"`workflow-agent show {bad[0].run_id}` tells of the first of them",
         )

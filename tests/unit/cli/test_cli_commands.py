@@ -325,6 +325,33 @@ def test_validate_refuses_what_it_does_not_know(cli: Callable[..., Any], tmp_pat
     assert cli("validate", str(ROOT / "integrations/nginx/integration.yaml")).code == 0
 
 
+UNANSWERED = """schema: workflow-agent/workflow/1
+name: unanswered
+version: "1"
+steps:
+  - {id: a, uses: verifier.verfy}
+  - {id: b, uses: shel.run, undo: {uses: shell.runn, with: {}}}
+  - {id: c, uses: shell.run, with: {argv: [/bin/true]}}
+"""
+
+
+def test_validate_names_what_no_agent_answers(
+    cli: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "unanswered.yaml"
+    file.write_text(UNANSWERED, encoding="utf-8")
+
+    said = cli("validate", str(file), "--json").json["data"]["items"]
+    assert [(one["key"], one["message"], one["hint"]) for one in said] == [
+        ("steps.a.uses", "the agent `verifier` has no verb `verfy`", "did you mean `verify`?"),
+        ("steps.b.uses", "there is no agent `shel`", "did you mean `shell`?"),
+        ("steps.b.undo.uses", "the agent `shell` has no verb `runn`", "did you mean `run`?"),
+    ]
+    monkeypatch.setenv("WORKFLOW_AGENT_AGENTS__VERIFIER", "some.module:factory")
+    said = cli("validate", str(file), "--json").json["data"]["items"]
+    assert [one["key"] for one in said] == ["steps.b.uses", "steps.b.undo.uses"], "one's own may have any verbs"
+
+
 def test_workflows_agents_and_settings(cli: Callable[..., Any]) -> None:
     assert {"install", "plan", "rollback", "verify"} <= {
         row["name"] for row in cli("workflows", "list", "--json").json["data"]["items"]
