@@ -154,9 +154,8 @@ async def test_an_installation_is_reported_recorded_and_told_in_order(app: App, 
 
     assert_reported(report, run_id)
     kinds = {record.kind for record in await app.history.records(run_id)}
-    assert kinds == {"subject", "script", "output", "change-set", "transaction", "check", "generation"} | (
-        {"finding"} if report["findings"] else set()
-    )
+    always = {"subject", "script", "output", "change-set", "transaction", "check", "accuracy", "generation"}
+    assert kinds == always | ({"finding"} if report["findings"] else set())
     assert summaries[0]["change_set"]["changes"][0]["path"] == PATH
     assert lines == ["Reading package lists"]
     assert told[0] == ("RunCreated", None, "queued")

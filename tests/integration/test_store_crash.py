@@ -31,11 +31,11 @@ import asyncio, sys
 from pathlib import Path
 from workflow_agent.model.event import EventType
 from workflow_agent.store import SqliteStore
-from workflow_agent.store.session import Limits
+from workflow_agent.store.session import WriterLimits
 from workflow_agent.testing import EventChain
 
 async def main():
-    store = await SqliteStore.open(Path(sys.argv[1]), limits=Limits(checkpoint_bytes=30_000))
+    store = await SqliteStore.open(Path(sys.argv[1]), limits=WriterLimits(checkpoint_bytes=30_000))
     for number in range(20):
         chain = EventChain(f"r-{number:02}")
         events = [chain.created(inputs={"blob": "x" * 20_000 + str(number)}), chain.event(EventType.RUN_STARTED)]

@@ -30,11 +30,11 @@ from pathlib import Path
 from workflow_agent.model.errors import JournalConflictError
 from workflow_agent.model.event import Event, EventType
 from workflow_agent.store import SqliteStore
-from workflow_agent.store.session import Limits
+from workflow_agent.store.session import WriterLimits
 from workflow_agent.testing import EventChain
 
 async def main(folder, name):
-    store = await SqliteStore.open(Path(folder), limits=Limits(checkpoint_bytes=100_000, lock_wait_s=60))
+    store = await SqliteStore.open(Path(folder), limits=WriterLimits(checkpoint_bytes=100_000, lock_wait_s=60))
     head = 1
     for number in range(40):
         chain = EventChain(f"r-{name}-{number:02}")

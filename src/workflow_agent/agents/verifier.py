@@ -204,16 +204,9 @@ class VerifierAgent:
         results = await check_with_secrets(target, checks, self._vault, message.run_id)
         if request.soak_s and request.started:
             results = await self._soaked(request.soak_s, target, checks, results, message.run_id)
-        trouble: ServiceFailedError | None = None
-        if request.stays and request.started and request.transaction:
-            for_s = self._stay_proven_s if any(check.kind in _SHOWING_KINDS for check in checks) else self._stay_s
-            for_s = 0.0 if red_of(results) else for_s
-            trouble = await trouble_of_services(target, request.transaction, for_s)
+        trouble, missing, told = await self._once_checked(target, request, results)
         data = [plain(result) for result in results]
         failed = red_of(results)
-        missing: list[str] = []
-        if request.transaction and not request.drift:
-            missing = await target.missing_paths(request.transaction, earlier=request.earlier)
         about = {"integration": request.generation.integration} if request.generation else {}
         records = [{"kind": RecordKind.CHECK, "data": item | about} for item in data]
         drift: dict[str, Any] | None = None
@@ -227,13 +220,30 @@ class VerifierAgent:
             raise error
         if drift is not None and drift["items"]:
             raise _drifted(request, drift["items"], records)
-        records += await _noticed(target, request)
-        if request.planned is not None and request.transaction:
-            about_plan: dict[str, Any] = {"planned": request.planned, "theirs": request.theirs}
-            about_plan |= {"state_data": request.state_data, "integration": about.get("integration")}
-            records.append(await accuracy_record(target, request.transaction, **about_plan))
+        records += told
         records += self._declared(request, message)
         return VerifyReply(checks=data, left_out=left_out, drift=drift), {"_records": records}
+
+    async def _once_checked(
+        self, target: Target, request: VerifyRequest, results: Sequence[CheckResult]
+    ) -> tuple[ServiceFailedError | None, list[str], list[dict[str, Any]]]:
+        """Give trouble of the services, paths that are missing, and what history keeps if there is neither."""
+        transaction = request.transaction
+        if not transaction:
+            return None, [], []
+        failed = red_of(results)
+        telling = None if failed else asyncio.create_task(_told(target, request, transaction), name="tell of it")
+        trouble: ServiceFailedError | None = None
+        try:
+            if request.stays and request.started:
+                shown = any(result.kind in _SHOWING_KINDS for result in results)
+                for_s = self._stay_proven_s if shown else self._stay_s
+                trouble = await trouble_of_services(target, transaction, 0.0 if failed else for_s)
+            missing = [] if request.drift else await target.missing_paths(transaction, earlier=request.earlier)
+        finally:
+            if telling is not None:
+                await asyncio.gather(telling, return_exceptions=True)
+        return trouble, missing, telling.result() if telling is not None and not trouble and not missing else []
 
     async def _soaked(
         self, soak_s: float, target: Target, checks: list[Check], results: list[CheckResult], run_id: str | None
@@ -331,12 +341,17 @@ class VerifierAgent:
             return []  # its before-images were pruned: the checks decide
 
 
-async def _noticed(target: Target, request: VerifyRequest) -> list[dict[str, Any]]:
-    """Give the record of what started services changed beside files."""
-    if not (request.notice and request.started and request.transaction):
-        return []
-    items = [dict(one) for one in await target.noticed(request.transaction)]
-    return [{"kind": RecordKind.RUNNING, "data": {"items": items, "stays": []}}] if items else []
+async def _told(target: Target, request: VerifyRequest, transaction: str) -> list[dict[str, Any]]:
+    """Give what history keeps of a transaction that works: what its services changed, how near its plan came."""
+    records: list[dict[str, Any]] = []
+    if request.notice and request.started:
+        items = [dict(one) for one in await target.noticed(transaction)]
+        records += [{"kind": RecordKind.RUNNING, "data": {"items": items, "stays": []}}] if items else []
+    if request.planned is not None:
+        about: dict[str, Any] = {"planned": request.planned, "theirs": request.theirs}
+        about["integration"] = request.generation.integration if request.generation else None
+        records.append(await accuracy_record(target, transaction, state_data=request.state_data, **about))
+    return records
 
 
 def _is_the_same(request: VerifyRequest) -> bool:

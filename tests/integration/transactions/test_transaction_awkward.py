@@ -73,7 +73,7 @@ _PACKAGES = {
 _SOUND = "dpkg --audit; apt-get check -qq -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache="
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def lab_plain(lab: None) -> Iterator[LabHost]:
     """A host without dbus, for which dbus can be had."""
     with LabHost("plain", packages=("dbus",)) as host:

@@ -222,7 +222,6 @@ async def test_the_doctor_never_raises_and_says_what_to_do(tmp_path: Path) -> No
         ("python", ("sys.version_info", (3, 10, 0)), "fail", ""),
         ("user", ("os.geteuid", lambda: 1000), "warn", "1000"),
         ("state folder", ("os.access", lambda *_: False), "fail", "not writable"),
-        ("configuration", ("os.access", lambda *_: False), "fail", "cannot be read"),
         ("bash", ("os.access", lambda *_: False), "fail", "not found"),
         ("space for state", ("shutil.disk_usage", lambda _: Free(1 << 29)), "warn", "0.5 GiB"),
         ("space on target", ("shutil.disk_usage", lambda _: Free(1 << 20)), "fail", "0.0 GiB"),
