@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from workflow_agent.model.errors import (
     NotFoundError,
     PermissionDeniedError,
+    TransactionError,
     UnreachableError,
 )
 from workflow_agent.targets.capture_tier import static_reason
@@ -173,7 +174,12 @@ class HostTarget(Preparing, ImageKeeping, RollingBack, CopyingData, StandingServ
 
     def _make_ready_to_lock(self, folders: TransactionFolders) -> None:
         require_writable(self._root, self._base)
-        folders.ensure_state_folder(self._base)
+        try:
+            folders.ensure_state_folder(self._base)
+        except OSError as error:
+            raise TransactionError(
+                "the target's folder for transactions cannot be made", cause=str(error), state="nothing was changed"
+            ) from error
 
     async def release(self, run_id: str) -> None:
         """Give the target and the package locks back."""

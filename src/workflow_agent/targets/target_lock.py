@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import json
 import os
@@ -14,6 +15,7 @@ from workflow_agent.targets.linux import open_beneath
 __all__ = ["TargetLock"]
 
 _POLL_S = 0.1
+_NOTE_BYTES = 256
 
 
 class TargetLock:
@@ -45,8 +47,7 @@ class TargetLock:
             holder = _read(descriptor)
             os.close(descriptor)
             raise self._refusal(holder)
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"run_id": run_id, "pid": os.getpid()}).encode(), 0)
+        _note(descriptor, json.dumps({"run_id": run_id, "pid": os.getpid()}))
         self._descriptor, self.holder = descriptor, run_id
 
     async def _wait(self, descriptor: int, deadline: float) -> bool:
@@ -59,7 +60,7 @@ class TargetLock:
     def release(self, run_id: str) -> None:
         """Give the lock back when this run holds it."""
         if self.holder == run_id and self._descriptor is not None:
-            os.truncate(self._descriptor, 0)
+            _note(self._descriptor, "")
             os.close(self._descriptor)
             self._descriptor = self.holder = None
 
@@ -89,6 +90,18 @@ def _flocked(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _note(descriptor: int, holder: str) -> None:
+    """Write down who holds the lock, over what was there: on a full disk there is room for that, and for nothing new.
+
+    Where there is no room even for the first note, the lock holds all the same; who asks is not told by whom.
+    """
+    try:
+        os.pwrite(descriptor, holder.encode().ljust(_NOTE_BYTES), 0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def _read(descriptor: int) -> dict[str, Any]:
