@@ -47,6 +47,7 @@ _KINDS = {"plain": "ext4, init scripts", "systemd": "ext4, systemd", "docker-pla
 _COLUMNS = 6
 #: A secret of the tests, as the command is told it.
 _GIVEN = "BENCH_SECRET_{}"
+_SHOWN = 20
 _APT = "export DEBIAN_FRONTEND=noninteractive; cd /; apt-get -y -qq"
 #: What a person does without us where there is no package, by the template: how it comes, how it goes, what that is.
 _BY_HAND = {
@@ -163,6 +164,13 @@ class _Subject:
         """Compare a target with what it was."""
         return target.left(before, self.data_of_required)[0]
 
+    def left_by_rollback(self, target: BenchTarget, before: World) -> Left:
+        """Compare a target with what it was; what differs is named, because nothing should."""
+        counts, lines = target.left(before, self.data_of_required)
+        for line in lines[:_SHOWN]:
+            remark(f"{target.kind} {self.manifest.name}: {line}")
+        return counts
+
 
 def _run(target: BenchTarget, *words: str) -> None:
     reply = target.command(*words, "--yes")
@@ -175,10 +183,10 @@ def _ours(kind: str, subject: _Subject) -> _Row:
     with tempfile.TemporaryDirectory() as folder, subject.target(kind, folder) as target:
         for required in subject.manifest.requires:
             _run(target, "install", required)
+        package = _version(target, subject.its_package)  # writes apt's cache
         before = target.look()
         refused = subject.install(target)
         changed = subject.left(target, before)
-        package = _version(target, subject.its_package)
         if refused:
             return _Row(
                 integration=name,
@@ -191,7 +199,7 @@ def _ours(kind: str, subject: _Subject) -> _Row:
                 refused=refused,
             )
         _run(target, "rollback")
-        left = subject.left(target, before)
+        left = subject.left_by_rollback(target, before)
         subject.install(target)
         _run(target, "uninstall", name, "--purge")
         return _Row(

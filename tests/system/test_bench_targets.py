@@ -101,6 +101,8 @@ def test_only_what_stays_red_although_what_works_would_be_green_by_then_is_seen_
 
     assert found[Kind.NEGATIVE].verdict is Verdict.FAILED
     assert said in found[Kind.NEGATIVE].message
+    # the target is gone by then, and its history is not the author's
+    assert not [line for line in found[Kind.NEGATIVE].details if line.startswith("`workflow-agent ")]
 
 
 @pytest.mark.parametrize(

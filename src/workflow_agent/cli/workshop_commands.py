@@ -204,7 +204,10 @@ def _told(outcome: BenchOutcome, style: Style) -> str:
     what = " ".join(filter(None, (outcome.kind.value, outcome.case, outcome.target)))
     line = f"{style.paint(style.symbol(symbol), color)} {safe(what)}  {outcome.seconds:.1f} s  {safe(outcome.message)}"
     details = [f"\n    {safe(text)}" for text in outcome.details]
-    evidence = f"\n    evidence: {safe(outcome.evidence)}" if outcome.evidence else ""
+    if outcome.evidence is None:
+        return line + "".join(details)
+    state = f"WORKFLOW_AGENT_PATHS__STATE={safe(outcome.evidence)}/state"
+    evidence = f"\n    evidence: {safe(outcome.evidence)}\n    its runs: {state} workflow-agent history"
     return line + "".join(details) + evidence
 
 

@@ -200,7 +200,8 @@ def test_a_plan_is_short_and_the_same_on_every_day(tmp_path: Path) -> None:
 
     assert text == "modified /etc/passwd\ncreated /opt/a and 2 below it\ncreated /opt/ab\n"
     file = tmp_path / "plan/plain.txt"
-    assert "`--update` keeps them" in compare(file, text, update=False)
+    assert compare(file, text, update=False) == "3 lines; `--update` keeps them in tests/plan/plain.txt"
+    assert compare(file, "created /opt/x\n", update=False).startswith("1 line; ")
     assert compare(file, text, update=True) == "written anew"
     assert compare(file, text, update=False) == "as expected"
     with pytest.raises(TestFailedError) as caught:

@@ -48,7 +48,8 @@ def compare(file: Path, text: str, *, update: bool) -> str:
         file.write_text(text, encoding="utf-8")
         return "as before" if old == text else "written anew"
     if old is None:
-        return f"{text.count(chr(10))} lines; `--update` keeps them in {PLAN_FOLDER}/{file.name}"
+        number = text.count("\n")
+        return f"{number} line{'s' * (number != 1)}; `--update` keeps them in {PLAN_FOLDER}/{file.name}"
     if old != text:
         lines = unified_diff(old.splitlines(), text.splitlines(), file.name, "planned", lineterm="")
         raise TestFailedError("another plan comes out", [*lines][:_LONGEST])

@@ -252,7 +252,7 @@ class Walk:
         report = self._install(at_once=False).data
         if report["changed"] is not True:
             raise TestFailedError("an installation on a fresh target changed nothing")
-        return f"{_passed(report)} checks hold{_require_passed(report)}"
+        return f"{_passed(report)}{_require_passed(report)}"
 
     def _idempotence(self) -> str:
         self._present()
@@ -273,7 +273,7 @@ class Walk:
     def _verify(self) -> str:
         self._present()
         report = self._done("verify", self.subject.name, *self._with_secrets()).data
-        return f"{_passed(report)} checks hold{_require_passed(report)}"
+        return f"{_passed(report)}{_require_passed(report)}"
 
     def _negative(self) -> str:
         self._present()
@@ -437,9 +437,10 @@ def older_version(folder: Path, into: Path) -> str:
     return found[0].partition(":")[2].strip() if found else ""
 
 
-def _passed(report: Mapping[str, Any]) -> int:
-    """Count the checks that passed; one that does not apply is none of them."""
-    return sum(check["status"] == "passed" for check in report["checks"])
+def _passed(report: Mapping[str, Any]) -> str:
+    """Say how many checks passed; one that does not apply is none of them."""
+    number = sum(check["status"] == "passed" for check in report["checks"])
+    return "1 check holds" if number == 1 else f"{number} checks hold"
 
 
 def _require_passed(report: Mapping[str, Any]) -> str:
@@ -451,4 +452,6 @@ def _require_passed(report: Mapping[str, Any]) -> str:
 
 
 def _reasons(reply: UserReply) -> list[str]:
-    return [str(reply.error[key]) for key in ("where", "cause", "state", "hint") if reply.error.get(key)]
+    """Give what else an error says; hints to type a command are meant for whoever has that target."""
+    told = [str(reply.error[key]) for key in ("where", "cause", "state", "hint") if reply.error.get(key)]
+    return [text for text in told if not text.startswith("`workflow-agent ")]
