@@ -8,12 +8,15 @@ owner, attributes, times, names), units and processes are compared with those of
 installs the package once more, to show that nothing stands in its way.
 
 ``--ansible`` adds a host on which ansible-core's module ``apt`` installs the package and makes it absent (``purge``,
-``autoremove``): it has no rollback.
+``autoremove``): it has no rollback. It is Debian's package; for what that needs itself, ``--ansible-from FOLDER`` takes
+another one, which pip put there for the same Python.
 """
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,10 +26,11 @@ from benchmarks._hosts import command, differences, look, more_processes, option
 from benchmarks._report import Figure, show
 from workflow_agent.testing.lab import LabHost
 from workflow_agent.testing.lab.image import LabKind
+from workflow_agent.testing.like_dkms import LIKE_DKMS
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["PACKAGES", "main"]
 
@@ -47,13 +51,21 @@ PACKAGES: Mapping[str, str] = {
     "man-db": "setgid, triggers, a cache, debconf, a timer",
     "redis-server": "a user, a unit, data and log folders",
     "locales": "debconf, a generated archive",
+    "dbus": "a user, a setuid program for a group of its own, a socket",
+    "stub-dkms": "builds a kernel module in its script, lists of modules made anew, files that it does not own",
 }
+#: On a host without systemd, which has it already.
+_PLAIN = frozenset({"dbus"})
+#: What is done on a host before, and what is given to apt then.
+_SET_UPS: Mapping[str, str] = {"stub-dkms": LIKE_DKMS}
+_FILES: Mapping[str, str] = {"stub-dkms": "/srv/stub.deb"}
 _INSTALL = "export DEBIAN_FRONTEND=noninteractive\napt-get install -y -qq --no-install-recommends {}\n"
 #: `SUDO_FORCE_REMOVE` is what the prerm script of sudo asks for.
 _PURGE = "export DEBIAN_FRONTEND=noninteractive SUDO_FORCE_REMOVE=yes; cd /; apt-get -y -qq purge --autoremove {}"
 _ANSIBLE = (
-    "export SUDO_FORCE_REMOVE=yes; ansible localhost -m apt "
-    "-a 'name={name} state={wanted} install_recommends=no purge=yes autoremove=yes'"
+    "export SUDO_FORCE_REMOVE=yes PYTHONPATH=/tmp/ansible PYTHONDONTWRITEBYTECODE=1\n"
+    "python3 -m ansible adhoc localhost -e ansible_python_interpreter=/usr/bin/python3 -m apt "
+    "-a '{what} state={wanted} install_recommends=no purge=yes autoremove=yes'"
 )
 
 
@@ -73,20 +85,24 @@ class _Row:
 
 
 def _measure(name: str, asked: argparse.Namespace) -> _Row:
-    others = {"apt-get purge": _left_by(_INSTALL.format(name), _PURGE.format(name))}
-    if asked.ansible:
-        present, absent = (_ANSIBLE.format(name=name, wanted=wanted) for wanted in ("present", "absent"))
-        others["ansible-core"] = _left_by(present, absent, "ansible-core", "python3-apt")
-    with _host() as host, tempfile.TemporaryDirectory() as folder:
+    install = _INSTALL.format(_FILES.get(name, name))
+    others = {"apt-get purge": _left_by(name, install, _PURGE.format(name))}
+    if asked.ansible or asked.ansible_from:
+        what = f"deb={_FILES[name]}" if name in _FILES else f"name={name}"
+        present = _ANSIBLE.format(what=what, wanted="present")
+        absent = _ANSIBLE.format(what=f"name={name}", wanted="absent")
+        needs = ("python3-apt",) if asked.ansible_from else ("ansible-core", "python3-apt")
+        others["ansible-core"] = _left_by(name, present, absent, *needs, carried=asked.ansible_from)
+    with _host(name) as host, tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "install.sh")
-        script.write_text(_INSTALL.format(name), encoding="utf-8")
+        script.write_text(install, encoding="utf-8")
         before = look(host)
         command(host, folder, "apply", str(script))
         installed = len(differences(host, before, look(host)))
         _, took = command(host, folder, "rollback")
         after = look(host)
         left = differences(host, before, after)
-        again = host.run(["sh", "-c", _INSTALL.format(name) + "dpkg --audit && apt-get check -qq"], check=False)
+        again = host.run(["sh", "-c", install + "dpkg --audit && apt-get check -qq"], check=False)
     return _Row(
         package=name,
         installed=installed,
@@ -100,11 +116,13 @@ def _measure(name: str, asked: argparse.Namespace) -> _Row:
     )
 
 
-def _left_by(install: str, remove: str, *needs: str) -> tuple[int, int]:
+def _left_by(name: str, install: str, remove: str, *needs: str, carried: Path | None = None) -> tuple[int, int]:
     """Install and remove with something else, which may itself need packages; gives paths and processes left."""
-    with _host(*needs) as host:
+    with _host(name, *needs) as host:
         if needs:
             host.run(["sh", "-c", _INSTALL.format(" ".join(needs))])
+        if carried:  # to a file system of its own, which is not looked at
+            shutil.copytree(carried, host.root / "tmp/ansible")
         before = look(host)
         host.run(["sh", "-ec", install], timeout_s=900)
         host.run(["sh", "-ec", remove], timeout_s=900)
@@ -112,8 +130,15 @@ def _left_by(install: str, remove: str, *needs: str) -> tuple[int, int]:
         return len(differences(host, before, after)), more_processes(before.processes, after.processes)
 
 
-def _host(*more: str) -> LabHost:
-    return LabHost(LabKind.SYSTEMD, packages=(*PACKAGES, *more), in_memory=False)
+@contextmanager
+def _host(name: str, *more: str) -> Iterator[LabHost]:
+    """Give a fresh host on which a package can be installed."""
+    kind = LabKind.PLAIN if name in _PLAIN else LabKind.SYSTEMD
+    packages = (*(package for package in PACKAGES if package not in _FILES), *more)
+    with LabHost(kind, packages=packages, in_memory=False) as host:
+        if name in _SET_UPS:
+            host.run(["bash", "-euc", _SET_UPS[name]])
+        yield host
 
 
 def _table(rows: list[_Row]) -> str:
@@ -152,6 +177,7 @@ def main() -> None:
     """Measure and print a table."""
     parser = options(__doc__, PACKAGES)
     parser.add_argument("--ansible", action="store_true", help="beside ansible-core")
+    parser.add_argument("--ansible-from", type=Path, metavar="FOLDER", help="beside the ansible-core in this folder")
     asked = parser.parse_args()
     rows = rows_of(asked.only, partial(_measure, asked=asked))
     if asked.json:

@@ -164,11 +164,26 @@ def test_without_an_engine_it_says_where_it_looked(monkeypatch: pytest.MonkeyPat
     assert (refused.value.where, refused.value.exit_code) == (f"{tmp_path}/none.sock", 7)
 
 
-def test_an_engine_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "tcp://10.0.0.1:2375")
+@pytest.mark.parametrize(
+    ("address", "machine"),
+    [
+        ("tcp://10.0.0.1:2375", "10.0.0.1"),
+        ("ssh://ada@web.example:22", "ada@web.example"),
+        ("https://[fe80::1]:2376", "fe80::1"),
+        ("npipe:////./pipe/docker_engine", "that machine"),
+    ],
+)
+def test_an_engine_elsewhere_is_refused_with_its_tier_and_what_works(
+    monkeypatch: pytest.MonkeyPatch, address: str, machine: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", address)
 
-    with pytest.raises(UnreachableError, match="another machine"):
+    with pytest.raises(UnreachableError, match="another machine") as refused:
         full_target_name("docker:web")
+
+    assert (refused.value.where, refused.value.state) == (address, "nothing was changed")
+    assert refused.value.details == {"tier": "logical"}
+    assert f"`ssh {machine} sudo workflow-agent ...`" in str(refused.value.hint)
 
 
 @contextmanager

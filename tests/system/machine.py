@@ -225,14 +225,17 @@ class Machine:
         # compiled once and for all: nothing below may change while the product runs
         self.host.run(["python3", "-m", "compileall", "-q", "/opt/workflow-agent/lib"], check=False)
 
-    def inside(self, *arguments: str) -> dict[str, Any]:
-        """Run what was carried in, inside the host; gives its data."""
+    def inside(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        """Run what was carried in, inside the host; gives its data; of one that fails with its error."""
         path = "PATH=/opt/workflow-agent:/usr/sbin:/usr/bin:/sbin:/bin"
         command = ["env", path, "PYTHONPATH=/opt/workflow-agent/lib", "python3", "-m", "workflow_agent"]
         done = self.host.run([*command, *arguments, "--json"], check=False)
-        assert done.returncode == 0, f"{arguments} -> {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-        data: dict[str, Any] = json.loads(done.stdout)["data"]
-        return data
+        assert done.returncode == code, (
+            f"{arguments} -> {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        )
+        told = json.loads(done.stdout)
+        data: dict[str, Any] = told["data"] or {}
+        return data | {"error": told["error"]} if code else data
 
     def integration(
         self, name: str, script: str, *, checks: str = "", services: str = "", parameters: str = "", more: str = ""

@@ -216,15 +216,18 @@ def test_what_cannot_be_reached_is_told_with_its_exit_code_and_is_in_history(con
     lab = _lab(container)
     unknown = container.json("plan", "nginx", "--target", f"{lab.target}x")
     without = container.json("plan", "nginx", environ={"DOCKER_HOST": "unix:///nowhere/engine.sock"})
+    remote = container.json("install", "nginx", "--yes", environ={"DOCKER_HOST": "tcp://10.0.0.1:2375"})
     lab.halt()
     stopped = container.json("install", "nginx", "--yes")
 
     assert (unknown.code, unknown.error["code"]) == (5, "not-found")
     assert f"`{lab.target}`" in unknown.error["hint"]
     assert (without.code, without.error["where"]) == (7, "/nowhere/engine.sock")
+    assert (remote.code, remote.error["where"]) == (7, "tcp://10.0.0.1:2375")
+    assert (remote.error["state"], remote.error["details"]) == ("nothing was changed", {"tier": "logical"})
     assert (stopped.code, stopped.error["hint"].split("`")[1]) == (7, f"docker start {lab.name}")
     rows = container.json("history", "--target", lab.target).data["items"]
-    assert [(row["action"], row["status"]) for row in rows] == [("install", "failed"), ("plan", "failed")]
+    assert [(row["action"], row["status"]) for row in rows] == [("install", "failed")] * 2 + [("plan", "failed")]
 
 
 @pytest.mark.usefixtures("rehearsals_alone")

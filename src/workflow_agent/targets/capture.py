@@ -480,22 +480,26 @@ async def _watch_quota(root_fd: int, points: list[bytes], quota: CaptureQuota, p
 
 
 async def overlay_reason(
-    target_pid: int, transaction: str, mounts: Sequence[tuple[Mount, MountUse]], home: CaptureHome | None = None
+    target_pid: int,
+    transaction: str,
+    mounts: Sequence[tuple[Mount, MountUse]],
+    home: CaptureHome | None = None,
+    store_fd: int | None = None,
 ) -> str | None:
     """Try to set a capture up over the target's file systems; gives why it cannot be, None when it can."""
     spec: dict[str, object] = {
         "try_only": True,
         "target_pid": target_pid,
         "transaction": transaction,
-        "store_fd": None,
-        "mounts": _mount_specs(mounts, transaction, is_home=home is not None),
+        "store_fd": store_fd,
+        "mounts": _mount_specs(mounts, transaction, stored=store_fd is not None, is_home=home is not None),
         "shims": [],
         "script": "",
         "files": [],
         "most_processes": CaptureQuota().max_processes,
     } | _of_home(home)
     lines = OutputLines(lambda _: None)
-    async with CaptureProgram() as program:
+    async with CaptureProgram(store_fd) as program:
         report = await program.run(spec, lines)
     if report["stage"] == "done":
         return None

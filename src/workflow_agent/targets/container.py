@@ -1,25 +1,18 @@
 """A container of a local Docker engine as a target: the system in which its first process lives (rule 27).
 
-Its root is an overlay, on which no other overlay can be staged: what a script does is staged on this machine and copied
-in afterwards, so that commit and rollback are the renames that they are everywhere. What differs: what belongs to it
-(its root, no volumes), what is the same container, and that layers are no disk (``layers``).
+Its root is an overlay, see ``layered_host``. What differs beyond that: which files are the engine's own, what is the
+same container, and that it may end or be replaced at any moment.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.model.errors import CaptureError, ConflictError, UnreachableError
+from workflow_agent.model.errors import ConflictError, UnreachableError
 from workflow_agent.targets.finishing import blocking
-from workflow_agent.targets.host import HostTarget
-from workflow_agent.targets.linux import open_beneath
-from workflow_agent.targets.live_tree import transaction_folder
-from workflow_agent.targets.mounts import MountUse, plan_mounts, read_mounts
-from workflow_agent.targets.transaction import TransactionFolders, clone_folder
+from workflow_agent.targets.layered_host import LayeredHostTarget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +22,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.system import ChangeSet, Check, CheckResult, Effect, Script, Service, TargetFacts
     from workflow_agent.targets.engine import ContainerState, Engine
     from workflow_agent.targets.entries import Baseline
-    from workflow_agent.targets.mounts import Mount
+    from workflow_agent.targets.mounts import Mount, MountUse
     from workflow_agent.targets.plan import Plan
     from workflow_agent.targets.transaction import Transaction
 
@@ -37,10 +30,9 @@ __all__ = ["ContainerTarget"]
 
 #: Mounts that belong to the engine's own init, not to what people mount.
 _ENGINE_FILES = frozenset({b"/sbin/docker-init", b"/usr/sbin/docker-init"})
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class ContainerTarget(HostTarget):
+class ContainerTarget(LayeredHostTarget):
     """A running container; implements the port ``Target``.
 
     Args:
@@ -50,19 +42,15 @@ class ContainerTarget(HostTarget):
         options: As of :class:`HostTarget`.
     """
 
-    _stages_there = False
     _boots = False
-    #: A folder of an image cannot be renamed in its overlay, and volumes are outside.
-    _copies_data = False
+    _what = "the container"
 
     def __init__(self, container: ContainerState, *, engine: Engine, store: Path, **options: Any) -> None:
-        super().__init__(f"docker:{container.name}", pid=container.pid, **options)
+        super().__init__(f"docker:{container.name}", store=store / container.id, pid=container.pid, **options)
         self._container = container
         self._engine = engine
         self._engine_id = ""
         self._started = _start_time(container.pid)
-        self._store = store / container.id
-        self._store_fd = -1
 
     @property
     def identity(self) -> str:
@@ -171,20 +159,13 @@ class ContainerTarget(HostTarget):
 
     def _mounts(self) -> list[tuple[Mount, MountUse]]:
         try:
-            return plan_mounts(read_mounts(self._pid), container=True)
+            return super()._mounts()
         except FileNotFoundError:
             self.ensure_there()
             raise
 
-    def _notes(self) -> tuple[str, ...]:
-        outside = [
-            os.fsdecode(mount.point)
-            for mount, use in self._mounts()
-            if use is MountUse.READ_ONLY and mount.point not in _ENGINE_FILES
-        ]
-        if not outside:
-            return ()
-        return (f"outside the container, so read-only for the script and never taken back: {', '.join(outside)}",)
+    def _outside(self) -> Sequence[bytes]:
+        return [point for point in super()._outside() if point not in _ENGINE_FILES]
 
     def _belongs(self, plan: Transaction) -> None:
         if plan.identity and plan.identity != self.identity:
@@ -200,56 +181,9 @@ class ContainerTarget(HostTarget):
         made = self._container.created.partition(".")[0]
         return f"this container was made at {made}; what was done in an earlier one of its name went with that one"
 
-    # -- staging -----------------------------------------------------------------------------------------------------
-
-    def _open_store(self, transaction: str) -> int:
-        """Make the folders on this machine in which a script's effects are staged."""
-        try:
-            self._drop_store()  # what a crash left
-            self._store.mkdir(mode=0o700, parents=True)
-            self._store_fd = os.open(self._store, _FOLDER)
-            self._make_folders_in_store(transaction)
-        except OSError as error:
-            raise CaptureError(
-                "nothing can be staged on this machine",
-                where=str(self._store),
-                cause=str(error),
-                state="nothing was changed",
-                hint="the state folder (setting `paths.state`) has to be on a disk with room",
-            ) from error
-        return self._store_fd
-
-    def _make_folders_in_store(self, transaction: str) -> None:
-        folders = TransactionFolders(self._store_fd)
-        try:
-            folders.create(transaction, b"/")
-        finally:
-            folders.close()
-        upper = (transaction_folder(b"/", transaction) + b"/upper").strip(b"/")
-        upper_fd = open_beneath(self._store_fd, upper, _FOLDER)
-        root_fd = os.open(f"/proc/self/fd/{self._root}", _FOLDER)  # ours names the place only
-        try:
-            clone_folder(root_fd, upper_fd)
-        finally:
-            os.close(root_fd)
-            os.close(upper_fd)
-
     def _bring_in(self, plan: Plan, transaction: str, baselines: Mapping[bytes, Baseline]) -> None:
-        from workflow_agent.targets.copy_in import bring_in  # noqa: PLC0415  # late: with the capture only
-        from workflow_agent.targets.layers import shared_names, spread_folders  # noqa: PLC0415  # late
-
         self.ensure_there()
-        plan.operations = spread_folders(plan.operations)
-        plan.links = shared_names(baselines[b"/"], plan.operations)
-        plan.operations = bring_in(self._root, self._store_fd, transaction, plan.operations)
-
-    def _drop_store(self) -> None:
-        """Forget what is staged on this machine."""
-        if self._store_fd >= 0:
-            os.close(self._store_fd)
-            self._store_fd = -1
-        with suppress(FileNotFoundError, NotADirectoryError):
-            shutil.rmtree(self._store)
+        super()._bring_in(plan, transaction, baselines)
 
 
 def _start_time(pid: int) -> str | None:

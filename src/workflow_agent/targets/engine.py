@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import NotFoundError, UnreachableError
 from workflow_agent.model.records import dataclass
+from workflow_agent.model.system import Tier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,12 +64,7 @@ class Engine:
     def __init__(self, address: str | None = None) -> None:
         address = address or os.environ.get("DOCKER_HOST") or _UNIX + _SOCKET
         if not address.startswith(_UNIX):
-            raise UnreachableError(
-                "a Docker engine on another machine cannot be used",
-                where=address[:200],
-                cause="files of a container are reached through its processes, which must be on this machine",
-                hint="unset DOCKER_HOST, or run the command on that machine",
-            )
+            raise _refuse_remote(address)
         self._path = address.removeprefix(_UNIX)
 
     def identity(self) -> str:
@@ -199,6 +195,24 @@ class Engine:
             connection.close()
             raise
         return connection
+
+
+def _refuse_remote(address: str) -> UnreachableError:
+    """Say why an engine that is reached over a network is of no use, and what works instead (rule 27)."""
+    from urllib.parse import urlsplit  # noqa: PLC0415  # late: on errors only
+
+    parts = urlsplit(address)
+    machine = "@".join(part for part in (parts.username, parts.hostname) if part)[:100] or "that machine"
+    return UnreachableError(
+        "a Docker engine on another machine cannot be used",
+        where=address[:200],
+        cause="effects are captured and taken back through a container's processes and layers, which have to be on "
+        f"this machine; by the engine's API alone the tier is {Tier.LOGICAL.value}, in which no script is run",
+        state="nothing was changed",
+        hint=f"install workflow-agent on {machine} and run the command there: `ssh {machine} sudo workflow-agent ...`; "
+        "for the engine of this machine unset DOCKER_HOST",
+        details={"tier": Tier.LOGICAL.value},
+    )
 
 
 def _refusal(status: int, path: str, data: Any) -> UnreachableError:  # Any: JSON

@@ -154,8 +154,10 @@ class HostTarget(Preparing, ImageKeeping, RollingBack, CopyingData, StandingServ
         try:
             for point in points:
                 await self._blocking(self._folders.create, transaction, point)
-            return await overlay_reason(self._pid, transaction, mounts, self._home())
+            store_fd = await self._blocking(self._open_store, transaction)
+            return await overlay_reason(self._pid, transaction, mounts, self._home(), store_fd)
         finally:
+            await self._blocking(self._drop_store)
             await self._blocking(self._folders.remove, transaction, points)
 
     async def acquire(self, run_id: str, *, wait_s: float = 0.0) -> None:

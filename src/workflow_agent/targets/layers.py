@@ -8,6 +8,7 @@ copy before anything is renamed. Blocking.
 from __future__ import annotations
 
 import os
+import stat
 from collections import defaultdict
 from contextlib import closing
 from dataclasses import replace
@@ -133,6 +134,7 @@ def _unite(tree: LiveTree, target_fd: int, copy: bytes, names: Sequence[bytes]) 
         return {}  # united by an earlier attempt
     with closing(EntryCopier(tree.root_fd, target_fd)) as copier:
         copier.copy(names[0].strip(b"/"), copy)
+    _write_out(target_fd, copy)
     for name in names:
         place_fd, last = tree.place(name)
         times = os.fstat(place_fd)
@@ -141,3 +143,14 @@ def _unite(tree: LiveTree, target_fd: int, copy: bytes, names: Sequence[bytes]) 
         os.utime(place_fd, ns=(times.st_atime_ns, times.st_mtime_ns))
     os.unlink(copy, dir_fd=target_fd)
     return {name: entry for name in names if (entry := tree.read(name)) is not None}
+
+
+def _write_out(folder_fd: int, path: bytes) -> None:
+    """Have a file's content on the disk before it takes the place of another one: a power cut would leave it empty."""
+    if not stat.S_ISREG(os.stat(path, dir_fd=folder_fd, follow_symlinks=False).st_mode):
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

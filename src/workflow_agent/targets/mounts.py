@@ -10,8 +10,10 @@ from workflow_agent.targets.mountinfo import unescape
 
 __all__ = [
     "CAPTURED_KINDS",
+    "LAYERS",
     "Mount",
     "MountUse",
+    "has_layers",
     "may_mount",
     "parse_mountinfo",
     "plan_mounts",
@@ -20,8 +22,8 @@ __all__ = [
 
 #: File systems on which capture, exchange and rollback were tried. Others are bound read-only.
 CAPTURED_KINDS = frozenset({"ext2", "ext3", "ext4"})
-#: The same for the root of a container: it is an overlay with most engines.
-CONTAINER_KINDS = CAPTURED_KINDS | {"overlay"}
+#: Several folders shown as one: a root of that kind is captured as well, staged elsewhere (``layered_host``).
+LAYERS = "overlay"
 #: Replaced inside a capture by private ones.
 PRIVATE_POINTS = (b"/proc", b"/sys", b"/dev", b"/run", b"/tmp")
 _CAP_SYS_ADMIN = 1 << 21
@@ -115,17 +117,18 @@ def _visible(mounts: list[Mount]) -> list[Mount]:
     return sorted(found, key=lambda mount: (len(mount.point.rstrip(b"/").split(b"/")), mount.point))
 
 
-def plan_mounts(mounts: list[Mount], *, container: bool = False) -> list[tuple[Mount, MountUse]]:
+def plan_mounts(mounts: list[Mount], *, root_only: bool = False) -> list[tuple[Mount, MountUse]]:
     """Decide the use of each visible mount, outermost first.
 
-    Of a container only the root belongs to it; what else is mounted are volumes and files of the machine (rule 27).
+    Of a container (and of others whose root is an overlay) only the root belongs to it, `root_only`; what else is
+    mounted are volumes and files of the machine (rule 27).
     """
     result = []
     for mount in _visible(mounts):
         if any(_below(mount.point, private) for private in PRIVATE_POINTS):
             use = MountUse.PRIVATE
-        elif container:
-            own = mount.point == b"/" and mount.writable and mount.kind in CONTAINER_KINDS
+        elif root_only:
+            own = mount.point == b"/" and mount.writable and mount.kind in CAPTURED_KINDS | {LAYERS}
             use = MountUse.OVERLAY if own else MountUse.READ_ONLY
         elif mount.writable and mount.kind in CAPTURED_KINDS and mount.root == b"/":
             use = MountUse.OVERLAY
@@ -138,3 +141,9 @@ def plan_mounts(mounts: list[Mount], *, container: bool = False) -> list[tuple[M
 def captured_points(mounts: list[tuple[Mount, MountUse]]) -> tuple[bytes, ...]:
     """Give where the file systems are mounted on which effects are captured, outermost first."""
     return tuple(mount.point for mount, use in mounts if use is MountUse.OVERLAY)
+
+
+def has_layers(pid: int) -> bool:
+    """Tell whether the root that a process sees (0: ourselves) is an overlay."""
+    root = [mount.kind for mount in _visible(read_mounts(pid)) if mount.point == b"/"]
+    return root == [LAYERS]

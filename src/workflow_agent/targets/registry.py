@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.errors import NotFoundError
 from workflow_agent.targets.host import HostTarget
+from workflow_agent.targets.mounts import has_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from workflow_agent.model.ports import Target
@@ -100,14 +102,24 @@ class Targets:
                 "host", state=self._private, quota=self._quota, copy_scope=self._copy_scope
             )
         if "host" not in self._opened:
-            self._opened["host"] = HostTarget(
-                "host",
-                pid=self._host_pid,
-                quota=self._quota,
-                package_lock_wait_s=self._package_lock_wait_s,
-                copy_scope=self._copy_scope,
-            )
+            options: dict[str, Any] = {
+                "pid": self._host_pid,
+                "quota": self._quota,
+                "package_lock_wait_s": self._package_lock_wait_s,
+                "copy_scope": self._copy_scope,
+            }
+            self._opened["host"] = self._layered_host(options) or HostTarget("host", **options)
         return self._opened["host"]
+
+    def _layered_host(self, options: Mapping[str, Any]) -> HostTarget | None:  # Any: options of HostTarget
+        """Give the host as a target where its root is an overlay."""
+        with suppress(OSError):  # no such process: what asks it says so
+            if has_layers(self._host_pid):
+                # late: containers, and machines started from an image
+                from workflow_agent.targets.layered_host import LayeredHostTarget  # noqa: PLC0415
+
+                return LayeredHostTarget("host", store=self._store / "host", **options)
+        return None
 
     def _container(self, name: str) -> ContainerTarget:
         from workflow_agent.targets.container import ContainerTarget  # noqa: PLC0415  # late: containers only

@@ -13,6 +13,8 @@ from workflow_agent.model.system import FileWrite, Provenance, Script
 from workflow_agent.targets.container import ContainerTarget
 from workflow_agent.targets.engine import Engine
 from workflow_agent.targets.host import HostTarget
+from workflow_agent.targets.layered_host import LayeredHostTarget
+from workflow_agent.targets.mounts import has_layers
 from workflow_agent.testing.lab.container import LabContainer
 from workflow_agent.testing.lab.digest import digest
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.system import ChangeSet
     from workflow_agent.testing.lab import FileRecord, LabHost
 
-__all__ = ["Trial", "open_target", "shell_script", "without_new_times"]
+__all__ = ["Trial", "open_host", "open_target", "shell_script", "without_new_times"]
 
 _numbers = itertools.count(1)
 #: What a trial made long ago: older times must come out of a commit as they went in.
@@ -52,10 +54,18 @@ def without_new_times(records: Mapping[str, FileRecord]) -> dict[str, FileRecord
     }
 
 
+def open_host(pid: int, **options: Any) -> HostTarget:  # Any: options of HostTarget
+    """Give the host in which a process lives, with a root on a disk or of layers, as another process would see it."""
+    if not has_layers(pid):
+        return HostTarget("host", pid=pid, **options)
+    store = Path(tempfile.gettempdir(), "workflow-agent-trials", f"host-{pid}")
+    return LayeredHostTarget("host", pid=pid, store=store, **options)
+
+
 def open_target(lab: LabHost, **options: Any) -> HostTarget:  # Any: options of HostTarget
     """Give a lab host or a lab container as a target, as another process would see it."""
     if not isinstance(lab, LabContainer):
-        return HostTarget("host", pid=lab.pid, **options)
+        return open_host(lab.pid, **options)
     engine = Engine()
     store = Path(tempfile.gettempdir(), "workflow-agent-trials")
     return ContainerTarget(engine.container(lab.name), engine=engine, store=store, **options)

@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from workflow_agent.model import failpoint
-from workflow_agent.targets.host import HostTarget
 from workflow_agent.testing.lab import diff
+from workflow_agent.testing.transactions import open_host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,9 +37,9 @@ OPERATIONS = 11
 _CHILD = """
 import asyncio, json, os, sys, traceback
 from workflow_agent.model import failpoint
-from workflow_agent.targets.host import HostTarget
+from workflow_agent.testing.transactions import open_host
 async def carry_out(pid, run_id, transaction, verb):
-    target = HostTarget("host", pid=pid)
+    target = open_host(pid)
     await target.acquire(run_id, wait_s=20)  # programs of one that was killed end a moment later
     if verb == "prune":
         await target.prune([transaction])
@@ -76,7 +76,7 @@ async def killed_in_turn(trial: Trial, transaction: str, steps: Sequence[tuple[s
     output, errors = await asyncio.wait_for(child.communicate(), 120)
     codes: list[int] = json.loads(output)
     assert set(codes) <= {0, KILLED}, errors.decode()
-    trial.target = HostTarget("host", pid=trial.lab.pid)
+    trial.target = open_host(trial.lab.pid)
     return codes
 
 

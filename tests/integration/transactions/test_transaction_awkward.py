@@ -8,6 +8,7 @@ import pytest
 
 from workflow_agent.model.system import Tier
 from workflow_agent.testing.lab import LabHost, diff, grown_logs
+from workflow_agent.testing.like_dkms import LIKE_DKMS
 from workflow_agent.testing.transactions import Trial
 
 if TYPE_CHECKING:
@@ -15,45 +16,6 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.system import ChangeSet
 
-#: Builds a package on the host which does what those of DKMS do, without a compiler or a kernel: its script keeps the
-#: source in /usr/src, builds below /var/lib/dkms for each kernel that is there, adds the module and writes the lists of
-#: modules anew; removed, it takes these back by itself and leaves what a purge of such packages leaves.
-_LIKE_DKMS = r"""
-kernel=6.1.0-9-lab
-mkdir -p /lib/modules/$kernel/kernel; echo own >/lib/modules/$kernel/kernel/own.ko
-echo kernel/own.ko: >/lib/modules/$kernel/modules.dep; echo 1 >/lib/modules/$kernel/modules.dep.bin
-d=$(mktemp -d); mkdir -p $d/DEBIAN $d/usr/src/stub-1
-printf '%s\n' 'Package: stub-dkms' 'Version: 1' 'Architecture: all' 'Maintainer: t <t@t>' 'Description: t' \
-  >$d/DEBIAN/control
-echo 'int x;' >$d/usr/src/stub-1/stub.c
-cat >$d/DEBIAN/postinst <<'P'
-#!/bin/sh
-set -e
-for tree in /lib/modules/*/; do
-  kernel=$(basename $tree); build=/var/lib/dkms/stub/1/$kernel/$(uname -m)
-  mkdir -p $build/module $build/log /var/lib/dkms/stub/1/build $tree/updates/dkms
-  ln -sfn /usr/src/stub-1 /var/lib/dkms/stub/1/source
-  cp /usr/src/stub-1/stub.c /var/lib/dkms/stub/1/build/; date >$build/log/make.log
-  { echo built; cat /var/lib/dkms/stub/1/build/stub.c; } >$build/module/stub.ko
-  rm -r /var/lib/dkms/stub/1/build
-  cp $build/module/stub.ko $tree/updates/dkms/stub.ko
-  ln -sfn 1/$kernel/$(uname -m) /var/lib/dkms/stub/kernel-$kernel-$(uname -m)
-  (cd $tree; find kernel updates -name '*.ko' -printf '%p:\n' | sort >modules.dep.new; mv modules.dep.new modules.dep
-   sha256sum modules.dep >modules.dep.bin)
-done
-P
-cat >$d/DEBIAN/prerm <<'P'
-#!/bin/sh
-set -e
-for tree in /lib/modules/*/; do
-  rm -f $tree/updates/dkms/stub.ko
-  (cd $tree; find kernel updates -name '*.ko' -printf '%p:\n' | sort >modules.dep
-   sha256sum modules.dep >modules.dep.bin)
-done
-rm -rf /var/lib/dkms/stub
-P
-chmod 755 $d/DEBIAN/p*; dpkg-deb -b $d /srv/stub.deb >/dev/null; rm -r $d
-"""
 _APT = "export DEBIAN_FRONTEND=noninteractive; apt-get install -y -qq --no-install-recommends"
 #: package -> (how it is installed, how it is purged, something that it makes, something of what is told of it)
 _PACKAGES = {
@@ -77,7 +39,7 @@ _SOUND = "dpkg --audit; apt-get check -qq -o Dir::Cache::pkgcache= -o Dir::Cache
 def lab_plain(lab: None) -> Iterator[LabHost]:
     """A host without dbus, for which dbus can be had."""
     with LabHost("plain", packages=("dbus",)) as host:
-        host.run(["bash", "-euc", _LIKE_DKMS])
+        host.run(["bash", "-euc", LIKE_DKMS])
         yield host
 
 

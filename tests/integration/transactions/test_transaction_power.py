@@ -65,6 +65,7 @@ class _Scene:
 
     host: LabHost
     script: str = SCRIPT
+    is_layered: bool = False
     before: dict[str, FileRecord] = field(default_factory=dict)
     after: dict[str, FileRecord] = field(default_factory=dict)
     found: Counter[str] = field(default_factory=Counter)
@@ -73,7 +74,8 @@ class _Scene:
     async def make_ready(self, set_up: str = SET_UP) -> None:
         """Learn how the host is before and after."""
         trial = Trial(self.host)
-        trial.shell(set_up)
+        if set_up:
+            trial.shell(set_up)
         await trial.begin()
         self.before = look(trial)
         transaction = await trial.apply(self.script)
@@ -85,6 +87,8 @@ class _Scene:
     async def fails(self, what: str, last: str | None, *, keep_journal: bool) -> bool:
         """Capture, carry out, cut the power where the last step dies (or ended); gives whether it died there."""
         begun, verb, _ = _ALL[what]
+        if self.is_layered:
+            self.host.lay_over()
         trial = Trial(self.host)
         trial.shell("rm -rf /.workflow-agent/tx/*; sync")
         await trial.begin()
@@ -150,6 +154,14 @@ def host(lab: None) -> Iterator[LabHost]:
         yield one
 
 
+@pytest.fixture
+def layered_host(host: LabHost) -> LabHost:
+    """A host whose root is an overlay, as a container's; what a transaction will change lies in its lower layer."""
+    host.run(["bash", "-euc", SET_UP])
+    host.lay_over()
+    return host
+
+
 @pytest.fixture(autouse=True)
 def _nothing_is_written_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """A capture has the disk begin early, to save time: a commit must not need that."""
@@ -184,6 +196,18 @@ async def test_after_a_power_cut_everything_is_before_or_after(host: LabHost) ->
     assert scene.found["commit, ended, as after"] == 1
 
 
+async def test_below_layers_it_is_the_same(layered_host: LabHost) -> None:
+    """What is committed in a container goes through an overlay to the disk that the engine keeps its layers on."""
+    scene = _Scene(layered_host, is_layered=True)
+    await scene.make_ready(set_up="")
+    for number, (what, last) in enumerate(_SAMPLE):
+        reached = await scene.fails(what, last, keep_journal=number % 2 == 0)
+        assert reached is (last is not None), (what, last)
+
+    assert scene.problems == []
+    assert scene.found["commit, ended, as after"] == 1
+
+
 @pytest.mark.parametrize("last", [None, "transaction.committed", f"transaction.commit.operation:{_FILES}"])
 async def test_no_file_of_many_is_empty(host: LabHost, last: str | None) -> None:
     scene = _Scene(host, _MANY_FILES)
@@ -201,20 +225,36 @@ async def test_the_power_fails_at_every_step_of_commit_rollback_and_settling(hos
     await scene.make_ready()
     for what in _ALL:
         await scene.sweep(what)
-    _write_record(scene, time.monotonic() - begun)
+    _write_record(
+        scene, time.monotonic() - begun, "power_fails_at_every_step", "a plain Debian 12 host of the lab on ext4"
+    )
 
     assert scene.problems == []
 
 
-def _write_record(scene: _Scene, seconds: float) -> None:
+@pytest.mark.long
+async def test_the_power_fails_below_layers_at_every_step(layered_host: LabHost) -> None:
+    begun = time.monotonic()
+    scene = _Scene(layered_host, is_layered=True)
+    await scene.make_ready(set_up="")
+    for what in _ALL:
+        await scene.sweep(what)
+    about = "a Debian 12 system of the lab whose root is an overlay on ext4, as a container's"
+    _write_record(scene, time.monotonic() - begun, "power_fails_below_layers", about)
+
+    assert scene.problems == []
+
+
+def _write_record(scene: _Scene, seconds: float, test: str, about: str) -> None:
     today = datetime.now(UTC).date().isoformat()
+    layers = "-below-layers" if "layers" in test else ""
     lines = [
-        f"# Power cuts at every step, {today}",
+        f"# Power cuts at every step{layers.replace('-', ' ')}, {today}",
         "",
-        "`make long ARGS='-k power_fails_at_every_step'`",
+        f"`make long ARGS='-k {test}'`",
         "",
         f"* {platform.system()} {platform.release()}, {os.cpu_count()} CPUs, Python {platform.python_version()};",
-        "  a plain Debian 12 host of the lab on ext4.",
+        f"  {about}.",
         f"* {sum(scene.found.values())} power cuts in {seconds / 60:.0f} minutes: at each passage of each failure",
         "  point of a commit, of a rollback and of what settles them, and after their ends, each with a new capture.",
         "* The process dies there, the file system is shut down at once (`EXT4_IOC_SHUTDOWN`), mounted again, and its",
@@ -231,4 +271,4 @@ def _write_record(scene: _Scene, seconds: float) -> None:
         *(f"* {problem}" for problem in scene.problems),
     ]
     _RECORDS.mkdir(exist_ok=True)
-    (_RECORDS / f"{today}-power-loss.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (_RECORDS / f"{today}-power-loss{layers}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -70,6 +70,7 @@ class LabHost:
         size: Bytes of its disk.
         address: A further IPv4 address of it, beside 127.0.0.1.
         in_memory: Where its disk lives: see :func:`workflow_agent.testing.lab.image.copy_disk`.
+        layers: Whether its root is an overlay on that disk, as a container's is.
 
     Example:
         ::
@@ -88,12 +89,14 @@ class LabHost:
         size: int = DISK_BYTES,
         address: str = "",
         in_memory: bool | None = None,
+        layers: bool = False,
     ) -> None:
         self.kind = LabKind(kind)
         self._packages = packages
         self._size = size
         self._address = address
         self._in_memory = in_memory
+        self._layers = "kept" if layers else ""
         self._disk: int | None = None
         self._base: Path | None = None
         self._device = ""
@@ -145,6 +148,7 @@ class LabHost:
             "hostname": "lab",
             "name": name,
             "address": self._address,
+            "layers": self._layers,
         }
         self._launcher = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(config)],
@@ -252,13 +256,24 @@ class LabHost:
             keep_journal: Have the file system's journal reach the disk first, without the contents of files that no
                 sync wrote: the moment at which names are there already and contents are not.
         """
-        descriptor = os.open(self.root, os.O_RDONLY)
+        assert self._launcher is not None
+        below_layers = Path(f"/proc/{self._launcher.pid}/root/tmp/root")
+        descriptor = os.open(below_layers if self._layers else self.root, os.O_RDONLY)
         try:
             mode = _SHUTDOWN_WITH_JOURNAL if keep_journal else _SHUTDOWN_AT_ONCE
             fcntl.ioctl(descriptor, _EXT4_IOC_SHUTDOWN, struct.pack("=I", mode))
         finally:
             os.close(descriptor)
         self.power_off()
+
+    def lay_over(self) -> None:
+        """Start it again with a new overlay on its disk as root: what is on the disk lies in the lower layer."""
+        self.power_off()
+        self._layers = "new"
+        try:
+            self.start()
+        finally:
+            self._layers = "kept"
 
     def power_off(self) -> None:
         """Kill everything at once; the disk stays for the next :meth:`start`, and the kernel writes what it had to."""
