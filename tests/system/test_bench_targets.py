@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ from workflow_agent.cli.scaffolding import write_draft
 from workflow_agent.integrations import Registry, builtin_folder, load_folder
 from workflow_agent.integrations.scaffold import DraftAnswers, DraftTemplate
 from workflow_agent.testing.bench import Kind, Suite, TargetKind, Verdict
+from workflow_agent.testing.bench.targets import BenchTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +33,20 @@ serve='["/busybox", "nc", "-ll", "-p", "8080", "-e", "/busybox", "true"]'
 tar -C /bin -c busybox | docker import --change "CMD $serve" - box
 tar -C /bin -c busybox | docker import --change 'CMD ["/busybox", "false"]' - broken
 """
+#: A service of a program of its own, which our supervisor keeps.
+SLEEPER = """
+schema: workflow-agent/integration/1
+name: NAME
+version: 1.0.0
+description: A program that sleeps.
+category: test
+platforms: [{family: debian, os: [debian]}]
+actions: {install: {template: install}}
+services: [{name: NAME, exe: /opt/NAME/NAME, argv: [/opt/NAME/NAME, "600"], sysvinit: false}]
+checks: [{id: process, kind: process, exe: /opt/NAME/NAME}]
+"""
+#: Seconds; a service that nobody asked to stop was waited for 10 s before.
+STOPPED_WITHIN = 8.0
 ON_TARGET = [kind for kind in Kind if kind not in {Kind.LINT, Kind.RENDER}]
 
 
@@ -78,6 +94,31 @@ def test_a_break_that_no_check_sees_is_a_failure_and_its_evidence_is_kept(tmp_pa
     assert evidence is not None
     called = {file.stem.partition("-")[2] for file in (evidence / "commands").iterdir()}
     assert {"plan", "install", "verify", "repair"} <= called
+
+
+def sleeper(folder: Path, name: str) -> Path:
+    """An integration of one service that no init system knows."""
+    made = folder / name
+    (made / "templates").mkdir(parents=True)
+    script = f"#!/bin/bash\nset -eu\ninstall -D -m 0755 /bin/sleep /opt/{name}/{name}\n"
+    (made / "templates/install.sh.j2").write_text(script, encoding="utf-8")
+    text = SLEEPER.replace("NAME", name)
+    (made / "integration.yaml").write_text(text, encoding="utf-8")
+    return made
+
+
+def test_a_stopped_service_is_stopped_alone_and_at_once(tmp_path: Path) -> None:
+    with BenchTarget(TargetKind.PLAIN, packages=(), folder=tmp_path / "target") as target:
+        for name in ("first", "second"):
+            done = target.command("install", str(sleeper(tmp_path, name)), "--yes")
+            assert done.code == 0, done.sentence
+
+        begun = time.monotonic()
+        target.stop_service("first", "/opt/first/first")
+        took = time.monotonic() - begun
+
+        assert [one.program for one in target.host.processes() if "/opt/" in one.program] == ["/opt/second/second"]
+        assert took < STOPPED_WITHIN
 
 
 @pytest.mark.parametrize(

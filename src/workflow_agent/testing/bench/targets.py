@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
 from dataclasses import field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.records import dataclass
@@ -23,7 +25,6 @@ from workflow_agent.testing.lab.setup import obstacle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -202,10 +203,14 @@ class BenchTarget:
             self.host.run(["systemctl", "stop", *self._units(name)], check=False)
         elif (self.host.root / "etc/init.d" / name).is_file():
             self.host.run(["sh", "-c", 'cd /; service "$1" stop', "sh", name], check=False)
+        told: set[int] = set()
         end = time.monotonic() + _STOPPED_S
-        while self._still(program):
+        while found := self._still(program):
+            above = self._supervisors_of(found) - told
+            _signal(above, signal.SIGTERM)  # a supervisor of ours stops what it runs, which else comes again
+            told |= above
             if time.monotonic() > end:
-                self._end(program)
+                _signal(found, signal.SIGKILL)
             time.sleep(0.05)
 
     def start_service(self, name: str) -> bool:
@@ -228,15 +233,17 @@ class BenchTarget:
         found = [one for one in self.host.processes() if program in {one.program, *one.arguments[1:3]}]
         return [one.pid for one in found if program is not None]
 
-    def _end(self, program: str | None) -> None:
-        """End what stopping did not end: its supervisor of ours first, which would start it again."""
-        for one in self.host.processes():
-            if any("supervise_program" in word for word in one.arguments):
-                with suppress(ProcessLookupError):
-                    os.kill(one.pid, 15)
-        for pid in self._still(program):
-            with suppress(ProcessLookupError):
-                os.kill(pid, 9)
+    def _supervisors_of(self, pids: Iterable[int]) -> set[int]:
+        """Name the supervisors of ours above processes; others of ours keep what is not to be stopped."""
+        running = {one.pid: one.arguments for one in self.host.processes()}
+        found = set()
+        for pid in pids:
+            at = pid
+            while at in running and not any("supervise_program" in word for word in running[at]):
+                at = _parent_of(at)
+            if at in running:
+                found.add(at)
+        return found
 
     def keep_evidence(self) -> None:
         """Write down what the target says of itself, beside the commands' own words."""
@@ -245,3 +252,18 @@ class BenchTarget:
             (self.folder / "journal.txt").write_text(done.stdout, encoding="utf-8")
         listing = "\n".join(f"{one.inner_pid} {one.program} {' '.join(one.arguments)}" for one in self.host.processes())
         (self.folder / "processes.txt").write_text(listing + "\n", encoding="utf-8")
+
+
+def _signal(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _parent_of(pid: int) -> int:
+    """Give a process's parent; 0 where it ended meanwhile."""
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    return int(told.rpartition(")")[2].split()[1])
