@@ -24,7 +24,7 @@ def can_be_decided(conflict: Mapping[str, Any]) -> bool:
 
 
 def name_ways_out(error: PathConflictError, run: str | None, target: str) -> None:
-    """Let the refusal of a rollback end with the commands that decide it; what nobody can decide keeps its hint.
+    """Let the refusal of a rollback end with the commands that decide it, a line each; others keep their hint.
 
     Args:
         error: Of a target.
@@ -45,7 +45,7 @@ def name_ways_out(error: PathConflictError, run: str | None, target: str) -> Non
         error.hint = f"keep what is there now: {keep}"
         return
     error.hint = (
-        f"keep what is there now: {keep}; have it as before the run, what is there now is kept aside: "
+        f"keep what is there now: {keep}\nhave it as before the run, what is there now is kept aside: "
         f"`{command} --force`"
     )
 
@@ -71,4 +71,4 @@ def name_tier(error: PathConflictError, run: str | None, target: str, way: str |
             f"as things are its tier is {tier.value}, by {_BY[way]}, not bit for bit: "
             f"`workflow-agent rollback {run}{place} --logical`"
         )
-    error.hint = f"{error.hint}; {told}" if error.hint else told
+    error.hint = f"{error.hint}\n{told}" if error.hint else told

@@ -33,7 +33,9 @@ def error_lines(error: WorkflowAgentError, style: Style) -> Iterator[str]:
         yield f"run: {safe(error.run_id)}"
     if error.hint:
         yield ""
-        yield f"{style.paint('hint:', 'cyan')} {safe(error.hint)}"
+        first, *more = error.hint.split("\n")
+        yield f"{style.paint('hint:', 'cyan')} {safe(first)}"
+        yield from (f"      {safe(line)}" for line in more)
 
 
 def _evidence(details: Mapping[str, Any], style: Style) -> Iterator[str]:

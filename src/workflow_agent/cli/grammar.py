@@ -53,6 +53,8 @@ _LISTED = {
 }
 #: Likeness (0 to 1) of a typing error; less is another word.
 _CLEAR = 0.8
+#: What others call the option for parameters.
+_OF_OTHERS = frozenset({"set", "var", "parameter", "extra_vars"})
 #: A command in the list of all: its first sentence, wrapped and never cut.
 _LONGEST_SUMMARY = 200
 #: What people type elsewhere for what is called otherwise here.
@@ -283,6 +285,8 @@ def _option_hint(option: str, known: list[str]) -> str | None:
     name = option.lstrip("-").replace("-", "_")
     if "--param" not in known or nearest(option, known, least=_CLEAR) or not name.isidentifier():
         return did_you_mean(option, known)
+    if name in _OF_OTHERS:
+        return "a parameter of the integration is set with `--param NAME=VALUE`"
     return f"a parameter of the integration is set with `--param {name[:_LONGEST_SHOWN]}=VALUE`"
 
 

@@ -17,7 +17,7 @@ def _hint(*conflicts: dict[str, Any], run: str | None = "r-1", target: str = "ho
 def test_every_path_is_in_the_command_as_a_shell_reads_it() -> None:
     assert _hint({"path": "/etc/a b"}, {"path": "/etc/c"}, target="docker:web") == (
         "keep what is there now: "
-        "`workflow-agent rollback r-1 --target docker:web --theirs '/etc/a b' --theirs /etc/c`; "
+        "`workflow-agent rollback r-1 --target docker:web --theirs '/etc/a b' --theirs /etc/c`\n"
         "have it as before the run, what is there now is kept aside: "
         "`workflow-agent rollback r-1 --target docker:web --force`"
     )
@@ -54,7 +54,7 @@ def test_a_refusal_names_the_tier_that_applies_and_goes_to_no_lower_one() -> Non
     tier, hint = _tier("packages", {"path": "/a"}, target="docker:web")
     assert tier == "logical"
     assert hint == (
-        "as it was; as things are its tier is logical, by giving packages the versions that they had, not bit for bit: "
+        "as it was\nas things are its tier is logical, by giving packages the versions that they had, not bit for bit: "
         "`workflow-agent rollback r-1 --target docker:web --logical`"
     )
     tier, hint = _tier(None, {"path": "/a"})
