@@ -220,7 +220,7 @@ def _files(changes: Sequence[Mapping[str, Any]], added: int, style: Style, *, ow
         return
     actions = [str(change.get("action")) for change in changes]
     counts = ", ".join(f"{actions.count(one):,} {one}" for one in CHANGE_SIGNS if one in actions)
-    yield _label("files", counts + (f"; {size(added)} more" if added > 0 else ""), style)
+    yield _label("files", counts + (f"; {size(added)} written" if added > 0 else ""), style)
     if style.verbose:
         yield from (_item(str(change["action"]), _path(change), style) for change in changes)
         return

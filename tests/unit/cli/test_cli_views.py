@@ -77,7 +77,7 @@ nginx 1.0.0 on host
   cron       1 added
     + /etc/cron.d/nginx
   starts     nginx (tcp/80)
-  files      31 created, 1 modified, 1 deleted, 1 appended; 1.2 MB more
+  files      31 created, 1 modified, 1 deleted, 1 appended; 1.2 MB written
     - /etc/old (symlink)
     ~ /etc/passwd  content, mtime
     > /var/log/dpkg.log
