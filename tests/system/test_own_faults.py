@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -171,6 +172,25 @@ def test_a_database_that_cannot_be_used_is_named_with_what_to_do(mine: Machine, 
             assert refused.error["where"] == str(database)
         assert database.read_bytes() == found, "what somebody may still want to save"
         assert mine.json("doctor").code == 1
+    mine.assert_as(before)
+
+
+def test_a_database_that_is_damaged_inside_is_named_and_a_copy_put_back_works(mine: Machine, before: World) -> None:
+    folder = small(mine)
+    run = mine.json("install", folder, "--yes").data["run_id"]
+    database = mine.state / "workflow-agent.db"
+    good = database.read_bytes()
+    half = len(good) // 8192 * 4096
+    database.write_bytes(good[:half] + os.urandom(len(good) - half))
+    for words in (["history"], ["show", run], ["plan", folder], ["install", folder, "--yes"], ["rollback", "--yes"]):
+        refused = mine.json(*words)
+        assert (refused.code, refused.error["code"]) == (7, "unreachable.store"), str(refused)
+        assert refused.error["message"] == "the database is damaged"
+        assert "put a copy back" in refused.error["hint"]
+    for name in ("-wal", "-shm"):
+        database.with_name(f"{database.name}{name}").unlink(missing_ok=True)
+    database.write_bytes(good)
+    assert mine.json("rollback", "--yes").data["undoes"] == run
     mine.assert_as(before)
 
 
