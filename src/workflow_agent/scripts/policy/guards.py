@@ -77,7 +77,8 @@ def _program(call: Call) -> str | None:
     elif call.name == "chmod":
         takes = re.fullmatch(r"[augo]*-[rwst]*x[rwxst]*|0?[0246]{3}", next(iter(call.argv[1:]), ""))
         words = list(call.argv[2:]) if takes else []
-    return _daemon([word for word in words if _PROGRAM.match(word)])
+    written = node_text(call.node)  # a package that leaves goes through its own programs by a variable
+    return _daemon([word for word in words if _PROGRAM.match(word) and word in written])
 
 
 def _asked_for(call: Call, shell: ShellText) -> list[str]:

@@ -299,12 +299,6 @@ def _crontab(words: Sequence[str]) -> str | None:
     )
 
 
-def _umask(words: Sequence[str]) -> str | None:
-    """``umask 000``: whatever is made from here on can be written by everybody."""
-    modes = [word for word in words if re.fullmatch(r"[0-7]{1,4}", word)]
-    return "world-writable" if any(not int(mode[-1]) & 2 for mode in modes) else None
-
-
 def _set(words: Sequence[str]) -> str | None:
     return "traces-wiped" if list(words) == ["+o", "history"] else None
 
@@ -349,6 +343,5 @@ _BY_NAME: Mapping[str, Callable[[Sequence[str]], str | None]] = {
     "history": _history,
     "unset": _unset,
     "set": _set,
-    "umask": _umask,
     "crontab": _crontab,
 }

@@ -38,9 +38,21 @@ def match_rights(call: Call, shell: ShellText) -> Iterator[Hit]:
         if any(map(gives_to_all, modes)) and any(map(is_owned_by_system, targets[-1:])):
             yield Hit("world-writable", call.node, f"`{call.name}`")
         return
+    if call.name == "umask" and _opens_the_rest(call, shell):
+        yield Hit("world-writable", call.node, "`umask`")
     closed = _closed(call, shell)
     if closed is not None:
         yield Hit("system-closed", call.node, f"`{closed}`")
+
+
+def _opens_the_rest(call: Call, shell: ShellText) -> bool:
+    """``umask 000``: everybody may write what is made from here on; not in a subshell, nor where it is set again."""
+    current = call.node.parent
+    while current is not None and current.type not in ("subshell", "command_substitution"):
+        current = current.parent
+    later = any(other.name == "umask" and other.node.start_byte > call.node.start_byte for other in shell.calls)
+    modes = [word for word in call.argv[1:] if re.fullmatch(r"[0-7]{1,4}", word)]
+    return current is None and not later and any(not int(mode[-1]) & 2 for mode in modes)
 
 
 def _closed(call: Call, shell: ShellText) -> str | None:
