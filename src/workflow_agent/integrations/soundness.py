@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.integrations.kinds import EXPRESSION_MARK, ActionName, EffectKind, FileFormat, ParameterType
+from workflow_agent.integrations.patterns import MAX_CHARS
 from workflow_agent.integrations.problems import KeyPath, ManifestProblem
 from workflow_agent.integrations.soundness_families import packages_problems, surroundings_problems
 from workflow_agent.integrations.values import parse_value
@@ -217,9 +218,12 @@ def _parameter(declared: Parameter) -> Iterator[tuple[str, str]]:
 
 def _samples(declared: Parameter) -> Iterator[tuple[str, str]]:
     if declared.pattern is not None:
+        if len(declared.pattern) > MAX_CHARS:
+            yield "pattern", f"is longer than {MAX_CHARS} characters"
+            return
         try:
             re.compile(declared.pattern)
-        except re.error as error:
+        except (re.error, RecursionError, OverflowError) as error:
             yield "pattern", f"is no regular expression: {error}"
             return
     for key in ("default", "example"):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from workflow_agent.integrations.kinds import ParameterType
+from workflow_agent.integrations.patterns import matches
 from workflow_agent.security.marks import unmarkable
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def _scalar(declared: Parameter, kind: ParameterType, value: Any) -> Any:
         value = _PARSERS[kind](value)
     if declared.choices:
         value = _choice(declared, value)
-    if declared.pattern is not None and not re.fullmatch(declared.pattern, str(value)):
+    if declared.pattern is not None and not matches(declared.pattern, str(value)):
         raise ValueError(f"does not match the pattern {declared.pattern}")
     return value
 
