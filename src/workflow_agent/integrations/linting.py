@@ -19,7 +19,7 @@ from workflow_agent.integrations.loading import (
 )
 from workflow_agent.integrations.problems import KeyPath, ManifestProblem
 from workflow_agent.integrations.readme_page import readme
-from workflow_agent.integrations.soundness import expression_texts, references_in
+from workflow_agent.integrations.soundness import EXPRESSION_ROOTS, expression_texts, references_in
 from workflow_agent.model.errors import ManifestError
 from workflow_agent.model.records import dataclass
 from workflow_agent.model.system import Severity
@@ -141,6 +141,31 @@ def _services(manifest: Manifest, _folder: Path) -> Iterator[ManifestProblem]:
             yield ManifestProblem(path=path, code="argv-missing", message=message)
 
 
+#: What other template languages write, where it would stand as it is.
+_OTHER_MARKS: Final = re.compile(
+    r"(?<!\$)\{\{\s*(?:parameters|facts|services)\.|\$\{(?!\{)\s*(?:parameters|facts|services)\."
+)
+
+
+def _marks(manifest: Manifest, _folder: Path) -> Iterator[ManifestProblem]:
+    data = manifest.model_dump(mode="json", by_alias=True, exclude_none=True, include=set(EXPRESSION_ROOTS))
+    for path, text in _strings((), data):
+        if found := _OTHER_MARKS.search(text):
+            message = f"has `{found[0]}…`, which stands there as it is: an expression is written `${{{{ … }}}}`"
+            yield ManifestProblem(path=path, code="expression-marks", message=message)
+
+
+def _strings(path: KeyPath, value: object) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _strings((*path, index), item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _strings((*path, name), item)
+
+
 _CLOSED_TYPES: Final = frozenset(ParameterType) - {ParameterType.STRING, ParameterType.LIST, ParameterType.PATH}
 
 
@@ -195,6 +220,7 @@ _WARNINGS: Final[tuple[Callable[[Manifest, Path], Iterator[ManifestProblem]], ..
     _parameters,
     _services,
     _free_text,
+    _marks,
     _file_templates,
     _hooks,
 )
@@ -235,6 +261,7 @@ RULES: Final = {
     "service-unchecked": Severity.WARNING,
     "binary-unchecked": Severity.WARNING,
     "argv-missing": Severity.WARNING,
+    "expression-marks": Severity.WARNING,
 }
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.integrations.manifest import Manifest, Parameter
 
-__all__ = ["expression_texts", "facts_known", "references_in", "soundness"]
+__all__ = ["EXPRESSION_ROOTS", "expression_texts", "facts_known", "references_in", "soundness"]
 
 #: Fields of :class:`workflow_agent.model.system.TargetFacts` that expressions may name.
 facts_known: Final = (
@@ -44,7 +44,8 @@ facts_known: Final = (
     "capabilities",
 )
 _SERVICE_KEYS: Final = ("argv", "arguments")
-_ROOTS_BY_KEY: Final[Mapping[str, frozenset[str]]] = {
+#: Keys whose texts may hold expressions, and what these may name.
+EXPRESSION_ROOTS: Final[Mapping[str, frozenset[str]]] = {
     "directories": frozenset({"parameters", "facts"}),
     "files": frozenset({"parameters", "facts", "packages", "services"}),
     "checks": frozenset({"parameters", "facts", "packages", "services"}),
@@ -66,7 +67,7 @@ _CONDITIONED: Final = frozenset({"capabilities", "files", "services", "checks", 
 def expression_texts(manifest: Manifest) -> Iterator[tuple[KeyPath, str, bool]]:
     """Walk every text that may hold expressions: key path, text, and whether all of it is one expression."""
     data = manifest.model_dump(mode="json", by_alias=True, exclude_none=True)
-    for key in _ROOTS_BY_KEY:
+    for key in EXPRESSION_ROOTS:
         yield from _texts((key,), data.get(key))
 
 
@@ -100,7 +101,7 @@ def references_in(text: str, *, bare: bool) -> frozenset[str]:
 
 def _reference(manifest: Manifest, path: KeyPath, reference: str) -> ManifestProblem | None:
     root, *rest = reference.split(".")
-    known_here = _ROOTS_BY_KEY[str(path[0])] - (frozenset() if manifest.packages else {"packages"})
+    known_here = EXPRESSION_ROOTS[str(path[0])] - (frozenset() if manifest.packages else {"packages"})
     allowed = set(known_here) | ({"item"} if _has_item(manifest, path) else set())
     if root not in allowed:
         return _unknown(path, root, f"names `{root}`, which is not known here", allowed)

@@ -44,15 +44,17 @@ def lint_template(text: str, source: str, *, declared: Collection[str] | None = 
     environment = TemplateEnvironment()
     try:
         tree = environment.parse(text)
+        tokens = list(_tokens(environment.lex(text)))
+        findings = [
+            *_misplaced(tokens, source),
+            *_code_positions(tokens, source),
+            *_raw_uses(tree, source),
+            *(_unknown(tree, declared, source) if declared is not None else ()),
+        ]
     except TemplateSyntaxError as error:
         return [_finding("template.syntax", error.lineno, error.message or "syntax error", source)]
-    tokens = list(_tokens(environment.lex(text)))
-    findings = [
-        *_misplaced(tokens, source),
-        *_code_positions(tokens, source),
-        *_raw_uses(tree, source),
-        *(_unknown(tree, declared, source) if declared is not None else ()),
-    ]
+    except RecursionError:
+        return [_finding("template.syntax", 1, "the template is nested too deeply", source)]
     return sorted(findings, key=lambda finding: (finding.line, finding.rule))
 
 

@@ -89,3 +89,11 @@ def test_shipped_templates_are_clean_and_name_what_they_are_given(path: Path) ->
     declared = re.findall(r"^   ([a-z_0-9]+): ", head, re.MULTILINE)
 
     assert lint_template(text, str(path), declared=declared) == []
+
+
+def test_a_template_that_is_nested_too_deeply_is_said_so() -> None:
+    text = "{% if x %}" * 3000 + "{% endif %}" * 3000
+
+    (finding,) = lint_template(text, "deep")
+
+    assert (finding.rule, finding.message) == ("template.syntax", "the template is nested too deeply")
