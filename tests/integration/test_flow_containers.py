@@ -129,6 +129,44 @@ async def test_a_container_that_says_nothing_gives_null(client: WorkflowClient, 
     assert await execution.get_result() == {"value": None}
 
 
+_BUSY = "head -c 60000000 /dev/zero | tail | wc -c; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo 1"
+
+
+async def test_what_containers_used_is_kept_with_their_step(client: WorkflowClient, image: str) -> None:
+    @workflow(name="measured")
+    async def measured(ctx: Context, image: str) -> Any:
+        agent = await ctx.deploy_agent("busy", image, command=["bash", "-c", _BUSY])
+        return await agent.wait_for_completion()
+
+    direct = Workflow("direct", steps=[Step("work").docker(image, ["bash", "-c", _BUSY])])
+    for flow, given, step, name in (
+        (measured, {"image": image}, "measured", "busy"),
+        (direct, {}, "work", "work"),
+    ):
+        execution = await client.run_workflow(flow, input=given)
+        await execution.get_result()
+        found = client.get_run_metrics(execution.id)
+        assert [(one["name"], one["step"], one["tags"]) for one in found] == [
+            (which, step, {"container": name, "image": image})
+            for which in ("container_cpu_s", "container_memory_bytes")
+        ]
+        cpu_s, memory = (one["value"] for one in found)
+        assert 0.1 < cpu_s < 60
+        assert 55_000_000 < memory < 1 << 30
+
+
+async def test_what_a_container_used_that_failed_is_kept_too(client: WorkflowClient, image: str) -> None:
+    flow = Workflow("failing", steps=[Step("work").docker(image, ["bash", "-c", f"{_BUSY}; exit 3"])])
+    execution = await client.run_workflow(flow)
+
+    with pytest.raises(StepFailedError):
+        await execution.get_result()
+    assert [one["name"] for one in client.get_run_metrics(execution.id)] == [
+        "container_cpu_s",
+        "container_memory_bytes",
+    ]
+
+
 async def test_an_image_that_is_not_there_is_refused(client: WorkflowClient) -> None:
     execution = await client.run_workflow(Workflow("w", steps=[Step("a").docker("no-such-image-anywhere:1")]))
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.agents.flow_log import FlowLog
 from workflow_agent.agents.given_secrets import filled_texts
 from workflow_agent.agents.masking import masked
 from workflow_agent.agents.serving import Answer, Question, Verb
 from workflow_agent.authoring.durations import duration_s
 from workflow_agent.authoring.sdk.containers import AgentRequest, ResourceRequirements, ServiceRequest
+from workflow_agent.model.errors import WorkflowAgentError
 from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from workflow_agent.agents.python_agent import Deployer
     from workflow_agent.model.message import Message
+    from workflow_agent.model.ports import Bus, Clock
     from workflow_agent.security.vault import Vault
 
 __all__ = ["ContainerAgent", "ContainerReply", "ContainerRequest", "ContainerService"]
@@ -60,13 +64,21 @@ class ContainerAgent:
     """Answers ``container.run``.
 
     Args:
+        bus: Tells watchers.
+        clock: Times of what is measured.
+        artifacts: Gives the folder for a run's files.
         vault: The secrets of runs.
         deployer: Starts containers.
     """
 
     name = "container"
 
-    def __init__(self, vault: Vault, deployer: Deployer) -> None:
+    def __init__(
+        self, bus: Bus, clock: Clock, artifacts: Callable[[str], Path], vault: Vault, deployer: Deployer
+    ) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._artifacts = artifacts
         self._vault = vault
         self._deployer = deployer
 
@@ -88,9 +100,15 @@ class ContainerAgent:
             services=tuple(self._service(each, message) for each in request.services),
             ready_timeout_s=duration_s(request.ready_timeout, where=f"{where} › ready_timeout"),
         )
-        deployed = await self._deployer.deploy(asked)
-        result = await deployed.wait()
-        return ContainerReply(value=result.output), {}
+        folder, masker = self._artifacts(asked.run_id), self._vault.masker(asked.run_id)
+        log = FlowLog(self._bus, lambda: folder / "output.log", message, self._clock, masker)
+        try:
+            deployed = await self._deployer.deploy(asked, log.metric)
+            result = await deployed.wait()
+        except WorkflowAgentError as error:
+            error.details["_records"] = [*error.details.get("_records", []), *log.records()]
+            raise
+        return ContainerReply(value=result.output), {"_records": log.records()}
 
     def _service(self, asked: ContainerService, message: Message) -> ServiceRequest:
         return ServiceRequest(

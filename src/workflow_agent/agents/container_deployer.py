@@ -13,8 +13,8 @@ from workflow_agent.targets.step_containers import StepContainers
 from workflow_agent.targets.step_services import StepServices
 
 if TYPE_CHECKING:
-    from workflow_agent.authoring.sdk.containers import AgentRequest
-    from workflow_agent.targets.step_containers import StepContainer
+    from workflow_agent.authoring.sdk.containers import AgentRequest, Measure
+    from workflow_agent.targets.step_containers import EndedContainer, StepContainer
 
 __all__ = ["ContainerDeployer"]
 
@@ -28,8 +28,8 @@ class ContainerDeployer:
     def __init__(self) -> None:
         self._containers = StepContainers()
 
-    async def deploy(self, request: AgentRequest) -> _Deployed:
-        """Start a container and what runs beside it.
+    async def deploy(self, request: AgentRequest, measure: Measure) -> _Deployed:
+        """Start a container and what runs beside it; `measure` is given what it used when it has ended.
 
         Raises:
             UnreachableError: no engine answers, or it refused.
@@ -38,15 +38,15 @@ class ContainerDeployer:
         """
         services = StepServices(request.run_id, request.step, request.name) if request.services else None
         if services is None:
-            return await self._deployed(request, None)
+            return await self._deployed(request, None, measure)
         try:
             await begin_services(services, request)
-            return await self._deployed(request, services)
+            return await self._deployed(request, services, measure)
         except BaseException:
             await asyncio.shield(asyncio.to_thread(services.remove))
             raise
 
-    async def _deployed(self, request: AgentRequest, services: StepServices | None) -> _Deployed:
+    async def _deployed(self, request: AgentRequest, services: StepServices | None, measure: Measure) -> _Deployed:
         starting = asyncio.ensure_future(
             asyncio.to_thread(
                 self._containers.start,
@@ -70,7 +70,7 @@ class ContainerDeployer:
             if not isinstance(started[0], BaseException):
                 await asyncio.to_thread(self._containers.remove, started[0].id)
             raise
-        return _Deployed(self._containers, container, request, services)
+        return _Deployed(self._containers, container, request, services, measure)
 
 
 class _Deployed:
@@ -82,11 +82,13 @@ class _Deployed:
         container: StepContainer,
         request: AgentRequest,
         services: StepServices | None,
+        measure: Measure,
     ) -> None:
         self._containers = containers
         self._container = container
         self._request = request
         self._services = services
+        self._measure = measure
         self._result: AgentResult | None = None
         self.id = container.id
 
@@ -109,7 +111,7 @@ class _Deployed:
         waiting = asyncio.ensure_future(asyncio.to_thread(self._containers.wait, self.id))
         try:
             async with asyncio.timeout(limit):
-                code = await asyncio.shield(waiting)
+                code = (await asyncio.shield(waiting)).code
             lines = await asyncio.to_thread(self._containers.lines, self.id)
         except TimeoutError:
             lines = await asyncio.to_thread(self._containers.lines, self.id)
@@ -129,10 +131,15 @@ class _Deployed:
             )
         return AgentResult(self._output(lines), exit_code=code, lines=tuple(lines))
 
-    async def _removed(self, waiting: asyncio.Future[Any]) -> None:
-        """Remove the container whatever happened; its end ends the thread that waits for it."""
+    async def _removed(self, waiting: asyncio.Future[EndedContainer]) -> None:
+        """Remove the container whatever happened; its end ends the thread that waits for it and sees what it used."""
         await asyncio.shield(asyncio.to_thread(self._gone))
-        await asyncio.gather(waiting, return_exceptions=True)
+        (ended,) = await asyncio.gather(waiting, return_exceptions=True)
+        if isinstance(ended, BaseException) or ended.usage is None:
+            return
+        tags = {"container": self._request.name, "image": self._request.image}
+        self._measure("container_cpu_s", ended.usage.cpu_s, tags)
+        self._measure("container_memory_bytes", float(ended.usage.memory_bytes), tags)
 
     def _output(self, lines: list[str]) -> Any:  # Any: a JSON value
         last = next((line for line in reversed(lines) if line.strip()), None)

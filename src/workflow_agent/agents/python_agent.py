@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from workflow_agent.authoring.sdk.containers import AgentRequest, Deployed
+    from workflow_agent.authoring.sdk.containers import AgentRequest, Deployed, Measure
     from workflow_agent.authoring.sdk.live import LiveFlows
     from workflow_agent.model.message import Message
     from workflow_agent.model.ports import Bus, Clock
@@ -57,8 +57,9 @@ class CallReply(Answer):
 class Deployer:
     """Starts containers. This one says that there are none; the application gives another one."""
 
-    async def deploy(self, request: AgentRequest) -> Deployed:
-        """Start a container, or find the one that an earlier attempt started."""
+    async def deploy(self, request: AgentRequest, measure: Measure) -> Deployed:
+        """Start a container, or find the one that an earlier attempt started; `measure` takes what it used."""
+        del measure
         raise UnreachableError("no containers can be started here", where=request.step)
 
 
@@ -203,7 +204,7 @@ class _Services:
         self._log.metric(name, value, tags)
 
     async def deploy(self, request: AgentRequest) -> Deployed:
-        return await self._deployer.deploy(request)
+        return await self._deployer.deploy(request, self._log.metric)
 
     async def run_child(self, workflow: Any, given: Mapping[str, Any], *, wait: bool) -> Any:
         runner = self._flows.children

@@ -183,7 +183,9 @@ class Container(containers.DeclarativeContainer):
         _late("python_agent:PythonAgent"), bus, clock, store.provided.artifacts_dir, vault, live_flows, deployer
     )
     shell = providers.Singleton(_late("command_agents:ShellAgent"), bus, clock, store.provided.artifacts_dir, vault)
-    container = providers.Singleton(_late("container_agent:ContainerAgent"), vault, deployer)
+    container = providers.Singleton(
+        _late("container_agent:ContainerAgent"), bus, clock, store.provided.artifacts_dir, vault, deployer
+    )
     http_calls = providers.Singleton(_late("http_calls:AiohttpCalls"))
     http = providers.Singleton(_late("http_agent:HttpAgent"), vault, http_calls)
     ssh = providers.Singleton(_late("ssh_agent:SshAgent"), bus, clock, store.provided.artifacts_dir, vault)

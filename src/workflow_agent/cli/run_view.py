@@ -32,6 +32,7 @@ _HISTORY = (
 _CHECK_SIGNS = {"passed": ("succeeded", "green"), "not-applicable": ("skipped", "dim")}
 _TAIL = 10
 _REMAINDER = 20
+_METRICS = 20
 #: Below this many columns the verb of a run is worth more than the rest of its id.
 _NARROW = 80
 #: `r-` and the ten characters of a ULID that are its milliseconds.
@@ -216,6 +217,17 @@ def _accuracy_lines(measured: Sequence[Mapping[str, Any]], style: Style) -> Iter
             yield f"    {safe(item['state'])} {safe(item['path'])}{aspects}"
 
 
+def _metric_lines(metrics: Sequence[Mapping[str, Any]], style: Style) -> Iterator[str]:
+    """Write what steps measured: ``crunch container_cpu_s 0.82 (container fetcher)``."""
+    shown = metrics if style.verbose else metrics[:_METRICS]
+    for number, one in enumerate(shown):
+        tags = ", ".join(f"{safe(name)} {safe(value)}" for name, value in (one.get("tags") or {}).items())
+        text = f"{safe(one.get('step'))} {safe(one['name'])} {one['value']:,.15g}" + (f" ({tags})" if tags else "")
+        yield f"  {'' if number else 'measured':9} {text}"
+    if len(metrics) > len(shown):
+        yield f"  {'':9} and {len(metrics) - len(shown):,} more (`--verbose` shows all)"
+
+
 def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     """Write a run in full."""
     yield style.paint(run_subject(run), "bold")
@@ -229,6 +241,7 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from running_lines(run.get("running"), style)
     yield from _copied_lines(run.get("copied") or ())
     yield from _accuracy_lines(run.get("accuracy") or (), style)
+    yield from _metric_lines(run.get("metrics") or (), style)
     yield from _own_lines(run, style)
     yield from _pruned_lines(run)
     yield from _remainder_lines(run, style)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.model.records import dataclass
+from workflow_agent.targets.container_usage import ContainerUsage, usage_until_end
 from workflow_agent.targets.engine import Engine
 
 if TYPE_CHECKING:
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
-__all__ = ["NAME_LABEL", "RUN_LABEL", "STEP_LABEL", "StepContainer", "StepContainers", "container_name"]
+__all__ = [
+    "NAME_LABEL",
+    "RUN_LABEL",
+    "STEP_LABEL",
+    "EndedContainer",
+    "StepContainer",
+    "StepContainers",
+    "container_name",
+]
 
 RUN_LABEL = "workflow-agent.run"
 STEP_LABEL = "workflow-agent.step"
@@ -36,6 +45,14 @@ class StepContainer:
 
     id: str
     age_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedContainer:
+    """How a container ended, and what it used; None where that could not be seen."""
+
+    code: int
+    usage: ContainerUsage | None
 
 
 class StepContainers:
@@ -104,14 +121,15 @@ class StepContainers:
             return StepContainer(id=one["Id"], age_s=_age_s(str(state["StartedAt"])))
         return None
 
-    def wait(self, container: str) -> int:
-        """Wait for a container's end; gives its exit code. Raises UnreachableError."""
+    def wait(self, container: str) -> EndedContainer:
+        """Wait for a container's end; raises UnreachableError."""
         engine = Engine(self._address)
         with engine.told(container):
             client = engine.client()
             client.timeout = None
             try:
-                return int(client.wait(container, timeout=None)["StatusCode"])
+                usage = usage_until_end(client.inspect_container(container)["State"]["Pid"], container)
+                return EndedContainer(code=int(client.wait(container, timeout=None)["StatusCode"]), usage=usage)
             finally:
                 client.close()
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 
     from workflow_agent.app.flows import Flows
-    from workflow_agent.authoring.sdk.containers import AgentRequest
+    from workflow_agent.authoring.sdk.containers import AgentRequest, Measure
 
 __all__ = [
     "AnySecret",
@@ -127,8 +127,9 @@ class MockDeployer:
     def __init__(self) -> None:
         self.unexpected: list[str] = []
 
-    async def deploy(self, request: AgentRequest) -> _Played:
-        """Let the mock whose name fits best play a container; raises StepFailedError."""
+    async def deploy(self, request: AgentRequest, measure: Measure) -> _Played:
+        """Let the mock whose name fits best play a container, which uses nothing; raises StepFailedError."""
+        del measure
         mocks = sorted(_MOCKS, key=lambda mock: not mock.is_exact)
         for mock in mocks:
             if fnmatchcase(request.name, mock.pattern):

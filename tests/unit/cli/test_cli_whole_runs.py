@@ -255,3 +255,14 @@ async def test_the_page_of_agents_is_written_by_a_program() -> None:
 
     assert page.startswith("# ")
     assert "knowledge" in page
+
+
+def test_what_steps_measured_is_written_and_cut() -> None:
+    metric = {"at": 0.0, "step": "crunch", "name": "container_cpu_s", "value": 0.825, "tags": {"container": "c"}}
+    run = {"run_id": "r-1", "status": "succeeded", "metrics": [metric, *[metric | {"value": 1e6, "tags": {}}] * 24]}
+
+    lines = list(run_lines(run, Style()))
+    first = lines.index("  measured  crunch container_cpu_s 0.825 (container c)")
+    assert lines[first + 1] == "            crunch container_cpu_s 1,000,000"
+    assert lines[first + 20] == "            and 5 more (`--verbose` shows all)"
+    assert sum("container_cpu_s" in line for line in run_lines(run, Style(verbose=True))) == 25

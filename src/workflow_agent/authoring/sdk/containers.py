@@ -10,7 +10,15 @@ from workflow_agent.model.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["AgentHandle", "AgentRequest", "AgentResult", "Deployed", "ResourceRequirements", "ServiceRequest"]
+__all__ = [
+    "AgentHandle",
+    "AgentRequest",
+    "AgentResult",
+    "Deployed",
+    "Measure",
+    "ResourceRequirements",
+    "ServiceRequest",
+]
 
 _MIB = 1 << 20
 _LEAST_MEMORY_MIB = 6  # Docker refuses less
@@ -113,6 +121,14 @@ class AgentResult:
     def to_json(self) -> Any:
         """Give the output: what the result of a step keeps."""
         return self.output
+
+
+class Measure(Protocol):
+    """Takes a value that was measured."""
+
+    def __call__(self, name: str, value: float, tags: Mapping[str, str]) -> None:
+        """Keep it with the step."""
+        ...
 
 
 class Deployed(Protocol):
