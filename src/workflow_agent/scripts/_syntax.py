@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tree_sitter import Language, Node, Tree
 
@@ -18,6 +18,10 @@ __all__ = ["node_text", "parse_shell", "walk"]
 _BEYOND_ITS_TABLE = re.compile(r"(\{[0-9]*\.{0,2}[0-9]*)([^\x00-\xff])")
 _READ_WRITE = re.compile(rb"(?<=[\s0-9])<>(?=[\s/&\"'$\w])")
 _HERE = re.compile(rb"<<-?[ \t]*\\?(['\"]?)(\w+)\1")
+_FOR_ARGUMENTS = re.compile(rb"(\bfor[ \t]+\w+)[ \t](?=[ \t]*do\b)")
+_PART_BY_VARIABLE = re.compile(rb"(\$\{\w+:)\$(\w+)(?=[:}])")
+_QUIET_ASSIGNMENT = re.compile(rb"^([ \t]*\w+=.*?)((?:2>|&>|>)[ \t]*/dev/null)(?=[ \t]*(?:$|;|&&|\|\|))", re.MULTILINE)
+_DOLLAR = re.compile(rb"(?<=\w)\$(?=[ \t]*\))")
 _EXTENDED = re.compile(rb"([!@?*+])\(([^()\s]*)\)")
 _LETTERS = b"ZQXJKVWYBPGFMUCDLHRSNIOATE_"
 
@@ -36,20 +40,22 @@ def parse_shell(text: str) -> Tree:
 
     parser = Parser(_language())
     raw = _BEYOND_ITS_TABLE.sub(_letters, text).encode("utf-8", "replace")
-    tree = parser.parse(raw)
-    if tree.root_node.has_error and b"<>" in raw:
-        # The grammar does not know `<>` (open for reading and writing); for the rules it is a redirection like `>>`.
-        plainer = parser.parse(_READ_WRITE.sub(b">>", raw))
-        return tree if plainer.root_node.has_error else plainer
-    if tree.root_node.has_error and _HERE.search(raw):
-        # The grammar takes a line for a here-document's end that only begins like it.
-        plainer = parser.parse(_distinct_ends(raw))
-        return tree if plainer.root_node.has_error else plainer
-    if tree.root_node.has_error and b"extglob" in raw:
-        # The grammar knows extended patterns only where `case` and `[[` compare.
-        plainer = parser.parse(_EXTENDED.sub(_plain_pattern, raw))
-        return tree if plainer.root_node.has_error else plainer
-    return tree
+    first = tree = parser.parse(raw)
+    for rewritten in _PLAINER:
+        if not tree.root_node.has_error:
+            return tree
+        plainer = rewritten(raw)
+        if plainer != raw:
+            raw, tree = plainer, parser.parse(plainer)
+    return first if tree.root_node.has_error else tree
+
+
+def _without_extended_patterns(raw: bytes) -> bytes:
+    return _EXTENDED.sub(_plain_pattern, raw) if b"extglob" in raw else raw
+
+
+def _blank(found: re.Match[bytes]) -> bytes:
+    return found[1] + b" " * len(found[2])
 
 
 def _plain_pattern(found: re.Match[bytes]) -> bytes:
@@ -75,6 +81,18 @@ def _distinct_ends(raw: bytes) -> bytes:
         raw = raw[: match.start(2)] + new + raw[match.end(2) : end.start(1)] + new + raw[end.end(1) :]
         at = end.end(1)
     return raw
+
+
+#: What the grammar does not know, written as it does know it, and the same to the rules; every place stays.
+_PLAINER: tuple[Callable[[bytes], bytes], ...] = (
+    lambda raw: _READ_WRITE.sub(b">>", raw),
+    _distinct_ends,  # it takes a line for a here-document's end that only begins like it
+    _without_extended_patterns,  # known only where `case` and `[[` compare
+    lambda raw: _FOR_ARGUMENTS.sub(rb"\1;", raw),
+    lambda raw: _PART_BY_VARIABLE.sub(rb"\1 \2", raw),
+    lambda raw: _QUIET_ASSIGNMENT.sub(_blank, raw),
+    lambda raw: _DOLLAR.sub(b".", raw),
+)
 
 
 def _letters(found: re.Match[str]) -> str:

@@ -66,3 +66,32 @@ def test_extended_patterns_become_words_of_the_same_length() -> None:
     assert not root.has_error
     assert words == ["-rf", "******", "/opt//{one,two}", "xxxxxxxx", "/last"]
     assert root.named_children[-1].end_byte == len(text) - 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'for file do rm -- "$file"; done',
+        "for file  do\n  echo 1\ndone",
+        'while option="${arg:$index:1}"; do break; done',
+        'part="${text:$from}"',
+        'count=$(grep -c x /opt/app/list) 2>/dev/null && echo "$count"',
+        "found=1 >/dev/null || exit 1",
+        "rm -f $(ls | grep -v ^kept$)",
+        'shopt -s extglob\nfor file do rm !(kept); done\nn="${a:$b:1}"',
+    ],
+)
+def test_what_the_grammar_does_not_know_is_read_all_the_same(text: str) -> None:
+    """Bash accepts each; a script that is refused for the parser's sake is refused for nothing."""
+    accepted = subprocess.run(["bash", "-O", "extglob", "-n"], input=text, text=True, check=False)
+
+    root = parse_shell(text).root_node
+
+    assert accepted.returncode == 0
+    assert not root.has_error
+    assert root.end_byte == len(text.encode())
+
+
+@pytest.mark.parametrize("text", ["for file do echo", "a=(1 2", 'x="${a:$b', "if true; then"])
+def test_what_is_broken_stays_so(text: str) -> None:
+    assert parse_shell(text).root_node.has_error

@@ -254,6 +254,25 @@ def test_an_expression_of_a_script_takes_no_time_and_finds_nothing() -> None:
     assert [item.rule for item in analyse("find / -path '/etc/pass*' -delete")] == ["system-delete"]
 
 
+_ANALYSE = "import sys; from workflow_agent.scripts.policy import analyse; print(len(analyse(sys.argv[1])))"
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["s/" + r"\a" * 60, "1" * 60 + "!x", "s|" + r"\(" * 30 + "x|y|", "/" + r"\/" * 60],
+    ids=["escapes", "numbers", "groups", "address"],
+)
+def test_programs_for_sed_take_no_time(program: str) -> None:
+    """In a process of its own, which can be ended: an expression that tries every way of reading them does not end."""
+    script = f"sed -n '{program}' /opt/app/list"
+
+    done = subprocess.run(
+        [sys.executable, "-c", _ANALYSE, script], check=True, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.stdout == "0\n"
+
+
 def shutil_quote(text: str) -> str:
     """Quote for the shell."""
     return "'" + text.replace("'", "'\\''") + "'"

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["carried_texts", "texts_run_later"]
 
-_ADDRESS = r"(?:[0-9$,+~!]+|/(?:[^/\\]|\\.)*/)*"
+_ADDRESS = r"(?:[0-9$,+~!]|/(?:[^/\\]|\\.)*/)*"
 _SED_RUNS = re.compile(rf"(?:^|[;{{\n])\s*{_ADDRESS}\s*e\s+([^\n]+)")
-_SED_REPLACES = re.compile(r"s([^\w\s\\])(?:\\.|(?!\1).)*\1((?:\\.|(?!\1).)*)\1[0-9gImMp]*e", re.DOTALL)
+_SED_REPLACES = re.compile(r"s([^\w\s\\])(?:\\.|(?!\1)[^\\])*\1((?:\\.|(?!\1)[^\\])*)\1[0-9gImMp]*e", re.DOTALL)
 _SED_TEXTS = re.compile(r"-[nErsuz]*e|--expression")
 #: Options whose value is a command, by program: the option, then what is before the command in its value.
 _OPTIONS = {
