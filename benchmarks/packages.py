@@ -9,7 +9,8 @@ installs the package once more, to show that nothing stands in its way.
 
 ``--ansible`` adds a host on which ansible-core's module ``apt`` installs the package and makes it absent (``purge``,
 ``autoremove``): it has no rollback. It is Debian's package; for what that needs itself, ``--ansible-from FOLDER`` takes
-another one, which pip put there for the same Python.
+another one, which pip put there for the same Python. ``--try PROGRAM`` adds one on which binpash's ``try -y`` runs the
+same script and commits it, which nothing takes back; to let it work, `/proc` is freed of what the lab mounts there.
 """
 
 from __future__ import annotations
@@ -69,9 +70,31 @@ _ANSIBLE = (
 )
 
 
+#: What the lab mounts in `/proc` keeps a user namespace from mounting its own; a sandbox of apt needs a second user.
+_TRY = """
+umount /proc/sysrq-trigger; umount /proc/sys; cd /root
+SHELL=/bin/sh /tmp/try -y 'export DEBIAN_FRONTEND=noninteractive
+apt-get -o APT::Sandbox::User=root install -y -qq --no-install-recommends {}'
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Left:
+    """What somebody else's installation and removal leave; `works` where it was not installed as wanted."""
+
+    paths: int
+    processes: int
+    works: bool = True
+
+    def __str__(self) -> str:
+        return _said(self.paths, self.processes) + (
+            "" if self.works else ", half installed" if self.paths else ", fails"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """What differs when installed and after the rollback; of others by name how many paths and processes they leave."""
+    """What differs when installed and after the rollback, and what others leave, by name."""
 
     package: str
     installed: int
@@ -80,19 +103,13 @@ class _Row:
     rollback_units: int
     rollback_s: float
     again: bool
-    others: Mapping[str, tuple[int, int]]
+    others: Mapping[str, _Left]
     left: tuple[str, ...]
 
 
 def _measure(name: str, asked: argparse.Namespace) -> _Row:
     install = _INSTALL.format(_FILES.get(name, name))
-    others = {"apt-get purge": _left_by(name, install, _PURGE.format(name))}
-    if asked.ansible or asked.ansible_from:
-        what = f"deb={_FILES[name]}" if name in _FILES else f"name={name}"
-        present = _ANSIBLE.format(what=what, wanted="present")
-        absent = _ANSIBLE.format(what=f"name={name}", wanted="absent")
-        needs = ("python3-apt",) if asked.ansible_from else ("ansible-core", "python3-apt")
-        others["ansible-core"] = _left_by(name, present, absent, *needs, carried=asked.ansible_from)
+    others = _others(name, install, asked)
     with _host(name) as host, tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "install.sh")
         script.write_text(install, encoding="utf-8")
@@ -116,8 +133,22 @@ def _measure(name: str, asked: argparse.Namespace) -> _Row:
     )
 
 
-def _left_by(name: str, install: str, remove: str, *needs: str, carried: Path | None = None) -> tuple[int, int]:
-    """Install and remove with something else, which may itself need packages; gives paths and processes left."""
+def _others(name: str, install: str, asked: argparse.Namespace) -> dict[str, _Left]:
+    """Give what others leave that are asked for."""
+    others = {"apt-get purge": _left_by(name, install, _PURGE.format(name))}
+    if asked.ansible or asked.ansible_from:
+        what = f"deb={_FILES[name]}" if name in _FILES else f"name={name}"
+        present = _ANSIBLE.format(what=what, wanted="present")
+        absent = _ANSIBLE.format(what=f"name={name}", wanted="absent")
+        needs = ("python3-apt",) if asked.ansible_from else ("ansible-core", "python3-apt")
+        others["ansible-core"] = _left_by(name, present, absent, *needs, carried=asked.ansible_from)
+    if asked.tried:
+        others["try"] = _left_by_try(name, asked.tried)
+    return others
+
+
+def _left_by(name: str, install: str, remove: str, *needs: str, carried: Path | None = None) -> _Left:
+    """Install and remove with something else, which may itself need packages."""
     with _host(name, *needs) as host:
         if needs:
             host.run(["sh", "-c", _INSTALL.format(" ".join(needs))])
@@ -127,7 +158,24 @@ def _left_by(name: str, install: str, remove: str, *needs: str, carried: Path | 
         host.run(["sh", "-ec", install], timeout_s=900)
         host.run(["sh", "-ec", remove], timeout_s=900)
         after = look(host)
-        return len(differences(host, before, after)), more_processes(before.processes, after.processes)
+        processes = more_processes(before.processes, after.processes)
+        return _Left(paths=len(differences(host, before, after)), processes=processes)
+
+
+def _left_by_try(name: str, program: Path) -> _Left:
+    """Install in a user namespace and commit."""
+    with _host(name) as host:
+        shutil.copy(program, host.root / "tmp/try")
+        before = look(host)
+        script = _TRY.format(_FILES.get(name, name))
+        host.run(["unshare", "--mount", "sh", "-c", script], check=False, timeout_s=900)
+        sound = host.run(["sh", "-c", f"dpkg -s {name} | grep -q 'install ok installed' && dpkg --audit"], check=False)
+        after = look(host)
+        return _Left(
+            paths=len(differences(host, before, after)),
+            processes=more_processes(before.processes, after.processes),
+            works=sound.returncode == 0 and not sound.stdout,
+        )
 
 
 @contextmanager
@@ -154,14 +202,14 @@ def _table(rows: list[_Row]) -> str:
             _said(row.rollback_paths, row.rollback_processes, row.rollback_units),
             f"{row.rollback_s:.1f}",
             "yes" if row.again else "no",
-            *(_said(*row.others[other]) for other in others),
+            *(str(row.others[other]) for other in others),
         ]
         lines.append(" | ".join(cells))
     return "\n".join(f"| {line} |" for line in lines)
 
 
 def _figures(row: _Row) -> list[Figure]:
-    left = {"workflow-agent": row.rollback_paths} | {other: paths for other, (paths, _) in row.others.items()}
+    left = {"workflow-agent": row.rollback_paths} | {other: left.paths for other, left in row.others.items()}
     return [
         Figure(name=f"{row.package} leaves", subject=subject, value=value, unit="paths", n=1)
         for subject, value in left.items()
@@ -178,6 +226,7 @@ def main() -> None:
     parser = options(__doc__, PACKAGES)
     parser.add_argument("--ansible", action="store_true", help="beside ansible-core")
     parser.add_argument("--ansible-from", type=Path, metavar="FOLDER", help="beside the ansible-core in this folder")
+    parser.add_argument("--try", dest="tried", type=Path, metavar="PROGRAM", help="beside binpash's try")
     asked = parser.parse_args()
     rows = rows_of(asked.only, partial(_measure, asked=asked))
     if asked.json:

@@ -21,14 +21,17 @@ from workflow_agent.targets.service_processes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from workflow_agent.model.system import Service
 
 __all__ = ["InitScripts", "exe_path", "is_process_of", "pid_file_candidates"]
 
-_PID_FILE = re.compile(r"^\s*(?:#\s*pidfile:\s*|PIDFILE=)[\"']?(/[^\s\"';]+)", re.MULTILINE)
-_SCRIPT_NAME = re.compile(r"^\s*NAME=[\"']?([\w.-]+)", re.MULTILINE)
+_PID_FILE = re.compile(r"^\s*(?:#\s*pidfile:\s*|PIDFILE=)[\"']?([/$][^\s\"';]+)", re.MULTILINE)
+_VARIABLE = re.compile(r"^\s*([A-Za-z_]\w*)=[\"']?([\w./${}-]+)", re.MULTILINE)
+_USE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+#: How deep variables name each other in a path.
+_DEPTH = 4
 _INTERPRETER = re.compile(r"(perl|python|ruby|node|nodejs|php|java|lua|tclsh|guile|[a-z]*sh)[0-9.]*")
 _CLOCK_ERROR_S = 2.0
 
@@ -56,11 +59,19 @@ def is_process_of(service: Service, program: Executable, process: RunningProcess
 
 def pid_file_candidates(name: str, script: str) -> list[str]:
     """List where a service may keep its pid: what its init script says first, then the customary places."""
-    named = _SCRIPT_NAME.search(script)
-    own = named[1] if named else name
-    said = [re.sub(r"\$\{NAME\}|\$NAME\b", lambda _: own, path) for path in _PID_FILE.findall(script)]
-    paths = [path for path in said if "$" not in path]
+    set_there = dict(reversed(_VARIABLE.findall(script)))  # the first one counts: later ones are in branches
+    own = _expanded(set_there.get("NAME", name), set_there)
+    own = name if "$" in own or "/" in own else own
+    said = [_expanded(path, {"NAME": name} | set_there) for path in _PID_FILE.findall(script)]
+    paths = [path for path in said if path.startswith("/") and "$" not in path]
     return list(dict.fromkeys([*paths, f"/run/{own}.pid", f"/run/{name}.pid", f"/run/{name}/{name}.pid"]))
+
+
+def _expanded(text: str, variables: Mapping[str, str]) -> str:
+    """Put values for the variables that are known; what is not stays."""
+    for _ in range(_DEPTH):
+        text = _USE.sub(lambda use: variables.get(use[1] or use[2], use[0]), text)
+    return text
 
 
 def _plain(name: str) -> str:

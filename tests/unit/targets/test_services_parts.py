@@ -145,6 +145,21 @@ def test_places_of_pid_files_are_read_from_the_script_first() -> None:
     assert pid_file_candidates("svc", "") == ["/run/svc.pid", "/run/svc/svc.pid"]
 
 
+@pytest.mark.parametrize(
+    ("script", "first"),
+    [
+        ("NAME=dbus\nPIDDIR=/var/run/dbus\nPIDFILE=$PIDDIR/pid\n", "/var/run/dbus/pid"),
+        ('NAME=a\nDIR=/run/${NAME}\n  PIDFILE="$DIR/$NAME.pid"\n', "/run/a/a.pid"),
+        ("DIR=/run/first\nif x; then\n  DIR=/run/second\nfi\nPIDFILE=$DIR/pid\n", "/run/first/pid"),
+        ("DIR=$(mktemp)\nPIDFILE=$DIR/pid\n", "/run/svc.pid"),
+        ("A=$B\nB=$A\nPIDFILE=$A/pid\n", "/run/svc.pid"),
+        ("DIR=run\nPIDFILE=$DIR/pid\n", "/run/svc.pid"),
+    ],
+)
+def test_a_pid_file_may_be_named_by_variables(script: str, first: str) -> None:
+    assert pid_file_candidates("svc", script)[0] == first
+
+
 def test_the_program_is_the_manifests_or_the_commands() -> None:
     assert exe_path(Service(name="a", exe="/x", argv=("/y",))) == "/x"
     assert exe_path(Service(name="a", argv=("/y", "z"))) == "/y"
