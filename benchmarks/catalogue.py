@@ -88,8 +88,8 @@ there before.
 
 `apt-get purge` is told every package that our uninstall names, and takes files from under services that run on. What
 stays of PostgreSQL then is Perl, locales, netbase and what came with them, which `autoremove` does not take. Where only
-`postgresql` is named, 36 packages and 7,079 paths stay, because its packages tell apt never to remove them by themselves
-(`APT::NeverAutoRemove`).
+`postgresql` is named, 36 packages and 7,079 paths stay, because its packages tell apt never to remove them by
+themselves (`APT::NeverAutoRemove`).
 
 That each of them works, says so when it does not, changes nothing when it is there, and goes, is tried by
 `tests/system/test_catalogue_walks.py`; `make long ARGS=tests/system/test_catalogue_walks.py` tries what takes long.
