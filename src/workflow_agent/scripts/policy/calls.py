@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from dataclasses import field
 from itertools import islice, product
@@ -174,7 +175,8 @@ def _fed(call: Call, shell: ShellText) -> list[Call]:
     if any(place in word for word in argv[2:]):
         filled = [[word.replace(place, piece) for word in argv] for piece in words]
     else:
-        filled = [[*argv, *words]]
+        each = re.search(r" -(n|L) ?1 | --max-(args|lines)[= ]1 ", " ".join(argv))
+        filled = [[*argv, word] for word in words] if each else [[*argv, *words]]
     return [Call(tuple(inner), call.node, True) for fed in filled for inner in list(command_chain(fed))[1:]]
 
 

@@ -112,7 +112,9 @@ _WORLD = re.compile(r"(^|,)[ugo]*[oa][ugoa]*[+=][rxXst]*w|(^|,)=[rxXst]*w")
 
 def match_host(call: Call, shell: ShellText) -> Iterator[Hit]:
     """Match one call against the table of programs, and what it writes against devices and kernel settings."""
-    matcher = _BY_NAME.get(call.name) or (_disk if call.name.startswith(("mkfs.", "mkfs", "mke2fs")) else None)
+    matcher = _BY_NAME.get(re.sub(r"-(nft|legacy)$", "", call.name)) or (
+        _disk if call.name.startswith(("mkfs.", "mkfs", "mke2fs")) else None
+    )
     if matcher is not None:
         words: Sequence[str] = call.argv[1:]
         if call.name in ("chmod", "chown", "chgrp"):
@@ -306,7 +308,7 @@ def _set(words: Sequence[str]) -> str | None:
 _BY_NAME: Mapping[str, Callable[[Sequence[str]], str | None]] = {
     **dict.fromkeys(("reboot", "shutdown", "poweroff", "halt"), _power),
     **dict.fromkeys(("init", "telinit"), _init),
-    **dict.fromkeys(("iptables", "ip6tables", "iptables-nft", "iptables-legacy", "ebtables"), _iptables),
+    **dict.fromkeys(("iptables", "ip6tables", "ebtables", "arptables"), _iptables),
     **dict.fromkeys(_DISK_TOOLS, _disk),
     **dict.fromkeys(("umount", "pivot_root", "swapoff", "fusermount"), _always("mount")),
     **dict.fromkeys(

@@ -154,6 +154,8 @@ def _split(values: list[str], quoted: bool) -> list[str]:
 def _variable(name: str, node: Node, scope: Scope, depth: int) -> list[str]:
     if name.isdigit() and name != "0":
         return _positional(int(name), node, scope, depth)
+    if name == "0" and scope.arguments:
+        return [scope.arguments[0]]
     if name in ("@", "*"):
         return _all_positional(node, scope, depth)
     recipes = scope.lookup(name)

@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: a folder over /etc
+# expect: mount at line 4
+mount --bind /opt/etc /etc

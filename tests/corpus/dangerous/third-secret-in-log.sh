@@ -1,0 +1,4 @@
+#!/bin/bash
+# shows: a secret by logger
+# expect: secret-echoed at line 4
+logger -t setup "token=$API_TOKEN"
