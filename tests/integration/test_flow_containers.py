@@ -20,6 +20,7 @@ from workflow_agent import (
 )
 from workflow_agent.model.errors import StepFailedError, StepTimeoutError, UnreachableError, ValidationError
 from workflow_agent.model.status import RunStatus
+from workflow_agent.targets.step_services import StepServices
 from workflow_agent.testing.lab.engine import container_image, docker
 
 if TYPE_CHECKING:
@@ -167,6 +168,28 @@ async def test_what_a_container_used_that_failed_is_kept_too(client: WorkflowCli
     ]
 
 
+#: What a container sees of networks: its interfaces, and whether there is a way to what is not beside it.
+_NETWORKS = "ls /sys/class/net; awk 'NR > 1 && $2 == \"00000000\" {way = 1} END {print way + 0}' /proc/net/route"
+#: Lines as one JSON text.
+_AS_JSON = "tr '\\n' ' ' | sed 's/.*/\"&\"/'"
+
+
+@pytest.mark.parametrize(("outbound", "way"), [(True, 1), (False, 0)])
+async def test_without_outbound_nothing_outside_is_reached(
+    client: WorkflowClient, image: str, *, outbound: bool, way: int
+) -> None:
+    script = f"({_NETWORKS}) | {_AS_JSON}"
+
+    @workflow(name="alone")
+    async def alone(ctx: Context, image: str, outbound: bool) -> Any:  # an input
+        agent = await ctx.deploy_agent("c", image, command=["bash", "-c", script], outbound=outbound)
+        return await agent.wait_for_completion()
+
+    execution = await client.run_workflow(alone, input={"image": image, "outbound": outbound})
+    *names, reached = (await execution.get_result()).split()
+    assert (set(names) - {"lo"} != set(), int(reached)) == (outbound, way)
+
+
 async def test_an_image_that_is_not_there_is_refused(client: WorkflowClient) -> None:
     execution = await client.run_workflow(Workflow("w", steps=[Step("a").docker("no-such-image-anywhere:1")]))
 
@@ -254,6 +277,27 @@ async def test_a_service_is_found_under_its_name_and_gone_with_the_step(client: 
     assert networks_of(execution.id) == []
 
 
+@pytest.mark.parametrize("outbound", [True, False])
+async def test_services_are_reached_and_their_network_leads_out_where_it_may(
+    client: WorkflowClient, image: str, *, outbound: bool
+) -> None:
+    told = "getent hosts beside > /dev/null && sleep 4 && echo '\"found\"'"
+    step = (
+        Step("box")
+        .docker(image, content=told, outbound=outbound)
+        .with_service("beside", image, command=["sleep", "60"])
+    )
+    execution = await client.run_workflow(Workflow("apart", steps=[step]), mode=ExecutionMode.ASYNC)
+    async with asyncio.timeout(60):
+        while not (found := await asyncio.to_thread(networks_of, execution.id)):  # noqa: ASYNC110  # Docker's
+            await asyncio.sleep(0.1)
+    (network,) = json.loads(await asyncio.to_thread(docker, "network", "inspect", *found))
+
+    assert network["Internal"] is not outbound
+    assert await execution.get_result() == {"value": "found"}
+    assert networks_of(execution.id) == []
+
+
 async def test_a_service_that_ends_or_is_never_ready_fails_the_step_and_leaves_nothing(
     client: WorkflowClient, image: str
 ) -> None:
@@ -273,3 +317,21 @@ async def test_a_service_that_ends_or_is_never_ready_fails_the_step_and_leaves_n
     for one in (execution, late):
         assert left_of(one.id) == []
         assert networks_of(one.id) == []
+
+
+async def test_a_service_that_cannot_be_asked_just_now_is_not_ready(engine: None, image: str) -> None:
+    """The engine refuses to ask what is paused, as it does what has ended a moment ago."""
+    del engine
+    services = StepServices("r-asked", "step", "box")
+
+    def look() -> list[bool]:
+        beside = services.start("beside", image=image, env={}, command=["sleep", "60"])
+        docker("pause", beside)
+        paused = services.is_ready(beside, "beside", ["true"])
+        docker("unpause", beside)
+        return [paused, services.is_ready(beside, "beside", ["true"])]
+
+    try:
+        assert await asyncio.to_thread(look) == [False, True]
+    finally:
+        await asyncio.to_thread(services.remove)

@@ -42,6 +42,7 @@ class ContainerRequest(Question):
 
     `services` run beside it, on a network of their own, from before it starts until it has ended. A value of an `env`
     may name a secret: ``{"$secret": "token"}``. `ready_timeout` is how long services may take to be ready.
+    Without `outbound` it has no network but the one with its services, which leads to no other machine.
     """
 
     image: str
@@ -52,6 +53,7 @@ class ContainerRequest(Question):
     timeout: str = "30m"
     services: list[ContainerService] = field(default_factory=list)
     ready_timeout: str = "1m"
+    outbound: bool = True
 
 
 class ContainerReply(Answer):
@@ -99,6 +101,7 @@ class ContainerAgent:
             timeout_s=duration_s(request.timeout, where=f"{where} › timeout"),
             services=tuple(self._service(each, message) for each in request.services),
             ready_timeout_s=duration_s(request.ready_timeout, where=f"{where} › ready_timeout"),
+            outbound=request.outbound,
         )
         folder, masker = self._artifacts(asked.run_id), self._vault.masker(asked.run_id)
         log = FlowLog(self._bus, lambda: folder / "output.log", message, self._clock, masker)

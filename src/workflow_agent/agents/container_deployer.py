@@ -36,7 +36,9 @@ class ContainerDeployer:
             StepFailedError: a service ended.
             StepTimeoutError: a service was not ready in time.
         """
-        services = StepServices(request.run_id, request.step, request.name) if request.services else None
+        services: StepServices | None = None
+        if request.services:
+            services = StepServices(request.run_id, request.step, request.name, outbound=request.outbound)
         if services is None:
             return await self._deployed(request, None, measure)
         try:
@@ -59,7 +61,7 @@ class ContainerDeployer:
                 cpu=request.resources.cpu,
                 memory_bytes=request.resources.memory_bytes,
                 pids=request.resources.pids,
-                network=None if services is None else services.network,
+                network=services.network if services is not None else None if request.outbound else "none",
             )
         )
         try:

@@ -141,17 +141,27 @@ class StepActions:
 
     # -- containers --------------------------------------------------------------------------------------------------
 
-    def docker(self, image: str, command: Iterable[str] | None = None, content: str | None = None) -> Self:
+    def docker(
+        self,
+        image: str,
+        command: Iterable[str] | None = None,
+        content: str | None = None,
+        *,
+        outbound: bool = True,
+    ) -> Self:
         """Run a container; its output is the JSON value on the last line of its stdout.
 
         Args:
             image: What it is made from.
             command: What it runs; the image's own when None.
             content: In place of a command: a shell script.
+            outbound: Whether it may reach other machines; its services it always reaches.
         """
         if content is not None:
             command = ["/bin/sh", "-c", content]
-        given = {} if command is None else {"command": list(command)}
+        given: dict[str, Any] = {} if command is None else {"command": list(command)}
+        if not outbound:
+            given["outbound"] = False
         return self.uses(CONTAINER, image=image, **given)
 
     def tool_def(self, image: str, content: str, **args: Any) -> Self:

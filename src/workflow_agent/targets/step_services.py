@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["StepServices"]
 
 _TAIL: Final = 20
+_CONFLICT: Final = 409
 #: States of a container's health that let others begin.
 _WELL: Final = frozenset({None, "none", "healthy"})
 
@@ -32,12 +33,14 @@ class StepServices:
         run_id: The run.
         step: The step, with the item of a parallel one.
         name: The container that they stand beside.
+        outbound: Whether they may reach other machines.
         address: Where the engine listens; as :class:`Engine` finds it when omitted.
     """
 
-    def __init__(self, run_id: str, step: str, name: str, address: str | None = None) -> None:
+    def __init__(self, run_id: str, step: str, name: str, *, outbound: bool = True, address: str | None = None) -> None:
         self._labels = {RUN_LABEL: run_id, STEP_LABEL: step}
         self._parts = (run_id, step, name)
+        self._outbound = outbound
         self._address = address
         self.network = f"workflow-agent-{hashlib.sha256('/'.join(self._parts).encode()).hexdigest()[:20]}"
 
@@ -75,6 +78,8 @@ class StepServices:
             StepFailedError: it has ended.
             UnreachableError: no engine answers.
         """
+        from docker.errors import APIError  # noqa: PLC0415  # late: 300 ms
+
         with self._client(service) as client:
             state: dict[str, Any] = client.inspect_container(container)["State"]
             if not state["Running"]:
@@ -88,9 +93,14 @@ class StepServices:
                 )
             if ready is None:
                 return state.get("Health", {}).get("Status") in _WELL
-            asked = client.exec_create(container, list(ready))["Id"]
-            client.exec_start(asked)
-            return int(client.exec_inspect(asked)["ExitCode"]) == 0
+            try:
+                asked = client.exec_create(container, list(ready))["Id"]
+                client.exec_start(asked)
+                return int(client.exec_inspect(asked)["ExitCode"]) == 0
+            except APIError as error:
+                if error.status_code != _CONFLICT:
+                    raise
+                return False  # it ended just now, and the next look says how, or is paused
 
     def remove(self) -> None:
         """Remove all of them and their network; what is gone is no error. Raises UnreachableError."""
@@ -107,7 +117,7 @@ class StepServices:
 
     def _join(self, client: APIClient) -> None:
         if not client.networks(names=[f"^{self.network}$"]):
-            client.create_network(self.network, driver="bridge", labels=self._labels)
+            client.create_network(self.network, driver="bridge", labels=self._labels, internal=not self._outbound)
 
     def _label(self, service: str) -> str:
         return f"{self._parts[2]}/{service}"

@@ -73,7 +73,8 @@ class ServiceRequest:
 class AgentRequest:
     """A container that a step asks for. `step` is the identity of the step, with the item of a parallel one.
 
-    `services` are started before it, and have `ready_timeout_s` to be ready.
+    `services` are started before it, and have `ready_timeout_s` to be ready. Without `outbound` it reaches them and
+    no other machine.
     """
 
     run_id: str
@@ -86,6 +87,7 @@ class AgentRequest:
     timeout_s: float
     services: tuple[ServiceRequest, ...] = ()
     ready_timeout_s: float = 60.0
+    outbound: bool = True
 
 
 class AgentResult:

@@ -214,6 +214,8 @@ class Context:
         command: Sequence[str] | None = None,
         resources: ResourceRequirements | None = None,
         timeout: float | str = "30m",  # noqa: ASYNC109  # the container's own, which also ends it
+        *,
+        outbound: bool = True,
     ) -> AgentHandle:
         """Start a container on the local Docker engine.
 
@@ -227,6 +229,7 @@ class Context:
             command: In place of the image's own.
             resources: What it may use at most.
             timeout: After this time it is killed.
+            outbound: Whether it may reach anything; without, it has no network at all.
 
         Raises:
             ValidationError: a value cannot be meant so.
@@ -245,6 +248,7 @@ class Context:
             command=None if command is None else tuple(command),
             resources=(resources or ResourceRequirements()).checked(where),
             timeout_s=duration_s(timeout, where=where),
+            outbound=outbound,
         )
         return AgentHandle(request, await self._services.deploy(request))
 
