@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["prose_facts"]
 
 _SENTENCE: Final = re.compile(r"(?<=[.!?;])\s+(?=[A-Z`])")
+#: `80 or 443`: which of them is meant is not said, and none is taken for granted.
+_ALTERNATIVE: Final = re.compile(r"(?i),?\s+or\s+(?:on\s+)?(?:ports?\s+)?\d{2,5}\b")
 _PORT: Final = re.compile(r"(?i)\b(?:ports?|tcp|udp)\s+(?:number\s+)?(\d{2,5})\b(?:\s+and\s+(\d{2,5})\b)?")
 _COLON: Final = re.compile(r"(?:^|\s)(?:[\w.*]*|\[::\]):(\d{2,5})\b")
 _LISTENS: Final = re.compile(
@@ -83,7 +85,8 @@ def _ports(place: PagePlace, sentence: str) -> Iterator[Fact]:
     if _FOREIGN.search(sentence) or "-p " in sentence:
         return
     listens = _LISTENS.search(sentence)
-    numbers = [number for found in _PORT.finditer(sentence) for number in found.groups() if number]
+    sure = [found for found in _PORT.finditer(sentence) if not _ALTERNATIVE.match(sentence, found.end())]
+    numbers = [number for found in sure for number in found.groups() if number]
     if listens:
         numbers += _COLON.findall(re.sub(r"https?://\S+", " ", sentence))
         for number in dict.fromkeys(numbers):

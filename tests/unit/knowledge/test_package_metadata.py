@@ -61,7 +61,7 @@ def ar(parts: dict[str, bytes]) -> bytes:
 
 
 def deb(pack: Callable[[bytes], bytes] = lzma.compress) -> bytes:
-    control = tar({"control": CONTROL, "conffiles": "/etc/kestrel.conf\n", "postinst": POSTINST})
+    control = tar({"control": CONTROL, "conffiles": "/etc/kestrel.conf\n/etc/../../shadow\n", "postinst": POSTINST})
     data = tar(
         {
             "etc/kestrel.conf": "x",

@@ -86,6 +86,9 @@ def test_a_block_that_nothing_says_to_be_a_command_is_output() -> None:
     ("sentence", "ports"),
     [
         ("Metrics are on port 9100.", ["9100"]),
+        ("It listens on port 80 or 443.", []),
+        ("It listens on port 80, or on 443 with TLS.", []),
+        ("It listens on ports 80 and 443.", ["80", "443"]),
         ("It listens on TCP 7100 and UDP 7101.", ["7100", "7101"]),
         ("Outgoing connections to the collector on port 443.", []),
         ("It is beside a server that listens on port 5432.", []),
