@@ -69,7 +69,9 @@ def parse_deb(content: bytes, where: str) -> PackageData:
     return PackageData(
         control=_control(inner.get("/control", "")),
         conffiles=tuple(
-            line for line in inner.get("/conffiles", "").split("\n") if line.startswith("/") and ".." not in line
+            line
+            for line in inner.get("/conffiles", "").split("\n")
+            if line.startswith("/") and ".." not in line.split("/")
         ),
         paths=tuple(name for name, _, is_file in listed if is_file),
         scripts={name: inner[f"/{name}"] for name in _SCRIPTS if f"/{name}" in inner},
