@@ -19,7 +19,8 @@ def typed_line(question: str) -> str:
     """Ask on stderr and read a line from stdin; empty at the end of the input.
 
     A signal that comes just before a blocking `read` is handled by Python only after it, which may be never; so this
-    waits for the input and for the signal.
+    waits for the input and for the signal. One that comes while Python 3.11 takes its lock back after a system call can
+    be noted and not acted on (ceval_gil.h, COMPUTE_EVAL_BREAKER); so handlers are run before each wait.
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
@@ -29,8 +30,10 @@ def typed_line(question: str) -> str:
     woken, wakes = _wakeup()
     before = signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
     try:
+        _run_handlers()
         while sys.stdin not in select.select([sys.stdin, woken], [], [])[0]:
             os.read(woken, _PIPE_BYTES)  # an earlier signal, or one whose handler lets it go on
+            _run_handlers()
     finally:
         signal.set_wakeup_fd(before)
     return sys.stdin.readline()
@@ -50,6 +53,11 @@ def hidden_line(question: str) -> str:
         termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
         sys.stderr.write("\n")
         sys.stderr.flush()
+
+
+def _run_handlers() -> None:
+    """Run the handlers of signals that have come: this call does so whatever else it is for."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 @functools.cache

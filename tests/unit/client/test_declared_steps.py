@@ -107,7 +107,7 @@ async def test_a_command_that_is_stopped_gets_the_signal_of_its_choice_first(
     client: WorkflowClient, tmp_path: Path
 ) -> None:
     said = f"trap 'echo bye > {tmp_path}/bye; exit' INT; echo ready > {tmp_path}/ready; while :; do sleep 0.05; done"
-    made = Workflow("stop", steps=[Step("a", said).signal_on_stop("int").timeout(2)])
+    made = Workflow("stop", steps=[Step("a", said).signal_on_stop("int").timeout(6)])
 
     with pytest.raises(Exception, match="took longer"):
         await result(client, made)
