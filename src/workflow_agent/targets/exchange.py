@@ -25,7 +25,7 @@ from workflow_agent.targets.operations import Operation, OperationKind
 from workflow_agent.targets.sides import IMAGES, Side, difference, is_same
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from workflow_agent.targets.entries import Entry
 
@@ -65,14 +65,15 @@ class Exchanger(Obstacles):
             RollbackIncompleteError: and not everything could be taken back.
         """
         operation = None
-        started = time.monotonic()
         try:
             clear_flags(self._tree, operations)
+            self._open_folders(operations)
+            started = time.monotonic()
             for operation in operations:
                 failpoint("transaction.commit.operation")
                 self._forward(operation)
-            self._tree.forget()
             self.exchanged_s = time.monotonic() - started
+            self._tree.forget()
             self._check_came_out(operations)
             set_flags_after(self._tree, operations)
         except (OSError, PathConflictError) as error:
@@ -85,6 +86,19 @@ class Exchanger(Obstacles):
                 cause=str(error),
                 state="everything was taken back",
             ) from error
+
+    def _open_folders(self, operations: Sequence[Operation]) -> None:
+        """Open what will be asked for first, so that the target is in between for as short as can be.
+
+        What lies below an operation's own path is another folder, or none, before that operation.
+        """
+        own = {operation.path for operation in operations if operation.kind is not OperationKind.ATTRIBUTES}
+        paths: set[bytes] = set()
+        for operation in operations:
+            folder = operation.path.rpartition(b"/")[0]
+            if folder not in paths and own.isdisjoint(_and_above(folder)):
+                paths.add(folder)
+                self._tree.open_ahead(folder, staged_path(operation, self._transaction).rpartition(b"/")[0])
 
     def _forward(self, operation: Operation) -> None:
         match operation.kind:
@@ -340,6 +354,13 @@ class Exchanger(Obstacles):
                 raise
             self._release_reserve()
             rename(*self._tree.place(source), *self._tree.place(target), flags)
+
+
+def _and_above(path: bytes) -> Iterator[bytes]:
+    """Give a path and all folders above it, but not the root."""
+    while path:
+        yield path
+        path = path.rpartition(b"/")[0]
 
 
 def _moved(recorded: Entry | None, found: Iterable[Entry | None]) -> Entry | None:

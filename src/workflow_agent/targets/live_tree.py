@@ -80,6 +80,13 @@ class LiveTree:
             folders[path] = folders.pop(path)
         return descriptor
 
+    def open_ahead(self, *paths: bytes) -> None:
+        """Open folders that will be asked for, while there is room; one that cannot be opened says so when it is."""
+        for path in paths:
+            if len(self._folders) < _MAX_OPEN // 2:
+                with suppress(OSError):
+                    self.folder(path)
+
     def place(self, path: bytes) -> tuple[int, bytes]:
         """Give the open folder and the name of an entry; the root itself is ``.`` in itself."""
         parent, _, name = path.rpartition(b"/")

@@ -27,6 +27,8 @@ _SHOWN = 20
 _MOVES = frozenset({OperationKind.EXCHANGE, OperationKind.REMOVE, OperationKind.REMOVE_FOLDER})
 _BROUGHT = frozenset({OperationKind.EXCHANGE, OperationKind.CREATE})
 _F_SETSIG = 10  # fcntl(2)
+#: The signal of a broken lease: its default is to be ignored. As a number: it is given for every file.
+_IGNORED = int(signal.SIGURG)
 _LOOKED_AT = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -144,7 +146,7 @@ class Obstacles(Sides):
         descriptor = os.open(name, _LOOKED_AT, dir_fd=folder_fd)
         try:
             # A broken lease sends a signal, by default one that ends the process: take one that is ignored instead.
-            fcntl.fcntl(descriptor, _F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(descriptor, _F_SETSIG, _IGNORED)
             fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         except OSError as error:
             os.close(descriptor)
