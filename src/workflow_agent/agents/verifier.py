@@ -343,15 +343,25 @@ class VerifierAgent:
 
 async def _told(target: Target, request: VerifyRequest, transaction: str) -> list[dict[str, Any]]:
     """Give what history keeps of a transaction that works: what its services changed, how near its plan came."""
-    records: list[dict[str, Any]] = []
-    if request.notice and request.started:
-        items = [dict(one) for one in await target.noticed(transaction)]
-        records += [{"kind": RecordKind.RUNNING, "data": {"items": items, "stays": []}}] if items else []
-    if request.planned is not None:
-        about: dict[str, Any] = {"planned": request.planned, "theirs": request.theirs}
-        about["integration"] = request.generation.integration if request.generation else None
-        records.append(await accuracy_record(target, transaction, state_data=request.state_data, **about))
-    return records
+    found = await asyncio.gather(_noticed(target, request, transaction), _measured(target, request, transaction))
+    return [record for records in found for record in records]
+
+
+async def _noticed(target: Target, request: VerifyRequest, transaction: str) -> list[dict[str, Any]]:
+    """Give the record of what started services changed beside files."""
+    if not (request.notice and request.started):
+        return []
+    items = [dict(one) for one in await target.noticed(transaction)]
+    return [{"kind": RecordKind.RUNNING, "data": {"items": items, "stays": []}}] if items else []
+
+
+async def _measured(target: Target, request: VerifyRequest, transaction: str) -> list[dict[str, Any]]:
+    """Give the record of how near the plan came."""
+    if request.planned is None:
+        return []
+    about: dict[str, Any] = {"planned": request.planned, "theirs": request.theirs, "state_data": request.state_data}
+    about["integration"] = request.generation.integration if request.generation else None
+    return [await accuracy_record(target, transaction, **about)]
 
 
 def _is_the_same(request: VerifyRequest) -> bool:

@@ -1,7 +1,10 @@
 """Whether a text is what a pattern says, in bounded time: patterns come with integrations of others.
 
-A repetition within a repetition can keep Python's matcher busy for ever, and nothing interrupts it. So a pattern is
-tried here only where it evidently has few ways to match; else in a process of its own, with a limit.
+A repetition within a repetition can keep Python's matcher busy for ever. So a pattern is tried without more only where
+it evidently has few ways to match. Else a signal ends it after a second of processor time: the matcher looks for those,
+in the main thread. In another thread it is tried in a process of its own, with the same limit.
+
+Source: CPython 3.11, `Modules/_sre/sre_lib.h`, MAYBE_CHECK_SIGNALS.
 """
 
 from __future__ import annotations
@@ -9,10 +12,15 @@ from __future__ import annotations
 import json
 import math
 import re
+import signal
 import sys
+import threading
 import time
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 __all__ = ["MAX_CHARS", "BoundedMatcher", "matches"]
 
@@ -56,7 +64,7 @@ class BoundedMatcher:
         begun = time.monotonic()
         if begun - self._begun > _WINDOW_S:
             self._begun, self._spent_s = begun, 0.0
-        code = _asked(pattern, text) if self._spent_s < self._allowance_s else None
+        code = _bounded(pattern, text) if self._spent_s < self._allowance_s else None
         self._spent_s += time.monotonic() - begun
         if code not in {0, _NO_MATCH}:
             raise ValueError(f"takes too long to compare with the pattern {pattern[:100]}")
@@ -82,7 +90,32 @@ def _ways(pattern: str, size: int) -> float:
     return ways**copies if ways <= _MOST_WAYS else math.inf
 
 
+class _TimeIsOverError(Exception):
+    """The matcher was interrupted."""
+
+
 @lru_cache(maxsize=256)
+def _bounded(pattern: str, text: str) -> int | None:
+    """Match for a second at most; gives 0, _NO_MATCH, or what else says that it took too long."""
+    if threading.current_thread() is not threading.main_thread():
+        return _asked(pattern, text)
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise _TimeIsOverError
+
+    before = signal.signal(signal.SIGVTALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, _LIMIT_S)
+        try:
+            return 0 if re.fullmatch(pattern, text) else _NO_MATCH
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    except _TimeIsOverError:
+        return None
+    finally:
+        signal.signal(signal.SIGVTALRM, before)
+
+
 def _asked(pattern: str, text: str) -> int | None:
     """Match in a process of its own; gives how it ended, None where it did not in time."""
     import subprocess  # noqa: PLC0415  # late: few patterns need it
@@ -92,6 +125,6 @@ def _asked(pattern: str, text: str) -> int | None:
         done = subprocess.run(
             argv, input=json.dumps([pattern, text]).encode(), check=False, capture_output=True, timeout=_PATIENCE_S
         )
-    except subprocess.TimeoutExpired:
+    except (OSError, subprocess.TimeoutExpired):  # it cannot be begun, or does not end
         return None
     return done.returncode

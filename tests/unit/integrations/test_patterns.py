@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -33,6 +35,26 @@ def test_what_could_take_for_ever_is_given_up(pattern: str, text: str) -> None:
     with pytest.raises(ValueError, match="takes too long"):
         BoundedMatcher().matches(pattern, text)
     assert time.monotonic() - begun < AT_MOST_S
+
+
+@pytest.mark.parametrize(("pattern", "text"), [*ENDLESS[:2], ("(a+)+b", "aab"), ("(a+)+b", "aac")])
+def test_in_another_thread_it_is_the_same(pattern: str, text: str) -> None:
+    def said() -> bool | None:
+        try:
+            return BoundedMatcher().matches(pattern, text)
+        except ValueError:
+            return None
+
+    with ThreadPoolExecutor() as pool:
+        assert pool.submit(said).result(AT_MOST_S) is {"aab": True, "aac": False}.get(text)
+
+
+def test_nothing_of_the_limit_stays() -> None:
+    before = signal.getsignal(signal.SIGVTALRM)
+    assert matches("(a+)+c", "aac")
+
+    assert signal.getsignal(signal.SIGVTALRM) is before
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
 
 
 def test_many_that_are_slow_take_no_longer_than_a_few() -> None:
