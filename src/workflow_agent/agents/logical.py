@@ -170,7 +170,7 @@ async def logical_way(
     name, run_id = source["integration"], source["run_id"]
     live = await history.generations(source["target"], name) if name else []
     stands = any(generation.run_id == run_id for generation in live)
-    if stands and is_first and registry.knows(name) and "uninstall" in registry.get(name).actions:
+    if stands and is_first and registry.knows(name) and "uninstall" in registry.brief(name).actions:
         return "uninstall", ""
     records = await history.records(run_id, RecordKind.CHANGE_SET)
     text = package_script([one for record in records for one in record.data.get("packages", ())])
