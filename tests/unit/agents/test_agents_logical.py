@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from workflow_agent.agents.logical import LOGICAL, package_script
+from workflow_agent.agents.logical import LOGICAL, logical_way, package_script
+from workflow_agent.integrations import Registry, builtin_folder
 from workflow_agent.model.errors import ConflictError, PrunedError, RollbackIncompleteError
 from workflow_agent.testing.fake_target import FakeTransaction
 
@@ -136,3 +137,33 @@ def test_packages_get_the_versions_that_they_had_and_what_others_need_is_refused
     ]
     assert "'x; rm -rf /'" in package_script([{"name": "x; rm -rf /", "action": "installed"}])
     assert package_script([]) == ""
+
+
+class _Remembering:
+    """Answers of a registry, as the store keeps them."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, Any] = {}
+
+    def recall(self, key: str) -> Any | None:
+        return self._answers.get(key)
+
+    def keep(self, key: str, value: Any) -> None:
+        self._answers[key] = value
+
+
+async def test_the_way_is_known_without_reading_the_manifest_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading one loads its models: a tenth of a second of each rollback."""
+    await ran(bench, "r-1", integration=NODE)
+    registry = Registry([builtin_folder()], memory=_Remembering())
+    registry.brief(NODE)
+
+    def read(*_: object) -> None:
+        pytest.fail("the manifest is read")
+
+    for name in ("get", "find", "load"):
+        monkeypatch.setattr(Registry, name, read)
+    source = {"integration": NODE, "run_id": "r-1", "target": "host"}
+    assert await logical_way(bench.store.history, registry, source, is_first=True) == ("uninstall", "")
