@@ -28,6 +28,8 @@ def test_containers_with_what_stands_beside_them() -> None:
     assert given["services"][-1] == {
         "name": "own", "image": "own:1", "env": {"A": "1"}, "command": ["serve"], "ready": ["probe"],
     }  # fmt: skip
+    assert "outbound" not in given, "as it is usual"
+    assert said(Step("t").docker("app:1", outbound=False))[1] == {"image": "app:1", "outbound": False}
     with pytest.raises(ValidationError, match="no service `postgre` is known") as refused:
         Step("t").docker("x").with_database("postgre")
     assert "postgres" in str(refused.value.hint)
