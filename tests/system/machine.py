@@ -32,7 +32,8 @@ COMMAND = Path(sys.executable).with_name("workflow-agent")
 APPENDED_LOGS = frozenset({"/var/log/apt/history.log", "/var/log/apt/term.log", "/var/log/dpkg.log"})
 _LISTENING = "0A"
 _ON_A_TARGET = frozenset({"apply", "install", "plan", "verify", "rollback", "uninstall", "upgrade", "repair"})
-_PROBING = "workflow_agent.targets.probe_program"
+#: Ends with the command that looks; comes by PostgreSQL's own clock and ends by itself.
+_PASSING = ("workflow_agent.targets.probe_program", "autovacuum worker")
 _TIMEOUT_S = 280.0
 
 
@@ -182,7 +183,7 @@ class Machine:
                 sorted(
                     (one.program, one.arguments, one.uid)
                     for one in self.host.processes()
-                    if not any(_PROBING in word for word in one.arguments)  # ends with the command that looks
+                    if not any(part in word for word in one.arguments for part in _PASSING)
                 )
             ),
             listeners=self.listeners(),
