@@ -13,7 +13,7 @@ import pytest
 
 from workflow_agent.model.errors import CaptureError, ScriptFailedError, StepTimeoutError
 from workflow_agent.model.system import ChangeAction, FileWrite, Tier
-from workflow_agent.targets.clone import left_behind, sweep
+from workflow_agent.targets.clone import LOADER, left_behind, sweep
 from workflow_agent.targets.engine import Engine
 from workflow_agent.targets.quota import CaptureQuota
 from workflow_agent.testing.escapes import ESCAPES, tries
@@ -39,6 +39,20 @@ async def main():
     text = "echo begun; while :; do sleep 1; done"
     await open_target(lab).rehearse(shell_script(text), timeout_s=100, on_output=lambda line: print(line, flush=True))
 asyncio.run(main())
+"""
+#: Runs the first process of a clone 304 times, eight at once, its input open; tells each that had to be ended. With
+#: `true` for an interpreter the script ends as fast as one can.
+_MANY = r"""
+many() {
+    for _ in $(seq 38); do
+        exec 4< <(printf '/run/workflow-agent/script\0true\0/run/workflow-agent/removes\0\0\0'; exec sleep 60)
+        timeout 10 bash -c "$1" rehearsal true <&4 || echo "ended with $?"
+        kill $!
+    done
+}
+mkdir -p /.workflow-agent-clone
+for _ in 1 2 3 4 5 6 7 8; do many "$1" & done
+wait
 """
 _LOOK = r"""
 grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr '\t' ' '
@@ -196,6 +210,11 @@ async def test_a_declared_file_of_nobody_is_told(container: LabContainer) -> Non
 
     with pytest.raises(CaptureError, match="no owner `nobody-knows`"):
         await rehearse(container, "true", files=[file])
+
+
+def test_a_script_that_ends_at_once_is_not_missed() -> None:
+    with LabContainer() as other:
+        assert other.run(["bash", "-c", _MANY, "many", LOADER]).stdout == ""
 
 
 async def test_one_that_is_cancelled_leaves_nothing(container: LabContainer) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from workflow_agent.targets.clone_sources import CloneImage, CloneSource
     from workflow_agent.targets.engine import Engine
 
-__all__ = ["CLONE_LIMITS", "Clone", "CloneFile", "CloneLimits", "left_behind", "sweep"]
+__all__ = ["CLONE_LIMITS", "LOADER", "Clone", "CloneFile", "CloneLimits", "left_behind", "sweep"]
 
 _LABEL: Final = "workflow-agent.rehearsal"
 _CONTAINER: Final = "container"
@@ -52,7 +52,7 @@ _CAPABILITIES: Final = (
 )
 #: The first process. It reads pairs of path and text, each ended by NUL, until an empty path; then it runs the script.
 #: Its input stays open as long as we live: when that ends, it ends, and with it everything in the clone.
-_LOADER: Final = r"""
+LOADER: Final = r"""
 exec 3<&0 </dev/null
 umask 077
 mkdir -p /run/workflow-agent/secrets /run/workflow-agent/real /run/lock
@@ -67,10 +67,11 @@ done
 chmod 0666 /run/workflow-agent/requested
 chmod 0755 /run/workflow-agent /run/workflow-agent/real
 chmod 1777 /run/lock
-{ read -r -u 3 _; exit 143; } &
+trap 'exit 143' TERM
+{ read -r -u 3 _; kill -TERM $$; } &
 umask 022
 "$@" /run/workflow-agent/script 3<&- &
-wait -n
+wait $!  # not `wait -n`, which misses one that has ended already
 code=$?
 [ $code != 0 ] || "$@" /run/workflow-agent/removes || code=$?
 if [ $code = 137 ]; then
@@ -144,7 +145,7 @@ class Clone:
         self._running = self._create(
             {
                 "Entrypoint": [interpreter],
-                "Cmd": ["-c", _LOADER, "rehearsal", interpreter],
+                "Cmd": ["-c", LOADER, "rehearsal", interpreter],
                 "User": "0:0",
                 "WorkingDir": "/",
                 "Hostname": self._made.hostname,
