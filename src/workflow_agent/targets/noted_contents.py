@@ -32,7 +32,8 @@ __all__ = ["Noted", "digest_of", "note_contents", "read_noted", "text_of"]
 #: Where a text is kept beside its digest.
 _CONFIGURATION = b"/etc/"
 _NAME = b"contents.json"
-_FORMAT = 1
+#: 1 had other digests.
+_FORMAT = 2
 _CHUNK = 1 << 20
 #: Larger texts are compared, and not shown.
 _LONGEST_TEXT = 64 << 10
@@ -139,7 +140,7 @@ def _open(tree: LiveTree, path: bytes) -> int:
 
 def digest_of(tree: LiveTree, path: bytes) -> str:
     """Give the digest of a regular file's content; raises OSError."""
-    digest = hashlib.blake2b(digest_size=32)
+    digest = hashlib.sha256()  # processors help with it: a third of the time of others
     with os.fdopen(_open(tree, path), "rb", 0) as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ServiceView", "as_service", "failure", "tops"]
 
+#: Most services listen after some milliseconds; who waits for a slow one need not look as often.
+_FIRST_POLL_S = 0.002
 _POLL_S = 0.02
 
 
@@ -125,11 +127,13 @@ class ServiceView:
         """Watch a service's processes until they hold its ports or `settle_s` is over; empty: they ended."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + settle_s
+        pause = _FIRST_POLL_S
         found = pick(await self.processes())
         while found and clock() < deadline:
             if service.listens and is_listening(found, service.listens):
                 return found
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _POLL_S)
             if not all(is_running(one) for one in found):
                 found = pick(await self.processes())
         return pick(await self.processes())
