@@ -17,7 +17,12 @@ for name in "${names[@]}"; do
   fi
 done
 
-# Is NAME or NAME=VERSION known to the package lists?
+# Do the package lists know NAME itself? For an unknown one with `.` or `+` apt takes what it matches, or NAME without it.
+known() {
+  [[ $(apt-cache policy "$1") == "${1%%:*}:"* ]]
+}
+
+# Can NAME or NAME=VERSION be installed, as the package lists have it?
 candidate() {
   local policy
   if [[ $1 == *=* ]]; then
@@ -29,29 +34,53 @@ candidate() {
 }
 
 refresh=true
-for package in "${wanted[@]}"; do
-  if ! candidate "$package"; then
+why=
+for name in "${names[@]}"; do
+  if [[ $refresh == false && $name == *[.+]* ]] && ! known "$name"; then
     refresh=true
+    why=": $name has no candidate"
   fi
 done
 
-if [[ $refresh == true ]]; then
-  printf 'Refreshing the package lists\n'
-  apt-get -q update -o APT::Update::Error-Mode=any -o Acquire::Retries=3
-  # Without it, each was found just now.
-  for name in "${names[@]}"; do
-    if [[ -z $(apt-cache policy "$name") ]]; then
-      printf 'error: no such package: %s\n' "$name" >&2
-      exit 3
+# Any other unknown package makes apt-get fail before it changes anything: only then the lists are asked.
+while true; do
+  if [[ $refresh == true ]]; then
+    printf 'Refreshing the package lists%s\n' "$why"
+    apt-get -q update -o APT::Update::Error-Mode=any -o Acquire::Retries=3
+    for name in "${names[@]}"; do
+      if ! known "$name"; then
+        printf 'error: no such package: %s\n' "$name" >&2
+        exit 3
+      fi
+    done
+  fi
+
+  printf 'Installing %s\n' "${wanted[*]}"
+  # A plain command, for which bash notes the line where it fails: not after `if`, not before `||`.
+  set +e
+  apt-get -q install --yes \
+    --install-recommends \
+    -o Acquire::Retries=3 \
+    -o Dpkg::Use-Pty=0 \
+    -o Dpkg::Options::=--force-confdef \
+    -o Dpkg::Options::=--force-confold \
+    -- "${wanted[@]}"
+  code=$?
+  set -e
+  if [[ $code == 0 ]]; then
+    break
+  fi
+  if [[ $refresh == true ]]; then
+    exit "$code"
+  fi
+  for package in "${wanted[@]}"; do
+    if ! candidate "$package"; then
+      refresh=true
+      why=": $package has no candidate"
+      break
     fi
   done
-fi
-
-printf 'Installing %s\n' "${wanted[*]}"
-apt-get -q install --yes \
-  --install-recommends \
-  -o Acquire::Retries=3 \
-  -o Dpkg::Use-Pty=0 \
-  -o Dpkg::Options::=--force-confdef \
-  -o Dpkg::Options::=--force-confold \
-  -- "${wanted[@]}"
+  if [[ $refresh == false ]]; then
+    exit "$code"
+  fi
+done
