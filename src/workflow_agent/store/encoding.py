@@ -36,6 +36,7 @@ __all__ = [
 INLINE_BYTES: Final = 16 * 1024
 #: SQLite's integers have 64 bits with sign.
 _INTEGER_LIMIT: Final = 1 << 63
+_CREATED: Final = EventType.RUN_CREATED
 
 
 class Row(NamedTuple):
@@ -214,7 +215,7 @@ def check_order(run_id: str, expected_head: int, events: Sequence[Event]) -> Non
         seq += 1
         if event.seq != seq or event.run_id != run_id:
             raise InternalError(f"event {event.seq} of run {event.run_id} does not follow {expected_head} of {run_id}")
-        if (event.type is EventType.RUN_CREATED) is not (event.seq == 1):
+        if (event.type is _CREATED) is not (event.seq == 1):
             raise InternalError(f"event {event.seq} of run {run_id} is {event.type}: a run begins with RunCreated")
 
 

@@ -24,6 +24,10 @@ class Executes(Protocol):
         """Take a statement by name, with its values; gives the row id of an INSERT that was run."""
         ...
 
+    def execute_rows(self, name: str, rows: list[tuple[Any, ...]]) -> None:
+        """Take a statement for each row of values that are as columns take them, in the order of its names."""
+        ...
+
 
 class Statements:
     """Runs queries by name on one connection; every value goes through :func:`~.encoding.column`.

@@ -28,9 +28,12 @@ __all__ = ["Gathered", "is_plain"]
 
 #: What the records below are stored by, in the order in which rows refer to each other and the last word wins.
 _ORDER: Final = (
-    "insert_definition", "insert_run", "insert_event", "start_run", "set_phase", "put_step", "finish_run",
-    "give_up_waits", "drop_snapshot",
+    "insert_definition", "insert_run", "insert_event", "insert_small_event", "start_run", "set_phase", "put_step",
+    "put_done_step", "finish_run", "give_up_waits", "drop_snapshot",
 )  # fmt: skip
+_FINISHED: Final = EventType.RUN_FINISHED
+#: The plain text of each type: to the driver, a member of an enumeration is something that may have to be adapted.
+_NAMES: Final = {kind: kind.value for kind in EventType}
 _PLAIN: Final = frozenset(
     {
         EventType.RUN_CREATED, EventType.RUN_STARTED, EventType.STEP_STARTED, EventType.STEP_SUCCEEDED,
@@ -42,17 +45,16 @@ _PLAIN: Final = frozenset(
 
 def is_plain(events: Sequence[EncodedEvent]) -> bool:
     """Say whether an append holds nothing but what can be stored together with others."""
-    for encoded in events:
-        event = encoded.event
+    for event, _, records in events:
         if event.type not in _PLAIN or _takes_back(event):
             return False
-        if encoded.records and any(item.record.kind != RecordKind.DEFINITION for item in encoded.records):
+        if records and any(item.record.kind != RecordKind.DEFINITION for item in records):
             return False
     return True
 
 
 def _takes_back(event: Event) -> bool:
-    return event.type is EventType.RUN_FINISHED and event.data.get("status") == RunStatus.ROLLED_BACK
+    return event.type is _FINISHED and event.data.get("status") == RunStatus.ROLLED_BACK
 
 
 class Gathered:
@@ -69,18 +71,16 @@ class Gathered:
 
     def add(self, events: Iterable[EncodedEvent]) -> None:
         """Take the rows of an append; raises InternalError where a record is not of the shape that history stores."""
-        put = self._rows["insert_event"].append
-        for encoded in events:
-            event, row = encoded.event, encoded.row
+        put, put_small = self._rows["insert_event"].append, self._rows["insert_small_event"].append
+        for event, (data, blobs), records in events:
             project_event(self, event)
-            # In the order of `insert_event`.
-            put(
-                (
-                    event.run_id, event.seq, event.type.value, column(event.step), event.attempt, event.at,
-                    row.data, row.blobs,
-                )
-            )  # fmt: skip
-            for item in encoded.records:
+            # In the order of both statements.
+            row = (event.run_id, event.seq, _NAMES[event.type], column(event.step), event.attempt, event.at, data)
+            if blobs is None:
+                put_small(row)
+            else:
+                put((*row, blobs))
+            for item in records:
                 if item.record.data.get("hash") not in self._known:
                     store_definition(self, item.record.data)
                     self._new.add(item.record.data["hash"])
@@ -89,6 +89,10 @@ class Gathered:
         """Take one row of a statement; raises KeyError for a statement that has no place in the order."""
         self._rows[name].append(row_of(name, values or {}))
         return 0
+
+    def execute_rows(self, name: str, rows: list[tuple[Any, ...]]) -> None:
+        """Take rows of a statement as they are; raises KeyError for a statement that has no place in the order."""
+        self._rows[name] += rows
 
     def store(self, db: Statements) -> None:
         """Run the statements, each with all its rows; raises sqlite3.Error as the driver does."""

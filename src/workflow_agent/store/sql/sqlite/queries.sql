@@ -82,6 +82,11 @@ SELECT COALESCE(MAX(seq), 0) FROM events WHERE run_id = :run_id;
 INSERT INTO events (run_id, seq, type, step, attempt, at, data, blobs)
 VALUES (:run_id, :seq, :type, :step, :attempt, :at, :data, :blobs);
 
+-- name: insert_small_event
+-- One journal record all of whose data are in its row.
+INSERT INTO events (run_id, seq, type, step, attempt, at, data)
+VALUES (:run_id, :seq, :type, :step, :attempt, :at, :data);
+
 -- name: insert_record
 -- One record of an event; its number is the order in which records were written.
 INSERT INTO records (run_id, seq, kind, data, blobs)
@@ -163,6 +168,18 @@ ON CONFLICT (run_id, step) DO UPDATE SET
   finished_at = excluded.finished_at,
   error = excluded.error,
   reason = excluded.reason;
+
+-- name: put_done_step
+-- Where a step stands that ended well, so without an error or a reason. The first start is kept over retries.
+INSERT INTO steps (run_id, step, position, status, attempt, started_at, finished_at)
+VALUES (:run_id, :step, :seq, :status, :attempt, :started_at, :finished_at)
+ON CONFLICT (run_id, step) DO UPDATE SET
+  status = excluded.status,
+  attempt = excluded.attempt,
+  started_at = COALESCE(started_at, excluded.started_at),
+  finished_at = excluded.finished_at,
+  error = NULL,
+  reason = NULL;
 
 -- name: insert_script
 -- A script's provenance; its text is in the record.
