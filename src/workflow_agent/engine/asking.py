@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.engine.live import Draft, Flight, LiveRun
 from workflow_agent.engine.outcomes import cancelled, failed, never_began, out_of_time, outcome_of, run_time
@@ -50,6 +50,8 @@ TELL_S = 5.0
 _SOURCE = "engine"
 #: Seconds after which a run that was not there yet is looked for again.
 _BEGIN_S = 0.01
+_SUCCEEDED: Final = EventType.STEP_SUCCEEDED
+_AT_LEAST_ONCE: Final = EffectPolicy.AT_LEAST_ONCE
 
 
 class Asker:
@@ -163,7 +165,7 @@ class Asker:
 
     def _is_hinted(self, run: LiveRun, flight: Flight) -> bool:
         """Say whether somebody watches who hears only from a hint that a unit begins."""
-        is_unwritten = flight.step.effect is EffectPolicy.AT_LEAST_ONCE and flight.attempt == 1
+        is_unwritten = flight.step.effect is _AT_LEAST_ONCE and flight.attempt == 1
         return is_unwritten and self._bus.is_heard(f"run.{run.run_id}.event")
 
     def _outcome(self, run: LiveRun, flight: Flight) -> Draft:
@@ -179,7 +181,7 @@ class Asker:
             return failed(run, flight, error, outcome_of(run, flight.unit, flight.step, error))
         started_at = run.cell(flight.unit).started_at
         return Draft(
-            type=EventType.STEP_SUCCEEDED,
+            type=_SUCCEEDED,
             step=flight.unit,
             attempt=flight.attempt,
             data=reply.event_data() | {"started_at": started_at},

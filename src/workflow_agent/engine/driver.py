@@ -380,7 +380,7 @@ class Driver:
                     await self._writing.settle(run)
                     assert run.state is not None
                     return run.state
-                if run.durability is Durability.EXIT:
+                if not run.is_strict:
                     await self._writing.before_waiting(run)
                 drafts = await self._arrived(run)
             if drafts:
@@ -427,9 +427,9 @@ class Driver:
 
     async def _record(self, run: LiveRun, drafts: list[Draft]) -> list[Command]:
         """Append records, and in the same transaction all that follows from them without reaching the world."""
-        batch = list[Event]()
+        batch: list[Event] = []
         head = run.drafted
-        todo = list[Command]()
+        todo: list[Command] = []
         for first in drafts:
             draft: Draft | None = first
             while draft is not None:

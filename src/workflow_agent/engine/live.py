@@ -205,6 +205,7 @@ class LiveRun:
         #: Whether another process, or an earlier task, drove it before.
         self.was_resumed = False
         self.durability = durability
+        self.is_strict = durability is Durability.STRICT
         #: Records that were decided and are not on their way to the disk yet.
         self.unwritten: list[Event] = []
         #: Commands that wait until the record of the number beside them is on disk.
@@ -265,7 +266,7 @@ class LiveRun:
         """Apply a record that is about to be on disk, and say what is to be done because of it."""
         if self._is_written:
             # Strict runs decide nothing while they write, so nobody has to be told where they stood meanwhile.
-            self._state = self._state if self.durability is Durability.STRICT else self._course.state
+            self._state = self._state if self.is_strict else self._course.state
             self._is_written = False
         return self._course.apply(event)
 

@@ -21,7 +21,7 @@ same time share one record.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from workflow_agent.engine.beginning import keep
 from workflow_agent.engine.breaking import change, go_on, problem_of_change, take_pause
@@ -61,7 +61,7 @@ from workflow_agent.engine.scopes import (
     stop,
     stop_all,
 )
-from workflow_agent.engine.scratch import PENDING, ScopeWork, Scratch, StepGroup, new_run
+from workflow_agent.engine.scratch import MAIN, PENDING, ScopeWork, Scratch, StepGroup, new_run
 from workflow_agent.engine.tables import Fan
 from workflow_agent.engine.units import UNDO, item_of, parse_unit
 from workflow_agent.model.errors import InterruptedRunError, JournalConflictError
@@ -77,6 +77,9 @@ if TYPE_CHECKING:
     Decision: TypeAlias = tuple[RunState, tuple[Command, ...]]
 
 __all__ = ["SIGNALS", "Course", "decide", "fold", "is_stoppable", "outstanding", "refusal", "replay"]
+
+_SUCCEEDED: Final = EventType.STEP_SUCCEEDED
+_RUNNING: Final = StepStatus.RUNNING
 
 
 def decide(workflow: Workflow, state: RunState | None, event: Event) -> Decision:
@@ -157,7 +160,7 @@ class Course:
             JournalConflictError: the event cannot follow, or lacks data of its type.
         """
         scratch = self._scratch
-        if scratch is None or event.type is not EventType.STEP_SUCCEEDED or scratch.changes:
+        if scratch is None or event.type is not _SUCCEEDED or scratch.changes:
             scratch = None
         state = self.state if scratch is None else scratch.base
         _check_place(state, self.head, self.status, event)
@@ -289,7 +292,7 @@ def _trouble(s: Scratch, step: str | None, error: Any, reason: str) -> None:
     if step is None or not s.plan.steps[step].always:
         for name in s.plan.on_failure:
             s.join(s.plan.index[name])
-    if s.group is StepGroup.MAIN:
+    if s.group is MAIN:
         for position in s.stop_main(reason):
             has_ended(s, position)
 
@@ -466,7 +469,8 @@ def _on_step_succeeded(s: Scratch, event: Event) -> tuple[Command, ...]:
         _end_wait(s, position, event)
         s.busy -= due is None and s.plan.step_at(position).uses not in WAITS
         s.end(position, done)
-        _after_undo(s, position, StepStatus.UNDONE)
+        if s.group is not MAIN:
+            _after_undo(s, position, StepStatus.UNDONE)
         commands = _ended_well(s, position, event)
         _forget_scope(s, position)
         has_ended(s, position)
@@ -483,7 +487,7 @@ def _ended_well(s: Scratch, position: int, event: Event) -> tuple[Command, ...]:
     step = s.plan.step_at(position)
     if step.uses == "flow.emit":
         s.signals = (*s.signals, signal_sent(event.seq, event.data["output"]))
-    if step.uses == END and s.group is StepGroup.MAIN:
+    if step.uses == END and s.group is MAIN:
         return stop_all(s, s.plan.main_bits & ~_inner_bits(s.plan))
     if not step.cancels:
         return ()
@@ -522,7 +526,7 @@ def _is_open(s: Scratch, event: Event, position: int, cell: StepState) -> bool:
     """Say whether a unit is in flight, or is a wait that began."""
     if (cell.items is not None and isinstance(cell.items, Fan)) or s.closing >> position & 1 or position in s.open:
         return False
-    if cell.status is StepStatus.RUNNING and ("#" in str(event.step)) is bool(cell.iteration):
+    if cell.status is _RUNNING and ("#" in str(event.step)) is bool(cell.iteration):
         return True
     return cell.status is StepStatus.WAITING and s.plan.step_at(position).uses in FREE
 

@@ -32,7 +32,7 @@ from workflow_agent.engine.nodes import node
 from workflow_agent.engine.persistent import PersistentArray
 from workflow_agent.engine.plan import END, NODES, SCOPE, TIMER, WAITS
 from workflow_agent.engine.scopes import why_stopped
-from workflow_agent.engine.scratch import ENDED_WELL, PENDING, Scratch, StepGroup, Work
+from workflow_agent.engine.scratch import ENDED_WELL, MAIN, PENDING, Scratch, StepGroup, Work
 from workflow_agent.engine.tables import Fan
 from workflow_agent.engine.units import item_of, round_of
 from workflow_agent.model.errors import (
@@ -73,6 +73,8 @@ __all__ = [
 #: Rounds of a loop, where its definition does not say.
 DEFAULT_ROUNDS: Final = 1000
 _BAD = frozenset({StepStatus.FAILED, StepStatus.UNKNOWN, StepStatus.CANCELLED})
+_RUNNING: Final = StepStatus.RUNNING
+_AT_LEAST_ONCE: Final = EffectPolicy.AT_LEAST_ONCE
 #: An error says nothing of another attempt.
 _NOTHING_SAID: Final = object()
 
@@ -87,7 +89,7 @@ def is_cancellable(state: RunState) -> bool:
     work: Work = state.work
     if state.status in TERMINAL_RUN:
         return False
-    return work.group is StepGroup.MAIN and bool(work.idle or work.active) and not has_trouble(state)
+    return work.group is MAIN and bool(work.idle or work.active) and not has_trouble(state)
 
 
 def first_phase(plan: StepPlan, state: RunState) -> RunStatus:
@@ -150,7 +152,7 @@ def _next(s: Scratch) -> Command | None:
         return _give_up(s, _lowest(s.leaving)) if s.leaving else _close(s, _lowest(s.closing))
     if s.signals and s.waits and (command := _signalled(s)) is not None:
         return command
-    if s.group is StepGroup.MAIN:
+    if s.group is MAIN:
         if not s.is_main_over:
             return _next_free(s)
         if s.has_trouble:
@@ -171,16 +173,16 @@ def _next_free(s: Scratch) -> Command | None:
     if s.busy >= s.limit:
         return None
     ready = s.ready
-    if s.group is StepGroup.MAIN and s.has_trouble:
+    if s.group is MAIN and s.has_trouble:
         if left := s.idle & ~s.sheltered:
             return _leave_out(s, _lowest(left))
         ready &= s.sheltered
-    elif s.group is StepGroup.MAIN and s.get("paused") is not None:
+    elif s.group is MAIN and s.get("paused") is not None:
         return None
     while ready:
         position = _lowest(ready)
         if _is_met(s, position):
-            pause = hold_up(s, position) if s.breaks is not None and s.group is StepGroup.MAIN else None
+            pause = hold_up(s, position) if s.breaks is not None and s.group is MAIN else None
             return pause or _consider(s, position)
         ready &= ~(1 << position)
         s.ready &= ~(1 << position)  # until another one of its needs has ended
@@ -297,11 +299,11 @@ def _start(s: Scratch, position: int, index: int | None, unit: str, inputs: Mapp
     """Request a unit, or record first that it starts, where its effect must not repeat."""
     step = s.plan.step_at(position)
     s.status = step.phase
-    if step.effect is not EffectPolicy.AT_LEAST_ONCE:
+    if step.effect is not _AT_LEAST_ONCE:
         return StartStep(unit, 1, inputs, phase=step.phase)
     before = s.cell(position) if index is None else PENDING
     running = StepState(
-        status=StepStatus.RUNNING,
+        status=_RUNNING,
         attempt=1,
         started_at=s.now if before.started_at is None else before.started_at,
         output=before.output,
@@ -521,7 +523,7 @@ def pending(s: Scratch) -> tuple[Command, ...]:
     """Give all that was decided and has no record yet, whenever it was decided."""
     if s.base.started_at is None and s.due is None:
         return (TakePlace(),)
-    stopping = s.group is StepGroup.MAIN and s.has_trouble
+    stopping = s.group is MAIN and s.has_trouble
     commands: list[Command] = []
     for position, unit, cell in _units(s):
         stops = (stopping and not s.sheltered >> position & 1) or s.is_told_to_stop(position)

@@ -62,7 +62,7 @@ class Writing:
         """
         run.unwritten += events
         # That a run began is never lost.
-        if run.durability is Durability.STRICT or run.head == 0:
+        if run.is_strict or run.head == 0:
             await self._write(run)
             return commands
         if run.is_awaited or len(run.unwritten) >= UNWRITTEN:
@@ -108,7 +108,7 @@ class Writing:
         while run.unwritten:
             events, run.unwritten = run.unwritten, []
             # A strict run decides nothing meanwhile: how it stands is how it stood.
-            state = None if run.durability is Durability.STRICT else run.draft
+            state = None if run.is_strict else run.draft
             try:
                 await self._journal.append(run.run_id, run.head, events)
             except BaseException as error:
