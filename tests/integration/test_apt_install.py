@@ -169,7 +169,21 @@ async def test_a_version_that_a_known_package_lacks_ends_with_the_word_of_apt(tr
 
     assert (error.details["exit_code"], line) == (100, _INSTALL)
     assert error.cause == "E: Version '9.9' for 'wa-one' was not found"
-    assert ours(trial) == ["Refreshing the package lists"] * update + ["Installing wa-one=9.9"]
+    refreshing = "Refreshing the package lists"
+    found_out = ["Installing wa-one=9.9", f"{refreshing}: wa-one=9.9 has no candidate"]
+    assert ours(trial) == [*([refreshing] if update else found_out), "Installing wa-one=9.9"]
+
+
+async def test_a_version_that_only_newer_lists_have_is_found(trial: Trial) -> None:
+    await installed(trial, rendered("wa-one", versions={"wa-one": "2.0"}))
+
+    assert ours(trial) == [
+        "Installing wa-one=2.0",
+        "Refreshing the package lists: wa-one=2.0 has no candidate",
+        "Installing wa-one=2.0",
+        "postinst of wa-one runs",
+        "now: wa-one 2.0 installed",
+    ]
 
 
 async def test_a_postinst_that_fails_is_run_once_and_the_line_of_apt_is_named(trial: Trial) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["closed", "foreign", "newer_schema", "outcome_unknown", "translated", "unusable"]
 
+_UNUSABLE = "the store cannot be used"
+_NOTHING = "nothing was written to it"
 _FREE_SPACE = "free some space on its file system and try again"
 _READ_ONLY = "its file system is mounted read-only: mount it otherwise, or set `paths.state` to another folder"
 _RECOVER = (
@@ -51,13 +53,13 @@ def unusable(problem: BaseException, where: Path) -> WorkflowAgentError:
     if isinstance(problem, OSError):
         if problem.errno in _NO_PERMISSION:
             hint = _READ_ONLY if problem.errno == errno.EROFS else None
-            return PermissionDeniedError("the store cannot be used", where=str(where), cause=cause, hint=hint)
+            return PermissionDeniedError(_UNUSABLE, where=str(where), cause=cause, state=_NOTHING, hint=hint)
         hint = _FREE_SPACE if problem.errno in {errno.ENOSPC, errno.EDQUOT} else None
-        return StoreError("the store cannot be used", where=str(where), cause=cause, hint=hint)
+        return StoreError(_UNUSABLE, where=str(where), cause=cause, state=_NOTHING, hint=hint)
     # Extended codes carry the primary one in their low byte.
     code = getattr(problem, "sqlite_errorcode", None)
     message, hint = _BY_RESULT_CODE.get((code or 0) & 0xFF, ("the database reported an error", None))
-    return StoreError(message, where=str(where), cause=cause, hint=hint)
+    return StoreError(message, where=str(where), cause=cause, state=_NOTHING, hint=hint)
 
 
 def outcome_unknown(problem: BaseException, where: Path) -> OutcomeUnknownError:
@@ -82,6 +84,7 @@ def newer_schema(found: int, known: int, where: Path) -> StoreError:
     return StoreError(
         f"the database was written by a newer workflow-agent (schema {found}, this release knows {known})",
         where=str(where),
+        state=_NOTHING,
         hint="install that release again, or a newer one",
         details={"found": found, "known": known},
     )

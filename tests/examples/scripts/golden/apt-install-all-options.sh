@@ -26,7 +26,7 @@ known() {
 candidate() {
   local policy
   if [[ $1 == *=* ]]; then
-    apt-cache show "$1" >/dev/null 2>&1
+    [[ -n $(apt-cache show "$1" 2>/dev/null) ]] # it exits 0 for a known package without that version
     return
   fi
   policy=$(apt-cache policy "$1")
