@@ -176,17 +176,11 @@ class Asker:
         try:
             if isinstance(answer, WorkflowAgentError):
                 raise answer
-            reply = read_reply(answer, flight.step.uses)
+            data, records = read_reply(answer, flight.step.uses)
         except WorkflowAgentError as error:
             return failed(run, flight, error, outcome_of(run, flight.unit, flight.step, error))
-        started_at = run.cell(flight.unit).started_at
-        return Draft(
-            type=_SUCCEEDED,
-            step=flight.unit,
-            attempt=flight.attempt,
-            data=reply.event_data() | {"started_at": started_at},
-            records=reply.records,
-        )
+        data["started_at"] = run.cell(flight.unit).started_at
+        return Draft(type=_SUCCEEDED, step=flight.unit, attempt=flight.attempt, data=data, records=records)
 
     # -- stopping --------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ from workflow_agent.model.workflow import Durability
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from workflow_agent.engine.live import Arrival
     from workflow_agent.model.event import RunState
     from workflow_agent.model.places import Standing
     from workflow_agent.model.ports import Bus, Clock, Journal, Places
@@ -382,9 +383,10 @@ class Driver:
                     return run.state
                 if not run.is_strict:
                     await self._writing.before_waiting(run)
-                drafts = await self._arrived(run)
+                drafts = self._arrived(run, await run.arrivals())
             if drafts:
-                commands += await self._record(run, drafts)
+                batch, follows = self._decided(run, drafts)
+                commands += await self._writing.record(run, batch, follows)
                 drafts = []
 
     def _perform(self, run: LiveRun, commands: list[Command]) -> list[Draft]:
@@ -413,9 +415,8 @@ class Driver:
                 return draft_of(command, self._clock.now(), self._chance())
         return None
 
-    async def _arrived(self, run: LiveRun) -> list[Draft]:
-        """Wait for news and draft them."""
-        arrivals = await run.arrivals()
+    def _arrived(self, run: LiveRun, arrivals: list[Arrival]) -> list[Draft]:
+        """Draft what happened."""
         if (stop := self._asker.stop(run)) is not None:
             run.put_back(arrivals)
             return [stop]
@@ -425,8 +426,8 @@ class Driver:
         self._entrance.leave_ended(run, events)
         self._snapshotting.look(run)
 
-    async def _record(self, run: LiveRun, drafts: list[Draft]) -> list[Command]:
-        """Append records, and in the same transaction all that follows from them without reaching the world."""
+    def _decided(self, run: LiveRun, drafts: list[Draft]) -> tuple[list[Event], list[Command]]:
+        """Make records, and those of all that follows from them without reaching the world; say what does reach it."""
         batch: list[Event] = []
         head = run.drafted
         todo: list[Command] = []
@@ -438,7 +439,7 @@ class Driver:
                 batch.append(event)
                 draft = draft_of(commands[-1], event.at, self._chance()) if commands else None
                 todo += commands[:-1] if draft is not None else commands
-        return await self._writing.record(run, batch, todo)
+        return batch, todo
 
 
 def _durability(created: Mapping[str, Any]) -> Durability:

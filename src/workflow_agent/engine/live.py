@@ -224,6 +224,8 @@ class LiveRun:
         #: Places that the run has: by scope, and its own under the empty name.
         self.places: dict[str, Wanted] = {}
         self._end: float | None = None
+        #: Whether the run's time is counted.
+        self.has_limit = False
         if workflow.concurrency is None or (state is not None and state.started_at is not None):
             self.count_time(spent_s)
 
@@ -231,6 +233,7 @@ class LiveRun:
         """Let the run's time begin, of which so much is over."""
         limit = self.workflow.timeout_s
         if limit is not None:
+            self.has_limit = True
             self._end = self._loop.time() + limit - max(0.0, spent_s)
             self.timers[""] = self._loop.call_at(self._end, self.wake)
 
@@ -312,11 +315,6 @@ class LiveRun:
         position = self.plan.index[parse_unit(unit)[0]]
         bits: int = self.draft.work.stopped | self.draft.work.filled
         return bool(bits >> position & 1)
-
-    @property
-    def has_limit(self) -> bool:
-        """Whether the run's time is counted."""
-        return self._end is not None
 
     def remaining_s(self) -> float | None:
         """Give the seconds that are left of the run's time (below 0: none), or None when it has no limit."""

@@ -453,7 +453,7 @@ def _on_step_succeeded(s: Scratch, event: Event) -> tuple[Command, ...]:
         attempt=cell.attempt,
         started_at=cell.started_at,
         finished_at=event.at,
-        output=event.data.get("output") if "output" in event.data else _composed(s, position, cell),
+        output=event.data["output"] if "output" in event.data else _composed(s, position, cell),
         items=cell.items,
         iteration=cell.iteration,
         end=s.head if index is None and not is_round else cell.end,

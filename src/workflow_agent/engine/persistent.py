@@ -55,7 +55,7 @@ class PersistentArray(Sequence[T], Generic[T]):
     def __getitem__(self, index: slice) -> list[T]: ...
     def __getitem__(self, index: int | slice) -> T | list[T]:
         """Give an entry, or a list of some."""
-        if isinstance(index, slice):
+        if not isinstance(index, int):
             return [self[each] for each in range(*index.indices(self._size))]
         if not 0 <= index < self._size:
             if not -self._size <= index < 0:
@@ -88,8 +88,9 @@ class PersistentArray(Sequence[T], Generic[T]):
 def _with(node: tuple[Any, ...], depth: int, index: int, value: Any) -> tuple[Any, ...]:
     slot = index >> depth * _BITS & _MASK
     _copied[0] += len(node)
-    made = _with(node[slot], depth - 1, index, value) if depth else value
-    return (*node[:slot], made, *node[slot + 1 :])
+    cells = list(node)
+    cells[slot] = _with(node[slot], depth - 1, index, value) if depth else value
+    return tuple(cells)
 
 
 def _leaves(node: tuple[Any, ...], depth: int) -> Iterator[Any]:

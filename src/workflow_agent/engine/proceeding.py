@@ -153,7 +153,7 @@ def _next(s: Scratch) -> Command | None:
     if s.signals and s.waits and (command := _signalled(s)) is not None:
         return command
     if s.group is MAIN:
-        if not s.is_main_over:
+        if s.idle or s.active:
             return _next_free(s)
         if s.has_trouble:
             s.enter_back()

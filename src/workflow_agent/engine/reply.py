@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.engine.inputs import as_json
 from workflow_agent.model.errors import InternalError
 from workflow_agent.model.event import Record
-from workflow_agent.model.records import dataclass
 from workflow_agent.model.status import RunStatus, StepStatus
 
 if TYPE_CHECKING:
@@ -15,9 +14,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.errors import WorkflowAgentError
 
-__all__ = ["OUTCOMES", "AgentReply", "read_reply", "records_of_error"]
-
-_Status = TypeVar("_Status", RunStatus, StepStatus)
+__all__ = ["OUTCOMES", "read_reply", "records_of_error"]
 
 #: What a step of `on_failure` may say that became of the run. It succeeded where its work proves to be done.
 OUTCOMES = frozenset(
@@ -32,35 +29,16 @@ OUTCOMES = frozenset(
 #: Keys of a reply that speak to the driver.
 _SPECIAL = frozenset({"_records", "_status", "_run_status", "_changed", "_state", "_output"})
 _STATUSES = frozenset({StepStatus.SUCCEEDED, StepStatus.UNCHANGED})
+_SUCCEEDED: Final = StepStatus.SUCCEEDED.value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentReply:
-    """A reply, taken apart."""
-
-    output: Any  # Any: a JSON value, an object unless ``_output`` gave another one
-    status: StepStatus = StepStatus.SUCCEEDED
-    run_status: RunStatus | None = None
-    changed: bool | None = None
-    state: Mapping[str, Any] | None = None
-    records: tuple[Record, ...] = ()
-
-    def event_data(self) -> dict[str, Any]:
-        """Give the data of StepSucceeded."""
-        data = {"output": self.output, "status": self.status.value}
-        if self.run_status is not None:
-            data["run_status"] = self.run_status.value
-        if self.changed is not None:
-            data["changed"] = self.changed
-        if self.state is not None:
-            data["state"] = self.state
-        return data
-
-
-def read_reply(data: Mapping[str, Any], subject: str) -> AgentReply:
+def read_reply(data: Mapping[str, Any], subject: str) -> tuple[dict[str, Any], tuple[Record, ...]]:
     """Take ``_records``, ``_status``, ``_run_status``, ``_changed`` and ``_state`` out of a reply's data.
 
     What is under ``_output``, if there is such a key, is the output instead of the rest.
+
+    Returns:
+        What StepSucceeded says of the reply (any JSON value under ``output``), and the records.
 
     Raises:
         InternalError: the reply is no JSON, or one of these keys has a value that it cannot have.
@@ -68,15 +46,17 @@ def read_reply(data: Mapping[str, Any], subject: str) -> AgentReply:
     try:
         output = as_json(dict(data))
         if _SPECIAL.isdisjoint(output):
-            return AgentReply(output=output)
-        return AgentReply(
-            records=_records(output.pop("_records", [])),
-            status=_one_of(_STATUSES, output.pop("_status", StepStatus.SUCCEEDED)),
-            run_status=None if (given := output.pop("_run_status", None)) is None else _one_of(OUTCOMES, given),
-            changed=_boolean(output.pop("_changed", None)),
-            state=_state(output.pop("_state", None)),
-            output=output.get("_output", output),
-        )
+            return {"output": output, "status": _SUCCEEDED}, ()
+        records = _records(output.pop("_records", []))
+        status = _one_of(_STATUSES, output.pop("_status", _SUCCEEDED))
+        given = output.pop("_run_status", None)
+        said = {
+            "run_status": None if given is None else _one_of(OUTCOMES, given),
+            "changed": _boolean(output.pop("_changed", None)),
+            "state": _state(output.pop("_state", None)),
+        }
+        found = {key: value for key, value in said.items() if value is not None}
+        return {"output": output.get("_output", output), "status": status} | found, records
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InternalError(f"the reply of {subject} cannot be read", cause=str(error)) from error
 
@@ -108,10 +88,10 @@ def _records(found: Any) -> tuple[Record, ...]:  # Any: a JSON value
     return tuple(Record(entry["kind"], entry["data"]) for entry in found)
 
 
-def _one_of(allowed: frozenset[_Status], value: Any) -> _Status:  # Any: a JSON value
+def _one_of(allowed: frozenset[RunStatus] | frozenset[StepStatus], value: Any) -> str:  # Any: a JSON value
     for status in allowed:
         if status.value == value:
-            return status
+            return status.value
     raise ValueError(f"{value!r} is not a status that a reply can give")
 
 

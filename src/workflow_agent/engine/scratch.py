@@ -178,11 +178,6 @@ class Scratch:
         """Whether a step failed, time ran out or a cancel was requested."""
         return self.get("error") is not None
 
-    @property
-    def is_main_over(self) -> bool:
-        """Whether every main step has an end."""
-        return self.group is not MAIN or not (self.idle or self.active)
-
     def cell(self, position: int) -> StepState:
         """Give the state of a step that is part of the run; raises KeyError for another."""
         cell = self.cells[position]

@@ -11,10 +11,9 @@ import queue
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from workflow_agent.model.errors import InternalError, WorkflowAgentError
-from workflow_agent.model.records import dataclass
 from workflow_agent.store.faults import closed
 from workflow_agent.store.session import WriteSession
 
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Writer"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Entry:
+class _Entry(NamedTuple):
     append: Append | SideStatements
     loop: asyncio.AbstractEventLoop
     waiter: asyncio.Future[int]
@@ -213,10 +211,10 @@ def _settle(settled: Iterable[_Settled]) -> None:
 
 
 def _resolve(pairs: Sequence[_Settled]) -> None:
-    for entry, outcome in pairs:
-        if entry.waiter.done():
+    for (_, _, waiter), outcome in pairs:
+        if waiter.done():
             continue  # the caller was cancelled
-        if isinstance(outcome, WorkflowAgentError):
-            entry.waiter.set_exception(outcome)
+        if isinstance(outcome, int):
+            waiter.set_result(outcome)
         else:
-            entry.waiter.set_result(outcome)
+            waiter.set_exception(outcome)
