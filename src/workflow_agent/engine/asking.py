@@ -26,7 +26,7 @@ from workflow_agent.model.errors import (
 )
 from workflow_agent.model.event import Event, EventType
 from workflow_agent.model.failpoint import failpoint
-from workflow_agent.model.message import Message
+from workflow_agent.model.message import PRIORITY_NORMAL, Message
 from workflow_agent.model.status import StepStatus
 from workflow_agent.model.workflow import EffectPolicy
 
@@ -130,16 +130,20 @@ class Asker:
     def _message(self, run: LiveRun, flight: Flight, inputs: Mapping[str, Any], limit: float | None) -> Message:
         # A second more than we wait ourselves: until then a late answer is of use.
         deadline = None if limit is None else asyncio.get_running_loop().time() + limit + self._grace_s + 1.0
+        run_id, unit = run.run_id, flight.unit
         return Message(
             f"agent.{flight.step.uses}",
             inputs,
-            source=_SOURCE,
-            correlation_id=run.run_id,
-            run_id=run.run_id,
-            step_id=flight.unit,
-            attempt=flight.attempt,
-            deadline=deadline,
-            headers={"idempotency-key": idempotency_key(run.run_id, flight.unit)},
+            "request",
+            _SOURCE,
+            run_id,
+            None,
+            run_id,
+            unit,
+            flight.attempt,
+            PRIORITY_NORMAL,
+            deadline,
+            {"idempotency-key": idempotency_key(run_id, unit)},
         )
 
     async def _ask_child(self, run: LiveRun, flight: Flight, inputs: Mapping[str, Any]) -> Answer:
@@ -166,7 +170,7 @@ class Asker:
     def _is_hinted(self, run: LiveRun, flight: Flight) -> bool:
         """Say whether somebody watches who hears only from a hint that a unit begins."""
         is_unwritten = flight.step.effect is _AT_LEAST_ONCE and flight.attempt == 1
-        return is_unwritten and self._bus.is_heard(f"run.{run.run_id}.event")
+        return is_unwritten and self.is_watched(run)
 
     def _outcome(self, run: LiveRun, flight: Flight) -> Draft:
         """Draft what an answer says."""
@@ -280,6 +284,10 @@ class Asker:
 
     # -- telling ---------------------------------------------------------------------------------------------------
 
+    def is_watched(self, run: LiveRun) -> bool:
+        """Say whether anybody wants to be told of a run's records."""
+        return self._bus.is_heard(f"run.{run.run_id}.event")
+
     async def tell(self, event: Event) -> None:
         """Publish a record that is on disk."""
         subject = f"run.{event.run_id}.event"
@@ -288,7 +296,7 @@ class Asker:
 
     async def _hint(self, run: LiveRun, flight: Flight) -> None:
         step, index, _ = parse_unit(flight.unit)
-        if index or not self._bus.is_heard(f"run.{run.run_id}.event"):
+        if index or not self.is_watched(run):
             return  # one hint for a fan-out
         data = {"hint": True}
         draft = Draft(type=EventType.STEP_STARTED, step=step, attempt=flight.attempt, data=data)

@@ -100,7 +100,7 @@ class Driver:
         self._asker = Asker(bus, clock, Children(self, workflows), self._waiting, grace_s=grace_s)
         self._timing = Timing(clock)
         self._snapshotting = Snapshotting(journal, snapshot_every)
-        self._writing = Writing(journal, self._stored, self._asker.tell)
+        self._writing = Writing(journal, self._stored, self._asker.is_watched, self._asker.tell)
         self._runs: dict[str, LiveRun] = {}
         self._ends: dict[str, asyncio.Future[RunState]] = {}
 

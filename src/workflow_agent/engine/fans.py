@@ -65,7 +65,7 @@ def _fill(s: Scratch, position: int, step: Step, enough: str) -> Iterator[Comman
     s.ready &= ~(1 << position)
     cell = s.cell(position)
     s.put(position, replace(cell, items=fan.copy(released=True), output=fan.outputs()))
-    s.release_followers(position)
+    s.release_followers(position, s.cell(position))
     if fan.busy == 0:
         s.closing |= 1 << position
 

@@ -48,9 +48,12 @@ def _copied(value: Any, room: int = _SMALL) -> Any:
     if kind is float and value - value == 0.0:
         return value
     if kind is dict and len(value) < room:
-        if any(type(key) is not str for key in value):
-            raise _UnusualError
-        return {key: _copied(each, room >> 2) for key, each in value.items()}
+        made: dict[str, Any] = {}
+        for key, each in value.items():
+            if type(key) is not str:
+                raise _UnusualError
+            made[key] = _copied(each, room >> 2)
+        return made
     if kind is list and len(value) < room:
         return [_copied(each, room >> 2) for each in value]
     raise _UnusualError

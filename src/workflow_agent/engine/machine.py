@@ -288,7 +288,8 @@ def _is_on(plan: StepPlan, name: str, cell: StepState) -> bool:
 
 def _trouble(s: Scratch, step: str | None, error: Any, reason: str) -> None:
     """Keep the first error; when a main step or a cancel brought it, the steps of `on_failure` join the run."""
-    s.changes |= {"failed_step": step, "error": error, "paused": None}
+    s.changes |= {"failed_step": step, "paused": None}
+    s.note_error(error)
     if step is None or not s.plan.steps[step].always:
         for name in s.plan.on_failure:
             s.join(s.plan.index[name])
@@ -339,7 +340,8 @@ def _on_finished(s: Scratch, event: Event) -> tuple[Command, ...]:
     data = event.data
     if never_began:
         s.changes["cancel_reason"] = str(data.get("reason", ""))
-    s.changes |= {"error": data.get("error"), "changed": bool(data.get("changed")), "finished_at": event.at}
+    s.note_error(data.get("error"))
+    s.changes |= {"changed": bool(data.get("changed")), "finished_at": event.at}
     if "output" in data:
         s.changes["output"] = data["output"]
     elif status is RunStatus.SUCCEEDED:
@@ -596,7 +598,8 @@ def _after_failure(s: Scratch, position: int, error: dict[str, Any]) -> None:
     step = s.plan.step_at(position)
     if s.group is StepGroup.BACK:
         # What was to take the effects back did not: no later step may say that all is well.
-        s.changes |= {"outcome": RunStatus.NEEDS_ATTENTION, "error": error}
+        s.changes["outcome"] = RunStatus.NEEDS_ATTENTION
+        s.note_error(error)
         _after_undo(s, position, StepStatus.UNDO_FAILED)
     elif step.on_error == "continue" or step.id in s.plan.handled or s.stopped >> position & 1:
         return  # the run goes on, and shows the error

@@ -286,9 +286,9 @@ def _begin_scope(s: Scratch, position: int, step: Step) -> Command:
 
 
 def _begin_unit(s: Scratch, position: int, step: Step) -> Command:
-    cell = s.cell(position)
     if step.until is None:
         return _start(s, position, None, step.id, inputs_of(s, position))
+    cell = s.cell(position)
     number = cell.iteration + 1
     inputs = inputs_of(s, position, iteration=number, previous=cell.output)
     s.put(position, replace(cell, iteration=number))

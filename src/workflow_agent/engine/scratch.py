@@ -105,9 +105,9 @@ class Scratch:
     """One run, being changed. Made by :meth:`of`, given back by :meth:`freeze`."""
 
     __slots__ = (
-        "active", "at", "base", "breaks", "busy", "cells", "changes", "closing", "due", "filled", "group", "head",
-        "idle", "leaving", "left", "limit", "now", "open", "plan", "queue", "ready", "sheltered", "signals", "status",
-        "stopped", "waits", "well",
+        "active", "at", "base", "breaks", "busy", "cells", "changes", "closing", "due", "filled", "group",
+        "has_trouble", "head", "idle", "leaving", "left", "limit", "now", "open", "plan", "queue", "ready", "sheltered",
+        "signals", "status", "stopped", "waits", "well",
     )  # fmt: skip
 
     def __init__(self, plan: StepPlan, state: RunState, head: int, now: float) -> None:
@@ -117,6 +117,8 @@ class Scratch:
         self.base = state
         #: Fields of the run that differ from `base`.
         self.changes: dict[str, Any] = {}
+        #: Whether a step failed, time ran out or a cancel was requested.
+        self.has_trouble = state.error is not None
         self.head = head
         self.now = now
         self.status = state.status
@@ -173,10 +175,10 @@ class Scratch:
         """Give a field of the run as it is now."""
         return self.changes[name] if name in self.changes else getattr(self.base, name)
 
-    @property
-    def has_trouble(self) -> bool:
-        """Whether a step failed, time ran out or a cancel was requested."""
-        return self.get("error") is not None
+    def note_error(self, error: Mapping[str, Any] | None) -> None:
+        """Let this be the error of the run; None: nothing is wrong with it."""
+        self.changes["error"] = error
+        self.has_trouble = error is not None
 
     def cell(self, position: int) -> StepState:
         """Give the state of a step that is part of the run; raises KeyError for another."""
@@ -278,11 +280,10 @@ class Scratch:
             cell = replace(cell, end=self.head, inputs=None)
         self.put(position, cell)
         if not was_released:
-            self.release_followers(position)
+            self.release_followers(position, cell)
 
-    def release_followers(self, position: int) -> None:
+    def release_followers(self, position: int, cell: StepState) -> None:
         """Let those who wait for a step have one less to wait for."""
-        cell = self.cell(position)
         for follower in self.plan.followers[position]:
             self.release(follower, position, cell)
 

@@ -41,6 +41,7 @@ class Writing:
     Args:
         journal: The truth.
         stored: Learns of records that are on disk, before anybody else.
+        is_watched: Says whether anybody watches a run.
         tell: Tells whoever watches of a record that is on disk.
     """
 
@@ -48,10 +49,12 @@ class Writing:
         self,
         journal: Journal,
         stored: Callable[[LiveRun, Sequence[Event]], None],
+        is_watched: Callable[[LiveRun], bool],
         tell: Callable[[Event], Awaitable[None]],
     ) -> None:
         self._journal = journal
         self._stored = stored
+        self._is_watched = is_watched
         self._tell = tell
 
     async def record(self, run: LiveRun, events: Sequence[Event], commands: list[Command]) -> list[Command]:
@@ -117,8 +120,9 @@ class Writing:
             run.written(events[-1].seq, state)
             run.answer()
             self._stored(run, events)
-            for event in events:
-                await self._tell(event)
+            if self._is_watched(run):
+                for event in events:
+                    await self._tell(event)
             run.wake()
 
 

@@ -192,7 +192,7 @@ def _spend_object(value: dict[Any, Any], budget: int) -> int:
     budget -= 32
     for key, part in value.items():
         kind = type(part)
-        if part is None or kind is float or kind is bool:
+        if not part or kind is float or kind is bool:  # the first also where it is empty
             budget -= 32
         elif kind is str:
             budget -= 12 * len(part) + 4
