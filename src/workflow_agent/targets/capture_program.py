@@ -46,6 +46,7 @@ _DEVICES = (
 _MOST_NAMES = 100
 _MOST_SHOWN = 5
 _POLL_S = 0.005
+_UNUSED_WITHIN_S = 2.0
 _HIDDEN_PROC = ("kcore", "sysrq-trigger", "kmsg", "keys", "timer_list")
 
 #: What a spec holds: report_fd, engine_pid, target_pid, store_fd, mounts [{point, overlay, upper, work, index}], shims
@@ -544,14 +545,24 @@ def _prove_nobody_left(spec: Spec, root: str) -> None:
     for mount in reversed(spec["mounts"]):
         linux.umount(root if mount["point"] == "/" else root + mount["point"])
     for mount in overlays:
-        lower = [mount["point"]]
+        _await_unused(mount)
+
+
+def _await_unused(mount: dict[str, Any]) -> None:  # Any: JSON
+    """Wait a while for those who only look: who reads which mounts a process has (`findmnt`) keeps all of them."""
+    end = time.monotonic() + _UNUSED_WITHIN_S
+    while True:
         try:
-            _mount_overlay(lower, mount["upper"], mount["work"], f"{_STAGE}/shims")
+            _mount_overlay([mount["point"]], mount["upper"], mount["work"], f"{_STAGE}/shims")
         except OSError as error:
-            if error.errno == errno.EBUSY:
+            if error.errno != errno.EBUSY:
+                return  # refused for what a volatile mount leaves behind: use is checked before that
+            if time.monotonic() >= end:
                 raise _StageError(f"somebody still uses the capture of {mount['point']}") from error
-            continue  # refused for what a volatile mount leaves behind: use is checked before that
-        linux.umount(f"{_STAGE}/shims")
+        else:
+            linux.umount(f"{_STAGE}/shims")
+            return
+        time.sleep(_POLL_S)
 
 
 def _capture(spec: Spec, report: int) -> None:

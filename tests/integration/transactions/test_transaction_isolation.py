@@ -380,3 +380,22 @@ async def test_a_capture_that_somebody_still_holds_open_is_refused(trial: Trial)
             await task
         stream.write("too late")
     assert "somebody still uses the capture of /" in (caught.value.cause or "")
+
+
+async def test_who_reads_which_mounts_a_capture_has_is_waited_for(trial: Trial) -> None:
+    """As `findmnt` does of every process, and another run of ours: until it closes that file, nothing is unmounted."""
+    mark = f"read-{trial.run_id}-"
+    task = asyncio.create_task(
+        trial.capture(f"echo x > /srv/kept; (exec -a {mark} sleep 1000) & while [ ! -e /srv/go ]; do sleep 0.1; done")
+    )
+    while not (found := _marked(mark)):  # noqa: ASYNC110  # another process's start
+        await asyncio.sleep(0.01)
+    process = Path(f"/proc/{found[0]}")
+    with (process / "mountinfo").open("rb") as mounts:
+        assert b"overlay" in mounts.read()
+        (process / "root/srv/go").touch()
+        await asyncio.wait({task}, timeout=1)
+        waited = not task.done()
+    transaction, _ = await task
+    assert waited
+    await trial.target.discard(transaction)
