@@ -169,6 +169,6 @@ Command: TypeAlias = (
 
 def only_records(command: Command) -> bool:
     """Say whether a command is carried out by a record alone."""
-    if isinstance(command, StartStep):
-        return command.not_before is None
-    return not isinstance(command, (RequestStep, CancelStep, WaitUntil, TakePlace))
+    if isinstance(command, (RequestStep, CancelStep, WaitUntil, TakePlace)):  # the first is what nearly all are
+        return False
+    return not isinstance(command, StartStep) or command.not_before is None

@@ -20,6 +20,7 @@ _BITS = 5
 _WIDTH = 1 << _BITS
 _MASK = _WIDTH - 1
 _copied = [0]
+_blank = object.__new__
 
 
 def copied_cells() -> int:
@@ -43,7 +44,7 @@ class PersistentArray(Sequence[T], Generic[T]):
 
     def put(self, index: int, value: T) -> PersistentArray[T]:
         """Give an array that differs at `index` (0 to length - 1)."""
-        made: PersistentArray[T] = PersistentArray.__new__(PersistentArray)
+        made: PersistentArray[T] = _blank(PersistentArray)
         made._depth = self._depth
         made._root = _with(self._root, self._depth, index, value)
         made._size = self._size

@@ -177,7 +177,7 @@ class WriteSession:
         """Put a batch's rows in: together where that can be done and nothing stands against it, else one by one."""
         appends = [item for item in batch if isinstance(item, Append)]
         plain = [append for append in appends if is_plain(append.events) and self._may_follow(append)]
-        if len({append.run_id for append in appends}) != len(appends):
+        if len(appends) > 1 and len({append.run_id for append in appends}) != len(appends):
             plain = []  # two of one run have an order
         self._gathered = Gathered(self._definitions)
         if plain and not self._together(plain):
@@ -186,6 +186,8 @@ class WriteSession:
             if self._db.connection.in_transaction:
                 self._db.execute("rollback")
             self._db.execute("begin")
+        if len(plain) == len(batch):
+            return [head + len(events) for _, head, events in plain]
         done = {id(append) for append in plain}
         return [
             item.expected_head + len(item.events)
@@ -220,13 +222,14 @@ class WriteSession:
         self._gathered.stored()
         if len(self._heads) > _HEADS_KEPT:
             self._heads.clear()
+        heads = self._heads
         for append, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(append, SideStatements):
+            if not isinstance(append, Append):
                 continue
             if isinstance(outcome, int):
-                self._heads[append.run_id] = outcome
+                heads[append.run_id] = outcome
             else:
-                self._heads.pop(append.run_id, None)
+                heads.pop(append.run_id, None)
 
     @staticmethod
     def _before_rows() -> None:
