@@ -287,7 +287,7 @@ async def test_a_defect_inside_a_batch_leaves_nobody_waiting(tmp_path: Path) -> 
     with pytest.raises(InternalError, match="defect") as caught:
         await writer.append(broken)
 
-    assert "AttributeError" in (caught.value.cause or "")
+    assert "TypeError" in (caught.value.cause or "")
     with pytest.raises(StoreError, match="open it again"):
         await writer.append(Append("r-1", 0, []))
     await writer.close()
