@@ -42,7 +42,7 @@ from workflow_agent.model.status import TERMINAL_RUN
 from workflow_agent.model.workflow import Durability
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from workflow_agent.engine.live import Arrival
     from workflow_agent.model.event import RunState
@@ -153,14 +153,15 @@ class Driver:
         said = dict(beginning or {}) | ({} if mode is Durability.STRICT else {"durability": mode.value})
         return await self._create(workflow, values, kept, run_id or new_run_id(), said)
 
-    async def _create(
+    def _create(
         self,
         workflow: Workflow,
         inputs: Any,
         meta: Any,
         run_id: str,
         beginning: Mapping[str, Any],
-    ) -> RunState:
+    ) -> Coroutine[Any, Any, RunState]:
+        """Give the work that drives a new run to its end."""
         definition = definition_of(workflow)
         run = LiveRun(definition.workflow, run_id, durability=_durability(beginning))
         self._entrance.knock(run, inputs)
@@ -173,7 +174,7 @@ class Driver:
             **beginning,
         }
         self._snapshotting.begin(run, created, None)
-        return await self._own(run, [Draft(type=EventType.RUN_CREATED, data=created, records=(definition.record,))])
+        return self._own(run, [Draft(type=EventType.RUN_CREATED, data=created, records=(definition.record,))])
 
     async def _again(self, workflow: Workflow, run_id: str, inputs: Mapping[str, Any]) -> RunState | None:
         """Give the end of the run that was started with a key before, if there is one."""

@@ -112,13 +112,15 @@ class Course:
         state: Result of the records before; None before the first.
     """
 
-    __slots__ = ("_plan", "_scratch", "_state")
+    __slots__ = ("_plan", "_scratch", "_state", "head")
 
     def __init__(self, workflow: Workflow, state: RunState | None = None) -> None:
         self._plan = plan_of(workflow)
         self._state = state
         #: What the state is made of; None where nothing was applied to it, or something could not be.
         self._scratch: Scratch | None = None
+        #: Number of the last record that was applied; 0 for none.
+        self.head = state.head if state else 0
 
     @property
     def state(self) -> RunState | None:
@@ -126,13 +128,6 @@ class Course:
         if self._state is None and self._scratch is not None:
             self._state = self._scratch.freeze()
         return self._state
-
-    @property
-    def head(self) -> int:
-        """Give the number of the last record that was applied; 0 for none."""
-        if self._scratch is not None:
-            return self._scratch.head
-        return self._state.head if self._state else 0
 
     @property
     def status(self) -> RunStatus | None:
@@ -168,6 +163,7 @@ class Course:
         try:
             if state is None:
                 self._state, commands = _created(self._plan, event)
+                self.head = event.seq
                 return commands
             if scratch is None:
                 scratch = Scratch(self._plan, state, event.seq, event.at)
@@ -176,7 +172,7 @@ class Course:
             commands = _RULES[event.type](scratch, event)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise _illegal(event, f"{event.type} does not carry what it must: {error!r}") from error
-        self._scratch, self._state = scratch, None
+        self._scratch, self._state, self.head = scratch, None, event.seq
         return commands
 
 
