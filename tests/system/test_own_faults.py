@@ -64,6 +64,7 @@ def mount(*options: str) -> None:
 def test_a_journal_that_cannot_be_written_ends_the_command_and_resume_ends_the_run(
     mine: Machine, before: World, point: str, status: str | None, state: str
 ) -> None:
+    kept = set(mine.transactions())
     failed = mine.json("install", small(mine), "--yes", environ={"WORKFLOW_AGENT_FAILPOINT": f"{point}=error"})
     assert failed.code == 7, str(failed)
     assert failed.error["code"].startswith("unreachable.")
@@ -77,6 +78,9 @@ def test_a_journal_that_cannot_be_written_ends_the_command_and_resume_ends_the_r
         assert mine.json("show", run).data["orphaned"] is True
         assert mine.json("resume", run).data["status"] == status
     mine.assert_as(before)
+    assert mine.cli("recover").code == 0
+    # What was taken back is kept with the run; what was captured only, and could not be written down, is gone.
+    assert set(mine.transactions()) - kept == ({f"{run}.1"} if status == "rolled-back" else set())
 
 
 def test_a_database_that_cannot_be_closed_is_told_and_the_run_is_there(mine: Machine, before: World) -> None:
