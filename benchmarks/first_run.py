@@ -124,6 +124,10 @@ def _round(engine: _Engine, wheels: Path) -> dict[str, float]:
         return {"empty environment to first result": sum(parts.values()) - parts["second run"], **parts}
 
 
+def _is_named(wheel: Path, subject: str) -> bool:
+    return wheel.name.startswith(subject.lower().replace("-", "_"))
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -138,8 +142,10 @@ def main() -> None:
             for engine in _ENGINES:
                 found[engine.subject].append(_round(engine, wheels[engine.subject]))
         for subject, place in wheels.items():
-            size = sum(each.stat().st_size for each in place.iterdir())
-            remark(f"{subject}: {len(list(place.iterdir()))} packages, {size / (1 << 20):.1f} MiB of wheels")
+            files = list(place.iterdir())
+            size = sum(each.stat().st_size for each in files)
+            named = sorted(" ".join(each.name.split("-")[:2]) for each in files if _is_named(each, subject))
+            remark(f"{subject}: {', '.join(named)}; {len(files)} packages, {size / (1 << 20):.1f} MiB of wheels")
     figures = [
         Figure(
             name=name,
