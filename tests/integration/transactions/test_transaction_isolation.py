@@ -25,6 +25,8 @@ from workflow_agent.testing.transactions import Trial, shell_script
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from workflow_agent.model.system import ChangeSet
+
 
 def _marked(mark: str) -> list[int]:
     """Processes of this machine, in any namespace, whose command line holds a mark."""
@@ -365,17 +367,21 @@ def test_processes_are_found_by_their_mark() -> None:
             process.kill()
 
 
-async def test_a_capture_that_somebody_still_holds_open_is_refused(trial: Trial) -> None:
-    """A process outside reached into the capture while it ran: it could go on writing to what is committed."""
-    mark = f"held-{trial.run_id}-"
+async def _reached_into(trial: Trial, mark: str) -> tuple[asyncio.Task[tuple[str, ChangeSet]], Path]:
+    """Begin a capture; gives its end, which comes when there is a file `/srv/go` in it, and one of its processes."""
     task = asyncio.create_task(
         trial.capture(f"echo x > /srv/held; (exec -a {mark} sleep 1000) & while [ ! -e /srv/go ]; do sleep 0.1; done")
     )
     while not (found := _marked(mark)):  # noqa: ASYNC110  # another process's start
         await asyncio.sleep(0.01)
-    inside = Path(f"/proc/{found[0]}/root/srv")
-    with (inside / "held").open("a") as stream:
-        (inside / "go").touch()
+    return task, Path(f"/proc/{found[0]}")
+
+
+async def test_a_capture_that_somebody_still_holds_open_is_refused(trial: Trial) -> None:
+    """A process outside reached into the capture while it ran: it could go on writing to what is committed."""
+    task, process = await _reached_into(trial, f"held-{trial.run_id}-")
+    with (process / "root/srv/held").open("a") as stream:
+        (process / "root/srv/go").touch()
         with pytest.raises(CaptureError) as caught:
             await task
         stream.write("too late")
@@ -384,13 +390,7 @@ async def test_a_capture_that_somebody_still_holds_open_is_refused(trial: Trial)
 
 async def test_who_reads_which_mounts_a_capture_has_is_waited_for(trial: Trial) -> None:
     """As `findmnt` does of every process, and another run of ours: until it closes that file, nothing is unmounted."""
-    mark = f"read-{trial.run_id}-"
-    task = asyncio.create_task(
-        trial.capture(f"echo x > /srv/kept; (exec -a {mark} sleep 1000) & while [ ! -e /srv/go ]; do sleep 0.1; done")
-    )
-    while not (found := _marked(mark)):  # noqa: ASYNC110  # another process's start
-        await asyncio.sleep(0.01)
-    process = Path(f"/proc/{found[0]}")
+    task, process = await _reached_into(trial, f"read-{trial.run_id}-")
     with (process / "mountinfo").open("rb") as mounts:
         assert b"overlay" in mounts.read()
         (process / "root/srv/go").touch()
