@@ -65,6 +65,12 @@ class StoredFlowRecords:
         """Say whether a process drives a run now."""
         return self._ownership.owner(run_id) is not None
 
+    async def scraped(self) -> str:
+        """Give figures of all runs, of what their steps measured and of this process, as Prometheus reads them."""
+        from workflow_agent.app.scraping import scraped_figures  # noqa: PLC0415  # late: few are scraped
+
+        return await scraped_figures(self._store)
+
     async def state(self, run_id: str) -> RunState:
         """Fold a run's journal; raises NotFoundError."""
         definition, past = await self.past(run_id)

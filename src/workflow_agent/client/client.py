@@ -272,6 +272,11 @@ class WorkflowClient:
             workflow_name, (run for run in runs if run["workflow"] == workflow_name and run["created_at"] >= since)
         )
 
+    async def get_metrics_text(self) -> str:
+        """Give figures of all runs and the newest values of what their steps measured, as Prometheus reads them."""
+        async with self._connection.engine() as engine:
+            return await engine.scraped()
+
     async def stream_workflow_events(
         self, workflow_name: str | None = None, event_types: Collection[str] | None = None
     ) -> AsyncIterator[WorkflowEvent]:

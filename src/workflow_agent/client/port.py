@@ -57,6 +57,10 @@ class FlowRecords(Protocol):
         """Say whether a process drives a run now."""
         ...
 
+    async def scraped(self) -> str:
+        """Give figures of all runs, of what their steps measured and of this process, as Prometheus reads them."""
+        ...
+
     async def state(self, run_id: str) -> RunState:
         """Fold a run's journal; raises NotFoundError."""
         ...

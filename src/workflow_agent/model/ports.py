@@ -265,6 +265,21 @@ class History(Protocol):
         """List a run's records in the order in which they were written."""
         ...
 
+    async def run_figures(self) -> list[dict[str, Any]]:
+        """Count all runs by workflow, state and duration.
+
+        Keys: workflow, state (that with which it ended), ended, up_to (a bound of durations, in seconds; None without
+        an end, or above all), runs, seconds (the sum of their durations), first (the smaller, the older the workflow).
+        """
+        ...
+
+    async def measured(self, action: str) -> list[tuple[str, dict[str, Any]]]:
+        """List what steps of the newest runs of an action measured, newest first, each with its workflow.
+
+        Keys: at, step, name, value, tags.
+        """
+        ...
+
     async def generations(
         self, target: str | None, integration: str | None = None, *, live_only: bool = True
     ) -> list[Generation]:

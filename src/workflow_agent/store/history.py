@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.store.reader import Reader
 
-__all__ = ["SqliteHistory"]
+__all__ = ["DURATION_BOUNDS", "SqliteHistory"]
 
 _CANDIDATES: Final = 10
 #: Runs without an end that one question gives.
@@ -25,6 +25,11 @@ _UNFINISHED: Final = 1000
 _UNFINISHED_OF: Final = 100_000
 #: Transactions that one question gives.
 _TRANSACTIONS: Final = 10_000
+#: Bounds of durations of runs, in seconds, by which they are counted.
+DURATION_BOUNDS: Final = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+#: Runs, the newest, whose measured values one question looks at, and such values.
+_MEASURING_RUNS: Final = 1000
+_MEASURED: Final = 10_000
 _LAST_CHARACTER: Final = chr(0x10FFFF)
 
 
@@ -98,6 +103,24 @@ class SqliteHistory:
                 if len(rows) < PAGE:
                     return records
                 after = rows[-1]["record_id"]
+
+    async def run_figures(self) -> list[dict[str, Any]]:
+        """Count all runs: workflow, state, ended, up_to (of :data:`DURATION_BOUNDS`, or None), runs, seconds, first.
+
+        One row for each that occurs; `seconds` is the sum of their durations, `first` orders workflows by age.
+        """
+        return [row | {"ended": bool(row["ended"])} for row in await self._reader.rows("select_run_figures")]
+
+    async def measured(self, action: str) -> list[tuple[str, dict[str, Any]]]:
+        """List what steps of the newest 1000 runs of an action measured, newest first, 10,000 values at most.
+
+        Each with its workflow; the keys are at, step, name, value, tags.
+        """
+        values = {"action": action, "runs": _MEASURING_RUNS, "limit": _MEASURED}
+        async with self._reader.view() as view:
+            rows = await view.rows("select_measured", **values)
+            found = await view.objects(rows)
+        return [(row["workflow"], item) for row, item in zip(rows, found, strict=True)]
 
     async def generations(
         self, target: str | None, integration: str | None = None, *, live_only: bool = True

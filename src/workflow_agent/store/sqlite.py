@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from workflow_agent.model.errors import InternalError
@@ -102,6 +103,15 @@ class SqliteStore:
                 path.parent.mkdir(mode=0o700, exist_ok=True)
                 path.mkdir(mode=0o700, exist_ok=True)
         return path
+
+    def sizes(self) -> dict[str, int]:
+        """Give the bytes of the database and of its log, by these names; what is not there has none."""
+        path = self._reader.path
+        sizes = {"database": 0, "log": 0}
+        for name, file in (("database", path), ("log", path.with_name(path.name + "-wal"))):
+            with suppress(FileNotFoundError):
+                sizes[name] = file.stat().st_size
+        return sizes
 
     async def examine(self) -> tuple[bool, list[str]]:
         """Say whether there is a database, and what is wrong with its file (nothing: an empty list).

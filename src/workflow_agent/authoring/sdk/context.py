@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -300,9 +301,11 @@ class Context:
         """Record a value under a name; may be awaited, and need not be.
 
         Raises:
-            ValidationError: the value is no number.
+            ValidationError: the value is no number, or none that the journal can hold.
         """
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValidationError(f"the metric `{str(name)[:60]}` is a number, not `{type(value).__name__}`")
+        if not math.isfinite(value):
+            raise ValidationError(f"the metric `{str(name)[:60]}` is a finite number, not `{value}`")
         self._services.metric(str(name), float(value), {str(key): str(each) for key, each in (tags or {}).items()})
         return _Done()

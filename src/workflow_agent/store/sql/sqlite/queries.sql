@@ -342,6 +342,29 @@ WHERE (:status IS NULL OR status = :status)
         AND (wanted.value IS NULL OR tags.value = wanted.value))))
 ORDER BY rowid DESC LIMIT :limit;
 
+-- name: select_run_figures
+-- Runs by workflow, state and, of those that ended, the bound up to which their time from beginning to end lies
+-- (null: longer than all bounds); `first` orders workflows by age. The bounds are those of `DURATION_BOUNDS`.
+SELECT workflow, state, ended, up_to, COUNT(*) AS runs, SUM(duration) AS seconds, MIN(place) AS first
+FROM (
+  SELECT place, workflow, state, ended, duration,
+         CASE WHEN duration <= 0.1 THEN 0.1 WHEN duration <= 0.5 THEN 0.5 WHEN duration <= 1 THEN 1.0
+              WHEN duration <= 5 THEN 5.0 WHEN duration <= 15 THEN 15.0 WHEN duration <= 60 THEN 60.0
+              WHEN duration <= 300 THEN 300.0 WHEN duration <= 900 THEN 900.0 WHEN duration <= 3600 THEN 3600.0
+              WHEN duration <= 14400 THEN 14400.0 WHEN duration <= 86400 THEN 86400.0 END AS up_to
+  FROM (
+    SELECT rowid AS place, workflow, COALESCE(outcome, status) AS state, finished_at IS NOT NULL AS ended,
+           MAX(0.0, finished_at - COALESCE(started_at, created_at)) AS duration
+    FROM runs))
+GROUP BY workflow, state, ended, up_to;
+
+-- name: select_measured
+-- What the steps of the newest runs of an action measured, the newest value first.
+SELECT newest.workflow, records.data, records.blobs
+FROM (SELECT run_id, workflow FROM runs WHERE action = :action ORDER BY rowid DESC LIMIT :runs) AS newest
+JOIN records ON records.run_id = newest.run_id AND records.kind = 'metric'
+ORDER BY records.record_id DESC LIMIT :limit;
+
 -- name: select_tags
 -- The tags of the runs in a JSON list of run ids.
 SELECT run_id, name, value FROM tags WHERE run_id IN (SELECT value FROM json_each(:run_ids)) ORDER BY run_id, name;
