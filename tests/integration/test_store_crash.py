@@ -25,7 +25,8 @@ POINTS = sorted(name for name in known() if name.startswith("store."))
 #: Passed once in the life of a store.
 ONCE = {"store.migration", "store.before-close"}
 
-# Appends runs of two events, some with a blob, and prints each run when its append was acknowledged.
+# Appends runs of two events, some with a blob, and prints each run when its append was acknowledged. The log of the
+# first store is moved to the database again and again, the one of the second is made longer.
 WRITER = """
 import asyncio, sys
 from pathlib import Path
@@ -34,14 +35,19 @@ from workflow_agent.store import SqliteStore
 from workflow_agent.store.session import WriterLimits
 from workflow_agent.testing import EventChain
 
-async def main():
-    store = await SqliteStore.open(Path(sys.argv[1]), limits=WriterLimits(checkpoint_bytes=30_000))
-    for number in range(20):
+async def append(limits, numbers):
+    store = await SqliteStore.open(Path(sys.argv[1]), limits=limits)
+    for number in numbers:
         chain = EventChain(f"r-{number:02}")
         events = [chain.created(inputs={"blob": "x" * 20_000 + str(number)}), chain.event(EventType.RUN_STARTED)]
         await store.journal.append(chain.run_id, 0, events)
         print(chain.run_id, flush=True)
     await store.close()
+
+async def main():
+    await append(WriterLimits(), [])
+    await append(WriterLimits(checkpoint_bytes=30_000), range(10))
+    await append(WriterLimits(ahead_bytes=16_000), range(10, 20))
     print("closed", flush=True)
 
 asyncio.run(main())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import resource
+import signal
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -117,14 +120,82 @@ def test_the_log_is_emptied_when_idle(opened: Callable[[WriterLimits], WriteSess
 
 
 def test_the_log_stays_bounded_under_load(opened: Callable[[WriterLimits], WriteSession], database: Path) -> None:
-    session = opened(WriterLimits(checkpoint_bytes=200_000))
-    largest = 0
-    for number in range(200):
-        assert session.commit([append(f"r-{number}")]) == [1]
+    limits = WriterLimits()
+    session = opened(limits)
+    sizes = []
+    for number in range(20):
+        batch = [append(f"r-{number}-{each}") for each in range(100)]
+        assert session.commit(batch) == [1] * 100
         session.relieve()
-        largest = max(largest, log_bytes(database))
+        sizes.append(log_bytes(database))
 
-    assert 200_000 <= largest < 400_000
+    # It is emptied when it is as long as that, and cut to it when it starts anew.
+    assert limits.checkpoint_bytes < max(sizes) < limits.checkpoint_bytes * 1.2
+    assert sizes[-1] == limits.checkpoint_bytes
+    assert database.stat().st_size > limits.checkpoint_bytes
+
+
+def test_the_log_is_longer_than_what_is_written_and_nothing_of_that_is_stored(
+    opened: Callable[[WriterLimits], WriteSession], database: Path, tmp_path: Path
+) -> None:
+    session = opened(WriterLimits(ahead_bytes=200_000))
+    grown = []
+    for number in range(40):
+        before = log_bytes(database) if number else 0
+        session.commit([append(f"r-{number}")])
+        grown.append(log_bytes(database) > before)
+        session.relieve()
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(database.read_bytes())
+    copy.with_name("copy.db-wal").write_bytes(database.with_name(database.name + "-wal").read_bytes())
+
+    # Each of these takes some 40,000 bytes, so that every sixth or so finds the end.
+    assert 4 <= sum(grown) <= 12
+    for path in (database, copy):  # the copy is what a crash leaves
+        reader = sqlite3.connect(path)
+        assert reader.execute("SELECT count(*) FROM runs").fetchone() == (40,)
+        assert reader.execute("SELECT count(*) FROM definitions").fetchone() == (0,)
+        assert reader.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        reader.close()
+
+
+def test_a_log_that_starts_anew_is_written_over(opened: Callable[[WriterLimits], WriteSession], database: Path) -> None:
+    session = opened(WriterLimits(checkpoint_bytes=100_000))
+    sizes = []
+    for number in range(60):
+        session.commit([append(f"r-{number}")])
+        session.relieve()
+        sizes.append(log_bytes(database))
+
+    # A round ends with the commit that did not fit any more, so the next one is longer by so much.
+    assert len(set(sizes)) < 12
+    assert sizes[-1] < 1_000_000
+    assert database.stat().st_size > 600_000
+
+
+def test_where_the_log_cannot_be_made_longer_all_goes_on(
+    opened: Callable[[WriterLimits], WriteSession], database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    session = opened(WriterLimits())
+    session.commit([append("r-first")])
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        # Room for three of these, but not for what the log is made longer by.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (log_bytes(database) + 160_000, most[1]))
+        outcomes = []
+        for number in range(3):
+            outcomes += session.commit([append(f"r-{number}")])
+            session.relieve()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+        signal.signal(signal.SIGXFSZ, handler)
+
+    assert outcomes == [1] * 3
+    assert "was not made longer" in caplog.text
+    assert session.broken is None
+    assert session.commit([append("r-last")]) == [1]
 
 
 def test_a_reader_in_the_way_makes_the_log_grow_and_is_reported_once(

@@ -43,6 +43,7 @@ _POINTS: Final[Mapping[str, str]] = {
     "store.after-commit": "COMMIT returned, nobody was told (an error here: outcome unknown, it did happen)",
     "store.before-checkpoint": "the file lock is held, before a checkpoint",
     "store.after-checkpoint": "the file lock is held, after a checkpoint",
+    "store.log-filled": "the file lock is held, the log was made longer by what is not yet taken back",
     "effect.begun": "the plan file says that an effect was begun, its command did not run yet",
     "effect.ran": "an effect's command ran, the plan file does not say so yet",
     "effect.undone": "an effect is taken back, the plan file does not say so yet",

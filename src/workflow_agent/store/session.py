@@ -24,6 +24,7 @@ from workflow_agent.store.projection import project_event, project_record, store
 from workflow_agent.store.schema import load_migrations, migrate
 from workflow_agent.store.statements import Statements
 from workflow_agent.store.together import Gathered, is_plain
+from workflow_agent.store.write_ahead import WriteAheadLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +47,7 @@ _SETTINGS: Final = (
     "check_references",
     "temporary_in_memory",
     "no_checkpoint_in_commit",
-    "cut_log_on_restart",
+    "keep_log_on_restart",
 )
 
 
@@ -55,13 +56,14 @@ class WriterLimits:
     """When the writer does what. Sizes are those of the log file.
 
     `lock_wait_s`: seconds to wait for another process · `idle_s`: seconds without an append after which the log is
-    emptied · `checkpoint_bytes`: size at which pages are moved to the database · `alarm_bytes`: size at which a
-    warning is logged · `batch`: appends in one transaction.
+    emptied · `checkpoint_bytes`: size at which pages are moved to the database · `ahead_bytes`: by how much it is made
+    longer at once · `alarm_bytes`: size at which a warning is logged · `batch`: appends in one transaction.
     """
 
     lock_wait_s: float = 10.0
     idle_s: float = 1.0
     checkpoint_bytes: int = 16 << 20
+    ahead_bytes: int = 256 << 10
     alarm_bytes: int = 256 << 20
     batch: int = 512
 
@@ -96,9 +98,6 @@ class WriteSession:
         self.broken: BaseException | None = None
         #: Whether the log holds pages that the database lacks, as far as this session knows.
         self.dirty = False
-        self._wal = path.with_name(path.name + "-wal")
-        self._checkpoint_at = limits.checkpoint_bytes
-        self._alarmed = False
         #: Where runs stood after their last append here.
         self._heads: dict[str, int] = {}
         #: Hashes of definitions that are stored.
@@ -112,6 +111,7 @@ class WriteSession:
             except BaseException:
                 self._lock.close()
                 raise
+        self._log = WriteAheadLog(self._db, path, limits)
 
     def __repr__(self) -> str:
         return f"WriteSession({str(self.path)!r}, dirty={self.dirty}, broken={self.broken!r})"
@@ -292,62 +292,27 @@ class WriteSession:
     # -- the log ---------------------------------------------------------------------------------------------------
 
     def relieve(self) -> None:
-        """Between batches: move pages to the database when the log has grown by `checkpoint_bytes`."""
-        size = self._log_bytes()
-        if size < self._checkpoint_at:
-            return
-        done = self._checkpoint(self._passive, wait_s=self.limits.lock_wait_s)
-        # A reader that is in the way leaves the log as it is: try again when it has grown as much again.
-        self._checkpoint_at = self.limits.checkpoint_bytes + (0 if done else size)
-        self._watch(size)
+        """Between batches: what the log needs when it has grown."""
+        if self._log.has_grown():
+            self._tend(self._log.relieve, wait_s=self.limits.lock_wait_s)
 
     def idle(self) -> None:
         """When nothing is to be written: move everything and cut the log, if nobody is in the way."""
-        self._checkpoint(lambda: self._passive() and self._truncate(), wait_s=0.0)
-        self._checkpoint_at = self.limits.checkpoint_bytes
-        self._watch(self._log_bytes())
+        self._tend(self._log.empty, wait_s=0.0)
         # Whoever was in the way empties the log later: this is not tried again before the next append.
         self.dirty = False
 
-    def _checkpoint(self, move: Callable[[], bool], *, wait_s: float) -> bool:
+    def _tend(self, change: Callable[[], None], *, wait_s: float) -> None:
         try:
             with self._lock.held(wait_s):
-                failpoint("store.before-checkpoint")
-                done = move()
-                failpoint("store.after-checkpoint")
-                return done
-        except StoreError:
+                change()
+        except StoreError as error:
             # Another process writes: it, or the next idle moment, will move the pages.
-            return False
+            _log.debug("the log of %s is left as it is: %s", self.path, error)
         except foreign() as problem:
             # The log is still complete, but this file system cannot be trusted with it any more.
             self.broken = problem
             _log.warning("checkpoint of %s failed: %s", self.path, problem)
-            return False
-
-    def _passive(self) -> bool:
-        state = self._db.rows("checkpoint_passive")[0]
-        return not state["busy"] and state["log"] == state["checkpointed"]
-
-    def _truncate(self) -> bool:
-        # Do not wait for readers: the log is cut another time.
-        self._db.execute("wait_for_nobody")
-        try:
-            return not self._db.number("checkpoint_truncate")
-        finally:
-            self._db.execute("wait_for_others")
-
-    def _log_bytes(self) -> int:
-        try:
-            return self._wal.stat().st_size
-        except OSError:
-            return 0
-
-    def _watch(self, size: int) -> None:
-        large = size >= self.limits.alarm_bytes
-        if large and not self._alarmed:
-            _log.warning("the log of %s has grown to %d MB; a reader may hold it open", self.path, size >> 20)
-        self._alarmed = large
 
     # -- the end ---------------------------------------------------------------------------------------------------
 

@@ -21,9 +21,21 @@ PRAGMA temp_store = MEMORY;
 -- Checkpoints happen between batches, under the file lock.
 PRAGMA wal_autocheckpoint = 0;
 
--- name: cut_log_on_restart
--- Cut the log file when it starts anew, so that its size says how much it holds.
-PRAGMA journal_size_limit = 0;
+-- name: keep_log_on_restart
+-- Keep so many bytes of the log file when it starts anew: what is there already is written faster.
+PRAGMA journal_size_limit = 16777216;
+
+-- name: spill_at_once
+-- Write the pages of a transaction to the log while it goes on, but for so many.
+PRAGMA cache_size = 10;
+
+-- name: spill_late
+-- Keep the pages of a transaction in memory, up to so many KiB, as SQLite does by itself.
+PRAGMA cache_size = -2000;
+
+-- name: fill_log
+-- Put so many bytes into the log, in a transaction that is taken back.
+INSERT INTO definitions (hash, data) VALUES ('', zeroblob(:bytes));
 
 -- name: wait_for_nobody
 -- A lock that is taken is an error at once.
