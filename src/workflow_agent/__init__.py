@@ -85,6 +85,7 @@ _HOMES = {
     "every_minutes": "authoring.crons",
     "hourly": "authoring.crons",
     # for the client, which lies below the application
+    "listed_credentials": "app.flow_credentials",
     "open_flow_records": "app.flow_records",
     "open_flows": "app.flows",
     "secret": "authoring.step_actions",

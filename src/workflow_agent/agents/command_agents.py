@@ -30,7 +30,8 @@ class ShellRequest(Question):
     """Run a command in a shell.
 
     `env` is added to this process's environment, and above it what the files of `dotenv` say (read when the step runs,
-    so not in the journal). A value of `env`, and `stdin`, may name a secret: ``{"$secret": "token"}``. `shell` gets the
+    so not in the journal). A value of `env`, and `stdin`, may name a secret: ``{"$secret": "token"}``. `credentials`
+    names sets of variables of the settings, which stand below `dotenv` and `env`. `shell` gets the
     command after ``-c``. The output is also written to the file `stdout`, and kept in the run's state as `keep_as`. Of
     codes other than `exit_codes` those of `retry_codes` are tried again, where that is not every one. `stop_signal` is
     what it gets 5 seconds before it is killed.
@@ -40,6 +41,7 @@ class ShellRequest(Question):
     env: dict[str, Any] = field(default_factory=dict)
     dir: str | None = None
     dotenv: list[str] = field(default_factory=list)
+    credentials: list[str] = field(default_factory=list)
     shell: str = "/bin/sh"
     stdin: Any = None
     stdout: str | None = None
@@ -90,7 +92,9 @@ class ShellAgent:
             raise ParameterError("`stdin` must be a text", where=where)
         program = Program(
             command=[request.shell, "-c", request.command],
-            env=read | filled_texts(request.env, self._vault, run_id),
+            env=self._vault.environment(run_id, request.credentials)
+            | read
+            | filled_texts(request.env, self._vault, run_id),
             folder=request.dir,
             stdin=stdin,
             stop_signal=_signal(request.stop_signal, where),

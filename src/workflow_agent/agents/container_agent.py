@@ -41,13 +41,15 @@ class ContainerRequest(Question):
     """Run a container to its end.
 
     `services` run beside it, on a network of their own, from before it starts until it has ended. A value of an `env`
-    may name a secret: ``{"$secret": "token"}``. `ready_timeout` is how long services may take to be ready.
+    may name a secret: ``{"$secret": "token"}``. `credentials` names sets of variables of the settings, which stand
+    below `env`; services do not have them. `ready_timeout` is how long services may take to be ready.
     Without `outbound` it has no network but the one with its services, which leads to no other machine.
     """
 
     image: str
     command: list[str] | None = None
     env: dict[str, Any] = field(default_factory=dict)
+    credentials: list[str] = field(default_factory=list)
     cpu: float | None = None
     memory_mib: int | None = None
     timeout: str = "30m"
@@ -95,7 +97,8 @@ class ContainerAgent:
             step=where,
             name=where,
             image=request.image,
-            env=filled_texts(request.env, self._vault, message.run_id),
+            env=self._vault.environment(message.run_id, request.credentials)
+            | filled_texts(request.env, self._vault, message.run_id),
             command=None if request.command is None else tuple(request.command),
             resources=ResourceRequirements(cpu=request.cpu, memory_mib=request.memory_mib).checked(where),
             timeout_s=duration_s(request.timeout, where=f"{where} › timeout"),

@@ -34,7 +34,10 @@ __all__ = ["CallReply", "CallRequest", "Deployer", "PythonAgent"]
 
 
 class CallRequest(Question):
-    """Call a function. `instance` is what the workflow's class was made with."""
+    """Call a function. `instance` is what the workflow's class was made with.
+
+    `credentials` names sets of variables of the settings: the context has them as `env`.
+    """
 
     function: str
     input: dict[str, Any] | None = None
@@ -42,6 +45,7 @@ class CallRequest(Question):
     results: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
     instance: dict[str, Any] | None = None
+    credentials: list[str] = field(default_factory=list)
     guard: bool = False
     item: Any = None
     index: int | None = None
@@ -142,6 +146,7 @@ class PythonAgent:
             secrets=SecretStore(self._vault.names(run_id), lambda name: self._vault.reveal(run_id, name)),
             given=request.input or {},
             parallel=parallel,
+            env=self._vault.environment(run_id, request.credentials),
         )
 
     async def _value(self, request: CallRequest, message: Message, context: Context) -> Any:  # Any: a JSON value

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.app.application import open_app
+from workflow_agent.app.flow_credentials import credentials_of
 from workflow_agent.app.flow_run import FlowRun, check_same, child_id, missing_secrets, prepared
 from workflow_agent.app.flow_taking_up import TakenUp, TakingUp, most_at_once
 from workflow_agent.app.flow_words import FlowWords
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.event import Event, RunState
     from workflow_agent.model.ports import Bus
     from workflow_agent.model.workflow import Workflow
+    from workflow_agent.security.credentials import CredentialSet
     from workflow_agent.store import SqliteStore
 
 __all__ = ["Flows", "open_flows"]
@@ -55,6 +57,7 @@ class Flows(FlowWords):
     def __init__(self, parts: Container, store: SqliteStore, ownership: RunOwnership) -> None:
         super().__init__(store, ownership, parts.driver(), parts.clock())
         self._vault = parts.vault()
+        self._credentials: Mapping[str, CredentialSet] = parts.settings().credentials
         self._live = parts.live_flows()
         self._live.children = self
         self._bus: Bus = parts.bus()
@@ -102,8 +105,16 @@ class Flows(FlowWords):
     def at_hand(
         self, run_id: str, definition: Workflow, secrets: Mapping[str, Secret], instance: object | None = None
     ) -> Iterator[None]:
-        """Have inside the block what the steps of a run ask this process for."""
+        """Have inside the block what the steps of a run ask this process for.
+
+        Raises:
+            NotFoundError: a step names credentials that the settings do not have.
+            ParameterError: a value of credentials cannot be read.
+            ValidationError: credentials of one step have the same variable.
+        """
+        sets = credentials_of(definition, self._credentials, os.environ)
         self._vault.hold(run_id, secrets)
+        self._vault.hold_sets(run_id, sets)
         self._live.runs[run_id] = LiveFlow(workflow=definition.name, workflow_hash=definition.hash, instance=instance)
         try:
             yield

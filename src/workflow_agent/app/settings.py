@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_origin
 
+from workflow_agent.app.settings_named import NAMED, named_entries, named_rows
 from workflow_agent.app.settings_sources import (
     CONFIG_FILE,
     EXTRA_VARIABLES,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pydantic
+
+    from workflow_agent.security.credentials import CredentialSet
 
 __all__ = ["COMMAND_LINE", "Settings", "load_settings", "setting_names", "variable_of"]
 
@@ -154,13 +157,20 @@ class Settings(Data, strict=True):
     output: Output
     #: By the setting's name; settings that were loaded have their own.
     _origins: ClassVar[dict[str, str]] = {}
+    _named: ClassVar[dict[str, dict[str, Any]]] = {}
+    _named_rows: ClassVar[list[dict[str, Any]]] = []
+
+    @property
+    def credentials(self) -> Mapping[str, CredentialSet]:
+        """Sets of credentials by name."""
+        return self._named.get("credentials", {})
 
     def origin(self, name: str) -> str:
         """Say where the value of ``section.key`` came from: a file, a variable, an option or ``default``."""
         return self._origins[name]
 
     def rows(self) -> list[dict[str, Any]]:
-        """List every setting: name, value (JSON), origin, variable."""
+        """List every setting: name, value (JSON), origin, variable (None for entries with names of their own)."""
         return [
             {
                 "name": one.name,
@@ -169,7 +179,7 @@ class Settings(Data, strict=True):
                 "variable": variable_of(one.name),
             }
             for one in _declared()
-        ]
+        ] + self._named_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +255,7 @@ def _files(folder: Sourced) -> list[Path]:
 def _known(values: dict[str, Sourced]) -> dict[str, Sourced]:
     """Refuse names that nobody knows."""
     names = setting_names()
-    sections = sorted(hints_of(Settings))
+    sections = sorted([*hints_of(Settings), *NAMED])
     for name, sourced in values.items():
         section, dot, key = name.partition(".")
         if section not in sections:
@@ -257,7 +267,7 @@ def _known(values: dict[str, Sourced]) -> dict[str, Sourced]:
             )
         if not dot:
             raise ValidationError(f"`{section}` is a section, not a value", where=sourced.where)
-        if key and name not in names:
+        if key and name not in names and section not in NAMED:
             keys = [known.partition(".")[2] for known in names if known.startswith(f"{section}.")]
             raise ValidationError(
                 f"there is no setting `{key[:64]}` in the section `{section}`",
@@ -338,6 +348,8 @@ def _build(values: dict[str, Sourced]) -> Settings:
             raise
         raise _refused(error, values) from None
     object.__setattr__(settings, "_origins", {name: values[name].origin for name in setting_names()})
+    object.__setattr__(settings, "_named", named_entries(values))
+    object.__setattr__(settings, "_named_rows", named_rows(values))
     return settings
 
 

@@ -131,7 +131,7 @@ def _line_of(text: str, section: str | None, key: str | None) -> int | None:
         stripped = line.strip()
         if stripped.startswith("["):
             current = stripped.strip("[] \t").strip("\"'")
-            if key is None and current == section:
+            if current == (section if key is None else f"{section}.{key}"):
                 return number
         elif current == section and key is not None and stripped.split("=")[0].strip().strip("\"'") == key:
             return number

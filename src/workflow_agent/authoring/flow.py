@@ -35,6 +35,7 @@ class FlowStep:
             (`dynamic`), or `max_workers` times.
         reduce: It takes the list of results of a parallel step.
         pure: It has no effect but its result.
+        credentials: Sets of variables of the settings that it sees in its environment.
         more: Further keys of the model's step, by their names there: edges, joins, loops, scopes, locks and the like.
     """
 
@@ -57,6 +58,7 @@ class FlowStep:
     each: str | None = None
     max_workers: int | None = None
     pure: bool = False
+    credentials: tuple[str, ...] = ()
     description: str = ""
     more: Mapping[str, Any] = field(default_factory=dict)  # Any: as the model has them
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from workflow_agent.authoring.flow import Flow, FlowStep
     from workflow_agent.authoring.problem import Problem
 
-__all__ = ["GUARD_SUFFIX", "INPUT", "INSTANCE", "PYTHON", "is_open", "lowered"]
+__all__ = ["GUARD_SUFFIX", "INPUT", "INSTANCE", "PYTHON", "WITH_ENVIRONMENT", "is_open", "lowered"]
 
 #: The verb that calls Python.
 PYTHON = "python.call"
@@ -33,6 +33,9 @@ INPUT = "input"
 INSTANCE = "instance"
 #: A step's condition in Python is a step of this name after the step's own.
 GUARD_SUFFIX = "__when"
+
+#: Verbs that give what a step does an environment.
+WITH_ENVIRONMENT = frozenset({PYTHON, "shell.run", "container.run"})
 
 _ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _LONGEST_GUARDED = 64 - len(GUARD_SUFFIX)
@@ -83,6 +86,7 @@ def _problems(flow: Flow) -> Iterator[tuple[str, str, str | None]]:
     for step in known.values():
         yield from _wrong_needs(step, known)
         yield from _wrong_fan(step, known)
+        yield from _wrong_credentials(step)
     if all(need in known for step in known.values() for need in step.needs):
         yield from _cycle(flow, known)
 
@@ -118,6 +122,17 @@ def _wrong_fan(step: FlowStep, known: Mapping[str, FlowStep]) -> Iterator[tuple[
         yield where, f"nothing says how often `{step.id}` runs in parallel", hint
     if step.reduce and not any(known[need].parallel for need in step.needs if need in known):
         yield where, f"`{step.id}` reduces, and depends on no parallel step", None
+
+
+def _wrong_credentials(step: FlowStep) -> Iterator[tuple[str, str, str | None]]:
+    for name in step.credentials:
+        if not isinstance(name, str) or not _ID.fullmatch(name):
+            hint = "`workflow-agent secrets list` lists them"
+            yield step.where, f"`{str(name)[:64]}` is no name of a set of credentials", hint
+    if step.credentials and step.function is None and step.uses not in WITH_ENVIRONMENT:
+        hint = "commands, functions and containers have one; elsewhere name a secret where its value is to stand"
+        message = f"`{step.id}` uses `{step.uses}`, which has no environment for `credentials`"
+        yield step.where, message, hint
 
 
 def _cycle(flow: Flow, known: Mapping[str, FlowStep]) -> Iterator[tuple[str, str, str | None]]:
@@ -197,6 +212,8 @@ def _steps(flow: Flow, step: FlowStep, known: Mapping[str, FlowStep]) -> Iterato
     with_ = dict(step.with_)
     if step.function is not None:
         with_ = _call(flow, step) | ({"arguments": with_} if with_ else {}) | (_ITEM if items is not None else {})
+    if step.credentials:
+        with_["credentials"] = list(step.credentials)
     yield Step(
         id=step.id,
         uses=step.uses or PYTHON,

@@ -84,6 +84,7 @@ _STEP = {
     "uses": "string",
     "with": "object",
     "env": "object",
+    "credentials": "array",
     "dir": "string",
     "depends_on": "array",
     "when": "string",
@@ -272,6 +273,8 @@ class _Reading:
             step.shell(str(said["command"])).args(**given)
         if "env" in said:
             step.env(self._texts(said["env"], (*way, "env")))
+        if "credentials" in said:
+            step.credentials(*said["credentials"])
         if "dir" in said:
             step.dir(str(said["dir"]))
 

@@ -82,6 +82,10 @@ class Step(StepActions, StepSource):
         """Say that it has no effect but its result: it may begin before what led to it is on disk."""
         return self._with(pure=is_pure)
 
+    def credentials(self, *names: str) -> Self:
+        """Let a command, a function or a container see the variables of these sets of the settings."""
+        return self._with(credentials=(*self._step.credentials, *names))
+
     def description(self, text: str) -> Self:
         """Describe it for people."""
         return self._with(description=text)

@@ -1,4 +1,4 @@
-"""Commands about workflow-agent itself: agents, config, doctor."""
+"""Commands about workflow-agent itself: agents, secrets, config, doctor."""
 
 from __future__ import annotations
 
@@ -22,6 +22,14 @@ __all__ = ["register"]
 
 _PANEL = "What there is"
 _AGENTS = (Column("name", "name"), Column("verbs", "verbs"), Column("implementation", "implementation", rank=1))
+_CREDENTIALS = (
+    Column("set", "set"),
+    Column("name", "variable"),
+    Column("source", "source"),
+    Column("available", "there", rank=1),
+    Column("description", "description", rank=2, shrinks=True),
+)
+_YES = {True: "yes", False: "no"}
 #: The states of a check of `doctor` in the words of the one table.
 _AS_STATUS = {"ok": "succeeded", "warn": "waiting", "fail": "failed"}
 
@@ -36,6 +44,20 @@ def agents_list(ctx: typer.Context) -> Outcome:
     found = ask(ctx.obj, listed)
     rows = [{**agent, "verbs": ", ".join(agent["verbs"])} for agent in found]
     return Outcome(data={"items": found}, lines=lambda style: table(_AGENTS, rows, style))
+
+
+def secrets_list(ctx: typer.Context) -> Outcome:
+    """List the sets of credentials that steps can name, with their variables; never a value."""
+    from workflow_agent.security.credentials import described  # noqa: PLC0415  # late
+
+    sets = ctx.obj.settings().credentials
+    found = [described(sets[name], ctx.obj.environ) for name in sorted(sets)]
+    rows = [
+        {"set": each["name"], "description": each["description"], **item, "available": _YES[item["available"]]}
+        for each in found
+        for item in each["variables"]
+    ]
+    return Outcome(data={"items": found}, lines=lambda style: table(_CREDENTIALS, rows, style))
 
 
 def config_show(
@@ -103,4 +125,7 @@ def register(app: typer.Typer) -> None:
     config = typer.Typer(cls=TypedGroup, rich_markup_mode=None, help="Settings and where they come from.")
     declare(config, "show", examples=["config show --origin", "config show --json"])(config_show)
     app.add_typer(config, name="config", rich_help_panel=_PANEL)
+    secrets = typer.Typer(cls=TypedGroup, rich_markup_mode=None, help="Credentials: named sets of variables for steps.")
+    declare(secrets, "list", examples=["secrets list", "secrets list --json"])(secrets_list)
+    app.add_typer(secrets, name="secrets", rich_help_panel=_PANEL)
     declare(app, "doctor", panel=_PANEL, examples=["doctor", "doctor --json"])(doctor)

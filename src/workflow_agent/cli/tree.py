@@ -38,7 +38,7 @@ COMMANDS = {
     "discover_commands": ("discover",),
     "improvement_commands": ("improvements",),
     "schedule_commands": ("schedules",),
-    "system_commands": ("doctor", "agents", "config"),
+    "system_commands": ("doctor", "agents", "secrets", "config"),
     "shell_commands": ("completion",),
 }
 

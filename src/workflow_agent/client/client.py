@@ -250,6 +250,16 @@ class WorkflowClient:
 
         return self._ask(look)
 
+    def get_credentials(self) -> list[dict[str, Any]]:
+        """List the sets of credentials that steps can name: name, description, variables (name, source, available).
+
+        No value is among them.
+        """
+        import workflow_agent  # noqa: PLC0415  # late: as above
+
+        listed: list[dict[str, Any]] = workflow_agent.listed_credentials(self._settings)
+        return listed
+
     def _ask(self, look: Callable[[FlowRecords], Awaitable[_T]]) -> _T:
         async def asked() -> _T:
             async with self._open_records() as records:

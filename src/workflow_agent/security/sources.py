@@ -14,7 +14,15 @@ from workflow_agent.security.secret import MAX_BYTES, Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["SecretSource", "SecretSourceKind", "checked_secret", "how_to_give", "parse_sources", "read_secrets"]
+__all__ = [
+    "SecretSource",
+    "SecretSourceKind",
+    "checked_secret",
+    "how_to_give",
+    "parse_sources",
+    "read_secret",
+    "read_secrets",
+]
 
 _OPTION: Final = "--secret"
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -91,19 +99,28 @@ def read_secrets(sources: Sequence[SecretSource], *, environ: Mapping[str, str],
     Raises:
         ParameterError: a source cannot be read, or its value is none that a secret can have.
     """
-    return {source.name: checked_secret(source.name, _read(source, environ, stdin)) for source in sources}
+    return {
+        source.name: read_secret(source, environ=environ, where=f"{_OPTION} {source.name}", stdin=stdin)
+        for source in sources
+    }
 
 
-def checked_secret(name: str, value: str) -> Secret:
+def read_secret(
+    source: SecretSource, *, environ: Mapping[str, str], where: str, stdin: BinaryIO | None = None
+) -> Secret:
+    """Read one value; `where` is the place for errors. Raises as :func:`read_secrets` does."""
+    return checked_secret(source.name, _read(source, environ, stdin, where), where)
+
+
+def checked_secret(name: str, value: str, where: str | None = None) -> Secret:
     """Make a secret; raises ParameterError, which does not repeat the value."""
     try:
         return Secret(value)
     except ValueError as error:
-        raise ParameterError(f"the secret `{name}` {error}", where=f"{_OPTION} {name}") from None
+        raise ParameterError(f"the secret `{name}` {error}", where=where or f"{_OPTION} {name}") from None
 
 
-def _read(source: SecretSource, environ: Mapping[str, str], stdin: BinaryIO) -> str:
-    where = f"{_OPTION} {source.name}"
+def _read(source: SecretSource, environ: Mapping[str, str], stdin: BinaryIO | None, where: str) -> str:
     if source.kind is SecretSourceKind.ENVIRONMENT:
         if source.place not in environ:
             raise ParameterError(f"there is no environment variable `{source.place}`", where=where)
@@ -122,8 +139,9 @@ def _read(source: SecretSource, environ: Mapping[str, str], stdin: BinaryIO) -> 
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _bytes(source: SecretSource, stdin: BinaryIO) -> bytes:
+def _bytes(source: SecretSource, stdin: BinaryIO | None) -> bytes:
     if source.kind is SecretSourceKind.STDIN:
+        assert stdin is not None, "who lets a secret come from standard input gives it"
         return stdin.read(MAX_BYTES + 3)
     with Path(source.place).open("rb") as stream:
         return stream.read(MAX_BYTES + 3)

@@ -9,7 +9,7 @@ from workflow_agent.security.marks import fill, marked_names
 from workflow_agent.security.sources import how_to_give
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from workflow_agent.security.masker import Masker
@@ -34,6 +34,7 @@ class Vault:
 
     def __init__(self) -> None:
         self._runs: dict[str, Mapping[str, Secret]] = {}
+        self._sets: dict[str, Mapping[str, Mapping[str, str | Secret]]] = {}
         self._maskers: dict[str, Masker] = {}
 
     def hold(self, run_id: str, secrets: Mapping[str, Secret]) -> None:
@@ -41,9 +42,28 @@ class Vault:
         if secrets:
             self._runs[run_id] = dict(secrets)
 
+    def hold_sets(self, run_id: str, sets: Mapping[str, Mapping[str, str | Secret]]) -> None:
+        """Keep the credentials that steps of a run name: the variables of each set, until they are dropped."""
+        if sets:
+            self._sets[run_id] = sets
+
+    def environment(self, run_id: str | None, names: Iterable[str]) -> dict[str, str]:
+        """Give the variables of sets of credentials; raises ParameterError when the run does not have one."""
+        held = self._sets.get(run_id or "", {})
+        variables: dict[str, str] = {}
+        for name in names:
+            if name not in held:
+                raise ParameterError(
+                    f"the credentials `{name[:64]}` were not read for this run",
+                    hint="the definition names them as they are, not by an expression",
+                )
+            variables |= {key: value if isinstance(value, str) else value.reveal() for key, value in held[name].items()}
+        return variables
+
     def drop(self, run_id: str) -> None:
         """Forget the secrets of a run."""
         self._runs.pop(run_id, None)
+        self._sets.pop(run_id, None)
         self._maskers.pop(run_id, None)
 
     def names(self, run_id: str | None) -> frozenset[str]:
@@ -66,11 +86,12 @@ class Vault:
 
     def masker(self, run_id: str | None) -> Masker | None:
         """Give what hides a run's secrets; None when it has none."""
-        held = self._runs.get(run_id or "")
-        if not held or run_id is None:
+        if run_id is None or (run_id not in self._runs and run_id not in self._sets):
             return None
         if run_id not in self._maskers:
             from workflow_agent.security.masker import Masker  # noqa: PLC0415  # late: only runs with secrets need it
 
-            self._maskers[run_id] = Masker(held.values())
+            of_sets = [value for each in self._sets.get(run_id, {}).values() for value in each.values()]
+            hidden = [value for value in of_sets if not isinstance(value, str)]
+            self._maskers[run_id] = Masker([*self._runs.get(run_id, {}).values(), *hidden])
         return self._maskers[run_id]

@@ -16,7 +16,7 @@ import unittest
 from contextlib import asynccontextmanager, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from workflow_agent.authoring.sdk.containers import AgentResult
 from workflow_agent.authoring.sdk.values import as_json
@@ -167,8 +167,13 @@ class AnySecret(Vault):
 
 
 @asynccontextmanager
-async def open_test_flows(folder: Path, deployer: object, model: object | None = None) -> AsyncIterator[Flows]:
-    """Open the application on a folder, with something else in the place of the Docker engine and of a model."""
+async def open_test_flows(
+    folder: Path, deployer: object, model: object | None = None, settings: Mapping[str, object] | None = None
+) -> AsyncIterator[Flows]:
+    """Open the application on a folder, with something else in the place of the Docker engine and of a model.
+
+    `settings` are settings by ``section.key``.
+    """
     from dependency_injector import providers  # noqa: PLC0415  # late: 150 ms, as below
 
     from workflow_agent.app.application import App  # noqa: PLC0415
@@ -177,15 +182,15 @@ async def open_test_flows(folder: Path, deployer: object, model: object | None =
     from workflow_agent.store import SqliteStore  # noqa: PLC0415
 
     places = {f"paths.{name}": str(folder / name) for name in ("state", "config", "runtime")}
-    settings = load_settings(None, places, {})
-    store = await SqliteStore.open(settings.paths.state)
+    loaded = load_settings(None, {**places, **(settings or {})}, {})
+    store = await SqliteStore.open(loaded.paths.state)
     try:
-        container = build_container(settings, store)
+        container = build_container(loaded, store)
         container.deployer.override(providers.Object(deployer))
         container.vault.override(providers.Singleton(AnySecret))
         if model is not None:
             container.chat_model.override(providers.Object(model))
-        app = App(settings, store, container)
+        app = App(loaded, store, container)
         try:
             yield await app.flows()
         finally:
@@ -199,6 +204,9 @@ class WorkflowTestCase(unittest.IsolatedAsyncioTestCase):
 
     A container that no mock plays fails its step and, at the end, the test.
     """
+
+    #: Settings by ``section.key``, such as ``credentials.github`` for steps that name it.
+    settings: ClassVar[Mapping[str, object]] = {}
 
     async def asyncSetUp(self) -> None:
         """Open what runs workflows."""
@@ -214,7 +222,7 @@ class WorkflowTestCase(unittest.IsolatedAsyncioTestCase):
         self._deployer = MockDeployer()
         self.enterContext(_mocks_end())
         folder = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="workflow-agent-test-")))
-        self.flows = await self.enterAsyncContext(open_test_flows(folder, self._deployer, self.model))
+        self.flows = await self.enterAsyncContext(open_test_flows(folder, self._deployer, self.model, self.settings))
 
     async def asyncTearDown(self) -> None:
         """Fail the test when a container was asked for that nobody plays."""

@@ -274,7 +274,8 @@ def test_unknown_overrides_are_errors(places: Callable[..., dict[str, str]]) -> 
 def test_the_file_of_defaults_names_every_setting_once() -> None:
     text = (ROOT / "config/defaults.toml").read_text(encoding="utf-8")
     active = tomllib.loads(text)
-    uncommented = "\n".join(line.removeprefix("# ") if " = " in line else line for line in text.splitlines())
+    lines = [line for line in text.splitlines() if not line.startswith("#   ")]  # the entries of an example
+    uncommented = "\n".join(line.removeprefix("# ") if " = " in line else line for line in lines)
 
     named = [f"{section}.{key}" for section, content in tomllib.loads(uncommented).items() for key in content]
 

@@ -79,6 +79,7 @@ TREE = {
     "knowledge diff",
     "schedules list",
     "schedules run",
+    "secrets list",
     "workflows compile",
     "workflows list",
     "workflows show",

@@ -135,6 +135,39 @@ class SecretStore(Mapping[str, str]):
         return f"SecretStore({', '.join(sorted(self._names))})"
 
 
+class StepEnvironment(Mapping[str, str]):
+    """The variables of the sets of credentials that a step names. It shows their names only.
+
+    They are not in ``os.environ``, which all steps of a process share; what a step starts gets them by
+    ``env={**os.environ, **ctx.env}``.
+    """
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._values:
+            hint = did_you_mean(name, self._values) or "the step names its sets: `credentials=[...]`"
+            raise NotFoundError(f"the step's credentials have no variable `{str(name)[:60]}`", hint=hint)
+        return self._values[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Give a variable, or `default` where no set of the step has it."""
+        return self._values.get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"StepEnvironment({', '.join(sorted(self._values))})"
+
+
 class ContextServices(Protocol):
     """What a context asks for on behalf of its step."""
 
@@ -177,6 +210,7 @@ class Context:
             nor when the run is taken up by another process.
         state: What steps keep for later steps.
         secrets: The run's secrets.
+        env: The variables of the credentials that the step names.
         input: What the run was given.
         parallel_context: Place in a fan-out; None outside of one.
     """
@@ -190,6 +224,7 @@ class Context:
         secrets: SecretStore,
         given: Mapping[str, Any],
         parallel: ParallelContext | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.workflow_id = place.workflow_hash
         self.workflow_name = place.workflow
@@ -200,6 +235,7 @@ class Context:
         self.idempotency_key = place.key
         self.state = state
         self.secrets = secrets
+        self.env = StepEnvironment(env or {})
         self.input: dict[str, Any] = dict(given)
         self.parallel_context = parallel
         self._services = services

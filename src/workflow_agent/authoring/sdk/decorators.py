@@ -193,6 +193,7 @@ def step(
     cancels: Iterable[str] = (),
     lock: str | None = None,
     rate: Mapping[str, Any] | None = None,
+    credentials: Iterable[str] = (),
 ) -> Callable[[_Any], _Any]:
     """Make a method or a function a step.
 
@@ -222,6 +223,7 @@ def step(
         cancels: Steps that are stopped when this one has ended well.
         lock: Of all steps that say the same text, in every run, one runs at a time.
         rate: ``{"key", "limit", "per_s"}``: so many starts in such a time, in all runs.
+        credentials: Sets of variables of the settings, which it finds in ``ctx.env``.
 
     Raises:
         ValidationError: a value is out of range, or something else than a function is decorated.
@@ -234,6 +236,9 @@ def step(
         if isinstance(depends_on, str):
             hint = f'write `depends_on=["{depends_on}"]`'
             raise ValidationError("`depends_on` is a list of names", where=where, hint=hint)
+        if isinstance(credentials, str):
+            hint = f'write `credentials=["{credentials}"]`'
+            raise ValidationError("`credentials` is a list of names", where=where, hint=hint)
         if when is not None and not isinstance(when, str) and not callable(when):
             raise ValidationError("`when` is a function or an expression", where=where)
         made = FlowStep(
@@ -252,6 +257,7 @@ def step(
             reduce=reduce,
             max_workers=max_workers,
             pure=pure,
+            credentials=tuple(credentials),
             description=_first_line(target),
             more=_said(
                 edges=edges, join=join, until=until, max_iterations=max_iterations, cancels=tuple(cancels), lock=lock,
