@@ -65,11 +65,11 @@ class StoredFlowRecords:
         """Say whether a process drives a run now."""
         return self._ownership.owner(run_id) is not None
 
-    async def scraped(self) -> str:
+    async def scraped(self, *, with_process: bool = True) -> str:
         """Give figures of all runs, of what their steps measured and of this process, as Prometheus reads them."""
         from workflow_agent.app.scraping import scraped_figures  # noqa: PLC0415  # late: few are scraped
 
-        return await scraped_figures(self._store)
+        return await scraped_figures(self._store, with_process=with_process)
 
     async def state(self, run_id: str) -> RunState:
         """Fold a run's journal; raises NotFoundError."""

@@ -34,8 +34,8 @@ _LABEL_LENGTH: Final = 200
 _RESERVED: Final = ("workflow", "step", "name")
 
 
-async def scraped_figures(store: SqliteStore) -> str:
-    """Give all figures in the text format 0.0.4 of Prometheus.
+async def scraped_figures(store: SqliteStore, *, with_process: bool) -> str:
+    """Give all figures in the text format 0.0.4 of Prometheus; those of this process where it is what is scraped.
 
     Raises:
         StoreError: the database cannot be read.
@@ -44,7 +44,7 @@ async def scraped_figures(store: SqliteStore) -> str:
         runs = await store.history.run_figures()
         measured = await store.history.measured(OWN_ACTION)
     families = await asyncio.to_thread(
-        lambda: [*_runs(runs), *_measured(measured), *_journal(store.sizes()), *_process()]
+        lambda: [*_runs(runs), *_measured(measured), *_journal(store.sizes()), *(_process() if with_process else ())]
     )
     return exposed(families)
 
@@ -124,6 +124,8 @@ def _labels(workflow: str, data: Mapping[str, Any]) -> dict[str, str]:
 def _journal(sizes: Mapping[str, int]) -> Iterator[Family]:
     series = [Series({"file": name}, size) for name, size in sizes.items()]
     yield Family("workflow_agent_journal_bytes", "gauge", "Bytes of the database and of its log.", series)
+    version = [Series({"version": workflow_agent.__version__}, 1)]
+    yield Family("workflow_agent_info", "gauge", "The release that answers.", version)
 
 
 def _process() -> Iterator[Family]:
@@ -131,8 +133,6 @@ def _process() -> Iterator[Family]:
 
     Source: prometheus.io/docs/instrumenting/writing_clientlibs, "Process metrics"; proc_pid_stat(5).
     """
-    version = [Series({"version": workflow_agent.__version__}, 1)]
-    yield Family("workflow_agent_info", "gauge", "The release that answers.", version)
     # Behind the program's name, which may hold anything: state is field 3.
     fields = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     ticks, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")

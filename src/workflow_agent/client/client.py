@@ -283,9 +283,12 @@ class WorkflowClient:
         )
 
     async def get_metrics_text(self) -> str:
-        """Give figures of all runs and the newest values of what their steps measured, as Prometheus reads them."""
+        """Give figures of all runs and the newest values of what their steps measured, as Prometheus reads them.
+
+        Of this process it says nothing, so that the text can stand in a file beside what others measure.
+        """
         async with self._connection.engine() as engine:
-            return await engine.scraped()
+            return await engine.scraped(with_process=False)
 
     async def stream_workflow_events(
         self, workflow_name: str | None = None, event_types: Collection[str] | None = None

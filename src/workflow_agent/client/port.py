@@ -57,7 +57,7 @@ class FlowRecords(Protocol):
         """Say whether a process drives a run now."""
         ...
 
-    async def scraped(self) -> str:
+    async def scraped(self, *, with_process: bool = True) -> str:
         """Give figures of all runs, of what their steps measured and of this process, as Prometheus reads them."""
         ...
 

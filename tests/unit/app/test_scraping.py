@@ -115,8 +115,10 @@ async def test_runs_are_counted_by_workflow_and_state_with_their_durations(tmp_p
 async def test_a_scrape_tells_of_the_process_and_the_journal(tmp_path: Path) -> None:
     await _run(tmp_path, Import, rows=1)
 
-    text = await _scraped(tmp_path)
+    async with open_flow_records({"paths.state": str(tmp_path)}) as records:
+        text = await records.scraped()
 
+    assert "process_" not in await _scraped(tmp_path)
     assert _values(text, "workflow_agent_info") == {_of(version=workflow_agent.__version__): 1.0}
     (start,) = _values(text, "process_start_time_seconds").values()
     assert 0 < time.time() - start < 86400
