@@ -4,7 +4,7 @@ Layers, top to bottom (a row imports only from rows below it; import-linter chec
 
     cli            what a person types
     app            composition root
-    client         Python client
+    api | client   HTTP, Python client
     agents         actors on the bus
     engine         run state machine and its driver
     integrations | scripts

@@ -60,6 +60,7 @@ def prepared(
     idempotency_key: str | None = None,
     break_before: Collection[str] = (),
     durability: str | None = None,
+    made_with: Mapping[str, Any] | None = None,
     **meta: Any,  # Any: JSON values
 ) -> FlowRun:
     """Say which run is wanted.
@@ -73,6 +74,7 @@ def prepared(
         idempotency_key: The run of this workflow with this key is begun once.
         break_before: Steps before which the run pauses.
         durability: When its records reach the disk; as the workflow says when None.
+        made_with: What the class of a definition was made with, as `instance_input` gives it.
         meta: Kept with the run.
 
     Raises:
@@ -85,7 +87,7 @@ def prepared(
     values = as_json(dict(given), what="the input", where=f"workflow {definition.name}")
     inputs = {INPUT: values} if is_open(definition) else values
     if INSTANCE in definition.inputs:
-        inputs[INSTANCE] = instance_input(instance)
+        inputs[INSTANCE] = instance_input(instance) if made_with is None else dict(made_with)
     if run_id is None:
         run_id = new_run_id() if idempotency_key is None else run_id_of_key(definition.name, idempotency_key)
     kept = {

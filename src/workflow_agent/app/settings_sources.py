@@ -32,7 +32,14 @@ __all__ = [
 #: Prefix of every environment variable that is ours.
 PREFIX = "WORKFLOW_AGENT_"
 #: Variables with our prefix that are no settings.
-EXTRA_VARIABLES = frozenset({"WORKFLOW_AGENT_FAILPOINT", "WORKFLOW_AGENT_NO_PROGRESS"})
+EXTRA_VARIABLES = frozenset(
+    {
+        "WORKFLOW_AGENT_API_TOKEN",
+        "WORKFLOW_AGENT_API_URL",
+        "WORKFLOW_AGENT_FAILPOINT",
+        "WORKFLOW_AGENT_NO_PROGRESS",
+    }
+)
 CONFIG_FILE = "config.toml"
 _NAME = "workflow-agent"
 

@@ -38,6 +38,7 @@ COMMANDS = {
     "discover_commands": ("discover",),
     "improvement_commands": ("improvements",),
     "schedule_commands": ("schedules",),
+    "serve_commands": ("serve",),
     "system_commands": ("doctor", "agents", "secrets", "config"),
     "shell_commands": ("completion",),
 }

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from workflow_agent.client.connection import Connection, blocking
-from workflow_agent.client.events import RunReader, check_types, news
+from workflow_agent.client.events import RunReader, begun, check_types, news
 from workflow_agent.client.execution import WorkflowExecution
 from workflow_agent.client.logs import LogStream, log_lines
 from workflow_agent.client.metrics import WorkflowMetrics, summed_up
@@ -148,7 +148,7 @@ class WorkflowClient:
             raise
         driving = asyncio.ensure_future(self._drive(stack, engine, run))
         if str(mode) == "async":
-            await _begun(engine, run, driving)
+            await begun(engine, run.run_id, driving)
         else:
             await asyncio.shield(driving)
         return WorkflowExecution(self._connection.engine, run.run_id, run.definition, driving)
@@ -311,18 +311,6 @@ class WorkflowClient:
                     if event.type in wanted:
                         yield event
                 await found.wait()
-
-
-async def _begun(engine: FlowEngine, run: PreparedRun, driving: asyncio.Future[RunState]) -> None:
-    """Wait until a run's first record is on disk; what prevents it is raised here."""
-    async with news(engine, run.run_id) as found:
-        while not driving.done() and not await engine.journal.events(run.run_id):
-            waiting = asyncio.ensure_future(found.wait())
-            futures: list[asyncio.Future[Any]] = [driving, waiting]
-            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
-    if driving.done():
-        driving.result()
 
 
 async def _followed(engine: FlowEngine, name: str | None) -> list[dict[str, Any]]:

@@ -14,13 +14,13 @@ from workflow_agent.model.records import dataclass
 from workflow_agent.model.status import RunStatus, StepStatus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+    from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 
     from workflow_agent.client.port import FlowEngine
     from workflow_agent.model.event import RunState
     from workflow_agent.model.message import Message
 
-__all__ = ["EVENT_TYPES", "RunReader", "WorkflowEvent", "check_types", "news", "stream_run"]
+__all__ = ["EVENT_TYPES", "POLL_S", "News", "RunReader", "WorkflowEvent", "begun", "check_types", "news"]
 
 #: Names of events.
 EVENT_TYPES = (
@@ -40,6 +40,8 @@ EVENT_TYPES = (
 )
 #: Seconds after which the journal is read again: a run of another process tells nobody here.
 POLL_S = 0.25
+#: Hints that are kept for who does not take them; what is left out is told with its record.
+_MOST_HINTS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,7 @@ class WorkflowEvent:
         step: In which step; None for events of the run itself.
         message: A sentence for people.
         details: What the journal says of it.
+        id: How far its stream has come with it: a stream that is asked for after this goes on behind it.
     """
 
     type: str
@@ -63,6 +66,7 @@ class WorkflowEvent:
     step: str | None
     message: str
     details: Mapping[str, Any]
+    id: str = ""
 
 
 def check_types(names: Collection[str] | None) -> frozenset[str]:
@@ -114,15 +118,19 @@ class RunReader:
             case _:
                 yield from self._of_run(event)
 
-    def underway(self, state: RunState) -> Iterator[WorkflowEvent]:
-        """Give the beginnings of steps that are in flight and were not told."""
+    def know_begun(self, known: Iterable[tuple[str, int]]) -> None:
+        """Take beginnings of steps, with their attempts, for told."""
+        self._begun.update(known)
+
+    @staticmethod
+    def underway(run_id: str, state: RunState) -> Iterator[Event]:
+        """Give hints of the beginnings of steps that are in flight."""
         for name, step in state.steps.items():
             if step.status is StepStatus.RUNNING and step.started_at is not None:
-                hint = Event(
-                    run_id=self.run_id, seq=0, type=EventType.STEP_STARTED, at=step.started_at, step=name,
+                yield Event(
+                    run_id=run_id, seq=0, type=EventType.STEP_STARTED, at=step.started_at, step=name,
                     attempt=step.attempt,
                 )  # fmt: skip
-                yield from self.read(hint)
 
     def _of_run(self, event: Event) -> Iterator[WorkflowEvent]:
         data = event.data
@@ -184,7 +192,7 @@ class News:
     async def take(self, message: Message) -> None:
         """Take one event of the bus."""
         data = message.data
-        if data["seq"] == 0:
+        if data["seq"] == 0 and len(self.hints) < _MOST_HINTS:
             self.hints.append(
                 Event(
                     run_id=data["run_id"],
@@ -219,19 +227,13 @@ async def news(engine: FlowEngine, run_id: str) -> AsyncIterator[News]:
         await subscription.close()
 
 
-async def stream_run(engine: FlowEngine, run_id: str) -> AsyncIterator[WorkflowEvent]:
-    """Give all events of a run, from its first to its last, as they happen."""
-    reader, looked = RunReader(run_id), -1
+async def begun(engine: FlowEngine, run_id: str, driving: asyncio.Future[RunState]) -> None:
+    """Wait until a run's first record is on disk; what prevents it is raised here."""
     async with news(engine, run_id) as found:
-        while not reader.ended:
-            hints, found.hints = found.hints, []
-            for event in [*await engine.journal.events(run_id, after=reader.head), *hints]:
-                for each in reader.read(event):
-                    yield each
-            if not reader.ended and looked != reader.head:
-                # What began before anybody listened, or in another process, is in no record yet.
-                looked = reader.head
-                for each in reader.underway(await engine.state(run_id)):
-                    yield each
-            if not reader.ended:
-                await found.wait()
+        while not driving.done() and not await engine.journal.events(run_id):
+            waiting = asyncio.ensure_future(found.wait())
+            futures: list[asyncio.Future[Any]] = [driving, waiting]
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+    if driving.done():
+        driving.result()

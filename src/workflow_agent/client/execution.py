@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.client.events import POLL_S, stream_run
+from workflow_agent.client.events import POLL_S
+from workflow_agent.client.streaming import stream_run
 from workflow_agent.model.errors import ConflictError
 from workflow_agent.model.status import TERMINAL_RUN, RunStatus
 

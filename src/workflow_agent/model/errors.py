@@ -14,6 +14,7 @@
     │   │   ├── UnsupportedPlatformError
     │   │   └── MissingCapabilityError
     │   ├── PermissionDeniedError       4
+    │   │   └── TokenRefusedError
     │   ├── NotFoundError               5
     │   └── ConflictError               6
     │       ├── TargetLockedError
@@ -37,6 +38,7 @@
     │   ├── RollbackIncompleteError    10
     │   ├── UnreachableError            7
     │   │   ├── NoResponderError
+    │   │   ├── BusyError
     │   │   └── StoreError
     │   │       └── OutcomeUnknownError
     │   ├── DeadlineExceededError       8
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 __all__ = [
+    "BusyError",
     "CallerError",
     "CaptureError",
     "ChangesPendingError",
@@ -88,6 +91,7 @@ __all__ = [
     "StepTimeoutError",
     "StoreError",
     "TargetLockedError",
+    "TokenRefusedError",
     "TransactionError",
     "UnreachableError",
     "UnsupportedPlatformError",
@@ -227,6 +231,14 @@ class PermissionDeniedError(CallerError):
     exit_code = 4
     http_status = 403
     default_hint = "run the command as root, for example with `sudo`"
+
+
+class TokenRefusedError(PermissionDeniedError):
+    """The server refuses the token, or none was given."""
+
+    code = "permission.token"
+    http_status = 401
+    default_hint = "give the text of the file that `workflow-agent serve` names when it starts"
 
 
 class NotFoundError(CallerError):
@@ -397,6 +409,13 @@ class NoResponderError(UnreachableError):
     """No agent answers on this subject."""
 
     code = "unreachable.no-responder"
+
+
+class BusyError(UnreachableError):
+    """The server has as much to do as it takes at the same time."""
+
+    code = "unreachable.busy"
+    http_status = 429
 
 
 class StoreError(UnreachableError):

@@ -80,6 +80,7 @@ TREE = {
     "schedules list",
     "schedules run",
     "secrets list",
+    "serve",
     "workflows compile",
     "workflows list",
     "workflows show",
