@@ -32,21 +32,25 @@ if TYPE_CHECKING:
     from workflow_agent.authoring.sdk.context import Context, ParallelContext, SecretStore, WorkflowState
     from workflow_agent.authoring.sdk.decorators import step, workflow
     from workflow_agent.authoring.sdk.policies import ErrorHandler, ExecutionMode, RetryPolicy
-    from workflow_agent.authoring.step_actions import secret
+    from workflow_agent.authoring.step_actions import secret, tool_id
     from workflow_agent.client import Client, WorkflowClient, WorkflowEvent, WorkflowExecution, WorkflowMetrics
+    from workflow_agent.model.agent_definition import AgentDefinition, MemoryConfig, ToolDefinition
 
 __all__ = [
+    "AgentDefinition",
     "AgentHandle",
     "AgentResult",
     "Client",
     "Context",
     "ErrorHandler",
     "ExecutionMode",
+    "MemoryConfig",
     "ParallelContext",
     "ResourceRequirements",
     "RetryPolicy",
     "SecretStore",
     "Step",
+    "ToolDefinition",
     "Workflow",
     "WorkflowClient",
     "WorkflowEvent",
@@ -59,22 +63,26 @@ __all__ = [
     "hourly",
     "secret",
     "step",
+    "tool_id",
     "workflow",
 ]
 
 _SDK = "authoring.sdk"
 _HOMES = {
+    "AgentDefinition": "model.agent_definition",
     "AgentHandle": f"{_SDK}.containers",
     "AgentResult": f"{_SDK}.containers",
     "Client": "client",
     "Context": f"{_SDK}.context",
     "ErrorHandler": f"{_SDK}.policies",
     "ExecutionMode": f"{_SDK}.policies",
+    "MemoryConfig": "model.agent_definition",
     "ParallelContext": f"{_SDK}.context",
     "ResourceRequirements": f"{_SDK}.containers",
     "RetryPolicy": f"{_SDK}.policies",
     "SecretStore": f"{_SDK}.context",
     "Step": "authoring.fluent_step",
+    "ToolDefinition": "model.agent_definition",
     "Workflow": "authoring.builder",
     "WorkflowClient": "client",
     "WorkflowEvent": "client",
@@ -90,6 +98,7 @@ _HOMES = {
     "open_flows": "app.flows",
     "secret": "authoring.step_actions",
     "step": f"{_SDK}.decorators",
+    "tool_id": "authoring.step_actions",
     "workflow": f"{_SDK}.decorators",
 }
 

@@ -19,7 +19,8 @@ from workflow_agent.model.errors import ParameterError, StepFailedError, Unreach
 from workflow_agent.model.message import Message
 from workflow_agent.security.secret import Secret
 from workflow_agent.security.vault import Vault
-from workflow_agent.testing.scripted_model import ScriptedModel
+from workflow_agent.testing.model_service import ModelService
+from workflow_agent.testing.scripted_model import ScriptedModel, tool_call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -64,14 +65,13 @@ class Service:
 
 
 @asynccontextmanager
-async def over_http(*answers: str) -> AsyncIterator[ChatModel]:
-    service = Service(*answers)
-    async with service.server:
-        yield service.model()
+async def over_http(*answers: Any) -> AsyncIterator[ChatModel]:
+    async with ModelService(ScriptedModel(*answers)).running() as model:
+        yield model
 
 
 @asynccontextmanager
-async def scripted(*answers: str) -> AsyncIterator[ChatModel]:
+async def scripted(*answers: Any) -> AsyncIterator[ChatModel]:
     yield ScriptedModel(*answers)
 
 
@@ -97,6 +97,24 @@ async def test_answers_come_in_order_and_are_counted(
         assert (second.text, second.model) == ("three", "other")
         assert model.describe("").startswith("scripted ")
         assert model.describe("other").startswith("other ")
+
+
+async def test_tools_that_it_wants_called_come_in_order_with_its_own_words(
+    opened: Callable[..., AbstractAsyncContextManager[ChatModel]],
+) -> None:
+    both = (tool_call("price", {"item": "tea"}, "a"), tool_call("price", "{nonsense", "b"))
+    schema = {"type": "object", "properties": {"item": {"type": "string"}}}
+    tools = ({"name": "price", "description": "Looks it up.", "parameters": schema},)
+    async with opened(both, "done") as model:
+        first = await model.complete(question("a b c", tools=tools))
+        said: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": []}
+        result = {"role": "tool", "tool_call_id": "a", "content": "4.2"}
+        last = await model.complete(
+            ChatQuestion(messages=({"role": "user", "content": "a b c"}, said, result), tools=tools)
+        )
+
+    assert (first.text, first.calls, first.finish) == ("", both, "tool_calls")
+    assert (last.text, last.calls, last.finish) == ("done", (), "stop")
 
 
 async def test_a_question_that_gets_no_answer_is_a_failure_that_is_final(
@@ -146,7 +164,32 @@ async def test_what_is_asked_is_what_the_service_knows() -> None:
     assert service.keys == [None]
 
 
-@pytest.mark.parametrize("body", ["", "[]", '{"choices": []}', '{"choices": [{"message": {"content": null}}]}'])
+async def test_tools_are_told_as_the_service_knows_them_and_arguments_may_be_an_object() -> None:
+    call = {"function": {"name": "price", "arguments": {"item": "tea"}}}
+    reply = {"choices": [{"message": {"content": "Let me see.", "tool_calls": [call, {"function": {"name": "all"}}]}}]}
+    service = Service(reply=lambda: web.json_response(reply))
+    tool = {"name": "price", "description": "", "parameters": {"type": "object"}}
+    async with service.server:
+        said = await service.model().complete(question("x", tools=(tool,)))
+
+    assert service.asked[0]["tools"] == [{"type": "function", "function": tool}]
+    assert said.text == "Let me see."
+    assert [(each.id, each.name, each.arguments) for each in said.calls] == [
+        ("", "price", '{"item": "tea"}'), ("", "all", "{}"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "[]",
+        '{"choices": []}',
+        '{"choices": [{"message": {"content": null}}]}',
+        '{"choices": [{"message": {"tool_calls": [{"function": {}}]}}]}',
+        '{"choices": [{"message": {"tool_calls": [3]}}]}',
+    ],
+)
 async def test_what_is_no_chat_completion_is_a_failure_and_no_answer(body: str) -> None:
     service = Service(reply=lambda: web.Response(text=body))
     async with service.server:

@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from workflow_agent.authoring import load_workflow
+from workflow_agent.authoring.flow_source import load_flow
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/sdk.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-PYTHON = [text for kind, text in BLOCKS if kind == "python"]
+_FENCED = r"^```(\w+)\n(.*?)^```$"
+BLOCKS = re.findall(_FENCED, PAGE, re.MULTILINE | re.DOTALL)
+AGENTS = re.findall(_FENCED, (ROOT / "docs/agents-with-tools.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+PYTHON = [text for kind, text in (*BLOCKS, *AGENTS) if kind == "python"]
 
 
 def run(folder: Path, *arguments: str) -> str:
@@ -48,6 +51,12 @@ def test_the_example_in_yaml_runs(tmp_path: Path) -> None:
     said = run(tmp_path, "-P", "-m", "workflow_agent", "run", "nightly.yaml", "--input", "day=monday")
 
     assert json.loads(said)["stdout"] == "FETCHED MONDAY"
+
+
+def test_the_examples_of_agents_in_yaml_are_workflows() -> None:
+    texts = [text for kind, text in AGENTS if kind == "yaml"]
+
+    assert [load_flow(text, source="agents").steps[0].uses for text in texts] == ["model.act"] * 2
 
 
 def test_a_durable_hello_world_has_at_most_ten_lines(tmp_path: Path) -> None:

@@ -10,7 +10,18 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow_agent import ErrorHandler, RetryPolicy, Step, Workflow, secret, step, workflow
+from workflow_agent import (
+    AgentDefinition,
+    ErrorHandler,
+    MemoryConfig,
+    RetryPolicy,
+    Step,
+    ToolDefinition,
+    Workflow,
+    secret,
+    step,
+    workflow,
+)  # fmt: skip
 from workflow_agent.authoring import dump_workflow, load_workflow
 from workflow_agent.authoring.flow_source import load_flow
 from workflow_agent.authoring.sdk.compiling import compile_workflow
@@ -76,6 +87,25 @@ def definitions(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+_CLERK = AgentDefinition(
+    id="clerk", tools=("shop.jobs:price", "weigh"), max_iterations=3, memory_config=MemoryConfig(window_size=4)
+)
+_WEIGH = ToolDefinition(id="weigh", command="wc -c", parameters={"what": {"type": "string"}})
+_OTHER = ToolDefinition(id="other", command="true")
+#: The same two, and what is as it would be if it were left out.
+_PARTS: dict[str, Any] = {
+    "agents": [
+        {"id": "clerk", "name": "", "tools": ["shop.jobs:price", "weigh"], "max_iterations": 3,
+         "memory_config": {"window_size": 4, "long_term": False}},
+        {"id": "unused"},
+    ],
+    "tools": [
+        {"id": "weigh", "command": "wc -c", "parameters": {"what": {"type": "string"}}, "timeout": "1m"},
+        {"id": "other", "command": "true"},
+    ],
+}  # fmt: skip
+
+
 #: What each step that is no function says, in YAML and in the fluent form.
 _WORDS: dict[str, tuple[dict[str, Any], Callable[[Step], Step]]] = {
     "command": (
@@ -101,6 +131,10 @@ _WORDS: dict[str, tuple[dict[str, Any], Callable[[Step], Step]]] = {
     ),
     "model": ({"uses": "model.chat", "with": {"prompt": "who?", "as_json": True}},
               lambda step: step.chat("who?", as_json=True)),
+    "agent": (
+        {"agent": "clerk", "prompt": "who?", "with": {"as_json": True}},
+        lambda step: step.act(_CLERK, "who?", [_OTHER, _WEIGH], as_json=True),
+    ),
     "webhook": ({"uses": "notify.webhook", "with": {"url": {"$secret": "hook"}, "text": "done"}},
                 lambda step: step.webhook(secret("hook"), "done")),
     "file": ({"uses": "notify.file", "with": {"path": "/tmp/x", "text": "done"}},
@@ -115,6 +149,7 @@ _WORDS: dict[str, tuple[dict[str, Any], Callable[[Step], Step]]] = {
 def test_steps_without_python_have_one_hash_in_every_form(kinds: list[str], is_chain: bool) -> None:
     named = [(f"step{number}", kind) for number, kind in enumerate(kinds)]
     said = {"name": "words", "chain": is_chain, "steps": [{"name": name, **_WORDS[kind][0]} for name, kind in named]}
+    said |= _PARTS if "agent" in kinds else {}
     made = Workflow("words", steps=[_WORDS[kind][1](Step(name)) for name, kind in named])
     body = {name: _WORDS[kind][1](Step(name)) for name, kind in named}
     if is_chain:

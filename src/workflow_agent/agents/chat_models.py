@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.agents.http_calls import HttpAnswer, HttpCalls
 
-__all__ = ["ChatModel", "ChatQuestion", "ChatReply", "HttpChatModel"]
+__all__ = ["ChatModel", "ChatQuestion", "ChatReply", "HttpChatModel", "ToolCall"]
 
 _OK = 200
 _FINAL = frozenset({400, 401, 403, 404, 405, 413, 422})
@@ -29,9 +29,15 @@ _SHOWN = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatQuestion:
-    """What a model is asked. `messages` are ``{"role", "content"}``; `model` "" is the configured one."""
+    """What a model is asked. `messages` are ``{"role", "content"}``; `model` "" is the configured one.
 
-    messages: tuple[Mapping[str, str], ...]
+    `tools` are what it may call, each ``{"name", "description", "parameters"}`` with a JSON Schema. A reply that called
+    some stands among the messages with its ``tool_calls``, and each result after it as ``{"role": "tool",
+    "tool_call_id", "content"}``.
+    """
+
+    messages: tuple[Mapping[str, Any], ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
     model: str = ""
     temperature: float | None = None
     max_tokens: int | None = None
@@ -40,10 +46,23 @@ class ChatQuestion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A tool that a model wants called. `arguments` is its own text: JSON, if it kept to what it was told."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatReply:
-    """What it said. `finish` is why it ended: ``stop``, ``length`` or what the service says besides."""
+    """What it said, and which tools it wants called, in this order.
+
+    `finish` is why it ended: ``stop``, ``tool_calls``, ``length`` or what the service says besides.
+    """
 
     text: str
+    calls: tuple[ToolCall, ...] = ()
     model: str
     finish: str = "stop"
     input_tokens: int = 0
@@ -108,6 +127,8 @@ class HttpChatModel:
         asked |= {name: value for name, value in optional.items() if value is not None}
         if question.as_json:
             asked["response_format"] = {"type": "json_object"}
+        if question.tools:
+            asked["tools"] = [{"type": "function", "function": dict(each)} for each in question.tools]
         key = self._secret()
         headers = {"Content-Type": "application/json"}
         if key:
@@ -150,8 +171,11 @@ def _reply(text: str, answer: HttpAnswer, model: str, where: str) -> ChatReply:
         data = json.loads(text)
         choice = data["choices"][0]
         usage = data.get("usage") or {}
+        calls = tuple(_call(each) for each in choice["message"].get("tool_calls") or ())
+        content = choice["message"].get("content")
         return ChatReply(
-            text="" + choice["message"]["content"],  # null is no text
+            text=content or "" if calls else "" + content,  # null is no text
+            calls=calls,
             model=str(data.get("model") or model),
             finish=str(choice.get("finish_reason") or "stop"),
             input_tokens=int(usage.get("prompt_tokens") or 0),
@@ -163,3 +187,10 @@ def _reply(text: str, answer: HttpAnswer, model: str, where: str) -> ChatReply:
             where=where,
             cause=f"{type(error).__name__}: {answer.text[:_SHOWN]}",
         ) from None
+
+
+def _call(said: Mapping[str, Any]) -> ToolCall:
+    arguments = said["function"].get("arguments") or "{}"
+    if not isinstance(arguments, str):  # some services give the object itself
+        arguments = json.dumps(arguments)
+    return ToolCall(id=str(said.get("id") or ""), name="" + said["function"]["name"], arguments=arguments)

@@ -14,7 +14,7 @@ from workflow_agent.security.marks import SECRET
 if TYPE_CHECKING:
     from workflow_agent.security.vault import Vault
 
-__all__ = ["filled", "filled_texts", "names_secret"]
+__all__ = ["filled", "filled_texts", "names_secret", "secret_names"]
 
 _BEFORE: Final = "before"
 
@@ -24,6 +24,15 @@ def names_secret(value: Any) -> bool:  # Any: a JSON value
     if isinstance(value, Mapping):
         return _is_secret(value) or any(map(names_secret, value.values()))
     return isinstance(value, list | tuple) and any(map(names_secret, value))
+
+
+def secret_names(value: Any) -> frozenset[str]:  # Any: a JSON value
+    """Give the names of all secrets that a value names."""
+    if isinstance(value, Mapping):
+        if _is_secret(value):
+            return frozenset({str(value[SECRET])})
+        return frozenset().union(*map(secret_names, value.values()))
+    return frozenset().union(*map(secret_names, value)) if isinstance(value, list | tuple) else frozenset()
 
 
 def filled(value: Any, vault: Vault, run_id: str | None) -> Any:  # Any: a JSON value

@@ -1,19 +1,29 @@
-"""The model agent: a question of a step to the language model that is configured. Nothing else asks one."""
+"""The model agent: what steps ask of the language model that is configured. Nothing else asks one."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from workflow_agent.agents.acting import Acting, ActReply, ActRequest
+from workflow_agent.agents.agent_tools import tools_of
 from workflow_agent.agents.chat_models import ChatQuestion
 from workflow_agent.agents.command_agents import keep
+from workflow_agent.agents.conversation import Conversation
 from workflow_agent.agents.flow_log import FlowLog
+from workflow_agent.agents.given_secrets import secret_names
 from workflow_agent.agents.masking import masked
 from workflow_agent.agents.serving import Answer, Question, Verb
 from workflow_agent.authoring.durations import duration_s
-from workflow_agent.model.errors import ParameterError, StepFailedError
+from workflow_agent.model.data import plain
+from workflow_agent.model.errors import ParameterError, StepFailedError, WorkflowAgentError
+from workflow_agent.model.identity import content_hash
+from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.records import dataclass
+from workflow_agent.security.vault import missing_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +35,9 @@ if TYPE_CHECKING:
     from workflow_agent.security.vault import Vault
 
 __all__ = ["ChatMessage", "ChatRequest", "ModelAgent", "ModelReply"]
+
+#: Names of the service that is configured; it is the only one.
+_BACKENDS: Final = ("", "default")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +78,7 @@ class ModelReply(Answer):
 
 
 class ModelAgent:
-    """Answers ``model.chat``. The run's log says who is asked, before it is asked.
+    """Answers ``model.chat`` and ``model.act``. The run's log says who is asked, before it is asked.
 
     Args:
         bus: Tells watchers.
@@ -87,8 +100,9 @@ class ModelAgent:
         self._model = model
 
     def verbs(self) -> Mapping[str, Verb]:
-        """Chat."""
-        return masked(self._vault, {"chat": Verb(ChatRequest, ModelReply, self._chat)})
+        """Chat, act."""
+        chat, act = Verb(ChatRequest, ModelReply, self._chat), Verb(ActRequest, ActReply, self._act)
+        return masked(self._vault, {"chat": chat, "act": act})
 
     async def _chat(self, request: ChatRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         where, run_id = str(message.step_id), str(message.run_id)
@@ -118,6 +132,78 @@ class ModelAgent:
         )
         kept = keep(request.keep_as, value if request.as_json else reply.text)
         return said, kept | {"_records": log.records()}
+
+    async def _act(self, request: ActRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
+        where, run_id = str(message.step_id), str(message.run_id)
+        self._check(request, where, run_id)
+        folder = self._artifacts(run_id)
+        masker = self._vault.masker(run_id)
+        log = FlowLog(self._bus, lambda: folder / "output.log", message, self._clock, masker)
+        tools = tools_of(request.agent, request.tools)
+        conversation = await asyncio.to_thread(Conversation, _place(folder, request, message))
+        if not conversation.opening:
+            opening = _opening(request)
+            hidden = opening if masker is None else masker.mask_value(opening)
+            await asyncio.to_thread(conversation.begin, hidden)
+        question = ChatQuestion(
+            messages=(),
+            tools=tuple(tool.told() for tool in tools.values()),
+            model=request.agent.model,
+            temperature=request.temperature,
+            max_tokens=request.max_tokens,
+            timeout_s=duration_s(request.timeout, where=f"{where} › timeout"),
+        )
+        acting = Acting(
+            bus=self._bus,
+            model=self._model,
+            log=log,
+            request=request,
+            question=question,
+            message=message,
+            conversation=conversation,
+            tools=tools,
+            masker=masker,
+        )
+        try:
+            said = await acting.answer()
+        except WorkflowAgentError as error:
+            error.details["_records"] = [*log.records(), *acting.records()]
+            raise
+        finally:
+            await log.flush()
+        kept = acting.state()
+        if request.keep_as is not None:
+            named = {request.keep_as: said.value if request.as_json else said.text}
+            kept["set"] = kept.get("set", {}) | named
+        special: dict[str, Any] = {"_records": [*log.records(), *acting.records()]}
+        return said, special | ({"_state": kept} if kept else {})
+
+    def _check(self, request: ActRequest, where: str, run_id: str) -> None:
+        """Refuse what could only fail after the model was asked."""
+        backend = request.agent.llm_backend
+        if backend not in _BACKENDS:
+            raise ParameterError(
+                f"there is no `llm_backend` `{backend[:60]}`", where=where, hint=did_you_mean(backend, _BACKENDS[1:])
+            )
+        if not request.prompt:
+            raise ParameterError("nothing is asked: give a `prompt`", where=where)
+        held = self._vault.names(run_id)
+        wanted = secret_names([plain(tool) for tool in request.tools])
+        if missing := frozenset(name for name in wanted if name not in held):
+            raise missing_secret(missing)
+
+
+def _opening(request: ActRequest) -> list[dict[str, str]]:
+    system = request.agent.system_prompt
+    first = [{"role": "system", "content": system}] if system else []
+    return [*first, {"role": "user", "content": request.prompt}]
+
+
+def _place(folder: Path, request: ActRequest, message: Message) -> Path:
+    """Name the file of a conversation: another task of the same step, after a change by a person, has another one."""
+    asked = content_hash([message.headers.get("idempotency-key"), plain(request)])
+    unit = re.sub(r"[^A-Za-z0-9_.#-]", "_", str(message.step_id))[:80]
+    return folder / "agents" / f"{unit}-{asked[:16]}.jsonl"
 
 
 def _question(request: ChatRequest, where: str) -> ChatQuestion:

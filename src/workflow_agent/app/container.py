@@ -53,7 +53,7 @@ AGENTS: Mapping[str, tuple[str, ...]] = {
     "http": ("request",),
     "ssh": ("run",),
     "notify": ("webhook", "mail", "file"),
-    "model": ("chat",),
+    "model": ("chat", "act"),
 }
 #: Requests that an agent answers at the same time, where it is not the usual number: a step that waits for a child
 #: workflow must not keep the child's steps waiting. The driver bounds how much is asked.

@@ -56,6 +56,8 @@ _WORKFLOW = {
     "on_failure": "array",
     "tasks": "array",
     "dependencies": "object",
+    "agents": "array",
+    "tools": "array",
 }
 #: Keys that the model has under the same names.
 _MORE = {"concurrency": "object", "priority": "integer", "schedule": "array", "max_workers": "integer"}
@@ -82,6 +84,8 @@ _STEP = {
     "function": "string",
     "image": "string",
     "uses": "string",
+    "agent": "string",
+    "prompt": "string",
     "with": "object",
     "env": "object",
     "credentials": "array",
@@ -108,7 +112,7 @@ _RETRY = {
     "factor": "number",
 }
 _INPUT = {"type": "string", "required": "boolean", "default": "any", "description": "string"}
-_ACTIONS: Final = ("command", "function", "image", "uses")
+_ACTIONS: Final = ("command", "function", "image", "uses", "agent")
 _ON_ERROR = ("fail", "continue")
 _DURABILITY = tuple(mode.value for mode in Durability)
 _ERROR_HANDLING = ("fail", "continue", "compensate")
@@ -168,6 +172,9 @@ class _Reading:
         self._document = document
         self._flat = flat
         self._ways: dict[str, tuple[str | int, ...]] = {}
+        declared = flat.data.get("agents")
+        found = declared if isinstance(declared, list) else ()
+        self._agents = {str(each["id"]): each for each in found if isinstance(each, dict) and "id" in each}
 
     # -- shape -------------------------------------------------------------------------------------------------------
 
@@ -189,6 +196,10 @@ class _Reading:
             if isinstance(data.get(key), dict):
                 yield from _keys(data[key], _RETRY, (key,))
         yield from _input_problems(data.get("inputs"))
+        if "agents" in data or "tools" in data:
+            from workflow_agent.authoring.agent_parts import part_problems  # noqa: PLC0415  # late: few texts have any
+
+            yield from part_problems(data)
 
     def _step_problems(self, step: Any, way: tuple[str | int, ...]) -> Iterator[Problem]:
         if not isinstance(step, dict):
@@ -210,8 +221,21 @@ class _Reading:
         if len(actions) != 1:
             given = "none of them" if not actions else " and ".join(f"`{key}`" for key in actions)
             yield Problem(way, f"a step has one of {', '.join(f'`{key}`' for key in _ACTIONS)}; it has {given}")
+        yield from self._agent_problems(step, way)
         if step.get("on_error", "fail") not in _ON_ERROR:
             yield Problem((*way, "on_error"), "must be one of fail, continue")
+
+    def _agent_problems(self, step: Mapping[str, Any], way: tuple[str | int, ...]) -> Iterator[Problem]:
+        if "prompt" in step and "agent" not in step:
+            yield Problem((*way, "prompt"), "only a step with `agent` has a `prompt`", at_key=True)
+        if "agent" not in step:
+            return
+        if "prompt" not in step:
+            yield Problem(way, "the key `prompt` is missing: what the agent is asked")
+        name = str(step["agent"])
+        if name not in self._agents:
+            hint = did_you_mean(name, self._agents) or "declare it under `agents`"
+            yield Problem((*way, "agent"), f"there is no agent `{name[:64]}`", hint)
 
     # -- the fluent form ---------------------------------------------------------------------------------------------
 
@@ -267,6 +291,8 @@ class _Reading:
             step.python(str(said["function"]), **given)
         elif "uses" in said:
             step.uses(str(said["uses"]), **given)
+        elif "agent" in said:
+            self._acting(step, str(said["agent"]), {"prompt": str(said["prompt"]), **given})
         elif "image" in said:
             step.docker(str(said["image"])).args(**given)
         else:
@@ -277,6 +303,12 @@ class _Reading:
             step.credentials(*said["credentials"])
         if "dir" in said:
             step.dir(str(said["dir"]))
+
+    def _acting(self, step: Step, agent: str, given: Mapping[str, Any]) -> None:
+        from workflow_agent.model.agent_definition import AgentDefinition, ToolDefinition  # noqa: PLC0415  # late: few
+
+        tools = [ToolDefinition.model_validate(each) for each in self._flat.data.get("tools") or ()]
+        step.act(AgentDefinition.model_validate(self._agents[agent]), tools=tools, **given)
 
     @staticmethod
     def _fan(step: Step, said: Mapping[str, Any]) -> None:
@@ -315,7 +347,7 @@ class _Reading:
             raise refusal(self._document, [Problem(way, error.message, error.hint)]) from None
 
     def _tasks(self, data: Mapping[str, Any]) -> list[Step]:
-        tasks = Tasks(data)
+        tasks = Tasks(data, self._agents, self._acting)
         if tasks.problems:
             raise refusal(self._document, tasks.problems)
         self._ways |= {str(task["id"]): ("tasks", index) for index, task in enumerate(data.get("tasks") or ())}

@@ -51,6 +51,10 @@ class NodeCheck:
         for name, step in self._steps.items():
             place = self._places[name]
             yield from _inputs(step, place)
+            if step.uses == "model.act":
+                from workflow_agent.authoring.agent_parts import acting_problems  # noqa: PLC0415  # late: few steps do
+
+                yield from acting_problems(step.with_, (*place, "with"))
             yield from self._keys(step, place)
             yield from self._edges(step, place)
             yield from self._scope(step, place)

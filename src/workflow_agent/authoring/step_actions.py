@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from workflow_agent.authoring.flow import FlowStep
+    from workflow_agent.model.agent_definition import AgentDefinition, ToolDefinition
 
-__all__ = ["CONTAINER", "END", "HTTP", "MODEL", "SHELL", "SSH", "StepActions", "secret"]
+__all__ = ["ACT", "CONTAINER", "END", "HTTP", "MODEL", "SHELL", "SSH", "StepActions", "secret", "tool_id"]
 
 #: Verbs of steps, by what they do.
 SHELL: Final = "shell.run"
@@ -28,9 +29,10 @@ CONTAINER: Final = "container.run"
 HTTP: Final = "http.request"
 SSH: Final = "ssh.run"
 MODEL: Final = "model.chat"
+ACT: Final = "model.act"
 END: Final = "flow.end"
 #: Verbs that take what their output is kept as.
-_KEEPING: Final = frozenset({SHELL, SSH, HTTP, MODEL})
+_KEEPING: Final = frozenset({SHELL, SSH, HTTP, MODEL, ACT})
 
 
 def secret(name: str, before: str = "") -> dict[str, str]:
@@ -41,6 +43,11 @@ def secret(name: str, before: str = "") -> dict[str, str]:
         before: What is put in front of the value.
     """
     return {"$secret": name, **({"before": before} if before else {})}
+
+
+def tool_id(function: Callable[..., Any]) -> str:
+    """Give the id under which an agent has a function as a tool: ``module:name``."""
+    return callables.register(function)
 
 
 class StepActions:
@@ -259,6 +266,19 @@ class StepActions:
             more: messages, model, temperature, max_tokens, as_json, timeout.
         """
         return self.uses(MODEL, prompt=prompt, **({"system": system} if system else {}), **more)
+
+    def act(self, agent: AgentDefinition, prompt: str, tools: Iterable[ToolDefinition] = (), **more: Any) -> Self:
+        """Let an agent work on a task; its output is ``{"text", "value", "iterations", "calls", ...}``.
+
+        Args:
+            agent: Who works: a model with tools, memory and a bound.
+            prompt: The task.
+            tools: Declared tools; those count that the agent names by their id.
+            more: temperature, max_tokens, as_json, timeout.
+        """
+        from workflow_agent.authoring.agent_parts import agent_inputs  # noqa: PLC0415  # late: few steps do
+
+        return self.uses(ACT, **agent_inputs(agent, tools), prompt=prompt, **more)
 
     def webhook(self, url: Any, text: str = "", **more: Any) -> Self:
         """Post ``{"text": text}``, or `data`, to an address; `more` are data, headers, timeout."""

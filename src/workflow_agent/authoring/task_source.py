@@ -20,7 +20,7 @@ from workflow_agent.authoring.problem import Problem
 from workflow_agent.model.nearest import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     Way: TypeAlias = tuple[str | int, ...]
 
@@ -89,9 +89,15 @@ class Tasks:
 
     Args:
         data: The workflow, its tasks being good on their own.
+        agents: Ids of the agents that the text declares; every other `agent_id` is a verb.
+        act: Says of a step which of them works, with which inputs.
     """
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
+    def __init__(
+        self, data: Mapping[str, Any], agents: Collection[str], act: Callable[[Step, str, Mapping[str, Any]], None]
+    ) -> None:
+        self._agents = agents
+        self._act = act
         self._tasks: list[Mapping[str, Any]] = [spoken(task) for task in data.get("tasks") or ()]
         self._carry_on = data.get("error_handling") == "continue"
         said = data.get("dependencies") or {}
@@ -99,7 +105,7 @@ class Tasks:
         self._inputs = {str(task["id"]): dict(task.get("inputs") or {}) for task in self._tasks}
         self._edges: dict[str, dict[str, str]] = {}
         self._kinds = {str(task["id"]): task for task in self._tasks}
-        self.problems = [*self._unknown(), *self._wired()]
+        self.problems = [*self._unknown(), *self._wired(), *self._acting()]
 
     def steps(self) -> list[Step]:
         """Give the steps, in the order of the text."""
@@ -110,6 +116,16 @@ class Tasks:
             if name not in self._inputs:
                 hint = did_you_mean(name, self._inputs)
                 yield Problem(("dependencies", name), f"there is no task `{name[:60]}`", hint, at_key=True)
+
+    def _acting(self) -> Iterator[Problem]:
+        """Look at the tasks of agents; what others give to their inputs is known."""
+        for index, task in enumerate(self._tasks):
+            agent = str(task.get("agent_id", ""))
+            if agent in self._agents and "prompt" not in self._inputs[str(task["id"])]:
+                yield Problem(("tasks", index), "the input `prompt` is missing: what the agent is asked")
+            elif agent and "." not in agent and agent not in self._agents:
+                hint = did_you_mean(agent, self._agents) or "declare it under `agents`, or name a verb: `agent.verb`"
+                yield Problem(("tasks", index, "agent_id"), f"there is no agent `{agent[:64]}`", hint)
 
     def _wired(self) -> Iterator[Problem]:
         """Wire outputs to inputs, and conditions to what follows."""
@@ -148,6 +164,8 @@ class Tasks:
             step.choice({"true": str(task["condition"])}, default="false")
         elif "tool_id" in task:
             step.python(str(task["tool_id"]), **self._inputs[name])
+        elif task["agent_id"] in self._agents:
+            self._act(step, str(task["agent_id"]), self._inputs[name])
         else:
             step.uses(str(task["agent_id"]), **self._inputs[name])
         step.depends(*self._needs.get(name, ()))

@@ -26,6 +26,7 @@
     │   │   ├── ScriptFailedError
     │   │   ├── CheckFailedError
     │   │   ├── ServiceFailedError
+    │   │   ├── IterationLimitError
     │   │   └── TransactionError
     │   │       ├── CaptureError
     │   │       └── CommitError
@@ -71,6 +72,7 @@ __all__ = [
     "ExpressionError",
     "InternalError",
     "InterruptedRunError",
+    "IterationLimitError",
     "JournalConflictError",
     "ManifestError",
     "MissingCapabilityError",
@@ -346,6 +348,12 @@ class CommitError(TransactionError):
     """The captured effects could not be committed."""
 
     code = "step-failed.commit"
+
+
+class IterationLimitError(StepFailedError):
+    """An agent did not come to an end within its iterations."""
+
+    code = "step-failed.iterations"
 
 
 class StepTimeoutError(WorldError):

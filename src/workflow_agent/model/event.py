@@ -65,6 +65,7 @@ class RecordKind(StrEnum):
     REDONE = "redone"  # {"run": run id}: that rolled-back run is in force again
     CHANGED = "changed"  # {"break_before"?, "with"?, "state"?, "by"}: what a person changed in a run that stood still
     LOG = "log"  # {"at", "step", "level", "message", "attempt"}: what a step of a person's own workflow said
+    TOOL_CALL = "tool-call"  # {"at", "step", "attempt", "agent", "turn", "tool", "arguments", "result", "is_error", …}
     METRIC = "metric"  # {"at", "step", "name", "value", "tags"}: what such a step measured
 
 
