@@ -11,13 +11,14 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
 
 FLOWS = """
 import asyncio, os
@@ -66,6 +67,21 @@ steps:
   - {name: ask, uses: wait.person}
   - {name: news, uses: wait.signal, depends_on: [ask]}
   - {name: tell, command: "echo $N", env: {N: "${{ steps.news.output.n }}"}, depends_on: [news]}
+"""
+# A step that leaves a program running, as a server that it starts, and one that is under way when its process dies.
+LEAVING = """
+name: leaving
+steps:
+  - name: server
+    command: |
+      setsid -f sh -c 'echo $$ > kept; exec sleep 300' >/dev/null 2>&1
+      until test -s kept; do sleep 0.02; done
+  - name: slow
+    command: |
+      echo begun >> ledger
+      test -e gate || { echo again >> ledger; exit 0; }
+      sh -c 'echo $$ > left; sleep 2; echo late >> ledger'
+    depends_on: [server]
 """
 
 
@@ -119,6 +135,7 @@ class Terminals:
 def terminals(tmp_path: Path) -> Iterator[Terminals]:
     (tmp_path / "flows.py").write_text(FLOWS, encoding="utf-8")
     (tmp_path / "asking.yaml").write_text(ASKING, encoding="utf-8")
+    (tmp_path / "leaving.yaml").write_text(LEAVING, encoding="utf-8")
     (tmp_path / "gate").touch()
     yield Terminals(tmp_path)
     (tmp_path / "gate").unlink(missing_ok=True)
@@ -155,6 +172,37 @@ def test_a_run_is_stopped_through_its_socket_and_what_others_left_is_cleaned_up(
     assert terminals("resume", killed, "--no-wait")["run_id"] == killed
     assert "is driving" in terminals("resume", killed, code=6)["message"]
     assert terminals("cancel", killed)["status"] == "cancelled"
+
+
+def lives(pid: int) -> bool:
+    """Say whether a process runs; one that has ended and that nobody has asked about yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("command", [("resume", "RUN"), ("resume", "--all"), ("cancel", "RUN")])
+def test_programs_that_a_dead_process_left_do_not_go_on_beside_what_comes_then(
+    terminals: Terminals, command: tuple[str, str]
+) -> None:
+    """But what a step had started that ended before stays, as a server would."""
+    run_id = terminals("run", "leaving.yaml", "--no-wait")["run_id"]
+    for name in ("kept", "left"):
+        while not (path := terminals.folder / name).exists() or not path.read_text(encoding="utf-8"):
+            time.sleep(0.02)  # another process: there is nothing to wait on but its file
+    kept, left = (int((terminals.folder / name).read_text(encoding="utf-8")) for name in ("kept", "left"))
+    terminals.kill(run_id)
+    assert lives(left)  # whoever started it is gone
+    (terminals.folder / "gate").unlink()
+
+    terminals(*(run_id if word == "RUN" else word for word in command))
+    ended = not lives(left)
+    time.sleep(2.1)  # what it would have written by now
+
+    os.kill(kept, signal.SIGKILL)
+    assert ended
+    assert terminals.ledger() == (["begun"] if command[0] == "cancel" else ["begun", "begun", "again"])
 
 
 def test_all_runs_that_were_left_behind_are_taken_up_together(terminals: Terminals) -> None:

@@ -8,7 +8,7 @@ import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from workflow_agent.agents.process_tree import MARK, end_marked
+from workflow_agent.agents.process_tree import MARK, end_marked, mark_of
 from workflow_agent.model.errors import NotFoundError
 from workflow_agent.model.records import dataclass
 
@@ -136,4 +136,4 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
 
 
 def _mark(message: Message) -> str:
-    return f"{message.run_id}/{message.step_id}/{message.attempt}"
+    return mark_of(str(message.run_id), str(message.step_id), message.attempt)

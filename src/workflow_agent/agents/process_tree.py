@@ -8,14 +8,31 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-__all__ = ["MARK", "end_marked"]
+__all__ = ["MARK", "end_marked", "mark_of", "marks_of_runs"]
 
 #: Variable that says of which attempt at which step a process is.
 MARK: Final = "WORKFLOW_AGENT_STEP_KEY"
 #: What starts new processes while it is being ended is looked for again, so often.
 _PASSES: Final = 20
+
+
+def mark_of(run_id: str, unit: str, attempt: int) -> str:
+    """Give the mark of an attempt at a unit."""
+    return f"{run_id}/{unit}/{attempt}"
+
+
+def marks_of_runs(run_ids: Collection[str]) -> dict[str, set[tuple[str, str]]]:
+    """Find the processes of runs: for each run that has some, the units that started them, with their marks."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            mark = _mark(int(entry.name)) if entry.name.isdigit() else ""
+            run_id, _, rest = mark.partition("/")
+            if run_id in run_ids:
+                found.setdefault(run_id, set()).add((rest.rpartition("/")[0], mark))
+    return found
 
 
 def end_marked(mark: str) -> int:
@@ -38,11 +55,21 @@ def _marked(wanted: bytes) -> Iterator[int]:
 
 
 def _has(pid: int, wanted: bytes) -> bool:
+    return wanted in _environ(pid)
+
+
+def _mark(pid: int) -> str:
+    named = f"{MARK}=".encode()
+    marks = [each for each in _environ(pid) if each.startswith(named)]
+    return marks[0][len(named) :].decode("utf-8", "replace") if marks else ""
+
+
+def _environ(pid: int) -> list[bytes]:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123  # bytes of the kernel
-            return wanted in file.read().split(b"\0")
+            return file.read().split(b"\0")
     except OSError:
-        return False  # it has ended, or is somebody else's
+        return []  # it has ended, or is somebody else's
 
 
 def _kill(pid: int, wanted: bytes) -> bool:

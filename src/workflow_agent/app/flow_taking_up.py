@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.app.flow_run import missing_secrets
+from workflow_agent.app.left_behind import end_left_behind
 from workflow_agent.engine import pasts_of
 from workflow_agent.model.errors import WorkflowAgentError
 from workflow_agent.model.status import RunStatus
@@ -121,6 +122,11 @@ class TakingUp:
                 workflows[past.run_id] = definition
             except WorkflowAgentError as error:
                 self._leave(row, error)
+        for run_id, refusal in (await end_left_behind(workflows, self._flows.state)).items():
+            row, stack = held.pop(run_id)
+            stack.close()
+            del workflows[run_id]
+            self._leave(row, refusal)
         driving = await self._driver.resume_all(workflows, pasts)
         for run_id, (row, stack) in held.items():
             group.create_task(self._see_through(row, driving[run_id], stack))

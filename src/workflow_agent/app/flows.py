@@ -17,6 +17,7 @@ from workflow_agent.app.flow_credentials import credentials_of
 from workflow_agent.app.flow_run import FlowRun, check_same, child_id, missing_secrets, prepared
 from workflow_agent.app.flow_taking_up import TakenUp, TakingUp, most_at_once
 from workflow_agent.app.flow_words import FlowWords
+from workflow_agent.app.left_behind import end_left_behind
 from workflow_agent.app.settings import load_settings
 from workflow_agent.authoring.sdk.compiling import compile_workflow
 from workflow_agent.authoring.sdk.live import LiveFlow
@@ -91,6 +92,8 @@ class Flows(FlowWords):
     async def _driven(self, run: FlowRun, *, is_known: bool) -> RunState:
         with self.at_hand(run.run_id, run.definition, run.secrets, run.instance):
             if is_known:
+                for error in (await end_left_behind([run.run_id], self.state)).values():
+                    raise error
                 return await self._driver.resume(run.definition, run.run_id)
             return await self._driver.start(
                 run.definition,

@@ -20,19 +20,21 @@ __all__ = ["Owner", "RunOwnership"]
 
 #: Field of ``/proc/PID/stat`` after the program's name: when it started, in ticks since the machine did.
 _START_FIELD = 19
-_MOST_BYTES = 64
+_MOST_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
     """The process that drives a run. `started` tells it from a later one of the same number; 0 is not known.
 
-    `socket` is where it listens to what others say to the run (``run_socket``); "" where it does not.
+    `socket` is where it listens to what others say to the run (``run_socket``); "" where it does not. `space` is its
+    process namespace, in which its number means something; "" is not known.
     """
 
     pid: int
     started: int
     socket: str = ""
+    space: str = ""
 
     def interrupt(self) -> None:
         """Ask it to stop, as Ctrl-C does; one that has ended meanwhile is no error.
@@ -41,6 +43,11 @@ class Owner:
             ConflictError: it cannot be told which process it is.
             PermissionDeniedError: it is somebody else's.
         """
+        if self.space not in {"", _space()}:
+            raise ConflictError(
+                f"process {self.pid}, which drives the run, is in another process namespace (a container?)",
+                hint="ask it there to stop",
+            )
         try:
             # The descriptor stays that of this process, whatever becomes of its number.
             descriptor = os.pidfd_open(self.pid)
@@ -119,7 +126,7 @@ class RunOwnership:
 
 
 def _write(descriptor: int, path: Path, socket: str) -> None:
-    text = f"{os.getpid()} {_started(os.getpid())} {socket}\n".encode()
+    text = f"{os.getpid()} {_started(os.getpid())} {socket or '-'} {_space() or '-'}\n".encode()
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text, 0)
@@ -138,9 +145,18 @@ def _not_written(error: OSError, path: Path) -> StoreError:
 
 
 def _read(descriptor: int) -> Owner:
-    words = os.pread(descriptor, _MOST_BYTES, 0).split()
-    pid, started = (int(word) if word.isdigit() else 0 for word in [*words, b"", b""][:2])
-    return Owner(pid=pid, started=started, socket=words[2].decode() if len(words) > 2 else "")  # noqa: PLR2004
+    words = [*os.pread(descriptor, _MOST_BYTES, 0).decode("utf-8", "replace").split(), "", "", "", ""]
+    pid, started = (int(word) if word.isdigit() else 0 for word in words[:2])
+    socket, space = ("" if word == "-" else word for word in words[2:4])
+    return Owner(pid=pid, started=started, socket=socket, space=space)
+
+
+def _space() -> str:
+    """Name the process namespace of this process; "" where ``/proc`` is another one's."""
+    try:
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115  # a name, no path
+    except OSError:
+        return ""
 
 
 def _started(pid: int) -> int:

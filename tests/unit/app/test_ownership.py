@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -94,6 +95,32 @@ def test_a_later_process_of_the_same_number_is_left_alone(
     with pytest.raises(ConflictError, match="another one"):
         Owner(pid=holder.pid, started=owner.started + 1).interrupt()
     assert holder.poll() is None
+
+
+def test_a_living_owner_in_another_process_namespace_is_seen_and_nobody_else_gets_its_signal(
+    ownership: RunOwnership, tmp_path: Path
+) -> None:
+    """Its number there is that of somebody else here: whether the run is free does not depend on it."""
+    apart = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    with subprocess.Popen(
+        [*apart, sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        if process.stdout.readline() != "held\n":
+            pytest.skip("no process namespace can be made here")
+        owner = ownership.owner(RUN)
+        assert owner is not None
+        assert owner.pid == 1
+        with pytest.raises(ConflictError, match="another process is driving"), ownership.held(RUN):
+            pass
+        with pytest.raises(ConflictError, match="another process namespace"):
+            owner.interrupt()
+        assert process.poll() is None
+        process.kill()
+    with (tmp_path / "owner").open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # until the system has taken the process away
+    with ownership.held(RUN):
+        pass
 
 
 def test_a_process_that_cannot_be_told_is_an_error(ownership: RunOwnership, tmp_path: Path) -> None:
