@@ -15,10 +15,7 @@ from workflow_agent.model.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["CONTENT_TYPE", "Family", "Series", "clean_label", "clean_name", "distinct_labels", "exposed"]
-
-#: What a server says the text is.
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+__all__ = ["Family", "Series", "clean_label", "clean_name", "distinct_labels", "exposed"]
 
 _NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_:]")
 _NOT_IN_LABELS: Final = re.compile(r"[^a-zA-Z0-9_]")
