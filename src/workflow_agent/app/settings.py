@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     import pydantic
 
+    from workflow_agent.client.runners import Runner
     from workflow_agent.security.credentials import CredentialSet
 
 __all__ = ["COMMAND_LINE", "Settings", "load_settings", "setting_names", "variable_of"]
@@ -164,6 +165,11 @@ class Settings(Data, strict=True):
     def credentials(self) -> Mapping[str, CredentialSet]:
         """Sets of credentials by name."""
         return self._named.get("credentials", {})
+
+    @property
+    def runners(self) -> Mapping[str, Runner]:
+        """Servers that drive runs, by name; this process, ``local``, is not among them."""
+        return self._named.get("runners", {})
 
     def origin(self, name: str) -> str:
         """Say where the value of ``section.key`` came from: a file, a variable, an option or ``default``."""

@@ -1,4 +1,4 @@
-"""Sections of settings whose entries have names of their own: ``[credentials.NAME]``."""
+"""Sections of settings whose entries have names of their own: ``[credentials.NAME]``, ``[runners.NAME]``."""
 
 from __future__ import annotations
 
@@ -20,8 +20,14 @@ def _credential_set(name: str, table: Any) -> Any:  # Any: as settings have it, 
     return credential_set(name, table)
 
 
+def _runner(name: str, table: Any) -> Any:  # Any: as above
+    from workflow_agent.client.runners import runner_of_settings  # noqa: PLC0415  # late: as above
+
+    return runner_of_settings(name, table)
+
+
 #: By the section's name: reads an entry from its name and its table; raises ValueError, whose text ends the sentence.
-NAMED: Final[Mapping[str, Callable[[str, Any], Any]]] = {"credentials": _credential_set}
+NAMED: Final[Mapping[str, Callable[[str, Any], Any]]] = {"credentials": _credential_set, "runners": _runner}
 
 
 def named_entries(values: Mapping[str, Sourced]) -> dict[str, dict[str, Any]]:
