@@ -93,7 +93,9 @@ _HOMES = {
     "every_minutes": "authoring.crons",
     "hourly": "authoring.crons",
     # for the client, which lies below the application
+    "known_runners": "app.health",
     "listed_credentials": "app.flow_credentials",
+    "local_health": "app.health",
     "open_flow_records": "app.flow_records",
     "open_flows": "app.flows",
     "secret": "authoring.step_actions",

@@ -7,15 +7,12 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from workflow_agent._version import __version__
 from workflow_agent.api.server import listener, listening, web_application
 from workflow_agent.app.application import open_app
-from workflow_agent.app.container import AGENTS
+from workflow_agent.app.health import looked_at
 from workflow_agent.app.served_runs import ServedRuns
-from workflow_agent.model.errors import WorkflowAgentError
 from workflow_agent.model.records import dataclass
 from workflow_agent.security.api_token import ApiToken
-from workflow_agent.targets.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +29,6 @@ __all__ = ["MOST_RUNS", "Serving", "serving"]
 MOST_RUNS: Final = 100
 #: Seconds for which an answer about health holds: who may ask without a token must not cost much.
 _HOLDS_S: Final = 2.0
-_DOCKER_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,35 +53,8 @@ class _HealthyRuns(ServedRuns):
         """Say whether what is needed is there; what was found holds for a moment."""
         async with self._looking:
             if self._known is None or time.monotonic() - self._known[0] > _HOLDS_S:
-                self._known = (time.monotonic(), await self._looked())
+                self._known = (time.monotonic(), await looked_at(self._app))
             return self._known[1]
-
-    async def _looked(self) -> dict[str, Any]:
-        components = {
-            "database": await self._database(),
-            "agents": {"status": "ok", "names": sorted(AGENTS)},
-            "docker": await _docker(),
-        }
-        # Without Docker all but containers can be run: who needs it looks at the component.
-        return {"status": components["database"]["status"], "version": __version__, "components": components}
-
-    async def _database(self) -> dict[str, Any]:
-        try:
-            await self._app.history.runs(limit=1)
-        except WorkflowAgentError as error:
-            return {"status": "down", "message": error.message}
-        return {"status": "ok"}
-
-
-async def _docker() -> dict[str, Any]:
-    try:
-        async with asyncio.timeout(_DOCKER_S):
-            version = await asyncio.to_thread(lambda: Engine().version())
-    except TimeoutError:
-        return {"status": "absent", "message": f"the Docker engine did not answer in {_DOCKER_S:.0f} s"}
-    except WorkflowAgentError as error:
-        return {"status": "absent", "message": error.message}
-    return {"status": "ok", "version": version}
 
 
 @asynccontextmanager

@@ -39,6 +39,7 @@ COMMANDS = {
     "improvement_commands": ("improvements",),
     "schedule_commands": ("schedules",),
     "serve_commands": ("serve",),
+    "runner_commands": ("runners",),
     "system_commands": ("doctor", "agents", "secrets", "config"),
     "shell_commands": ("completion",),
 }

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from workflow_agent.authoring.sdk.policies import ExecutionMode
     from workflow_agent.client.events import News, WorkflowEvent
     from workflow_agent.client.port import FlowEngine, FlowRecords, PreparedRun
+    from workflow_agent.client.runners import Runner, RunnerHealth
     from workflow_agent.model.event import RunState
     from workflow_agent.model.status import RunStatus
     from workflow_agent.security.secret import Secret
@@ -259,6 +260,38 @@ class WorkflowClient:
 
         listed: list[dict[str, Any]] = workflow_agent.listed_credentials(self._settings)
         return listed
+
+    def get_runners(self) -> list[Runner]:
+        """List the places that drive runs: this process, which is ``local``, and the servers of the settings."""
+        return [*self._runners().values()]
+
+    def _runners(self) -> dict[str, Runner]:
+        import workflow_agent  # noqa: PLC0415  # late: as above
+
+        known: dict[str, Runner] = workflow_agent.known_runners(self._settings)
+        return known
+
+    async def get_runner_health(self, name: str) -> RunnerHealth:
+        """Ask a runner whether it is well; raises NotFoundError where there is none of this name."""
+        import workflow_agent  # noqa: PLC0415  # late: as above
+        from workflow_agent.client.runners import (  # noqa: PLC0415  # late: few ask
+            asked_health,
+            find_runner,
+            health_of_answer,
+        )
+
+        runner = find_runner(name, self._runners())
+        if runner.url is not None:
+            return await asked_health(runner)
+        return health_of_answer(name, await workflow_agent.local_health(self._settings))
+
+    async def get_runners_with_health(self, required_components: Collection[str] = ()) -> list[RunnerHealth]:
+        """Ask all runners; with `required_components` (``docker``, agents) those that are well and have them."""
+        names = [runner.name for runner in self.get_runners()]
+        found = await asyncio.gather(*map(self.get_runner_health, names))
+        if not required_components:
+            return found
+        return [health for health in found if health.is_healthy and not health.missing(required_components)]
 
     def _ask(self, look: Callable[[FlowRecords], Awaitable[_T]]) -> _T:
         async def asked() -> _T:

@@ -79,6 +79,7 @@ TREE = {
     "knowledge diff",
     "schedules list",
     "schedules run",
+    "runners list",
     "secrets list",
     "serve",
     "workflows compile",
