@@ -19,6 +19,7 @@ from workflow_agent.model.errors import ParameterError, StepFailedError, Unreach
 from workflow_agent.model.message import Message
 from workflow_agent.security.secret import Secret
 from workflow_agent.security.vault import Vault
+from workflow_agent.store import SqliteStore
 from workflow_agent.testing.model_service import ModelService
 from workflow_agent.testing.scripted_model import ScriptedModel, tool_call
 
@@ -225,7 +226,8 @@ async def chat(model: ChatModel, folder: Path, **said: Any) -> dict[str, Any]:
     vault.hold("r-1", {"token": Secret("a-very-secret-token")})
     message = Message("agent.model.chat", said, source="test", run_id="r-1", step_id="ask")
     bus = InProcessBus()
-    verb = ModelAgent(bus, SystemClock(), lambda _: folder, vault, model).verbs()["chat"]
+    memories = SqliteStore.open_read_only(folder).memories
+    verb = ModelAgent(bus, SystemClock(), lambda _: folder, vault, model, memories).verbs()["chat"]
     reply, special = await verb.handler(ChatRequest.model_validate(said), message)
     return {**reply.model_dump(mode="json"), **special}
 

@@ -16,6 +16,7 @@ from workflow_agent.agents.conversation import Conversation
 from workflow_agent.agents.flow_log import FlowLog
 from workflow_agent.agents.given_secrets import secret_names
 from workflow_agent.agents.masking import masked
+from workflow_agent.agents.remembering import MOST_NOTES, collection_of, with_notes
 from workflow_agent.agents.serving import Answer, Question, Verb
 from workflow_agent.authoring.durations import duration_s
 from workflow_agent.model.data import plain
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from workflow_agent.agents.chat_models import ChatModel
+    from workflow_agent.agents.remembering import AgentMemories
     from workflow_agent.model.message import Message
     from workflow_agent.model.ports import Bus, Clock
+    from workflow_agent.security.masker import Masker
     from workflow_agent.security.vault import Vault
 
 __all__ = ["ChatMessage", "ChatRequest", "ModelAgent", "ModelReply"]
@@ -86,18 +89,26 @@ class ModelAgent:
         artifacts: Gives the folder for a run's files.
         vault: The secrets of runs.
         model: Who is asked.
+        memories: What agents remember between runs.
     """
 
     name = "model"
 
-    def __init__(  # the container gives them in this order
-        self, bus: Bus, clock: Clock, artifacts: Callable[[str], Path], vault: Vault, model: ChatModel
+    def __init__(  # noqa: PLR0917  # the container gives them in this order
+        self,
+        bus: Bus,
+        clock: Clock,
+        artifacts: Callable[[str], Path],
+        vault: Vault,
+        model: ChatModel,
+        memories: AgentMemories,
     ) -> None:
         self._bus = bus
         self._clock = clock
         self._artifacts = artifacts
         self._vault = vault
         self._model = model
+        self._memories = memories
 
     def verbs(self) -> Mapping[str, Verb]:
         """Chat, act."""
@@ -142,9 +153,7 @@ class ModelAgent:
         tools = tools_of(request.agent, request.tools)
         conversation = await asyncio.to_thread(Conversation, _place(folder, request, message))
         if not conversation.opening:
-            opening = _opening(request)
-            hidden = opening if masker is None else masker.mask_value(opening)
-            await asyncio.to_thread(conversation.begin, hidden)
+            await asyncio.to_thread(conversation.begin, await self._opening(request, log, masker))
         question = ChatQuestion(
             messages=(),
             tools=tuple(tool.told() for tool in tools.values()),
@@ -166,6 +175,7 @@ class ModelAgent:
         )
         try:
             said = await acting.answer()
+            await self._remember(request, message, said, masker)
         except WorkflowAgentError as error:
             error.details["_records"] = [*log.records(), *acting.records()]
             raise
@@ -192,11 +202,34 @@ class ModelAgent:
         if missing := frozenset(name for name in wanted if name not in held):
             raise missing_secret(missing)
 
+    async def _opening(self, request: ActRequest, log: FlowLog, masker: Masker | None) -> list[dict[str, str]]:
+        """Give what a conversation begins with: instructions, what is remembered, the task; without secrets."""
+        system, prompt = request.agent.system_prompt, request.prompt
+        if masker is not None:
+            system, prompt = masker.mask_excerpt(system), masker.mask_excerpt(prompt)
+        collection = collection_of(request.agent)
+        if collection is not None:
+            known = await self._memories.recall(collection, prompt, MOST_NOTES)
+            log.log("info", f"remembers {len(known)} answers of the collection {collection}")  # noqa: G004
+            prompt = with_notes(prompt, known)
+            prompt = prompt if masker is None else masker.mask_excerpt(prompt)
+        first = [{"role": "system", "content": system}] if system else []
+        return [*first, {"role": "user", "content": prompt}]
 
-def _opening(request: ActRequest) -> list[dict[str, str]]:
-    system = request.agent.system_prompt
-    first = [{"role": "system", "content": system}] if system else []
-    return [*first, {"role": "user", "content": request.prompt}]
+    async def _remember(self, request: ActRequest, message: Message, said: ActReply, masker: Masker | None) -> None:
+        """Keep a task and its answer for later runs; asked again, the same step keeps them once."""
+        collection = collection_of(request.agent)
+        if collection is None:
+            return
+        entry = {
+            "source": message.headers.get("idempotency-key") or f"{message.run_id} {message.step_id}",
+            "run_id": message.run_id,
+            "agent": request.agent.id,
+            "asked": request.prompt if masker is None else masker.mask_excerpt(request.prompt),
+            "answered": said.text,
+            "kept_at": self._clock.now(),
+        }
+        await self._memories.remember(collection, entry)
 
 
 def _place(folder: Path, request: ActRequest, message: Message) -> Path:

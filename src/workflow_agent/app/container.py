@@ -199,7 +199,13 @@ class Container(containers.DeclarativeContainer):
         key=settings.provided.models.key,
     )
     model = providers.Singleton(
-        _late("model_agent:ModelAgent"), bus, clock, store.provided.artifacts_dir, vault, chat_model
+        _late("model_agent:ModelAgent"),
+        bus,
+        clock,
+        store.provided.artifacts_dir,
+        vault,
+        chat_model,
+        store.provided.memories,
     )
 
 

@@ -29,7 +29,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
     beside them requirements (what came with it or was there), change_set (without its changes), broken (what was wrong
     before), drift (where the target is not as it was left, of a run that looked for it), accuracy (of each transaction
     how many paths its plan named, and where the target was otherwise once it worked), metrics (what steps of
-    one's own workflow measured), decisions (which side won where
+    one's own workflow measured), tool_calls (what agents called), decisions (which side won where
     somebody had changed what a run left), running (what services changed in the running system: items, and what a
     rollback left of it: stays), pruned (what it gave up: runs, bytes), remainder (what is not as
     before, after a rollback that was not exact), findings, attempts (that failed), transaction, output, steps, error,
@@ -69,6 +69,7 @@ async def report_run(history: History, run_id: str) -> dict[str, Any]:
         "drift": _last(by_kind, RecordKind.DRIFT),
         "accuracy": by_kind.get(RecordKind.ACCURACY, []),
         "metrics": by_kind.get(RecordKind.METRIC, []),
+        "tool_calls": by_kind.get(RecordKind.TOOL_CALL, []),
         "decisions": decisions,
         "running": _running(by_kind),
         "copied": [item for record in by_kind.get(RecordKind.COPIED, ()) for item in record["items"]],

@@ -6,6 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.cli.calls_view import call_lines
 from workflow_agent.cli.conflict_view import decision_lines
 from workflow_agent.cli.drift_view import drift_lines, repaired_paths
 from workflow_agent.cli.plan_view import CHANGE_SIGNS, change_summary, told_lines
@@ -242,6 +243,7 @@ def run_lines(run: Mapping[str, Any], style: Style) -> Iterator[str]:
     yield from _copied_lines(run.get("copied") or ())
     yield from _accuracy_lines(run.get("accuracy") or (), style)
     yield from _metric_lines(run.get("metrics") or (), style)
+    yield from call_lines(run.get("tool_calls") or (), style)
     yield from _own_lines(run, style)
     yield from _pruned_lines(run)
     yield from _remainder_lines(run, style)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.model.ports import History, Journal
     from workflow_agent.store.knowledge import SqliteKnowledge
+    from workflow_agent.store.memories import SqliteMemories
     from workflow_agent.store.places import SqlitePlaces
 
 __all__ = ["DATABASE", "SqliteStore"]
@@ -45,6 +46,7 @@ class SqliteStore:
         self.journal: Journal = SqliteJournal(self._reader, blobs, self._writer)
         self.history: History = SqliteHistory(self._reader)
         self._knowledge: SqliteKnowledge | None = None
+        self._memories: SqliteMemories | None = None
 
     def __repr__(self) -> str:
         return f"SqliteStore({str(self.folder)!r}, writable={self._writer is not None})"
@@ -87,6 +89,15 @@ class SqliteStore:
 
             self._knowledge = SqliteKnowledge(self._reader, self._writer)
         return self._knowledge
+
+    @property
+    def memories(self) -> SqliteMemories:
+        """What agents remember between runs."""
+        if self._memories is None:
+            from workflow_agent.store.memories import SqliteMemories  # noqa: PLC0415  # late: few steps ask for it
+
+            self._memories = SqliteMemories(self._reader, self._writer)
+        return self._memories
 
     def artifacts_dir(self, run_id: str) -> Path:
         """Give the folder for a run's files (outputs); made (mode 0700) unless opened for looking.

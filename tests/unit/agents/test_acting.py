@@ -22,6 +22,7 @@ from workflow_agent.model.event import RecordKind
 from workflow_agent.model.message import Message
 from workflow_agent.model.status import RunStatus
 from workflow_agent.security.vault import Vault
+from workflow_agent.store import SqliteStore
 from workflow_agent.testing.flows import MockDeployer, open_test_flows
 from workflow_agent.testing.model_service import ModelService
 from workflow_agent.testing.scripted_model import ScriptedModel, tool_call
@@ -92,6 +93,9 @@ class House:
 
     async def records(self, kind: str) -> list[dict[str, Any]]:
         return [dict(record.data) for record in await self.flows.history.records(self.run_id, kind)]
+
+    async def memories(self, collection: str, words: str) -> list[dict[str, Any]]:
+        return await SqliteStore.open_read_only(self._folder / "state").memories.recall(collection, words, 10)
 
     def log(self) -> str:
         return (self._folder / "state/artifacts" / self.run_id / "output.log").read_text()
@@ -376,7 +380,8 @@ async def test_no_secret_leaves_or_is_kept(tmp_path: Path) -> None:
 
 async def test_a_secret_that_a_tool_needs_is_missed_before_the_model_is_asked(tmp_path: Path) -> None:
     model = ScriptedModel("x")
-    verb = ModelAgent(InProcessBus(), SystemClock(), lambda _: tmp_path, Vault(), model).verbs()["act"]
+    memories = SqliteStore.open_read_only(tmp_path).memories
+    verb = ModelAgent(InProcessBus(), SystemClock(), lambda _: tmp_path, Vault(), model, memories).verbs()["act"]
     asked = {
         "agent": {"id": "clerk", "tools": ["look"]},
         "tools": [{"id": "look", "command": "true", "env": {"TOKEN": {"$secret": "token"}}}],
@@ -388,3 +393,68 @@ async def test_a_secret_that_a_tool_needs_is_missed_before_the_model_is_asked(tm
         with pytest.raises(ParameterError, match=told):
             await verb.handler(verb.request.model_validate(asked | change), message)
     assert model.questions == []
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def remembering(collection: str = "", agent_id: str = "clerk", *, long_term: bool = True) -> AgentDefinition:
+    return AgentDefinition(id=agent_id, memory_config=MemoryConfig(long_term=long_term, collection=collection))
+
+
+async def test_an_agent_that_remembers_is_given_what_fits_of_its_collection(tmp_path: Path) -> None:
+    async with house(tmp_path, "Green.", "Ten.", "As before.", "Hm.", "Hm.", "Hm.") as shop:
+        await shop.act(remembering("shop"), "Which colour has the fence?")
+        first = shop.run_id
+        await shop.act(remembering("shop", "other"), "How many cows are there?")
+        await shop.act(remembering("shop"), "What colour was that fence, again?")
+        await shop.act(remembering("farm"), "What colour was that fence, again?")
+        await shop.act(remembering(), "What colour was that fence, again?")
+        await shop.act(remembering("shop", long_term=False), "What colour was that fence, again?")
+        kept = await shop.memories("shop", "which colour fence cows")
+        own = await shop.memories("clerk", "colour")
+
+    asked = [each["messages"][0]["content"] for each in shop.service.asked]
+    assert asked[0] == "Which colour has the fence?"
+    assert asked[2].startswith("Notes of earlier tasks.")
+    assert "- Asked: Which colour has the fence?\n  Answered: Green." in asked[2]
+    assert asked[2].endswith("The task now:\n\nWhat colour was that fence, again?")
+    assert asked[3] == asked[4] == asked[5] == "What colour was that fence, again?"
+    assert [(each["asked"], each["answered"], each["agent"]) for each in kept] == [
+        ("Which colour has the fence?", "Green.", "clerk"),
+        ("What colour was that fence, again?", "As before.", "clerk"),
+        ("How many cows are there?", "Ten.", "other"),
+    ]
+    assert kept[0]["run_id"] == first
+    assert [each["answered"] for each in own] == ["Hm."]
+
+
+async def test_without_long_term_nothing_is_kept_nor_read(tmp_path: Path) -> None:
+    async with house(tmp_path, "Green.", "Hm.") as shop:
+        await shop.act(remembering("shop", long_term=False), "Which colour has the fence?")
+        await shop.act(remembering("shop"), "Which colour has the fence?")
+        kept = await shop.memories("shop", "fence")
+
+    assert shop.service.asked[1]["messages"][0]["content"] == "Which colour has the fence?"
+    assert [each["answered"] for each in kept] == ["Hm."]
+
+
+async def test_no_secret_is_remembered(tmp_path: Path) -> None:
+    word = "hunter2-of-the-shop"
+    async with house(tmp_path, f"It is {word}.", "Hm.") as shop:
+        await shop.act(remembering("shop"), f"Is the word {word}?", secrets={"word": word})
+        await shop.act(remembering("shop"), "What is the word?")
+        kept = await shop.memories("shop", "word")
+
+    assert [each["asked"] for each in kept] == ["What is the word?", "Is the word ***?"]
+    assert "hunter2" not in json.dumps([kept, shop.service.asked])
+
+
+async def test_a_step_that_fails_leaves_no_memory(tmp_path: Path) -> None:
+    async with house(tmp_path) as shop:
+        shop.service.script.says("*", tool_call("price", {"item": "tea"}))
+        memory = MemoryConfig(long_term=True)
+        await shop.act(agent(PRICE, memory_config=memory, max_iterations=1), "What costs tea?")
+        kept = await shop.memories("clerk", "tea")
+
+    assert kept == []

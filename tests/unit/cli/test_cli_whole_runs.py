@@ -257,6 +257,26 @@ async def test_the_page_of_agents_is_written_by_a_program() -> None:
     assert "knowledge" in page
 
 
+def test_what_agents_called_is_written_and_cut() -> None:
+    call = {
+        "step": "ask",
+        "turn": 2,
+        "tool": "price",
+        "arguments": '{"item": "tea"}',
+        "result": "4.2",
+        "is_error": False,
+    }
+    bad = call | {"result": "error:\n\x1b[2J no " + "x" * 100, "is_error": True}
+    run = {"run_id": "r-1", "status": "succeeded", "tool_calls": [call, *[bad] * 24]}
+
+    lines = list(run_lines(run, Style()))
+    first = lines.index('  called    ask 2: price {"item": "tea"} -> 4.2')
+    assert lines[first + 1].startswith('            ask 2: price {"item": "tea"} x error: \\x1b[2J no xxx')
+    assert lines[first + 1].endswith("xxx...")
+    assert lines[first + 20] == "            and 5 more (`--verbose` shows all)"
+    assert sum("x" * 100 in line for line in run_lines(run, Style(verbose=True))) == 24
+
+
 def test_what_steps_measured_is_written_and_cut() -> None:
     metric = {"at": 0.0, "step": "crunch", "name": "container_cpu_s", "value": 0.825, "tags": {"container": "c"}}
     run = {"run_id": "r-1", "status": "succeeded", "metrics": [metric, *[metric | {"value": 1e6, "tags": {}}] * 24]}

@@ -32,7 +32,7 @@ def real() -> dict[str, list[str]]:
     columns = {
         name: [row[1] for row in connection.execute("SELECT * FROM pragma_table_xinfo(?)", (name,)) if row[6] != 1]
         for (name,) in names
-        if not name.startswith("knowledge_text_")
+        if not name.startswith(("knowledge_text_", "memory_text_"))
     }
     connection.close()
     return columns

@@ -500,3 +500,35 @@ ORDER BY updated_at DESC, improvement_id LIMIT :limit;
 -- name: decide_improvement
 -- What a person said about a suggestion.
 UPDATE improvements SET state = :state, decided_by = :decided_by, updated_at = :at WHERE improvement_id = :improvement_id;
+
+-- name: leaving_memories
+-- Entries of a collection that go when one is kept: an earlier one of the same source, and those beyond the newest.
+SELECT memory_id FROM agent_memories
+WHERE collection = :collection AND (source = :source OR memory_id IN (
+  SELECT memory_id FROM agent_memories WHERE collection = :collection AND source <> :source
+  ORDER BY memory_id DESC LIMIT -1 OFFSET :most));
+
+-- name: drop_memory
+-- Forgets an entry.
+DELETE FROM agent_memories WHERE memory_id = :memory_id;
+
+-- name: drop_memory_text
+-- Forgets the words of an entry.
+DELETE FROM memory_text WHERE rowid = :memory_id;
+
+-- name: insert_memory
+-- What an agent was asked and answered.
+INSERT INTO agent_memories (collection, source, run_id, agent, asked, answered, kept_at)
+VALUES (:collection, :source, :run_id, :agent, :asked, :answered, :kept_at);
+
+-- name: insert_memory_text
+-- Its words, to be searched.
+INSERT INTO memory_text (rowid, asked, answered) VALUES (:memory_id, :asked, :answered);
+
+-- name: search_memories
+-- Entries of a collection that hold some of the words, the best first.
+SELECT m.run_id, m.agent, m.asked, m.answered, m.kept_at
+FROM memory_text AS t
+JOIN agent_memories AS m ON m.memory_id = t.rowid
+WHERE memory_text MATCH :words AND m.collection = :collection
+ORDER BY bm25(memory_text, 2.0, 1.0), m.memory_id DESC LIMIT :limit;
