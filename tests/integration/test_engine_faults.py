@@ -15,7 +15,7 @@ import pytest
 from workflow_agent.authoring import load_workflow, read_definition
 from workflow_agent.bus import InProcessBus
 from workflow_agent.engine import Driver, fold, plan_of
-from workflow_agent.model.errors import ExpressionError, StoreError, ValidationError
+from workflow_agent.model.errors import ConflictError, ExpressionError, StoreError, ValidationError
 from workflow_agent.model.expression import interpolate
 from workflow_agent.model.workflow import Step, Workflow
 from workflow_agent.store import SqliteStore
@@ -328,3 +328,38 @@ def test_two_processes_run_workflows_on_one_database(tmp_path: Path) -> None:
     ends = [each.communicate(timeout=120) for each in [started(tmp_path, "plain", 10) for _ in range(2)]]
 
     assert [out.count("result {'n': 2}") for out, _ in ends] == [10, 10], ends
+
+
+async def test_an_owner_that_was_overtaken_is_told_by_its_first_record_and_starts_nothing_more(tmp_path: Path) -> None:
+    """Should the lock of a run ever fail to keep a second process out, its journal does: the place is taken."""
+    workflow, stalled, go_on = chain(4), asyncio.Event(), asyncio.Event()
+    asked: dict[str, list[str]] = {"first": [], "second": []}
+    stores = [await SqliteStore.open(tmp_path) for _ in asked]
+    drivers = {}
+    buses = []
+    for name, store in zip(asked, stores, strict=True):
+
+        async def act(message: Message, name: str = name) -> Mapping[str, Any]:
+            asked[name].append(str(message.step_id))
+            if asked["first"] == ["s0", "s1"] and name == "first":
+                stalled.set()
+                await go_on.wait()
+            return {"by": name}
+
+        buses.append(InProcessBus())
+        await buses[-1].subscribe("agent.x.go", act, concurrency=10)
+        drivers[name] = Driver(buses[-1], store.journal, Wall())
+    overtaken = asyncio.ensure_future(drivers["first"].start(workflow, {}, run_id=RUN))
+    await asyncio.wait_for(stalled.wait(), 30)
+
+    state = await asyncio.wait_for(drivers["second"].resume(workflow, RUN), 30)
+    go_on.set()
+    with pytest.raises(ConflictError):
+        await asyncio.wait_for(overtaken, 30)
+
+    assert state.status == "succeeded"
+    assert asked == {"first": ["s0", "s1"], "second": ["s1", "s2", "s3"]}
+    assert fold(workflow, await stores[0].journal.events(RUN)) == state
+    for bus, store in zip(buses, stores, strict=True):
+        await bus.drain()
+        await store.close()

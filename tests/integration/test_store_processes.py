@@ -79,6 +79,25 @@ async def test_processes_share_a_database_without_losing_or_mixing_anything(tmp_
     connection.close()
 
 
+async def test_a_reader_that_closes_last_moves_nothing(tmp_path: Path) -> None:
+    """Only the writer moves the log, under its lock (sqlite.org/wal.html, "the WAL-reset bug")."""
+    program = f"{HAMMER.partition('async def main')[0]}import os\nasync def main(folder):\n"
+    program += "    store = await SqliteStore.open(Path(folder))\n"
+    program += "    await store.journal.append('r-1', 0, [EventChain('r-1').created()])\n"
+    program += "    os.kill(os.getpid(), 9)\nasyncio.run(main(sys.argv[1]))\n"
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(tmp_path))
+    assert await killed.wait() == -9
+    files = [tmp_path / "workflow-agent.db", tmp_path / "workflow-agent.db-wal"]
+    before = [file.read_bytes() for file in files]
+
+    store = SqliteStore.open_read_only(tmp_path)
+    assert [run["run_id"] for run in await store.history.runs()] == ["r-1"]
+    await store.close()
+
+    assert before[1]
+    assert [file.read_bytes() for file in files] == before
+
+
 async def test_two_stores_in_one_process_see_each_other(tmp_path: Path) -> None:
     first, second = await SqliteStore.open(tmp_path), await SqliteStore.open(tmp_path)
 

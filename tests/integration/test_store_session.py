@@ -7,12 +7,13 @@ import os
 import resource
 import signal
 import sqlite3
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from workflow_agent.model.errors import JournalConflictError, OutcomeUnknownError, StoreError
-from workflow_agent.model.event import Event, EventType
+from workflow_agent.model.event import Event, EventType, RecordKind
 from workflow_agent.model.failpoint import arm
 from workflow_agent.store import SqliteStore
 from workflow_agent.store.encoding import encode_event
@@ -238,6 +239,38 @@ def test_a_held_lock_delays_checkpoints_and_refuses_batches_by_name(
     assert f"process {os.getpid()}" in str(outcomes[0])
     assert size > 0
     assert session.commit([append("r-2")]) == [1]
+
+
+async def test_a_store_that_idles_removes_the_blobs_that_no_record_has(tmp_path: Path) -> None:
+    """Those of events, of records and of the snapshot that is kept stay; so does all when the lock is taken."""
+    chain, texts = EventChain("r-1"), [letter * 20_000 for letter in "abcd"]
+    store = await SqliteStore.open(tmp_path)
+    output = {"path": "output.log", "bytes": 1, "truncated": False, "tail": [texts[1]]}
+    created = chain.created(inputs={"text": texts[0]})
+    events = [created, chain.event(EventType.RUN_STARTED, records=[(RecordKind.OUTPUT, output)])]
+    await store.journal.append("r-1", 0, events)
+    for seq, text in enumerate(texts[2:], start=1):  # the second one replaces the first
+        await store.journal.keep_snapshot("r-1", seq, "fold", partial(dict, state={}, values=[text]))
+    await store.close()
+    folder = tmp_path / "blobs"
+    names = {path.name for path in folder.iterdir()}
+    for name in names:
+        os.utime(folder / name, (0, 0))
+    assert len(names) == 4
+
+    session = WriteSession(tmp_path / "workflow-agent.db", WriterLimits())
+    other = FileLock(tmp_path / "workflow-agent.db.lock")
+    other.acquire(0)
+    session.idle()
+    assert {path.name for path in folder.iterdir()} == names
+    other.close()
+    session.close()
+
+    session = WriteSession(tmp_path / "workflow-agent.db", WriterLimits())
+    session.idle()
+    session.close()
+    kept = [path.read_text(encoding="ascii") for path in folder.iterdir() if path.name in names]
+    assert sorted(letter for letter in "abcd" if any(letter * 100 in text for text in kept)) == ["a", "b", "d"]
 
 
 def test_closing_without_the_lock_says_so_and_loses_nothing(database: Path, caplog: pytest.LogCaptureFixture) -> None:

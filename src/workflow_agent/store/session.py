@@ -10,6 +10,7 @@ what is on disk: such a session is `broken` and does nothing more but close.
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -17,6 +18,7 @@ from workflow_agent.model.errors import StoreError, WorkflowAgentError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.failpoint import failpoint
 from workflow_agent.model.records import dataclass
+from workflow_agent.store.blobs import BLOBS, BlobFolder
 from workflow_agent.store.encoding import check_head
 from workflow_agent.store.faults import foreign, outcome_unknown, translated, unusable
 from workflow_agent.store.filelock import FileLock
@@ -38,6 +40,7 @@ __all__ = ["Append", "Outcome", "SideStatements", "WriteSession", "WriterLimits"
 Outcome: TypeAlias = int | WorkflowAgentError
 
 _log = logging.getLogger(__name__)
+_BLOB: Final = re.compile(r"[0-9a-f]{64}")
 #: Runs whose place is remembered.
 _HEADS_KEPT: Final = 100_000
 _SETTINGS: Final = (
@@ -103,6 +106,8 @@ class WriteSession:
         #: Hashes of definitions that are stored.
         self._definitions: set[str] = set()
         self._gathered = Gathered(self._definitions)
+        self._blobs = BlobFolder(path.parent / BLOBS)
+        self._collected = False
         with translated(path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = FileLock(path.with_name(path.name + ".lock"))
@@ -299,8 +304,22 @@ class WriteSession:
     def idle(self) -> None:
         """When nothing is to be written: move everything and cut the log, if nobody is in the way."""
         self._tend(self._log.empty, wait_s=0.0)
+        if not self._collected and self.broken is None:
+            self._collect()
         # Whoever was in the way empties the log later: this is not tried again before the next append.
         self.dirty = False
+
+    def _collect(self) -> None:
+        """Remove blobs that no record has any more; once in the life of a process, as it asks for all names."""
+        self._collected = True
+        try:
+            with self._lock.held(0.0):
+                self._blobs.collect(self._named_blobs)
+        except (StoreError, sqlite3.Error, OSError) as problem:
+            _log.info("old files in %s stay until another time: %s", self._blobs.path, problem)
+
+    def _named_blobs(self) -> set[str]:
+        return {name for row in self._db.rows("named_blobs") for name in _BLOB.findall(row["blobs"])}
 
     def _tend(self, change: Callable[[], None], *, wait_s: float) -> None:
         try:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from workflow_agent.model.errors import InternalError
-from workflow_agent.store.blobs import BlobFolder
+from workflow_agent.store.blobs import BLOBS, BlobFolder
 from workflow_agent.store.faults import translated
 from workflow_agent.store.history import SqliteHistory
 from workflow_agent.store.journal import SqliteJournal
@@ -39,7 +39,7 @@ class SqliteStore:
         """Wire the parts; nothing is opened yet."""
         self.folder = folder
         path = folder / DATABASE
-        blobs = BlobFolder(folder / "blobs")
+        blobs = BlobFolder(folder / BLOBS)
         self._places: SqlitePlaces | None = None
         self._reader = Reader(path, blobs)
         self._writer = Writer(path, limits) if writable else None

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -56,3 +58,52 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_the_store(tmp_path: Path) -
 
     with pytest.raises(StoreError):
         BlobFolder(tmp_path / "file" / "blobs").put(b"x")
+
+
+def aged(path: Path, days: float) -> None:
+    """Make a file as old as that."""
+    then = time.time() - days * 86_400
+    os.utime(path, (then, then))
+
+
+def test_old_files_that_nothing_names_are_collected_and_others_stay(tmp_path: Path) -> None:
+    blobs = BlobFolder(tmp_path)
+    named, orphan, fresh = blobs.put(b"named"), blobs.put(b"orphan"), blobs.put(b"fresh")
+    (tmp_path / ".new-0123").write_bytes(b"of a process that died")
+    for name in (named, orphan, ".new-0123"):
+        aged(tmp_path / name, 1.1)
+    aged(tmp_path / fresh, 0.9)  # its record may be on its way
+
+    assert blobs.collect(lambda: {named}) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {named, fresh, ".collected"}
+    assert blobs.get(named) == b"named"
+
+
+def test_what_is_stored_again_while_names_are_asked_for_stays(tmp_path: Path) -> None:
+    """Its record comes after the question, so that the answer does not have it."""
+    blobs = BlobFolder(tmp_path)
+    name = blobs.put(b"content")
+    aged(tmp_path / name, 30)
+
+    def named() -> set[str]:
+        assert BlobFolder(tmp_path).put(b"content") == name
+        return set()
+
+    assert blobs.collect(named) == 0
+    assert blobs.get(name) == b"content"
+
+
+def test_names_are_asked_for_once_a_day_and_only_for_old_files(tmp_path: Path) -> None:
+    blobs, asked = BlobFolder(tmp_path / "blobs"), list[float]()
+
+    def named() -> set[str]:
+        asked.append(1)
+        return set()
+
+    assert blobs.collect(named) == 0  # there is no folder
+    name = blobs.put(b"content")
+    now = time.time()
+    assert [blobs.collect(named, now + hours * 3600) for hours in (1, 23, 25.5, 26, 49)] == [0, 0, 1, 0, 0]
+    assert len(asked) == 1
+    with pytest.raises(StoreError):
+        blobs.get(name)

@@ -25,6 +25,12 @@ PRAGMA wal_autocheckpoint = 0;
 -- Keep so many bytes of the log file when it starts anew: what is there already is written faster.
 PRAGMA journal_size_limit = 16777216;
 
+-- name: named_blobs
+-- What records and snapshots say of their blobs, each a JSON text that has the names in it.
+SELECT blobs FROM events WHERE blobs IS NOT NULL
+UNION ALL SELECT blobs FROM records WHERE blobs IS NOT NULL
+UNION ALL SELECT blobs FROM snapshots WHERE blobs IS NOT NULL;
+
 -- name: spill_at_once
 -- Write the pages of a transaction to the log while it goes on, but for so many.
 PRAGMA cache_size = 10;
