@@ -232,9 +232,9 @@ async def test_a_run_that_is_taken_up_finds_its_container_again(image: str, tmp_
     async with WorkflowClient(settings=settings) as client:
         execution = await client.run_workflow(found, ExecutionMode.ASYNC, input={"image": image}, idempotency_key="k")
         await started.wait()
-        assert execution._driving is not None
-        execution._driving.cancel()
-        await asyncio.wait({execution._driving})
+        assert execution._known.driving is not None
+        execution._known.driving.cancel()
+        await asyncio.wait({execution._known.driving})
     async with WorkflowClient(settings=settings) as client:
         again = await client.run_workflow(found, input={"image": image}, idempotency_key="k")
         assert await again.get_result() == {"n": 1}

@@ -34,6 +34,7 @@ class RunOrder(Data, strict=True):
     tags: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     instance: dict[str, Any] | None = None
+    durability: str | None = None
     mode: Literal["async", "sync"] = "async"
 
 

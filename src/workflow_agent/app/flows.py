@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from workflow_agent.app.container import Container
     from workflow_agent.app.flow_fork import Fork
     from workflow_agent.app.ownership import RunOwnership
+    from workflow_agent.client import WorkflowExecution
     from workflow_agent.model.event import Event, RunState
     from workflow_agent.model.ports import Bus
     from workflow_agent.model.workflow import Workflow
@@ -236,14 +237,26 @@ class Flows(FlowWords):
         run = prepared(workflow, given, run_id=run_id, secrets=secrets, parent={"run_id": parent, "step": step})
         driving = asyncio.ensure_future(self.run(run))
         if not wait:
-            from workflow_agent.client import WorkflowExecution  # noqa: PLC0415  # late: few ask for it
-
-            return WorkflowExecution(lambda: nullcontext(self), run_id, definition, driving)
+            return self._execution(run_id, definition, driving)
         try:
             return self.outcome(definition, await asyncio.shield(driving))
         except asyncio.CancelledError:
             await self._stop_child(run_id, driving)
             raise
+
+    def _execution(self, run_id: str, definition: Workflow, driving: asyncio.Future[RunState]) -> WorkflowExecution:
+        from workflow_agent.client import WorkflowExecution  # noqa: PLC0415  # late: few ask for it
+        from workflow_agent.client.embedded import EmbeddedRuns  # noqa: PLC0415  # late: as above
+        from workflow_agent.client.port import KnownRun  # noqa: PLC0415  # late: as above
+
+        known = KnownRun(
+            run_id=run_id,
+            workflow_name=definition.name,
+            workflow_hash=definition.hash,
+            definition=definition,
+            driving=driving,
+        )
+        return WorkflowExecution(EmbeddedRuns(lambda: nullcontext(self), lambda: nullcontext(self)), known)
 
     async def _stop_child(self, run_id: str, driving: asyncio.Future[RunState]) -> None:
         with suppress(NotFoundError):

@@ -93,6 +93,7 @@ class ServedRuns:
             secrets=order.secrets,
             tags=order.tags,
             idempotency_key=key,
+            durability=order.durability,
             made_with=order.instance,
         )
         past = (await pasts_of(self._flows.journal, [run.run_id])).get(run.run_id)

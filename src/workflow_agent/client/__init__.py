@@ -1,7 +1,7 @@
-"""The Python client: begins runs and looks at them, in this process.
+"""The Python client: begins runs and looks at them, in this process or at a server.
 
-port (what it needs of the application) · connection (open while somebody uses it) · client · execution · events ·
-logs · metrics · simple
+port (runs, wherever they are driven) · embedded (here) · remote, http_api (at a server) · connection (open while
+somebody uses it) · client · execution · events, stream_place, streaming · logs · metrics · simple
 """
 
 from __future__ import annotations

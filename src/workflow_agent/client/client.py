@@ -8,51 +8,46 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
-from workflow_agent.client.connection import Connection, blocking
-from workflow_agent.client.events import RunReader, begun, check_types, news
+from workflow_agent.client.connection import blocking
+from workflow_agent.client.events import check_types
 from workflow_agent.client.execution import WorkflowExecution
-from workflow_agent.client.logs import LogStream, log_lines
 from workflow_agent.client.metrics import WorkflowMetrics, summed_up
 from workflow_agent.model.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator, Collection, Mapping
     from types import TracebackType
-    from typing import TypeVar
 
     from workflow_agent.authoring.sdk.policies import ExecutionMode
-    from workflow_agent.client.events import News, WorkflowEvent
-    from workflow_agent.client.port import FlowEngine, FlowRecords, PreparedRun
+    from workflow_agent.client.events import WorkflowEvent
+    from workflow_agent.client.logs import LogStream
+    from workflow_agent.client.port import Runs
     from workflow_agent.client.runners import Runner, RunnerHealth
-    from workflow_agent.model.event import RunState
     from workflow_agent.model.status import RunStatus
     from workflow_agent.security.secret import Secret
-
-    _T = TypeVar("_T")
 
 __all__ = ["WorkflowClient"]
 
 _API_URL = "WORKFLOW_AGENT_API_URL"
-#: Runs of which figures are made, at most, the newest.
-_MOST_RUNS = 10_000
-#: Runs that are looked at for events, the newest.
-_MOST_FOLLOWED = 200
+_API_TOKEN = "WORKFLOW_AGENT_API_TOKEN"  # noqa: S105  # the name of a variable
+#: Where `serve` listens when nothing else is said.
+_USUAL_URL = "http://127.0.0.1:8437"
 
 
 class WorkflowClient:
-    """Begins runs in this process, on the database that the command uses too, and looks at all runs in it.
+    """Begins runs and looks at all of them: in this process, on the database that the command uses too, or of a server.
 
-    ``async with`` keeps the database open between calls; without it, each run opens it for itself.
+    ``async with`` keeps the database, or the connection, open between calls; without it, each run opens it for itself.
 
     Args:
-        api_url: Address of a server. There is none to connect to in this release: leave it out.
-        api_token: For a server.
-        settings: Settings by ``section.key``, above those of the environment; ``{"paths.state": "/srv/flows"}`` names
-            the folder of the database.
+        api_url: Address of a server (``http://127.0.0.1:8437``, ``unix:/run/wfa.sock``, ``https://…``); that of
+            ``WORKFLOW_AGENT_API_URL`` when None. Without both, and without a token, runs are driven in this process.
+        api_token: The server's token; that of ``WORKFLOW_AGENT_API_TOKEN`` when None.
+        settings: Settings by ``section.key`` for runs of this process, above those of the environment;
+            ``{"paths.state": "/srv/flows"}`` names the folder of the database.
 
     Raises:
-        UsageError: a server is named.
+        UsageError: the address is none, the token is missing, or settings are given for a server, which has its own.
     """
 
     def __init__(
@@ -62,31 +57,13 @@ class WorkflowClient:
         *,
         settings: Mapping[str, object] | None = None,
     ) -> None:
-        if api_url or api_token or os.environ.get(_API_URL):
-            raise UsageError(
-                "there is no server that a client could connect to in this release",
-                where=str(api_url or "WorkflowClient")[:200],
-                hint="leave `api_url` and `api_token` out: the client then runs workflows in this process",
-            )
         self._settings = dict(settings or {})
-        self._connection = Connection(self._open)
+        self._runs = _runs_of(api_url, api_token, self._settings)
         self._kept: AsyncExitStack | None = None
-
-    def _open(self) -> AbstractAsyncContextManager[FlowEngine]:
-        import workflow_agent  # noqa: PLC0415  # late: the facade finds the application, which lies above
-
-        opened: AbstractAsyncContextManager[FlowEngine] = workflow_agent.open_flows(self._settings)
-        return opened
-
-    def _open_records(self) -> AbstractAsyncContextManager[FlowRecords]:
-        import workflow_agent  # noqa: PLC0415  # late: as above
-
-        opened: AbstractAsyncContextManager[FlowRecords] = workflow_agent.open_flow_records(self._settings)
-        return opened
 
     async def __aenter__(self) -> Self:
         self._kept = AsyncExitStack()
-        await self._kept.enter_async_context(self._connection.engine())
+        await self._kept.enter_async_context(self._runs.use())
         return self
 
     async def __aexit__(
@@ -127,37 +104,20 @@ class WorkflowClient:
             ValidationError: the workflow, its input or a secret is not valid; nothing was begun.
             ConflictError: the key belongs to a run of something else.
             StoreError: the database cannot be used.
+            UnreachableError: the server does not answer. The request is repeated with a key of its own, so that no run
+                begins twice.
         """
-        stack = AsyncExitStack()
-        engine = await stack.enter_async_context(self._connection.engine())
-        try:
-            run = engine.prepare(
-                workflow,
-                input or {},
-                secrets=secrets,
-                tags=tags,
-                idempotency_key=idempotency_key,
-                durability=durability,
-                break_before=break_before,
-            )
-            if idempotency_key is not None and engine.is_driven(run.run_id):
-                execution = WorkflowExecution(self._connection.engine, run.run_id, run.definition, None)
-                await stack.aclose()
-                return execution
-        except BaseException:
-            await stack.aclose()
-            raise
-        driving = asyncio.ensure_future(self._drive(stack, engine, run))
-        if str(mode) == "async":
-            await begun(engine, run.run_id, driving)
-        else:
-            await asyncio.shield(driving)
-        return WorkflowExecution(self._connection.engine, run.run_id, run.definition, driving)
-
-    @staticmethod
-    async def _drive(stack: AsyncExitStack, engine: FlowEngine, run: PreparedRun) -> RunState:
-        async with stack:
-            return await engine.run(run)
+        begun = await self._runs.begin(
+            workflow,
+            input or {},
+            is_awaited=str(mode) != "async",
+            secrets=secrets,
+            tags=tags,
+            idempotency_key=idempotency_key,
+            durability=durability,
+            break_before=break_before,
+        )
+        return WorkflowExecution(self._runs, begun)
 
     def run(
         self,
@@ -194,9 +154,7 @@ class WorkflowClient:
 
     async def get_execution(self, run: str) -> WorkflowExecution:
         """Give a run by its id, or the beginning of one; raises NotFoundError."""
-        async with self._connection.engine() as engine:
-            run_id = await engine.history.resolve(run)
-            return WorkflowExecution(self._connection.engine, run_id, await engine.definition(run_id), None)
+        return WorkflowExecution(self._runs, await self._runs.find(run))
 
     async def resume(self, run: str, *, secrets: Mapping[str, Secret] | None = None) -> WorkflowExecution:
         """Drive a run to its end whose process died.
@@ -205,10 +163,7 @@ class WorkflowClient:
             NotFoundError: there is no such run.
             ConflictError: a process drives it.
         """
-        async with self._connection.engine() as engine:
-            run_id = await engine.history.resolve(run)
-            await engine.resume(run_id, secrets)
-        return await self.get_execution(run_id)
+        return WorkflowExecution(self._runs, await self._runs.resume(run, secrets))
 
     async def cancel(self, run: str, reason: str = "cancelled by request") -> bool:
         """Ask a run to stop; False when it is past that.
@@ -217,56 +172,39 @@ class WorkflowClient:
             NotFoundError: there is no such run.
             ConflictError: no process drives it.
         """
-        async with self._connection.engine() as engine:
-            return await engine.cancel(await engine.history.resolve(run), reason)
+        return await self._runs.cancel(run, reason)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
     def get_workflow_status(self, run: str) -> RunStatus:
-        """Say where a run stands; raises NotFoundError. Blocks for the time of one question to the database."""
-
-        async def look(records: FlowRecords) -> RunStatus:
-            return (await records.state(await records.history.resolve(run))).status
-
-        return self._ask(look)
+        """Say where a run stands; raises NotFoundError. Blocks for the time of one question."""
+        return blocking(lambda: self._runs.aside().status(run))
 
     def get_logs(self, run: str) -> list[str]:
         """List what the steps of a run said; raises NotFoundError. Blocks for the time of one question."""
-
-        async def look(records: FlowRecords) -> list[str]:
-            return log_lines(records, await records.history.resolve(run))
-
-        return self._ask(look)
+        return blocking(lambda: self._runs.aside().logs(run))
 
     def stream_logs(self, run: str) -> LogStream:
         """Give what the steps of a run say, as they say it, until it ends: for ``for`` and ``async for``."""
-        return LogStream(self._open_records, run)
+        return self._runs.log_stream(run)
 
     def get_run_metrics(self, run: str) -> list[dict[str, Any]]:
         """List what the steps of a run recorded with ``ctx.metric``: at, step, name, value, tags."""
-
-        async def look(records: FlowRecords) -> list[dict[str, Any]]:
-            run_id = await records.history.resolve(run)
-            return [dict(record.data) for record in await records.history.records(run_id, "metric")]
-
-        return self._ask(look)
+        return blocking(lambda: self._runs.aside().measured(run))
 
     def get_credentials(self) -> list[dict[str, Any]]:
         """List the sets of credentials that steps can name: name, description, variables (name, source, available).
 
         No value is among them.
         """
-        import workflow_agent  # noqa: PLC0415  # late: as above
-
-        listed: list[dict[str, Any]] = workflow_agent.listed_credentials(self._settings)
-        return listed
+        return self._runs.credentials()
 
     def get_runners(self) -> list[Runner]:
         """List the places that drive runs: this process, which is ``local``, and the servers of the settings."""
         return [*self._runners().values()]
 
     def _runners(self) -> dict[str, Runner]:
-        import workflow_agent  # noqa: PLC0415  # late: as above
+        import workflow_agent  # noqa: PLC0415  # late: the facade finds the application, which lies above
 
         known: dict[str, Runner] = workflow_agent.known_runners(self._settings)
         return known
@@ -293,13 +231,6 @@ class WorkflowClient:
             return found
         return [health for health in found if health.is_healthy and not health.missing(required_components)]
 
-    def _ask(self, look: Callable[[FlowRecords], Awaitable[_T]]) -> _T:
-        async def asked() -> _T:
-            async with self._open_records() as records:
-                return await look(records)
-
-        return blocking(asked)
-
     async def get_workflow_metrics(self, workflow_name: str, time_range: float | str = "24h") -> WorkflowMetrics:
         """Sum up the runs of a workflow that began in the last `time_range`, of the newest 10,000 runs.
 
@@ -309,19 +240,15 @@ class WorkflowClient:
         from workflow_agent.authoring.durations import duration_s  # noqa: PLC0415  # late: needed here only
 
         since = time.time() - duration_s(time_range, where="time_range")
-        async with self._connection.engine() as engine:
-            runs = await engine.history.runs(limit=_MOST_RUNS, action="run")
-        return summed_up(
-            workflow_name, (run for run in runs if run["workflow"] == workflow_name and run["created_at"] >= since)
-        )
+        runs = await self._runs.newest(workflow_name)
+        return summed_up(workflow_name, (run for run in runs if run["created_at"] >= since))
 
     async def get_metrics_text(self) -> str:
         """Give figures of all runs and the newest values of what their steps measured, as Prometheus reads them.
 
         Of this process it says nothing, so that the text can stand in a file beside what others measure.
         """
-        async with self._connection.engine() as engine:
-            return await engine.scraped(with_process=False)
+        return await self._runs.scraped()
 
     async def stream_workflow_events(
         self, workflow_name: str | None = None, event_types: Collection[str] | None = None
@@ -336,38 +263,24 @@ class WorkflowClient:
             ValidationError: there is no event of such a name.
         """
         wanted = check_types(event_types)
-        async with self._connection.engine() as engine, news(engine, "*") as found:
-            readers: dict[str, RunReader] = {}
-            await _catch_up(engine, workflow_name, readers)
-            while True:
-                async for event in _new_events(engine, workflow_name, readers, found):
-                    if event.type in wanted:
-                        yield event
-                await found.wait()
+        async for event in self._runs.all_events(workflow_name):
+            if event.type in wanted:
+                yield event
 
 
-async def _followed(engine: FlowEngine, name: str | None) -> list[dict[str, Any]]:
-    runs = await engine.history.runs(limit=_MOST_FOLLOWED, action="run")
-    return [run for run in reversed(runs) if name is None or run["workflow"] == name]
+def _runs_of(url: str | None, token: str | None, settings: Mapping[str, object]) -> Runs:
+    """Say where runs are driven."""
+    url = url or os.environ.get(_API_URL)
+    if not url and not token:
+        from workflow_agent.client.embedded import runs_here  # noqa: PLC0415  # late: one of two is needed
 
+        return runs_here(settings)
+    if settings:
+        raise UsageError("settings are for runs of this process", hint="a server has its own; leave `settings` out")
+    token = token or os.environ.get(_API_TOKEN)
+    if not token:
+        hint = f"give `api_token`, or set {_API_TOKEN}; `workflow-agent serve` says which file has it"
+        raise UsageError("a server wants a token", where=url, hint=hint)
+    from workflow_agent.client.remote import RemoteRuns  # noqa: PLC0415  # late: as above
 
-async def _catch_up(engine: FlowEngine, name: str | None, readers: dict[str, RunReader]) -> None:
-    """Note what has happened already: it is not told."""
-    for run in await _followed(engine, name):
-        reader = readers[run["run_id"]] = RunReader(run["run_id"])
-        for event in await engine.journal.events(reader.run_id):
-            list(reader.read(event))
-
-
-async def _new_events(
-    engine: FlowEngine, name: str | None, readers: dict[str, RunReader], found: News
-) -> AsyncIterator[WorkflowEvent]:
-    hints, found.hints = found.hints, []
-    for run in await _followed(engine, name):
-        reader = readers.setdefault(run["run_id"], RunReader(run["run_id"]))
-        if reader.ended:
-            continue
-        own = [hint for hint in hints if hint.run_id == reader.run_id]
-        for event in [*await engine.journal.events(reader.run_id, after=reader.head), *own]:
-            for each in reader.read(event):
-                yield each
+    return RemoteRuns(url or _USUAL_URL, token)

@@ -1,54 +1,53 @@
-"""The application while somebody uses it: opened by the first, closed after the last."""
+"""What a client talks to, while somebody uses it: opened by the first, closed after the last."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from workflow_agent.model.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from workflow_agent.client.port import FlowEngine, OpenEngine
+    from contextlib import AbstractAsyncContextManager
 
 __all__ = ["Connection", "blocking"]
 
 _T = TypeVar("_T")
 
 
-class Connection:
-    """Shares one open application among all that use a client in one event loop.
+class Connection(Generic[_T]):
+    """Shares one open thing among all that use a client in one event loop.
 
     Args:
-        open_engine: Opens it.
+        open_it: Opens it.
     """
 
-    def __init__(self, open_engine: OpenEngine) -> None:
-        self._open = open_engine
+    def __init__(self, open_it: Callable[[], AbstractAsyncContextManager[_T]]) -> None:
+        self._open = open_it
         self._users = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
         self._stack = AsyncExitStack()
-        self._engine: FlowEngine | None = None
+        self._opened: _T | None = None
 
     @asynccontextmanager
-    async def engine(self) -> AsyncIterator[FlowEngine]:
+    async def use(self) -> AsyncIterator[_T]:
         """Use it inside the block.
 
         Raises:
             UsageError: another event loop uses it.
             StoreError: it cannot be opened.
         """
-        engine = await self._taken()
+        opened = await self._taken()
         try:
-            yield engine
+            yield opened
         finally:
             await self._given_back()
 
-    async def _taken(self) -> FlowEngine:
+    async def _taken(self) -> _T:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._users:
@@ -57,9 +56,9 @@ class Connection:
         self._users += 1
         try:
             async with self._lock:
-                if self._engine is None:
-                    self._engine = await self._stack.enter_async_context(self._open())
-                return self._engine
+                if self._opened is None:
+                    self._opened = await self._stack.enter_async_context(self._open())
+                return self._opened
         except BaseException:
             self._users -= 1
             raise
@@ -68,7 +67,7 @@ class Connection:
         self._users -= 1
         async with self._lock:
             if self._users == 0:
-                stack, self._stack, self._engine = self._stack, AsyncExitStack(), None
+                stack, self._stack, self._opened = self._stack, AsyncExitStack(), None
                 await stack.aclose()
 
 

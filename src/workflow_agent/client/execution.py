@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
-from workflow_agent.client.events import POLL_S
-from workflow_agent.client.streaming import stream_run
-from workflow_agent.model.errors import ConflictError
-from workflow_agent.model.status import TERMINAL_RUN, RunStatus
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator, Collection, Mapping
 
     from workflow_agent.client.events import WorkflowEvent
-    from workflow_agent.client.port import FlowEngine
-    from workflow_agent.model.event import RunState
-    from workflow_agent.model.workflow import Workflow
+    from workflow_agent.client.port import KnownRun, Runs
+    from workflow_agent.model.status import RunStatus
 
 __all__ = ["WorkflowExecution"]
 
@@ -26,39 +18,30 @@ class WorkflowExecution:
     """One run of a workflow; made by ``WorkflowClient.run_workflow`` and ``Context.run_workflow``.
 
     Args:
-        use: Opens what drives runs, for as long as it is used.
-        run_id: The run.
-        definition: Its definition.
-        driving: The task that drives it; None for a run of another process.
+        runs: Where it is driven.
+        known: The run.
     """
 
-    def __init__(
-        self,
-        use: Callable[[], AbstractAsyncContextManager[FlowEngine]],
-        run_id: str,
-        definition: Workflow,
-        driving: asyncio.Future[RunState] | None,
-    ) -> None:
+    def __init__(self, runs: Runs, known: KnownRun) -> None:
         #: Id of the run.
-        self.id = run_id
+        self.id = known.run_id
         #: Name of the workflow.
-        self.workflow_name = definition.name
+        self.workflow_name = known.workflow_name
         #: Hash of the workflow's definition.
-        self.workflow_hash = definition.hash
-        self._use = use
-        self._definition = definition
-        self._driving = driving
+        self.workflow_hash = known.workflow_hash
+        self._runs = runs
+        self._known = known
 
     def __repr__(self) -> str:
         return f"<WorkflowExecution {self.id} of {self.workflow_name}>"
 
     async def get_status(self) -> RunStatus:
         """Say where it stands."""
-        return (await self._state()).status
+        return await self._runs.status(self.id)
 
     async def get_state(self) -> dict[str, Any]:
         """Give what its steps keep in ``ctx.state``, as it is on disk now."""
-        return dict((await self._state()).state)
+        return await self._runs.kept(self.id)
 
     async def get_result(self) -> Any:  # Any: a JSON value
         """Wait for its end and give its result: what its last step returned.
@@ -67,18 +50,15 @@ class WorkflowExecution:
             WorkflowAgentError: it did not succeed.
             ConflictError: no process drives it.
         """
-        state = await self._ended()
-        async with self._use() as engine:
-            return engine.outcome(self._definition, state)
+        return await self._runs.result(self._known)
 
     async def wait(self) -> RunStatus:
         """Wait for its end; gives its state, whatever that is."""
-        return (await self._ended()).status
+        return await self._runs.end(self._known)
 
     async def cancel(self, reason: str = "cancelled by request") -> bool:
         """Ask it to stop; False when it is past that."""
-        async with self._use() as engine:
-            return await engine.cancel(self.id, reason)
+        return await self._runs.cancel(self.id, reason)
 
     async def signal(self, name: str, data: Any = None) -> None:
         """Tell it that something happened: a step that waits for the name, now or later, gets the JSON value.
@@ -86,18 +66,15 @@ class WorkflowExecution:
         Raises:
             ConflictError: it has ended, or another process drives it.
         """
-        async with self._use() as engine:
-            await engine.signal(self.id, name, data)
+        await self._runs.signal(self.id, name, data)
 
     async def pause(self, reason: str = "paused by request") -> None:
         """Let nothing new start; what is in flight goes on. Raises ConflictError as :meth:`signal`."""
-        async with self._use() as engine:
-            await engine.pause(self.id, reason)
+        await self._runs.pause(self.id, reason)
 
     async def unpause(self, *, one_step: bool = False) -> None:
         """Let it go on, or one step of it; raises ConflictError when it is not paused."""
-        async with self._use() as engine:
-            await engine.unpause(self.id, one_step=one_step)
+        await self._runs.unpause(self.id, one_step=one_step)
 
     async def inspect(self, step: str | None = None) -> dict[str, Any]:
         """Give where it stands, its state, its breakpoints, and what a step would be asked with.
@@ -108,10 +85,7 @@ class WorkflowExecution:
         Raises:
             NotFoundError: there is no such step.
         """
-        from workflow_agent.engine.looking import look  # noqa: PLC0415  # late: few look
-
-        async with self._use() as engine:
-            return look(self._definition, await engine.state(self.id), step)
+        return await self._runs.look(self._known, step)
 
     async def change(
         self,
@@ -135,29 +109,16 @@ class WorkflowExecution:
             data["with"] = {name: dict(values) for name, values in inputs.items()}
         if break_before is not None:
             data["break_before"] = sorted(break_before)
-        async with self._use() as engine:
-            await engine.change(self.id, data)
+        await self._runs.change(self.id, data)
 
-    async def stream_events(self) -> AsyncIterator[WorkflowEvent]:
-        """Give its events, from the first to the last, as they happen."""
-        async with self._use() as engine:
-            async for event in stream_run(engine, self.id):
-                yield event
+    async def stream_events(self, after: str = "") -> AsyncIterator[WorkflowEvent]:
+        """Give its events, from the first to the last, as they happen.
 
-    async def _state(self) -> RunState:
-        async with self._use() as engine:
-            return await engine.state(self.id)
+        Args:
+            after: The `id` of an event: only those behind it.
 
-    async def _ended(self) -> RunState:
-        if self._driving is not None:
-            return await asyncio.shield(self._driving)
-        async with self._use() as engine:
-            while True:
-                driven = engine.is_driven(self.id)  # asked first: who ends it has written that before
-                state = await engine.state(self.id)
-                if state.status in TERMINAL_RUN:
-                    return state
-                if not driven:
-                    hint = f"`workflow-agent resume {self.id}`, or run it again with its idempotency key"
-                    raise ConflictError("no process drives the run", run_id=self.id, hint=hint)
-                await asyncio.sleep(POLL_S)
+        Raises:
+            ValidationError: `after` is no place in this run.
+        """
+        async for event in self._runs.events(self.id, after):
+            yield event

@@ -23,18 +23,21 @@ _END = None
 
 
 class Client:
-    """Runs workflows in this process, as :class:`WorkflowClient` does.
+    """Runs workflows in this process, or with a key at a server, as :class:`WorkflowClient` does.
 
     Args:
-        api_key: For a server. There is none to connect to in this release: leave it out.
-        settings: Settings by ``section.key``.
+        api_key: The token of a server.
+        api_url: Its address; as :class:`WorkflowClient` has it when None.
+        settings: Settings by ``section.key`` for runs of this process.
 
     Raises:
-        UsageError: a key is given.
+        UsageError: as :class:`WorkflowClient` says.
     """
 
-    def __init__(self, api_key: str | None = None, *, settings: Mapping[str, object] | None = None) -> None:
-        self._open = partial(WorkflowClient, api_token=api_key, settings=settings)
+    def __init__(
+        self, api_key: str | None = None, *, api_url: str | None = None, settings: Mapping[str, object] | None = None
+    ) -> None:
+        self._open = partial(WorkflowClient, api_url=api_url, api_token=api_key, settings=settings)
         self._open()  # refused now, not when it is used
 
     def execute_workflow(

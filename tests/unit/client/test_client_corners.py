@@ -81,20 +81,20 @@ async def test_a_run_is_followed_and_stopped_through_another_client(client: Work
 
 async def test_a_run_that_nobody_drives_is_said_to_be_so(client: WorkflowClient) -> None:
     execution = await client.run_workflow(gated, ExecutionMode.ASYNC, input={"gate": []})
-    assert execution._driving is not None
-    execution._driving.cancel()
-    await asyncio.wait({execution._driving})
+    assert execution._known.driving is not None
+    execution._known.driving.cancel()
+    await asyncio.wait({execution._known.driving})
     found = await client.get_execution(execution.id)
 
     with pytest.raises(ConflictError, match="no process drives the run"):
         await found.wait()
     with pytest.raises(ConflictError, match="no process drives the run"):
         await found.cancel()
-    async with client._connection.engine() as engine:
-        state = await engine.end(execution.id, "left")  # type: ignore[attr-defined]  # of the application
+    async with client._runs.use() as engine:
+        state = await engine.end(execution.id, "left")
         assert state.status is RunStatus.CANCELLED
         with pytest.raises(ConflictError, match="has ended"):
-            await engine.end(execution.id, "left")  # type: ignore[attr-defined]  # as above
+            await engine.end(execution.id, "left")
 
 
 async def test_retries_are_told(client: WorkflowClient) -> None:

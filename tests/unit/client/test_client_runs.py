@@ -17,6 +17,7 @@ from workflow_agent.model.errors import (
     NotFoundError,
     StepFailedError,
     StepTimeoutError,
+    UnreachableError,
     UsageError,
     ValidationError,
 )
@@ -92,17 +93,31 @@ async def test_the_short_form_refuses_inside_a_loop(client: WorkflowClient) -> N
         client.run(TwoSteps())
 
 
-@pytest.mark.parametrize("arguments", [{"api_url": "http://localhost:8081"}, {"api_token": "t"}])
-def test_a_server_is_refused_clearly(arguments: dict[str, str]) -> None:
-    with pytest.raises(UsageError, match="no server"):
-        WorkflowClient(**arguments)  # type: ignore[arg-type]  # one of two texts
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"api_url": "http://localhost:8081"}, "wants a token"),
+        ({"api_url": "http://10.0.0.1:8437", "api_token": "t"}, "readable on the way"),
+        ({"api_url": "http://localhost.example.org", "api_token": "t"}, "readable on the way"),
+        ({"api_url": "ftp://localhost", "api_token": "t"}, "no address"),
+        ({"api_url": "localhost:8437", "api_token": "t"}, "no address"),
+        ({"api_url": "http://me:pass@localhost", "api_token": "t"}, "no address"),
+        ({"api_url": "http://localhost:99999", "api_token": "t"}, "no address"),
+        ({"api_token": "t", "settings": {"paths.state": "/tmp"}}, "settings are for runs of this process"),
+    ],
+)
+def test_a_server_that_cannot_be_one_is_refused(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        WorkflowClient(**arguments)
 
 
-def test_a_server_in_the_environment_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORKFLOW_AGENT_API_URL", "http://localhost:8081")
+async def test_a_server_in_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKFLOW_AGENT_API_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("WORKFLOW_AGENT_API_TOKEN", "t")
 
-    with pytest.raises(UsageError, match="no server"):
-        WorkflowClient()
+    with pytest.raises(UnreachableError, match="the server cannot be reached") as refused:
+        await WorkflowClient().get_metrics_text()
+    assert refused.value.exit_code == 7
 
 
 async def test_an_asynchronous_run_is_told_at_once_and_followed(client: WorkflowClient) -> None:
@@ -184,9 +199,9 @@ async def test_a_run_that_was_abandoned_goes_on_where_it_stood(tmp_path: Path) -
         running = asyncio.ensure_future(client.run_workflow(Abandoned(True), "async", idempotency_key="k"))
         execution = await running
         await begun.wait()
-        assert execution._driving is not None
-        execution._driving.cancel()
-        await asyncio.wait({execution._driving})
+        assert execution._known.driving is not None
+        execution._known.driving.cancel()
+        await asyncio.wait({execution._known.driving})
     async with WorkflowClient(settings=settings) as client:
         again = await client.run_workflow(Abandoned(True), idempotency_key="k")
         assert await again.get_result() == 2
@@ -448,7 +463,7 @@ async def test_a_child_has_its_own_run_and_is_asked_once(client: WorkflowClient)
 
     assert await execution.get_result() == {"text": "Hi, child!"}
     assert CALLS == ["who", "greet"]
-    async with client._connection.engine() as engine:
+    async with client._runs.use() as engine:
         runs = await engine.history.runs(action="run")
         child = next(run for run in runs if run["workflow"] == "two-steps")
         (created, *_) = await engine.journal.events(child["run_id"])
@@ -488,7 +503,7 @@ async def test_cancelling_stops_the_step_its_child_and_still_cleans_up(client: W
     assert await client.cancel(execution.id, "enough")
     assert await execution.wait() is RunStatus.CANCELLED
     assert CALLS == ["cleanup"]
-    async with client._connection.engine() as engine:
+    async with client._runs.use() as engine:
         runs = await engine.history.runs(action="run")
     assert {run["workflow"]: run["status"] for run in runs} == {"waits": "cancelled", "endless": "cancelled"}
     assert not await execution.cancel()

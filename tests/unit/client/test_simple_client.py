@@ -45,8 +45,8 @@ def test_a_failure_is_raised_after_the_last_event(tmp_path: Path) -> None:
         seen.extend(event.type for event in events)
 
     assert seen[-1] == "workflow_failed"
-    with pytest.raises(UsageError, match="there is no server"):
-        Client(api_key="your-key")
+    with pytest.raises(UsageError, match="settings are for runs of this process"):
+        Client(api_key="your-key", settings=settings(tmp_path))
 
 
 async def test_a_run_goes_on_when_nobody_takes_its_events(tmp_path: Path) -> None:
