@@ -165,9 +165,9 @@ class Acting:
         text = said.text[:_MOST_TEXT]
         if self.masker is None:
             return replace(said, text=text)
-        hide = self.masker.mask_excerpt
+        hide = self.masker.mask
         calls = tuple(replace(call, name=hide(call.name), arguments=hide(call.arguments)) for call in said.calls)
-        return replace(said, text=hide(text), calls=calls)
+        return replace(said, text=self.masker.mask_excerpt(text), calls=calls)
 
     def _reply(self, turn: Turn) -> ActReply:
         turns = self.conversation.turns

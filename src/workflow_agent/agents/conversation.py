@@ -11,6 +11,7 @@ import os
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from workflow_agent.model.errors import StoreError
 from workflow_agent.model.records import dataclass
 from workflow_agent.store.faults import translated
 
@@ -67,7 +68,7 @@ class Conversation:
         path: Its file; what is there is read.
 
     Raises:
-        StoreError: the file cannot be read.
+        StoreError: the file cannot be read, or is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -114,8 +115,16 @@ class Conversation:
         except FileNotFoundError:
             return
         whole, _, torn = content.rpartition(b"\n")
-        for line in whole.splitlines():
-            self._take(json.loads(line))
+        try:
+            for line in whole.splitlines():
+                self._take(json.loads(line))
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as problem:
+            raise StoreError(
+                "what was said in a conversation cannot be read",
+                where=str(self._path),
+                cause=f"{type(problem).__name__}: {problem}",
+                hint="put a copy of the file back; without the file the agent begins anew, and calls its tools again",
+            ) from problem
         if torn:
             os.truncate(self._path, len(content) - len(torn))
 
@@ -137,8 +146,9 @@ class Conversation:
             if is_new:
                 self._path.parent.mkdir(mode=0o700, exist_ok=True)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb", buffering=0) as file:
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(line)
+                file.flush()
                 os.fsync(file.fileno())
             if is_new:
                 for folder in (self._path.parent, self._path.parent.parent):

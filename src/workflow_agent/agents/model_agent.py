@@ -156,7 +156,7 @@ class ModelAgent:
             await asyncio.to_thread(conversation.begin, await self._opening(request, log, masker))
         question = ChatQuestion(
             messages=(),
-            tools=tuple(tool.told() for tool in tools.values()),
+            tools=tuple(_hidden(tool.told(), masker) for tool in tools.values()),
             model=request.agent.model,
             temperature=request.temperature,
             max_tokens=request.max_tokens,
@@ -230,6 +230,11 @@ class ModelAgent:
             "kept_at": self._clock.now(),
         }
         await self._memories.remember(collection, entry)
+
+
+def _hidden(told: dict[str, Any], masker: Masker | None) -> dict[str, Any]:
+    hidden: dict[str, Any] = told if masker is None else masker.mask_value(told)
+    return hidden
 
 
 def _place(folder: Path, request: ActRequest, message: Message) -> Path:

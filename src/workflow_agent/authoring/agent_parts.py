@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Way: TypeAlias = tuple[str | int, ...]
 
-__all__ = ["acting_problems", "agent_inputs", "part_problems"]
+__all__ = ["acting_problems", "agent_inputs", "canonical_inputs", "part_problems"]
 
 _ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _PARAMETER: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -41,9 +41,25 @@ _Part = TypeVar("_Part", bound=AgentDefinition | ToolDefinition)
 
 
 def agent_inputs(agent: AgentDefinition, tools: Iterable[ToolDefinition]) -> dict[str, Any]:
-    """Say in the inputs of a step which agent works, with those of the declared tools that it names."""
-    named = [tool.to_dict() for tool in tools if tool.id in agent.tools]
+    """Say in the inputs of a step which agent works, with those of the declared tools that it names.
+
+    Where it names one that is not there all are said: the refusal tells which is near.
+    """
+    declared = [*tools]
+    is_whole = {tool.id for tool in declared}.issuperset(name for name in agent.tools if ":" not in name)
+    named = [tool.to_dict() for tool in declared if not is_whole or tool.id in agent.tools]
     return {"agent": agent.to_dict(), **({"tools": sorted(named, key=lambda tool: str(tool["id"]))} if named else {})}
+
+
+def canonical_inputs(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the inputs of a step as every form writes them; those that cannot be read stay, and are refused later."""
+    try:
+        agent = AgentDefinition.model_validate(inputs["agent"])
+        tools = [ToolDefinition.model_validate(each) for each in inputs.get("tools", ())]
+    except (KeyError, TypeError, ValueError):
+        return inputs
+    rest = {key: value for key, value in inputs.items() if key not in {"agent", "tools"}}
+    return {**agent_inputs(agent, tools), **rest}
 
 
 def part_problems(data: Mapping[str, Any]) -> Iterator[Problem]:

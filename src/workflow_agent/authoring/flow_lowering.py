@@ -212,6 +212,10 @@ def _steps(flow: Flow, step: FlowStep, known: Mapping[str, FlowStep]) -> Iterato
     with_ = dict(step.with_)
     if step.function is not None:
         with_ = _call(flow, step) | ({"arguments": with_} if with_ else {}) | (_ITEM if items is not None else {})
+    if step.uses == "model.act":
+        from workflow_agent.authoring.agent_parts import canonical_inputs  # noqa: PLC0415  # late: few steps do
+
+        with_ = dict(canonical_inputs(with_))
     if step.credentials:
         with_["credentials"] = list(step.credentials)
     yield Step(

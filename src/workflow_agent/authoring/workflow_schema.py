@@ -7,12 +7,15 @@ What belongs here: what one key alone must satisfy. What does not: what holds be
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from workflow_agent.model.status import RunStatus
 from workflow_agent.model.workflow import DEFAULT_PRIORITY, Backoff, Durability, EffectPolicy, InputSpec, Step, Workflow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "ConcurrencyDefinition",
@@ -149,6 +152,15 @@ class ScheduleDefinition(_Definition):
         }
 
 
+def _canonical(uses: str, inputs: dict[str, Any]) -> Mapping[str, Any]:
+    """Give a step's inputs as every form writes them: an agent without what is as it would be if it were left out."""
+    if uses != "model.act":
+        return inputs
+    from workflow_agent.authoring.agent_parts import canonical_inputs  # noqa: PLC0415  # late: few steps do
+
+    return canonical_inputs(inputs)
+
+
 class StepDefinition(_Definition):
     """One step."""
 
@@ -187,7 +199,7 @@ class StepDefinition(_Definition):
         return Step(
             id=self.id,
             uses=self.uses,
-            with_=self.with_,
+            with_=_canonical(self.uses, self.with_),
             needs=tuple(self.needs),
             when=self.when,
             timeout_s=self.timeout_s,

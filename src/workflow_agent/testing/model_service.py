@@ -32,6 +32,8 @@ class ModelService:
         self.script = model
         #: The bodies of all requests, in order.
         self.asked: list[dict[str, Any]] = []
+        #: Statuses with which the next questions are refused, before the model is asked.
+        self.refusals: list[int] = []
         application = web.Application()
         application.router.add_post("/v1/chat/completions", self._complete)
         self._server = TestServer(application)
@@ -50,6 +52,8 @@ class ModelService:
     async def _complete(self, request: web.Request) -> web.Response:
         asked = await request.json()
         self.asked.append(asked)
+        if self.refusals:
+            return web.json_response({"error": "not now"}, status=self.refusals.pop(0))
         tools = tuple(each["function"] for each in asked.get("tools", ()))
         question = ChatQuestion(messages=tuple(asked["messages"]), model=asked["model"], tools=tools)
         try:

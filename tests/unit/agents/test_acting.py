@@ -5,7 +5,9 @@ The model is a scripted one behind a real HTTP server; engine, database, process
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +16,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from workflow_agent import AgentDefinition, Context, MemoryConfig, Step, ToolDefinition, Workflow, secret, tool_id
+from workflow_agent.agents.chat_models import ChatReply
+from workflow_agent.agents.conversation import Conversation
 from workflow_agent.agents.model_agent import ModelAgent
 from workflow_agent.app.clock import SystemClock
 from workflow_agent.bus import InProcessBus
-from workflow_agent.model.errors import ParameterError
+from workflow_agent.model.errors import ParameterError, StoreError
 from workflow_agent.model.event import RecordKind
 from workflow_agent.model.message import Message
 from workflow_agent.model.status import RunStatus
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.event import RunState
 
 CALLED: list[Any] = []
+SERVICES: list[ModelService] = []
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +73,13 @@ def tell() -> str:
     return "it is hunter2-of-the-shop"
 
 
-PRICE, HUGE, NOTED, TELL = tool_id(price), tool_id(huge), tool_id(noted), tool_id(tell)
+def busy() -> None:
+    """Lets the service refuse the next two questions."""
+    CALLED.append("busy")
+    SERVICES[0].refusals = [503, 503]
+
+
+PRICE, HUGE, NOTED, TELL, BUSY = tool_id(price), tool_id(huge), tool_id(noted), tool_id(tell), tool_id(busy)
 
 
 class House:
@@ -393,6 +404,89 @@ async def test_a_secret_that_a_tool_needs_is_missed_before_the_model_is_asked(tm
         with pytest.raises(ParameterError, match=told):
             await verb.handler(verb.request.model_validate(asked | change), message)
     assert model.questions == []
+
+
+# -- stopping, going on ------------------------------------------------------------------------------------------------
+
+
+async def test_a_step_whose_time_is_over_ends_with_the_tool_that_it_waits_for(tmp_path: Path) -> None:
+    tool = ToolDefinition(id="slow", command=f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    async with house(tmp_path, tool_call("slow"), "Never.") as shop:
+        state = await shop.run(Step("ask").act(agent("slow"), "Go.", tools=[tool]).timeout("1s"))
+
+    error = state.steps["ask"].error
+    assert error is not None
+    assert error["code"] == "step-timeout"
+    assert len(shop.service.asked) == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+async def test_a_run_that_is_cancelled_ends_with_the_tool_that_it_waits_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "began")
+    tool = ToolDefinition(id="slow", command=f"echo $$ > {tmp_path}/began; exec sleep 60")
+    async with house(tmp_path, tool_call("slow"), "Never.") as shop:
+        running = asyncio.create_task(shop.act(agent("slow"), "Go.", tools=[tool]))
+        pid = int(await asyncio.to_thread((tmp_path / "began").read_text))
+        assert await shop.flows.cancel(shop.run_id, "enough")
+        state = await running
+
+    assert state.status is RunStatus.CANCELLED
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_another_attempt_goes_on_and_calls_nothing_twice(tmp_path: Path) -> None:
+    async with house(tmp_path, tool_call("busy"), "Four.") as shop:
+        SERVICES[:] = [shop.service]
+        state = await shop.run(Step("ask").act(agent(BUSY), "What is it?").retry(3, "1ms"))
+        calls = await shop.records(RecordKind.TOOL_CALL)
+
+    assert state.steps["ask"].output["text"] == "Four."
+    assert state.steps["ask"].attempt == 3
+    assert CALLED == ["busy"]
+    assert [call["attempt"] for call in calls] == [1]
+    assert [len(each["messages"]) for each in shop.service.asked] == [1, 3, 3, 3]
+
+
+async def test_each_item_of_a_parallel_step_has_a_conversation_of_its_own(tmp_path: Path) -> None:
+    async with house(tmp_path) as shop:
+        for item, cost in (("tea", "4.2"), ("milk", "1.1")):
+            shop.service.script.says(f"What costs {item}?", tool_call("price", {"item": item}))
+            shop.service.script.says(cost, f"{item} {cost}")
+        state = await shop.run(Step("ask").act(agent(PRICE), "What costs ${{ item }}?").parallel(["tea", "milk"]))
+
+    assert [each["text"] for each in state.steps["ask"].output] == ["tea 4.2", "milk 1.1"]
+
+
+async def test_odd_text_of_a_model_is_kept_and_remembered(tmp_path: Path) -> None:
+    odd = "a \ud800 \x00 \u202e b"
+    async with house(tmp_path, odd, "Hm.") as shop:
+        state = await shop.act(agent(memory_config=MemoryConfig(long_term=True)), "What is odd?")
+        await shop.act(agent(memory_config=MemoryConfig(long_term=True)), "What was odd?")
+
+    assert state.steps["ask"].output["text"] == odd
+    assert "Answered: a " in shop.service.asked[1]["messages"][0]["content"]
+
+
+def test_what_a_crash_left_of_a_line_was_not_said_and_a_damaged_file_is_no_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "agents" / "ask.jsonl"
+    first = Conversation(path)
+    first.begin([{"role": "user", "content": "Do it."}])
+    first.reply(ChatReply(text="", model="m", calls=(tool_call("price", {"item": "tea"}),)))
+    whole = path.read_bytes()
+    with path.open("ab") as file:
+        file.write(b'{"kind": "call", "ind')
+
+    again = Conversation(path)
+    assert again.opening == first.opening
+    assert again.turns == first.turns
+    assert path.read_bytes() == whole
+    again.begin_call(0)
+    assert Conversation(path).turns[0].begun == {0}
+    path.write_bytes(whole.replace(b'"reply"', b'"rep'))
+    with pytest.raises(StoreError, match="cannot be read"):
+        Conversation(path)
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from workflow_agent import AgentDefinition, Context, MemoryConfig, Step, ToolDefinition, Workflow, tool_id
-from workflow_agent.authoring import load_workflow
+from workflow_agent.authoring import dump_workflow, load_workflow
 from workflow_agent.authoring.flow_source import load_flow
 from workflow_agent.authoring.sdk.tool_schema import described, function_schema
 from workflow_agent.model.errors import ValidationError
@@ -98,6 +98,24 @@ def test_every_field_is_read_and_is_part_of_the_definition() -> None:
     assert agent.max_iterations == 5
     with pytest.raises(dataclasses.FrozenInstanceError):
         agent.model = "other"  # type: ignore[misc]
+
+
+def test_the_models_own_form_is_the_same_definition_too() -> None:
+    agent = AgentDefinition(id="clerk", tools=("weigh",))
+    step = Step("ask").act(agent, "What does it cost?", [ToolDefinition(id="weigh", command="wc -c")])
+    wordy = {
+        "agent": {"id": "clerk", "name": "", "tools": ["weigh"], "max_iterations": 10, "memory_config": {}},
+        "tools": [{"id": "weigh", "command": "wc -c", "method": "GET"}, {"id": "unused", "command": "true"}],
+    }
+    forms = [
+        Workflow("shop").add(step).compile(),
+        load_workflow(MODEL_FORM, source="m.yaml"),
+        load_workflow(MODEL_FORM.replace("tools: [weigh]}", "tools: [weigh], max_iterations: 10}"), source="m.yaml"),
+        Workflow("shop").add(Step("ask").uses("model.act", prompt="What does it cost?", **wordy)).compile(),
+    ]
+
+    assert [form.hash for form in forms] == [forms[0].hash] * 4
+    assert load_workflow(dump_workflow(forms[0]), source="d.yaml").hash == forms[0].hash
 
 
 def test_what_is_left_out_has_its_default() -> None:
@@ -197,8 +215,9 @@ def test_the_other_forms_refuse_the_same() -> None:
     assert (refused.value.where, refused.value.hint) == ("m.yaml:8:34", "did you mean `weigh`?")
     with pytest.raises(ValidationError, match="the key `agent` is missing"):
         load_workflow(MODEL_FORM.replace("agent: {", "agnet: {"), source="m.yaml")
-    with pytest.raises(ValidationError, match="there is no tool `wiegh`"):
+    with pytest.raises(ValidationError, match="there is no tool `wiegh`") as unknown:
         Workflow("w").add(Step("s").act(AgentDefinition(id="a", tools=("wiegh",)), "Do.", [weigh()])).compile()
+    assert unknown.value.hint == "did you mean `weigh`?"
 
 
 def test_a_task_of_an_agent_that_is_not_there_is_refused() -> None:
