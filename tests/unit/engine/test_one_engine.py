@@ -54,9 +54,14 @@ def test_journals_are_written_by_the_engine_and_for_runs_that_nobody_drives() ->
     assert "engine/driver.py" in writers
 
 
-def test_agents_are_asked_by_the_engine_and_by_recovery_which_is_a_step() -> None:
-    """The application lets the improver look at a run that is over: no step, and nothing waits for it."""
-    assert where("bus", "request") == {"engine/asking.py", "agents/recovery.py", "app/application.py"}
+def test_agents_are_asked_by_the_engine_and_by_two_steps() -> None:
+    """Recovery is a step, and a model that calls tools is; each asks within its own time, and decides on no other step.
+
+    The application lets the improver look at a run that is over: no step, and nothing waits for it.
+    """
+    assert where("bus", "request") == {
+        "engine/asking.py", "agents/recovery.py", "agents/agent_tools.py", "app/application.py",
+    }  # fmt: skip
     assert "agent.improver.learn" in (ROOT / "app/application.py").read_text(encoding="utf-8")
 
 
