@@ -218,6 +218,7 @@ def _steps(flow: Flow, step: FlowStep, known: Mapping[str, FlowStep]) -> Iterato
         with_ = dict(canonical_inputs(with_))
     if step.credentials:
         with_["credentials"] = list(step.credentials)
+    is_asked = not (step.uses or "").startswith("flow.")  # what the engine carries out by itself is not tried again
     yield Step(
         id=step.id,
         uses=step.uses or PYTHON,
@@ -226,7 +227,7 @@ def _steps(flow: Flow, step: FlowStep, known: Mapping[str, FlowStep]) -> Iterato
         when=f"steps.{step.id}{GUARD_SUFFIX}.output.value" if step.has_guard else step.when,
         timeout_s=step.timeout_s,
         always=step.always,
-        retry=step.retry or flow.retry or Backoff(),
+        retry=step.retry or (flow.retry if is_asked else None) or Backoff(),
         each=items,
         max_workers=step.max_workers if items is not None else None,
         on_error="continue" if step.carry_on else "fail",

@@ -192,14 +192,24 @@ class _Reading:
         for key, words in (("durability", _DURABILITY), ("error_handling", _ERROR_HANDLING)):
             if isinstance(data.get(key), str) and data[key] not in words:
                 yield Problem((key,), f"must be one of {', '.join(words)}")
-        for key in ("retry", "retry_config"):
-            if isinstance(data.get(key), dict):
-                yield from _keys(data[key], _RETRY, (key,))
-        yield from _input_problems(data.get("inputs"))
+        yield from self._nested_problems(data)
         if "agents" in data or "tools" in data:
             from workflow_agent.authoring.agent_parts import part_problems  # noqa: PLC0415  # late: few texts have any
 
             yield from part_problems(data)
+
+    @staticmethod
+    def _nested_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+        for key in ("retry", "retry_config"):
+            if isinstance(data.get(key), dict):
+                yield from _keys(data[key], _RETRY, (key,))
+        yield from _input_problems(data.get("inputs"))
+        for index, each in enumerate(data["schedule"] if isinstance(data.get("schedule"), list) else ()):
+            if not isinstance(each, dict):
+                yield Problem(("schedule", index), "must be a mapping")
+        for name, wanted in data["dependencies"].items() if isinstance(data.get("dependencies"), dict) else ():
+            if not isinstance(wanted, list):
+                yield Problem(("dependencies", name), f"must be of type array, not {type_of(wanted)}")
 
     def _step_problems(self, step: Any, way: tuple[str | int, ...]) -> Iterator[Problem]:
         if not isinstance(step, dict):
@@ -224,6 +234,8 @@ class _Reading:
         yield from self._agent_problems(step, way)
         if step.get("on_error", "fail") not in _ON_ERROR:
             yield Problem((*way, "on_error"), "must be one of fail, continue")
+        if not isinstance(step.get("items", ""), str | list):
+            yield Problem((*way, "items"), "must be a list, or an expression that gives one")
 
     def _agent_problems(self, step: Mapping[str, Any], way: tuple[str | int, ...]) -> Iterator[Problem]:
         if "prompt" in step and "agent" not in step:

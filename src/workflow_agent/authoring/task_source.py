@@ -136,7 +136,7 @@ class Tasks:
                     yield Problem(("tasks", index, "outputs", output), *problem)
             for branch, case in _BRANCHES.items():
                 for number, name in enumerate(task.get(branch) or ()):
-                    if name not in self._inputs:
+                    if not isinstance(name, str) or name not in self._inputs:
                         hint = did_you_mean(str(name), self._inputs)
                         yield Problem(("tasks", index, branch, number), f"there is no task `{str(name)[:60]}`", hint)
                         continue
