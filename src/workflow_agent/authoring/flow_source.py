@@ -182,7 +182,7 @@ class _Reading:
         yield from _keys(data, _WORKFLOW | _MORE, ())
         if "name" not in data and "id" not in data:
             yield Problem((), "the key `name` is missing")
-        groups = ("tasks",) if "tasks" in data else ("steps", "on_failure")
+        groups = ("tasks" if "tasks" in data else "steps", "on_failure")
         if not data.get(groups[0]):
             yield Problem((groups[0],) if groups[0] in data else (), f"there are no {groups[0]}")
         for group in groups:

@@ -173,6 +173,11 @@ def test_tasks_choose_and_repeat() -> None:
         ("name: w\nsteps:\n- {name: a, command: x, items: 3}", "x.yaml:3:32", "must be a list, or an expression"),
         ("name: w\nsteps:\n- {name: a, command: x, items: {b: 1}}", "x.yaml:3:32", "must be a list, or an expression"),
         (
+            "id: w\ntasks: [{id: a, type: tool, tool_id: 'x:y'}]\non_failure: [[]]",
+            "x.yaml:3:14",
+            "must be a mapping",
+        ),
+        (
             "id: w\ntasks: [{id: a, type: tool, tool_id: 'x:y'}]\ndependencies: {a: b}",
             "x.yaml:3:19",
             "must be of type array",
