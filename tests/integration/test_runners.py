@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 from workflow_agent import Step, Workflow, WorkflowClient
 from workflow_agent.app.settings import load_settings
 from workflow_agent.client.runners import LOCAL, needs_of
-from workflow_agent.model.errors import NotFoundError, ValidationError
+from workflow_agent.model.errors import NotFoundError, UnreachableError, ValidationError
 from workflow_agent.testing.server import ServerProcess
 
 if TYPE_CHECKING:
@@ -48,9 +48,12 @@ class Home:
         path.write_text(token + "\n")
         self.runners[name] = {"url": url, "token_file": str(path)}
 
-    def client(self) -> WorkflowClient:
+    def settings(self) -> dict[str, object]:
         named = {f"runners.{name}": table for name, table in self.runners.items()}
-        return WorkflowClient(settings={"paths.state": str(self.folder / "state"), **named})
+        return {"paths.state": str(self.folder / "state"), **named}
+
+    def client(self) -> WorkflowClient:
+        return WorkflowClient(settings=self.settings())
 
     def command(self, *arguments: str) -> Any:
         lines = [
@@ -161,8 +164,8 @@ def test_what_a_workflow_needs_is_read_from_its_verbs() -> None:
         ("[runners.local]\nurl = 'http://127.0.0.1:1'\ntoken_file = '/t'\n", "that name means this process"),
         ("[runners.x]\nurl = 'http://127.0.0.1:1'\n", "needs `token_file`"),
         ("[runners.x]\nurl = 'http://127.0.0.1:1'\ntoken_file = 't'\n", "no absolute path"),
-        ("[runners.x]\nurl = 'http://far.example.org'\ntoken_file = '/t'\n", "without TLS to another machine"),
-        ("[runners.x]\nurl = 'http://a:b@127.0.0.1'\ntoken_file = '/t'\n", "with a user or a password"),
+        ("[runners.x]\nurl = 'http://far.example.org'\ntoken_file = '/t'\n", "readable on the way to another machine"),
+        ("[runners.x]\nurl = 'http://a:b@127.0.0.1'\ntoken_file = '/t'\n", "refused: `127.0.0.1` is no address"),
         ("[runners.x]\nurl = 'ftp://127.0.0.1'\ntoken_file = '/t'\n", "no address of a server"),
         ("[runners.x]\nurl = 'http://127.0.0.1:99999'\ntoken_file = '/t'\n", "no address"),
         ("[runners.x]\nurl = 'http://127.0.0.1/api'\ntoken_file = '/t'\n", "no address of a server"),
@@ -181,3 +184,105 @@ def test_settings_that_are_wrong_are_refused_with_their_place(tmp_path: Path, te
 
     assert message in caught.value.message
     assert str(path) in str(caught.value.where)
+
+
+def _flow(home: Home, name: str, command: str, **more: Any) -> str:
+    path = home.folder / f"{name}.json"
+    path.write_text(json.dumps({"name": name, "steps": [{"name": "a", "command": command, **more}]}))
+    return str(path)
+
+
+async def test_a_run_is_driven_by_the_runner_that_was_chosen(home: Home, east: ServerProcess) -> None:
+    home.add("east", east.url, east.token)
+    made = Workflow("where", steps=[Step("a", "echo $PPID")])
+
+    async with home.client() as here:
+        execution = await here.run_workflow(made, runner="east")
+    there = WorkflowClient(runner="east", settings=home.settings())
+    other = await there.run_workflow(made, "async")
+
+    assert (await execution.get_result())["stdout"] == str(east.pid)
+    assert (await other.get_result())["stdout"] == str(east.pid)
+    assert json.loads(home.command("history", "--json").stdout)["data"]["items"] == []
+
+
+def test_the_command_runs_at_a_runner_and_says_how_it_ended(home: Home, east: ServerProcess) -> None:
+    home.add("east", east.url, east.token)
+
+    done = home.command("run", _flow(home, "good", "echo hello"), "--runner", "east", "--json")
+    failed = home.command("run", _flow(home, "bad", "exit 3"), "--runner", "east", "--json")
+    left = home.command("run", _flow(home, "left", "true"), "--runner", "east", "--no-wait")
+
+    said = json.loads(done.stdout)["data"]
+    assert (done.returncode, said["status"], said["runner"]) == (0, "succeeded", "east")
+    assert said["result"]["stdout"] == "hello"
+    error = json.loads(failed.stdout)["error"]
+    assert (failed.returncode, error["message"]) == (1, "the command of `a` ended with code 3")
+    assert error["run_id"] == json.loads(failed.stdout)["data"]["run_id"]
+    assert (left.returncode, left.stdout[:2]) == (0, "r-")
+    assert home.command("run", "left.json", "--runner", "local").returncode == 0
+
+
+def test_a_runner_that_is_away_unwell_or_unknown_is_refused_before_anything_begins(home: Home) -> None:
+    home.add("gone", "http://127.0.0.1:1")
+    flow = _flow(home, "never", f"touch {home.folder}/ran")
+
+    away = home.command("run", flow, "--runner", "gone", "--json")
+    unknown = home.command("run", flow, "--runner", "gome", "--json")
+    both = home.command("run", flow, "--runner", "gone", "--events")
+
+    error = json.loads(away.stdout)["error"]
+    assert (away.returncode, error["message"], error["state"]) == (
+        7, "the runner `gone` cannot be reached", "nothing was begun",
+    )  # fmt: skip
+    assert "runners list" in error["hint"]
+    assert (unknown.returncode, json.loads(unknown.stdout)["error"]["hint"]) == (5, "did you mean `gone`?")
+    assert both.returncode == 2
+    assert not (home.folder / "ran").exists()
+
+
+async def test_a_runner_that_is_not_well_begins_nothing(home: Home, down: TestServer) -> None:
+    home.add("west", str(down.make_url("")).rstrip("/"))
+
+    with pytest.raises(UnreachableError, match="`west` is not well") as caught:
+        await home.client().run_workflow(Workflow("w", steps=[Step("a", "true")]), runner="west")
+
+    assert caught.value.cause == "database: the disk is full"
+    assert caught.value.exit_code == 7
+
+
+async def test_a_runner_that_lacks_what_the_steps_need_is_refused(home: Home, tmp_path: Path) -> None:
+    without = {"DOCKER_HOST": f"unix://{tmp_path}/no-engine.sock"}
+    with ServerProcess(tmp_path / "plain", environ=without) as plain:
+        home.add("plain", plain.url, plain.token)
+        there = WorkflowClient(runner="plain", settings=home.settings())
+
+        with pytest.raises(UnreachableError, match="`plain` does not have `docker`"):
+            await there.run_workflow(Workflow("w", steps=[Step("a").docker("image")]))
+        assert (await (await there.run_workflow(Workflow("w", steps=[Step("a", "echo ok")]))).get_result())[
+            "stdout"
+        ] == "ok"
+
+    records = WorkflowClient(settings={"paths.state": str(tmp_path / "plain")})
+    assert (await records.get_workflow_metrics("w")).total_executions == 1
+
+
+async def test_a_runner_reads_credentials_of_its_own_settings(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("of-the-runner-only")
+    (tmp_path / "its-config").mkdir()
+    (tmp_path / "its-config" / "config.toml").write_text(
+        f"[credentials.shop.variables]\nSHOP_TOKEN = {{ file = '{tmp_path}/token' }}\n"
+    )
+    environ = {"WORKFLOW_AGENT_PATHS__CONFIG": str(tmp_path / "its-config")}
+    seen = tmp_path / "seen"
+    good = Workflow("w", steps=[Step("a", f'printf %s "$SHOP_TOKEN" > {seen}').credentials("shop")])
+    bad = Workflow("w", steps=[Step("a", "true").credentials("shoop")])
+
+    with ServerProcess(tmp_path / "its-state", environ=environ) as server:
+        home.add("east", server.url, server.token)
+        await home.client().run_workflow(good, runner="east")
+        with pytest.raises(NotFoundError, match="no set of credentials `shoop`") as caught:
+            await home.client().run_workflow(bad, runner="east")
+
+    assert seen.read_text() == "of-the-runner-only"
+    assert caught.value.hint == "did you mean `shop`?"

@@ -62,6 +62,16 @@ def run(
     tag: Tags = None,
     break_before: BreakBefore = None,
     no_wait: NoWait = False,
+    runner: Annotated[
+        str,
+        typer.Option(
+            "--runner",
+            metavar="NAME",
+            help="Run it there: a server of the settings; refused before it begins where that is not well.",
+            rich_help_panel="How",
+            show_default=False,
+        ),
+    ] = "local",
     durability: Annotated[
         str | None,
         typer.Option(
@@ -80,9 +90,12 @@ def run(
     inputs, tags = inputs_of(given or ()), tags_of(tag or ())
     secrets = given_secrets(ctx.obj, secret or [], ())
     source = str(Path(file.partition(".py:")[0] + (".py" if ".py:" in file else "")).resolve())
-    if no_wait:
-        if events:
-            raise UsageError("`--events` and `--no-wait` exclude each other", hint="`workflow-agent logs -f RUN`")
+    if events and no_wait:
+        raise UsageError("`--events` and `--no-wait` exclude each other", hint="`workflow-agent logs -f RUN`")
+    is_here = runner == "local"
+    if not is_here and (events or break_before):
+        raise UsageError("`--events` and `--break-before` are for runs of this machine", where="--runner")
+    if no_wait and is_here:
         job = {"file": file, "workflow_config": _config(config), "given": inputs, "key": key, "tags": tags}
         job["break_before"] = break_before or []
         return detached_outcome(ctx.obj, {**job, "source": source, "secrets": revealed(secrets)})
@@ -103,6 +116,10 @@ def run(
         events=events,
         durability=durability,
     )
+    if not is_here:
+        from workflow_agent.cli.running_elsewhere import carry_out_elsewhere  # noqa: PLC0415  # late: few runs are
+
+        return carry_out_elsewhere(ctx.obj, runner, request, is_awaited=not no_wait)
     return ended_outcome(carry_out_flow(ctx.obj, request), streamed=events)
 
 
@@ -216,6 +233,7 @@ def register(app: typer.Typer) -> None:
         "run hello.py",
         "run nightly.yaml --input day=2026-01-31 --key nightly-31",
         "run jobs.py:Nightly --tag team=data --no-wait",
+        "run nightly.yaml --runner east",
     ]
     declare(app, "run", panel=_PANEL, examples=examples)(run)
     declare(app, "status", panel=_PANEL, examples=["status r-01KA", "status r-01KA --json"])(status)

@@ -45,9 +45,14 @@ class WorkflowClient:
         api_token: The server's token; that of ``WORKFLOW_AGENT_API_TOKEN`` when None.
         settings: Settings by ``section.key`` for runs of this process, above those of the environment;
             ``{"paths.state": "/srv/flows"}`` names the folder of the database.
+        runner: A runner of the settings, in place of an address and a token: it is asked whether it is well before each
+            run. ``local`` is this process.
+        required_components: What a runner must have, besides what the steps of a workflow need.
 
     Raises:
         UsageError: the address is none, the token is missing, or settings are given for a server, which has its own.
+        NotFoundError: there is no such runner.
+        ParameterError: the runner's token cannot be read.
     """
 
     def __init__(
@@ -56,9 +61,18 @@ class WorkflowClient:
         api_token: str | None = None,
         *,
         settings: Mapping[str, object] | None = None,
+        runner: str | None = None,
+        required_components: Collection[str] = (),
     ) -> None:
         self._settings = dict(settings or {})
-        self._runs = _runs_of(api_url, api_token, self._settings)
+        self._required = frozenset(required_components)
+        if runner is not None and (api_url or api_token):
+            raise UsageError("a runner has an address and a token: give its name, or those", where="runner")
+        if runner is None:
+            self._runs = _runs_of(api_url, api_token, self._settings)
+        else:
+            self._runs = self._runs_at(runner)
+        self._runner = runner
         self._kept: AsyncExitStack | None = None
 
     async def __aenter__(self) -> Self:
@@ -85,6 +99,7 @@ class WorkflowClient:
         idempotency_key: str | None = None,
         durability: str | None = None,
         break_before: Collection[str] = (),
+        runner: str | None = None,
     ) -> WorkflowExecution:
         """Begin a run.
 
@@ -99,15 +114,19 @@ class WorkflowClient:
             durability: When its records reach the disk: ``strict``, ``pipelined`` or ``exit``; as the workflow says
                 when None.
             break_before: Steps before which it pauses; see :meth:`WorkflowExecution.inspect`.
+            runner: Where this one is driven; where the client says when None.
 
         Raises:
             ValidationError: the workflow, its input or a secret is not valid; nothing was begun.
             ConflictError: the key belongs to a run of something else.
             StoreError: the database cannot be used.
-            UnreachableError: the server does not answer. The request is repeated with a key of its own, so that no run
+            NotFoundError: there is no such runner.
+            UnreachableError: the runner is not well, or lacks what the steps need: nothing was begun; or the server
+                does not answer. The request is repeated with a key of its own, so that no run
                 begins twice.
         """
-        begun = await self._runs.begin(
+        runs = self._runs if runner in {None, self._runner} else self._runs_at(str(runner))
+        begun = await runs.begin(
             workflow,
             input or {},
             is_awaited=str(mode) != "async",
@@ -117,7 +136,20 @@ class WorkflowClient:
             durability=durability,
             break_before=break_before,
         )
-        return WorkflowExecution(self._runs, begun)
+        return WorkflowExecution(runs, begun)
+
+    def _runs_at(self, name: str) -> Runs:
+        """Give the runs of a runner."""
+        from workflow_agent.client.runners import find_runner  # noqa: PLC0415  # late: few choose one
+
+        runner = find_runner(name, self._runners())
+        if runner.url is None:
+            from workflow_agent.client.embedded import runs_here  # noqa: PLC0415  # late: one of two is needed
+
+            return runs_here(self._settings)
+        from workflow_agent.client.runner_runs import RunnerRuns  # noqa: PLC0415  # late: as above
+
+        return RunnerRuns(runner, self._required)
 
     def run(
         self,

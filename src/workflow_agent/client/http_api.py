@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-from yarl import URL
 
 from workflow_agent.client.connection import Connection
-from workflow_agent.model.errors import BusyError, UnreachableError, UsageError, WorkflowAgentError, error_from_dict
+from workflow_agent.client.server_address import server_address
+from workflow_agent.model.errors import BusyError, UnreachableError, WorkflowAgentError, error_from_dict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-__all__ = ["HttpApi", "ServerSentEvent", "server_address"]
+__all__ = ["HttpApi", "ServerSentEvent"]
 
-_UNIX: Final = "unix:"
 _V1: Final = "/api/v1"
 #: Seconds for which a server that answered before may be away: it is being started again.
 _PATIENCE_S: Final = 30.0
@@ -33,39 +31,6 @@ _SILENCE_S: Final = 45.0
 _MOST_BYTES: Final = 64 << 20
 _REFUSED: Final = 400
 _START: Final = "`workflow-agent serve` starts one; look at the address, and at `GET /health`"
-
-
-def server_address(url: str) -> tuple[URL, str | None]:
-    """Read an address: the URL to ask, and the Unix socket where it is one.
-
-    Raises:
-        UsageError: it is none, or the token would travel to another machine for all to read.
-    """
-    if url.startswith(_UNIX):
-        path = "/" + url.removeprefix(_UNIX).lstrip("/")
-        return URL("http://localhost"), path
-    try:
-        found = URL(url)
-        host = found.host
-    except ValueError:
-        found, host = URL(), None
-    if host is None or found.scheme not in {"http", "https"} or found.query_string or found.user:
-        hint = "write it as http://127.0.0.1:8437, https://HOST or unix:/PATH"
-        raise UsageError(f"`{url[:100]}` is no address of a server", where="api_url", hint=hint)
-    if found.scheme == "http" and not _is_here(host):
-        raise UsageError(
-            "the token would be readable on the way to another machine",
-            where=f"api_url {url[:100]}",
-            hint="use https://, or `ssh -L 8437:127.0.0.1:8437 HOST` and http://127.0.0.1:8437",
-        )
-    return found.origin(), None
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class ServerSentEvent:

@@ -6,14 +6,12 @@ run is begun at a server.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
-from workflow_agent.model.errors import NotFoundError, ParameterError, UnreachableError
+from workflow_agent.model.errors import NotFoundError, ParameterError, UnreachableError, UsageError
 from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.records import dataclass
 
@@ -122,33 +120,13 @@ def runner_of_settings(name: str, table: Any) -> Runner:  # Any: as settings hav
 
 
 def _checked_url(url: str) -> str:
-    """Check an address: without TLS the token would be readable on the way to another machine."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        _ = parts.port
-    except ValueError as error:
-        raise ValueError(f"has a `url` that is no address: {error}") from None
-    if parts.username or parts.password:
-        raise ValueError("has a `url` with a user or a password: the token is what it asks for")
-    if (
-        parts.scheme not in {"http", "https"}
-        or not host
-        or parts.query
-        or parts.fragment
-        or parts.path not in {"", "/"}
-    ):
-        raise ValueError("has a `url` that is no address of a server, such as `http://127.0.0.1:8437`")
-    if parts.scheme == "http" and not _is_own(host):
-        raise ValueError("has a `url` without TLS to another machine: write `https://…`, or reach it through ssh")
-    return url.rstrip("/")
+    from workflow_agent.client.server_address import server_address  # noqa: PLC0415  # late: few settings have one
 
-
-def _is_own(host: str) -> bool:
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        server_address(url)
+    except UsageError as error:
+        raise ValueError(f"has a `url` that is refused: {error.message}") from None
+    return url
 
 
 def find_runner(name: str, known: Mapping[str, Runner]) -> Runner:
@@ -178,11 +156,15 @@ async def asked_health(runner: Runner) -> RunnerHealth:
     """Ask a server whether it is well; one that does not answer as a server does is unreachable."""
     import aiohttp  # noqa: PLC0415  # late: 150 ms
 
+    from workflow_agent.client.server_address import server_address  # noqa: PLC0415  # late: as in settings
+
+    base, socket = server_address(str(runner.url))
     timeout = aiohttp.ClientTimeout(total=_ANSWER_S)
+    connector = aiohttp.UnixConnector(socket) if socket else aiohttp.TCPConnector()
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"{runner.url}/health", allow_redirects=False) as answer,
+            aiohttp.ClientSession(base, connector=connector, timeout=timeout, trust_env=False) as session,
+            session.get("/health", allow_redirects=False) as answer,
         ):
             text = b""
             async for part in answer.content.iter_any():
