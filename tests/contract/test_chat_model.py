@@ -227,7 +227,7 @@ async def chat(model: ChatModel, folder: Path, **said: Any) -> dict[str, Any]:
     message = Message("agent.model.chat", said, source="test", run_id="r-1", step_id="ask")
     bus = InProcessBus()
     memories = SqliteStore.open_read_only(folder).memories
-    verb = ModelAgent(bus, SystemClock(), lambda _: folder, vault, model, memories).verbs()["chat"]
+    verb = ModelAgent(bus, SystemClock(), lambda _: folder, vault, model, memories, {}).verbs()["chat"]
     reply, special = await verb.handler(ChatRequest.model_validate(said), message)
     return {**reply.model_dump(mode="json"), **special}
 

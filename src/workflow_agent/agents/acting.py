@@ -41,6 +41,9 @@ _KEPT: Final = 2000
 _SHOWN: Final = 300
 #: Characters of a reply that are kept; no answer of use is longer.
 _MOST_TEXT: Final = 200_000
+#: No service takes longer names of functions than 64 characters.
+_LONGEST_NAME: Final = 200
+_TOO_MANY: Final = f"error: one reply may call {_MOST_CALLS} tools; this one and what came after it were not called"
 _UNKNOWN: Final = (
     "error: the process ended while this was called, and nobody knows whether it was done; it is not called again"
 )
@@ -154,7 +157,7 @@ class Acting:
         said = await self.model.complete(replace(self.question, messages=tuple(messages)))
         for name in ("input_tokens", "output_tokens"):
             self.log.metric(name, getattr(said, name), {"model": said.model})
-        said = self._hidden(said)
+        said = self._hidden(_bounded(said))
         told = ""
         if self.request.as_json and not said.calls and not _is_json(said.text):
             told = "Your answer is no JSON. Answer with JSON, and nothing else."
@@ -162,12 +165,11 @@ class Acting:
 
     def _hidden(self, said: ChatReply) -> ChatReply:
         """Hide secrets in what the model said: tools may be told its words, and files keep them."""
-        text = said.text[:_MOST_TEXT]
         if self.masker is None:
-            return replace(said, text=text)
+            return said
         hide = self.masker.mask
         calls = tuple(replace(call, name=hide(call.name), arguments=hide(call.arguments)) for call in said.calls)
-        return replace(said, text=self.masker.mask_excerpt(text), calls=calls)
+        return replace(said, text=self.masker.mask_excerpt(said.text), calls=calls)
 
     def _reply(self, turn: Turn) -> ActReply:
         turns = self.conversation.turns
@@ -225,7 +227,7 @@ class Acting:
         call = turn.calls[index]
         name, arguments = call["name"], call["arguments"]
         if index >= _MOST_CALLS:
-            return ToolResult(text=f"error: one reply may call {_MOST_CALLS} tools", is_error=True)
+            return ToolResult(text=_TOO_MANY, is_error=True)
         self.log.log("info", f"turn {number}: calls {_line(name)} {_line(arguments)}")  # noqa: G004
         try:
             tool, given = checked_arguments(self.tools, name, arguments)
@@ -242,6 +244,15 @@ class Acting:
     @property
     def _key(self) -> str:
         return self.message.headers.get("idempotency-key") or f"{self.message.run_id}\0{self.message.step_id}"
+
+
+def _bounded(said: ChatReply) -> ChatReply:
+    """Cut what a model said to what can be of use; of calls that are too many one stays, to be told."""
+    calls = tuple(
+        replace(call, id=call.id[:_LONGEST_NAME], name=call.name[:_LONGEST_NAME], arguments=call.arguments[:_MOST_TEXT])
+        for call in said.calls[: _MOST_CALLS + 1]
+    )
+    return replace(said, text=said.text[:_MOST_TEXT], calls=calls)
 
 
 def _line(text: str) -> str:

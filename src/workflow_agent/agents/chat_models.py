@@ -95,23 +95,25 @@ class HttpChatModel:
         url: Base address, the part before ``/chat/completions``; empty: nobody is configured.
         model: Model that is asked where a step names none.
         key: Where the key comes from, ``env:NAME`` or ``file:PATH``; empty: none is sent.
+        setting: Section of the settings that says all this.
     """
 
-    def __init__(self, calls: HttpCalls, *, url: str, model: str, key: str) -> None:
+    def __init__(self, calls: HttpCalls, *, url: str, model: str, key: str, setting: str = "models") -> None:
         self._calls = calls
         self._url = url.rstrip("/")
         self._model = model
         self._key = key
+        self._setting = setting
 
     def describe(self, model: str) -> str:
         """See :class:`ChatModel`."""
         wanted = model or self._model
         if not self._url or not wanted:
-            lacking = "models.model" if self._url else "models.url"
+            lacking = f"{self._setting}.model" if self._url else f"{self._setting}.url"
             raise UnreachableError(
                 "no language model is configured",
                 cause=f"the setting `{lacking}` is empty",
-                hint="`[models]` in the configuration: `url`, `model`, `key`",
+                hint=f"`[{self._setting}]` in the configuration: `url`, `model`, `key`",
                 details={"retry": None},
             )
         return f"{wanted} at {self._url}"
@@ -163,7 +165,7 @@ class HttpChatModel:
             return read_secrets(sources, environ=os.environ, stdin=BytesIO())["key"].reveal()
         except ParameterError as error:
             hint = "write it as `env:NAME` or `file:PATH`"
-            raise ParameterError(error.message, where="models.key", cause=error.cause, hint=hint) from None
+            raise ParameterError(error.message, where=f"{self._setting}.key", cause=error.cause, hint=hint) from None
 
 
 def _reply(text: str, answer: HttpAnswer, model: str, where: str) -> ChatReply:

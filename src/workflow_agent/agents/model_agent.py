@@ -6,10 +6,11 @@ import asyncio
 import json
 import re
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from workflow_agent.agents.acting import Acting, ActReply, ActRequest
 from workflow_agent.agents.agent_tools import tools_of
+from workflow_agent.agents.chat_backends import DEFAULT_BACKEND
 from workflow_agent.agents.chat_models import ChatQuestion
 from workflow_agent.agents.command_agents import keep
 from workflow_agent.agents.conversation import Conversation
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from workflow_agent.security.vault import Vault
 
 __all__ = ["ChatMessage", "ChatRequest", "ModelAgent", "ModelReply"]
-
-#: Names of the service that is configured; it is the only one.
-_BACKENDS: Final = ("", "default")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +88,7 @@ class ModelAgent:
         vault: The secrets of runs.
         model: Who is asked.
         memories: What agents remember between runs.
+        backends: Who else may be asked, by name.
     """
 
     name = "model"
@@ -102,6 +101,7 @@ class ModelAgent:
         vault: Vault,
         model: ChatModel,
         memories: AgentMemories,
+        backends: Mapping[str, ChatModel],
     ) -> None:
         self._bus = bus
         self._clock = clock
@@ -109,6 +109,7 @@ class ModelAgent:
         self._vault = vault
         self._model = model
         self._memories = memories
+        self._backends = backends
 
     def verbs(self) -> Mapping[str, Verb]:
         """Chat, act."""
@@ -146,6 +147,7 @@ class ModelAgent:
 
     async def _act(self, request: ActRequest, message: Message) -> tuple[Answer, Mapping[str, Any]]:
         where, run_id = str(message.step_id), str(message.run_id)
+        model = self._asked(request, where)
         self._check(request, where, run_id)
         folder = self._artifacts(run_id)
         masker = self._vault.masker(run_id)
@@ -164,7 +166,7 @@ class ModelAgent:
         )
         acting = Acting(
             bus=self._bus,
-            model=self._model,
+            model=model,
             log=log,
             request=request,
             question=question,
@@ -188,13 +190,19 @@ class ModelAgent:
         special: dict[str, Any] = {"_records": [*log.records(), *acting.records()]}
         return said, special | ({"_state": kept} if kept else {})
 
+    def _asked(self, request: ActRequest, where: str) -> ChatModel:
+        """Give who answers the agent of a request."""
+        name = request.agent.llm_backend
+        if name in {"", DEFAULT_BACKEND}:
+            return self._model
+        if name not in self._backends:
+            known = [DEFAULT_BACKEND, *self._backends]
+            hint = did_you_mean(name, known) or "`[llm_backends.NAME]` in the configuration: `url`, `model`, `key`"
+            raise ParameterError(f"there is no `llm_backend` `{name[:60]}`", where=where, hint=hint)
+        return self._backends[name]
+
     def _check(self, request: ActRequest, where: str, run_id: str) -> None:
         """Refuse what could only fail after the model was asked."""
-        backend = request.agent.llm_backend
-        if backend not in _BACKENDS:
-            raise ParameterError(
-                f"there is no `llm_backend` `{backend[:60]}`", where=where, hint=did_you_mean(backend, _BACKENDS[1:])
-            )
         if not request.prompt:
             raise ParameterError("nothing is asked: give a `prompt`", where=where)
         held = self._vault.names(run_id)

@@ -198,6 +198,9 @@ class Container(containers.DeclarativeContainer):
         model=settings.provided.models.model,
         key=settings.provided.models.key,
     )
+    llm_backends = providers.Singleton(
+        _late("chat_backends:backend_models"), http_calls, settings.provided.llm_backends
+    )
     model = providers.Singleton(
         _late("model_agent:ModelAgent"),
         bus,
@@ -206,6 +209,7 @@ class Container(containers.DeclarativeContainer):
         vault,
         chat_model,
         store.provided.memories,
+        llm_backends,
     )
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     import pydantic
 
+    from workflow_agent.agents.chat_backends import Backend
     from workflow_agent.client.runners import Runner
     from workflow_agent.security.credentials import CredentialSet
 
@@ -170,6 +171,11 @@ class Settings(Data, strict=True):
     def runners(self) -> Mapping[str, Runner]:
         """Servers that drive runs, by name; this process, ``local``, is not among them."""
         return self._named.get("runners", {})
+
+    @property
+    def llm_backends(self) -> Mapping[str, Backend]:
+        """Further services of language models, by name."""
+        return self._named.get("llm_backends", {})
 
     def origin(self, name: str) -> str:
         """Say where the value of ``section.key`` came from: a file, a variable, an option or ``default``."""

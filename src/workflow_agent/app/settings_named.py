@@ -1,4 +1,4 @@
-"""Sections of settings whose entries have names of their own: ``[credentials.NAME]``, ``[runners.NAME]``."""
+"""Sections of settings whose entries have names: ``[credentials.NAME]``, ``[llm_backends.NAME]``, ``[runners.…]``."""
 
 from __future__ import annotations
 
@@ -26,8 +26,18 @@ def _runner(name: str, table: Any) -> Any:  # Any: as above
     return runner_of_settings(name, table)
 
 
+def _backend(name: str, table: Any) -> Any:  # Any: as above
+    from workflow_agent.agents.chat_backends import backend_of_settings  # noqa: PLC0415  # late: as above
+
+    return backend_of_settings(name, table)
+
+
 #: By the section's name: reads an entry from its name and its table; raises ValueError, whose text ends the sentence.
-NAMED: Final[Mapping[str, Callable[[str, Any], Any]]] = {"credentials": _credential_set, "runners": _runner}
+NAMED: Final[Mapping[str, Callable[[str, Any], Any]]] = {
+    "credentials": _credential_set,
+    "runners": _runner,
+    "llm_backends": _backend,
+}
 
 
 def named_entries(values: Mapping[str, Sourced]) -> dict[str, dict[str, Any]]:

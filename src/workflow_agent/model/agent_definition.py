@@ -52,6 +52,10 @@ class AgentDefinition(Data, strict=True):
     memory_config: MemoryConfig = field(default_factory=MemoryConfig)
     max_iterations: Annotated[int, Within(ge=1, le=1000)] = MOST_ITERATIONS
 
+    def __post_init__(self) -> None:
+        """Let nobody change the list that was given."""
+        object.__setattr__(self, "tools", _in_order(self.tools))
+
     def to_dict(self) -> dict[str, Any]:
         """Give the canonical form: nothing that is as it would be if it were left out."""
         return _short(self)

@@ -189,7 +189,10 @@ async def open_test_flows(
         container.deployer.override(providers.Object(deployer))
         container.vault.override(providers.Singleton(AnySecret))
         if model is not None:
+            from workflow_agent.testing.scripted_model import EveryBackend  # noqa: PLC0415  # late: as above
+
             container.chat_model.override(providers.Object(model))
+            container.llm_backends.override(providers.Object(EveryBackend(model)))
         app = App(loaded, store, container)
         try:
             yield await app.flows()

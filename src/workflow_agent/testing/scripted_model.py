@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     #: A text, or one or several tools that it wants called.
     Said: TypeAlias = str | ToolCall | tuple[ToolCall, ...]
 
-__all__ = ["ScriptedModel", "tool_call"]
+__all__ = ["EveryBackend", "ScriptedModel", "tool_call"]
 
 
 def tool_call(name: str, arguments: Mapping[str, Any] | str | None = None, call_id: str = "") -> ToolCall:
@@ -74,3 +74,21 @@ class ScriptedModel:
             input_tokens=sum(len(str(each["content"] or "").split()) for each in question.messages),
             output_tokens=len(text.split()),
         )
+
+
+class EveryBackend(dict[str, Any]):
+    """Gives one model for every name of a service: a test need not configure any.
+
+    Args:
+        model: Who answers.
+    """
+
+    def __init__(self, model: object) -> None:
+        super().__init__()
+        self._model = model
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str)
+
+    def __missing__(self, name: str) -> object:
+        return self._model

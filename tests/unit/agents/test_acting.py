@@ -20,6 +20,7 @@ from workflow_agent.agents.chat_models import ChatReply
 from workflow_agent.agents.conversation import Conversation
 from workflow_agent.agents.model_agent import ModelAgent
 from workflow_agent.app.clock import SystemClock
+from workflow_agent.app.flows import open_flows
 from workflow_agent.bus import InProcessBus
 from workflow_agent.model.errors import ParameterError, StoreError
 from workflow_agent.model.event import RecordKind
@@ -271,8 +272,8 @@ async def test_one_reply_may_call_so_many_tools(tmp_path: Path) -> None:
         await shop.act(agent(PRICE))
 
     assert len(CALLED) == 32
-    assert shop.results(1)[-1] == "error: one reply may call 32 tools"
-    assert len({call["id"] for call in shop.service.asked[1]["messages"][1]["tool_calls"]}) == 40
+    assert shop.results(1)[-1].startswith("error: one reply may call 32 tools")
+    assert len({call["id"] for call in shop.service.asked[1]["messages"][1]["tool_calls"]}) == 33
 
 
 async def test_what_a_tool_gives_is_bounded_and_has_no_controls(tmp_path: Path) -> None:
@@ -392,7 +393,7 @@ async def test_no_secret_leaves_or_is_kept(tmp_path: Path) -> None:
 async def test_a_secret_that_a_tool_needs_is_missed_before_the_model_is_asked(tmp_path: Path) -> None:
     model = ScriptedModel("x")
     memories = SqliteStore.open_read_only(tmp_path).memories
-    verb = ModelAgent(InProcessBus(), SystemClock(), lambda _: tmp_path, Vault(), model, memories).verbs()["act"]
+    verb = ModelAgent(InProcessBus(), SystemClock(), lambda _: tmp_path, Vault(), model, memories, {}).verbs()["act"]
     asked = {
         "agent": {"id": "clerk", "tools": ["look"]},
         "tools": [{"id": "look", "command": "true", "env": {"TOKEN": {"$secret": "token"}}}],
@@ -487,6 +488,26 @@ def test_what_a_crash_left_of_a_line_was_not_said_and_a_damaged_file_is_no_begin
     path.write_bytes(whole.replace(b'"reply"', b'"rep'))
     with pytest.raises(StoreError, match="cannot be read"):
         Conversation(path)
+
+
+async def test_an_agent_names_its_service(tmp_path: Path) -> None:
+    one, other = ModelService(ScriptedModel("I am one.")), ModelService(ScriptedModel("I am other."))
+    async with one.running(), other.running():
+        table = {"url": other.url, "model": "small"}
+        places = {f"paths.{name}": str(tmp_path / name) for name in ("state", "config", "runtime")}
+        async with open_flows(
+            places | {"models.url": one.url, "models.model": "big", "llm_backends.small": table}
+        ) as flows:
+            said = []
+            for name in ("", "default", "small", "smal"):
+                agent = AgentDefinition(id="clerk", llm_backend=name)
+                one.script.says("*", "I am one.")
+                run = flows.prepare(Workflow("w").add(Step("ask").act(agent, "Who?")), {})
+                step = (await flows.run(run)).steps["ask"]
+                said.append(step.output["text"] if step.output else (step.error or {})["hint"])
+
+    assert said == ["I am one.", "I am one.", "I am other.", "did you mean `small`?"]
+    assert [each["model"] for each in (*one.asked, *other.asked)] == ["big", "big", "small"]
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------

@@ -118,6 +118,18 @@ def test_the_models_own_form_is_the_same_definition_too() -> None:
     assert load_workflow(dump_workflow(forms[0]), source="d.yaml").hash == forms[0].hash
 
 
+def test_the_tools_that_were_given_cannot_be_changed_later() -> None:
+    given: Any = ["m:f"]
+    agent = AgentDefinition(id="a", tools=given)
+    given.append("m:g")
+
+    assert agent.tools == ("m:f",)
+    assert agent == AgentDefinition(id="a", tools=("m:f",))
+    wrong: Any = "weigh"
+    result = Workflow("w").add(Step("s").act(AgentDefinition(id="a", tools=wrong), "Do.", [weigh()])).validate()
+    assert not result.valid
+
+
 def test_what_is_left_out_has_its_default() -> None:
     agent = AgentDefinition.model_validate({"id": "a"})
 
