@@ -207,12 +207,12 @@ class Workflow:
         """Name the version of the definition."""
         return self._with(version=text)
 
-    def params(self, **values: Any) -> Self:
+    def params(self, /, **values: Any) -> Self:
         """Declare inputs with these default values; a type is a required input of that type (``port=int``)."""
         declared = {name: _spec(name, value) for name, value in values.items()}
         return self._with(inputs={**(self._flow.inputs or {}), **declared})
 
-    def env(self, values: Mapping[str, Any] | None = None, **more: Any) -> Self:
+    def env(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
         """Add environment variables of all commands and containers: texts, or secrets that are named."""
         self._env |= {**(values or {}), **more}
         return self

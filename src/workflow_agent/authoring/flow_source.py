@@ -22,7 +22,7 @@ from workflow_agent.authoring.builder import Step, Workflow
 from workflow_agent.authoring.durations import duration_s
 from workflow_agent.authoring.problem import Problem, refusal
 from workflow_agent.authoring.sdk.policies import RetryPolicy
-from workflow_agent.authoring.task_source import TASK_KEYS, Tasks, spoken, task_problems
+from workflow_agent.authoring.task_source import DEFINED, TASK_KEYS, Tasks, spoken, task_problems
 from workflow_agent.authoring.workflow_nesting import Flat, flattened
 from workflow_agent.authoring.yaml_source import load_yaml
 from workflow_agent.model.errors import ValidationError
@@ -244,6 +244,9 @@ class _Reading:
             return
         if "prompt" not in step:
             yield Problem(way, "the key `prompt` is missing: what the agent is asked")
+        for key in (*DEFINED, "prompt"):
+            if key in (step.get("with") or {}):
+                yield Problem((*way, "with", key), f"`{key}` does not stand here", "see `agents`, `tools` and `prompt`")
         name = str(step["agent"])
         if name not in self._agents:
             hint = did_you_mean(name, self._agents) or "declare it under `agents`"

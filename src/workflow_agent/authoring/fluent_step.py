@@ -224,7 +224,7 @@ class Step(StepActions, StepSource):
         seconds = duration_s(per, where=f"{self._step.where} › rate")
         return self.more(rate={"key": key, "limit": limit, "per_s": seconds})
 
-    def undo(self, verb: str, **inputs: Any) -> Self:
+    def undo(self, verb: str, /, **inputs: Any) -> Self:
         """Ask an agent to take this step back when the run fails or is cancelled later."""
         return self.more(undo={"uses": verb, **({"with": inputs} if inputs else {})})
 

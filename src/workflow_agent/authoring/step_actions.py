@@ -60,18 +60,18 @@ class StepActions:
         self._step = replace(self._step, **values)
         return self
 
-    def uses(self, verb: str, **inputs: Any) -> Self:
+    def uses(self, verb: str, /, **inputs: Any) -> Self:
         """Ask an agent: ``uses("verifier.verify", ...)``; `inputs` are JSON values or references."""
         return self._with(uses=verb, function=None, with_=dict(inputs))
 
     #: The same under its other name.
     agent = uses
 
-    def args(self, **values: Any) -> Self:
+    def args(self, /, **values: Any) -> Self:
         """Add inputs."""
         return self._with(with_={**self._step.with_, **values})
 
-    def env(self, values: Mapping[str, Any] | None = None, **more: Any) -> Self:
+    def env(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
         """Add environment variables of a command or container: texts, or secrets that are named."""
         self._env |= {**(values or {}), **more}
         return self
@@ -131,7 +131,7 @@ class StepActions:
 
     # -- functions ---------------------------------------------------------------------------------------------------
 
-    def python(self, function: Callable[..., Any] | str, **arguments: Any) -> Self:
+    def python(self, function: Callable[..., Any] | str, /, **arguments: Any) -> Self:
         """Call a function, given itself or as ``module:qualname``; `arguments` are JSON values or references."""
         if isinstance(function, str):
             name, where, guard = function, self._step.where, False
@@ -293,7 +293,7 @@ class StepActions:
         """Add a line to a file."""
         return self.uses("notify.file", path=path, text=text)
 
-    def sub_workflow(self, workflow: str, **inputs: Any) -> Self:
+    def sub_workflow(self, workflow: str, /, **inputs: Any) -> Self:
         """Run another workflow, by its name; it has an id of its own, and its output is this step's."""
         return self.uses("workflow.run", workflow=workflow, **({"inputs": inputs} if inputs else {}))
 

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     Way: TypeAlias = tuple[str | int, ...]
 
-__all__ = ["TASK_KEYS", "Tasks", "spoken", "task_problems"]
+__all__ = ["DEFINED", "TASK_KEYS", "Tasks", "spoken", "task_problems"]
+
+#: Inputs of a step of an agent that its definition gives.
+DEFINED: Final = ("agent", "tools")
 
 #: Keys of a task, with their types.
 TASK_KEYS: Final[Mapping[str, str]] = {
@@ -123,7 +126,11 @@ class Tasks:
             agent = str(task.get("agent_id", ""))
             if agent in self._agents and "prompt" not in self._inputs[str(task["id"])]:
                 yield Problem(("tasks", index), "the input `prompt` is missing: what the agent is asked")
-            elif agent and "." not in agent and agent not in self._agents:
+            elif agent in self._agents:
+                for key in DEFINED:
+                    if key in self._inputs[str(task["id"])]:
+                        yield Problem(("tasks", index, "inputs", key), f"`{key}` is said under `agents`, not here")
+            elif agent and "." not in agent:
                 hint = did_you_mean(agent, self._agents) or "declare it under `agents`, or name a verb: `agent.verb`"
                 yield Problem(("tasks", index, "agent_id"), f"there is no agent `{agent[:64]}`", hint)
 

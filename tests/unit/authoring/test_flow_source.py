@@ -173,6 +173,16 @@ def test_tasks_choose_and_repeat() -> None:
         ("name: w\nsteps:\n- {name: a, command: x, items: 3}", "x.yaml:3:32", "must be a list, or an expression"),
         ("name: w\nsteps:\n- {name: a, command: x, items: {b: 1}}", "x.yaml:3:32", "must be a list, or an expression"),
         (
+            "name: w\nagents: [{id: h, model: m}]\nsteps:\n- {name: a, agent: h, prompt: x, with: {tools: []}}",
+            "x.yaml:4:48",
+            "`tools` does not stand here",
+        ),
+        (
+            "id: w\nagents: [{id: h}]\ntasks: [{id: a, type: agent, agent_id: h, inputs: {prompt: x, agent: y}}]",
+            "x.yaml:3:70",
+            "`agent` is said under `agents`, not here",
+        ),
+        (
             "id: w\ntasks: [{id: a, type: tool, tool_id: 'x:y'}]\non_failure: [[]]",
             "x.yaml:3:14",
             "must be a mapping",
@@ -241,3 +251,20 @@ def test_problems_are_said_with_line_and_column(text: str, where: str, message: 
 
     assert message in caught.value.message
     assert caught.value.where == where
+
+
+def test_names_of_one_s_own_may_be_those_that_a_method_uses() -> None:
+    text = """
+name: w
+inputs: {self: {type: string, default: "1"}}
+env: {self: "1", values: "2"}
+steps:
+- {name: a, function: "json:dumps", with: {function: 1, self: 2}}
+- {name: b, command: "true", with: {self: 1}, env: {values: "3"}}
+- {name: c, uses: shell.run, with: {command: "true", verb: 1}}
+"""
+    steps = {step.id: step.with_ for step in load_flow(text, source="x.yaml").steps}
+
+    assert steps["a"]["arguments"] == {"function": 1, "self": 2}
+    assert steps["b"]["env"] == {"self": "1", "values": "3"}
+    assert steps["c"]["verb"] == 1
