@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from workflow_agent import ExecutionMode, Step, Workflow, WorkflowClient
-from workflow_agent.model.errors import BusyError, TokenRefusedError, UnreachableError
+from workflow_agent.model.errors import TokenRefusedError, UnreachableError
 from workflow_agent.model.status import RunStatus
 from workflow_agent.testing.server import ServerProcess
 
@@ -180,20 +180,3 @@ async def test_a_unix_socket_serves_the_same_client(tmp_path: Path) -> None:
             execution = await client.run_workflow(Workflow("one", steps=[Step("a", "echo done")]))
             assert (await execution.get_result())["stdout"] == "done"
             assert client.get_workflow_status(execution.id) is RunStatus.SUCCEEDED
-
-
-async def test_more_runs_than_may_be_are_sent_away_until_one_has_ended(server: ServerProcess, tmp_path: Path) -> None:
-    waits = Workflow("waits", steps=[Step("a", f"until test -e {tmp_path}/gate; do sleep 0.2; done")])
-    async with WorkflowClient(server.url, server.token) as client:
-        held = [await client.run_workflow(waits, ExecutionMode.ASYNC) for _ in range(100)]
-        api = client._runs._api  # type: ignore[attr-defined]  # one request, without patience
-        body = {"workflow": {"name": "short", "steps": [{"name": "a", "command": "true"}]}}
-        with pytest.raises(BusyError) as refused:
-            await api._once("POST", "/workflows/execute", json=body)
-        assert (refused.value.http_status, refused.value.retryable) == (429, True)
-        one_more = asyncio.create_task(client.run_workflow(waits, ExecutionMode.ASYNC))
-        await asyncio.sleep(0.5)
-        assert not one_more.done()
-        (tmp_path / "gate").touch()
-        held.append(await one_more)
-        assert {await each.wait() for each in held} == {RunStatus.SUCCEEDED}

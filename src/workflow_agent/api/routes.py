@@ -11,6 +11,7 @@ from aiohttp import web
 from workflow_agent.api.guards import PUBLIC
 from workflow_agent.api.orders import CancelOrder, RunOrder, read_order
 from workflow_agent.model.errors import UsageError
+from workflow_agent.model.status import RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,9 +71,12 @@ class Routes:
         if key is not None and not 0 < len(key) <= _LONGEST_KEY:
             raise UsageError(f"a key has 1 to {_LONGEST_KEY} characters", where="Idempotency-Key")
         order = await read_order(request, RunOrder)
+        wants_events = _EVENTS in request.headers.get("Accept", "")
+        if wants_events:
+            self._streams.check_room()  # before anything begins
         run_id = await self._runs.begin(order, key)
         place = f"{_V1}/runs/{run_id}"
-        if _EVENTS in request.headers.get("Accept", ""):
+        if wants_events:
             return await self._streams.send(request, await self._runs.events(run_id, ""), Location=place)
         if order.mode == "sync":
             found = await self._runs.describe(run_id, _LONGEST_WAIT_S)
@@ -83,7 +87,12 @@ class Routes:
     async def _list(self, request: web.Request) -> web.Response:
         _only(request, "limit", "status")
         limit = int(_number(request, "limit", _FEW_RUNS, _MOST_RUNS))
-        return _answer({"items": await self._runs.runs(limit, request.query.get("status"))})
+        status = request.query.get("status")
+        known = [each.value for each in RunStatus]
+        if status is not None and status not in known:
+            hint = f"known are {', '.join(known)}"
+            raise UsageError(f"there is no status `{status[:60]}`", where="query", hint=hint)
+        return _answer({"items": await self._runs.runs(limit, status)})
 
     async def _describe(self, request: web.Request) -> web.Response:
         _only(request, "wait")

@@ -50,6 +50,11 @@ class EventStreams:
     def __len__(self) -> int:
         return len(self._open)
 
+    def check_room(self) -> None:
+        """Check that one more can be opened; raises BusyError."""
+        if len(self._open) >= self._most:
+            raise BusyError(f"{self._most} streams of events are open", hint="close one, or try again later")
+
     async def send(self, request: web.Request, events: AsyncIterator[RunEvent], **headers: str) -> web.StreamResponse:
         """Send events to their end.
 
@@ -87,8 +92,7 @@ class EventStreams:
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        if len(self._open) >= self._most:
-            raise BusyError(f"{self._most} streams of events are open", hint="close one, or try again later")
+        self.check_room()
         task: Any = asyncio.current_task()
         self._open.add(task)
         try:

@@ -58,6 +58,8 @@ class EmbeddedRuns:
         self._connection = Connection(open_engine)
         self._open_records = open_records
         self._settings = dict(settings or {})
+        #: Runs that this object drives, by their ids: of two calls with one key the second finds the first one's.
+        self._driven: dict[str, asyncio.Future[RunState]] = {}
 
     def use(self) -> AbstractAsyncContextManager[FlowEngine]:
         """Keep the database open inside the block."""
@@ -75,13 +77,17 @@ class EmbeddedRuns:
         engine = await stack.enter_async_context(self.use())
         try:
             run = engine.prepare(workflow, given, **wanted)
-            if wanted.get("idempotency_key") is not None and engine.is_driven(run.run_id):
+            driving = self._driven.get(run.run_id)
+            if driving is not None or (wanted.get("idempotency_key") is not None and engine.is_driven(run.run_id)):
                 await stack.aclose()
-                return _known(run.run_id, run.definition)
+                if driving is not None and is_awaited:
+                    await asyncio.shield(driving)
+                return _known(run.run_id, run.definition, driving)
         except BaseException:
             await stack.aclose()
             raise
-        driving = asyncio.ensure_future(self._drive(stack, engine, run))
+        driving = self._driven[run.run_id] = asyncio.ensure_future(self._drive(stack, engine, run))
+        driving.add_done_callback(lambda _: self._driven.pop(run.run_id))
         if is_awaited:
             await asyncio.shield(driving)
         else:

@@ -30,6 +30,7 @@ _SILENCE_S: Final = 45.0
 #: Bytes of one event; more is no server of ours.
 _MOST_BYTES: Final = 64 << 20
 _REFUSED: Final = 400
+_PROBLEM: Final = "application/problem+json"
 _START: Final = "`workflow-agent serve` starts one; look at the address, and at `GET /health`"
 
 
@@ -146,10 +147,11 @@ class HttpApi:
 
     def _check(self, answer: aiohttp.ClientResponse, body: bytes) -> None:
         """Raise the error that an answer is."""
-        self._has_answered = True
+        is_ours = answer.status < _REFUSED or answer.content_type == _PROBLEM
+        self._has_answered = self._has_answered or is_ours
         if answer.status < _REFUSED:
             return
-        if answer.content_type != "application/problem+json":
+        if not is_ours:
             cause = f"it answers with status {answer.status}"
             raise UnreachableError("what answers is no server of workflow-agent", where=self._shown, cause=cause)
         error = error_from_dict(json.loads(body))

@@ -33,6 +33,8 @@ class PlacedReader:
     def __init__(self, run_id: str, place: StreamPlace) -> None:
         self._reader = RunReader(run_id)
         self.place = place
+        #: The last attempt at each step of which a record told something.
+        self._attempts: dict[str, int] = {}
 
     @property
     def ended(self) -> bool:
@@ -48,14 +50,23 @@ class PlacedReader:
         """Read what was told before, silently."""
         for event in past:
             if event.seq <= self.place.head:
-                list(self._reader.read(event))
+                list(self._read(event))
         self._reader.know_begun(self.place.ahead)
 
     def tell(self, event: Event) -> Iterator[WorkflowEvent]:
         """Give the events of a record, or of a hint, that were not told."""
         return self._hint(event) if event.seq == 0 else self._record(event)
 
+    def _read(self, event: Event) -> Iterator[WorkflowEvent]:
+        if event.step is not None:
+            # A retry is named by the attempt that is to come.
+            known = event.attempt - (event.type is EventType.RETRY_SCHEDULED)
+            self._attempts[event.step] = max(known, self._attempts.get(event.step, 0))
+        return self._reader.read(event)
+
     def _hint(self, event: Event) -> Iterator[WorkflowEvent]:
+        if event.attempt <= self._attempts.get(str(event.step), 0):
+            return  # it comes late: more is known of the attempt already
         if not self.place.has_room():
             return  # it is told with its record
         for each in self._reader.read(event):
@@ -64,7 +75,7 @@ class PlacedReader:
 
     def _record(self, event: Event) -> Iterator[WorkflowEvent]:
         told, self.place.more = self.place.more, 0
-        found = list(self._reader.read(event))
+        found = list(self._read(event))
         self.place.enter(event, tells_beginning=_tells_beginning(event))
         for number, each in enumerate(found, 1):
             if number == len(found):
