@@ -116,17 +116,7 @@ def test_a_command_sees_its_credentials_and_nothing_that_is_kept_or_shown_has_th
 
 
 def test_a_run_that_is_taken_up_reads_them_again(machine: Machine) -> None:
-    (machine.folder / "gate").touch()
-    begun = machine.command("run", "fetch.yaml", "--no-wait", "--json")
-    run_id = json.loads(begun.stdout)["data"]["run_id"]
-    while not (machine.folder / "seen").exists():
-        time.sleep(0.02)  # another process: there is nothing to wait on but what it writes
-    owner = machine.folder / "state" / "artifacts" / run_id / "owner"
-    os.kill(int(owner.read_text().split()[0]), signal.SIGKILL)
-    with owner.open() as held:
-        fcntl.flock(held, fcntl.LOCK_SH)
-    (machine.folder / "gate").unlink()
-    (machine.folder / "token").unlink()
+    run_id = _left_behind(machine)
 
     refused = machine.command("resume", run_id)
     assert "the secret `GITHUB_TOKEN` cannot be read" in refused.stderr
@@ -136,6 +126,66 @@ def test_a_run_that_is_taken_up_reads_them_again(machine: Machine) -> None:
 
     assert machine.seen() == f"{OTHER} sesame-sesame"
     assert OTHER.encode() not in machine.kept()
+
+
+def _left_behind(machine: Machine) -> str:
+    """Begin a run, kill its process between two steps, and take its token away; gives its id."""
+    (machine.folder / "gate").touch()
+    begun = machine.command("run", "fetch.yaml", "--no-wait", "--json")
+    run_id = str(json.loads(begun.stdout)["data"]["run_id"])
+    while not (machine.folder / "seen").exists():
+        time.sleep(0.02)  # another process: there is nothing to wait on but what it writes
+    owner = machine.folder / "state" / "artifacts" / run_id / "owner"
+    os.kill(int(owner.read_text().split()[0]), signal.SIGKILL)
+    with owner.open() as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+    (machine.folder / "gate").unlink()
+    (machine.folder / "token").unlink()
+    return run_id
+
+
+def _status(machine: Machine, run_id: str) -> str:
+    return str(json.loads(machine.command("status", run_id, "--json").stdout)["data"]["status"])
+
+
+def test_a_run_without_its_credentials_can_still_be_ended(machine: Machine) -> None:
+    run_id = _left_behind(machine)
+
+    ended = machine.command("cancel", run_id)
+
+    assert (ended.returncode, _status(machine, run_id)) == (0, "cancelled")
+
+
+def test_a_paused_run_that_cannot_go_on_stays_paused(machine: Machine) -> None:
+    run_id = json.loads(machine.command("run", "fetch.yaml", "--break-before", "show", "--no-wait", "--json").stdout)[
+        "data"
+    ]["run_id"]
+    while _status(machine, run_id) != "paused":
+        pass  # another process: there is nothing to wait on but its record
+    owner = machine.folder / "state" / "artifacts" / run_id / "owner"
+    os.kill(int(owner.read_text().split()[0]), signal.SIGKILL)
+    with owner.open() as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+    (machine.folder / "token").unlink()
+
+    refused = machine.command("resume", run_id)
+
+    assert "`GITHUB_TOKEN` cannot be read" in refused.stderr
+    assert _status(machine, run_id) == "paused"
+
+
+async def test_a_workflow_that_is_run_by_its_name_has_none_and_says_so(machine: Machine) -> None:
+    (machine.folder / "flows").mkdir()
+    inner = Workflow("inner", steps=[Step("a", "true").credentials("github")]).compile()
+    (machine.folder / "flows" / "inner.yaml").write_text(json.dumps(inner.to_dict()))
+    named = {"credentials.github": {"variables": {"A": "b"}}, "workflows.folders": [machine.folder / "flows"]}
+
+    async with open_test_flows(machine.folder / "test", MockDeployer(), settings=named) as flows:
+        run = flows.prepare(Workflow("w", steps=[Step("a").sub_workflow("inner")]), {})
+        state = await flows.run(run)
+
+    assert state.status == "failed"
+    assert "the credentials `github` were not read for this run" in json.dumps(dict(state.error or {}))
 
 
 @pytest.mark.parametrize(

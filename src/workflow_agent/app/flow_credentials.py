@@ -22,9 +22,11 @@ _KEY: Final = "credentials"
 
 
 def credentials_of(
-    definition: Workflow, known: Mapping[str, CredentialSet], environ: Mapping[str, str]
+    definition: Workflow, known: Mapping[str, CredentialSet], environ: Mapping[str, str], *, may_lack: bool = False
 ) -> dict[str, dict[str, str | Secret]]:
     """Read all sets that steps of a workflow name, each once.
+
+    With `may_lack`, those that cannot be had are left out: the steps that name them fail, and others do not.
 
     Raises:
         NotFoundError: the settings have no such set.
@@ -34,18 +36,28 @@ def credentials_of(
     asked = [*_asked(definition)]
     if not asked:
         return {}
+    found: dict[str, dict[str, str | Secret]] = {}
+    for where, names in asked:
+        try:
+            found |= _read(where, names, known, environ)
+        except WorkflowAgentError as error:
+            error.state = error.state or "no step was started"
+            if not may_lack:
+                raise
+    return found
+
+
+def _read(
+    where: str,
+    names: Any,  # Any: a JSON value
+    known: Mapping[str, CredentialSet],
+    environ: Mapping[str, str],
+) -> dict[str, dict[str, str | Secret]]:
     from workflow_agent.security.credentials import named_sets, read_set  # noqa: PLC0415  # late: few steps name one
 
-    found: dict[str, CredentialSet] = {}
-    for where, names in asked:
-        if not isinstance(names, list | tuple):
-            raise ValidationError("`credentials` is a list of names", where=where)
-        found |= {each.name: each for each in named_sets(names, known, where)}
-    try:
-        return {name: read_set(each, environ) for name, each in found.items()}
-    except WorkflowAgentError as error:
-        error.state = error.state or "no step was started"
-        raise
+    if not isinstance(names, list | tuple):
+        raise ValidationError("`credentials` is a list of names", where=where)
+    return {each.name: read_set(each, environ) for each in named_sets(names, known, where)}
 
 
 def _asked(definition: Workflow) -> Iterator[tuple[str, Any]]:  # Any: JSON values

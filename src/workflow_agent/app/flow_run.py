@@ -48,6 +48,8 @@ class FlowRun:
     #: What the run's first record says besides: breakpoints, and what it keeps of the run that it is made from.
     beginning: Mapping[str, Any] = field(default_factory=dict)
     durability: Durability | None = None
+    #: It is only brought to its end: credentials that cannot be had any more do not keep it from that.
+    is_ending: bool = False
 
 
 def prepared(

@@ -91,7 +91,7 @@ class Flows(FlowWords):
                 return await self._driven(run, is_known=past is not None)
 
     async def _driven(self, run: FlowRun, *, is_known: bool) -> RunState:
-        with self.at_hand(run.run_id, run.definition, run.secrets, run.instance):
+        with self.at_hand(run.run_id, run.definition, run.secrets, run.instance, may_lack=run.is_ending):
             if is_known:
                 for error in (await end_left_behind([run.run_id], self.state)).values():
                     raise error
@@ -107,16 +107,22 @@ class Flows(FlowWords):
 
     @contextmanager
     def at_hand(
-        self, run_id: str, definition: Workflow, secrets: Mapping[str, Secret], instance: object | None = None
+        self,
+        run_id: str,
+        definition: Workflow,
+        secrets: Mapping[str, Secret],
+        instance: object | None = None,
+        *,
+        may_lack: bool = False,
     ) -> Iterator[None]:
-        """Have inside the block what the steps of a run ask this process for.
+        """Have inside the block what the steps of a run ask this process for; with `may_lack`, what can be had.
 
         Raises:
             NotFoundError: a step names credentials that the settings do not have.
             ParameterError: a value of credentials cannot be read.
             ValidationError: credentials of one step have the same variable.
         """
-        sets = credentials_of(definition, self._credentials, os.environ)
+        sets = credentials_of(definition, self._credentials, os.environ, may_lack=may_lack)
         self._vault.hold(run_id, secrets)
         self._vault.hold_sets(run_id, sets)
         self._live.runs[run_id] = LiveFlow(workflow=definition.name, workflow_hash=definition.hash, instance=instance)
@@ -139,12 +145,14 @@ class Flows(FlowWords):
         Raises:
             NotFoundError: there is no such run.
             ConflictError: another process drives it.
-            ParameterError: it was given a secret that is not here; what it did stays, and it can be resumed.
+            ParameterError: it was given a secret that is not here, or credentials of its steps cannot be read; what it
+                did stays, and it can be resumed.
         """
         definition, past = await self.past(run_id)
         if (owner := await self.owner(run_id)) is not None:
             raise ConflictError(f"process {owner.pid} drives the run", run_id=run_id)
         missing_secrets(past.first, secrets or {})
+        credentials_of(definition, self._credentials, os.environ)  # before it is said that it goes on
         await self._let_go_on(run_id, one_step=one_step)
         return await self._taken_up(definition, past.first, secrets or {})
 
@@ -178,7 +186,7 @@ class Flows(FlowWords):
         """
         definition, past = await self.past(run_id)
         await self._note_cancel(run_id, reason)
-        return await self._taken_up(definition, past.first, {})
+        return await self._taken_up(definition, past.first, {}, is_ending=True)
 
     async def begin_fork(self, fork: Fork, secrets: Mapping[str, Secret] | None = None) -> RunState:
         """Drive a run to its end that is made from another one (``fork_of``).
@@ -209,7 +217,9 @@ class Flows(FlowWords):
         if source and source.endswith(".py"):
             load_module(Path(source))
 
-    async def _taken_up(self, definition: Workflow, created: Event, secrets: Mapping[str, Secret]) -> RunState:
+    async def _taken_up(
+        self, definition: Workflow, created: Event, secrets: Mapping[str, Secret], *, is_ending: bool = False
+    ) -> RunState:
         self.load(created.data["meta"])
         run = FlowRun(
             run_id=created.run_id,
@@ -218,6 +228,7 @@ class Flows(FlowWords):
             instance=None,
             secrets=secrets,
             meta=created.data["meta"],
+            is_ending=is_ending,
         )
         return await self.run(run)
 
