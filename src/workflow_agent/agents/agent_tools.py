@@ -157,7 +157,9 @@ async def call_tool(
     except _OURS:
         raise
     except WorkflowAgentError as error:
-        said = f"error: {error.message}" + (f"\n{error.cause}" if error.cause else "")
+        # Of a function that is the line of its source: nothing that a model has to see.
+        cause = None if tool.declared.function is not None else error.cause
+        said = f"error: {error.message}" + (f"\n{cause}" if cause else "")
         return ToolResult(text=_bounded(said, most, masker), is_error=True, records=error.details.get("_records", []))
     records, state = reply.pop("_records", []), reply.pop("_state", {})
     return ToolResult(text=_bounded(_said(subject, reply), most, masker), records=records, state=state)

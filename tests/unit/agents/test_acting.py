@@ -262,6 +262,7 @@ async def test_what_cannot_be_called_is_told_to_the_model(tmp_path: Path, call: 
 
     assert state.steps["ask"].output["iterations"] == 2
     assert told in shop.results(1)[0]
+    assert "return" not in shop.results(1)[0]  # no line of the function's source
     assert kept["is_error"] is True
     arguments = shop.service.asked[1]["messages"][1]["tool_calls"][0]["function"]["arguments"]
     assert isinstance(json.loads(arguments), dict)
