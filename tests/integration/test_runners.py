@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,7 +57,8 @@ class Home:
     def client(self) -> WorkflowClient:
         return WorkflowClient(settings=self.settings())
 
-    def command(self, *arguments: str) -> Any:
+    def begun(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin a command."""
         lines = [
             line
             for name, table in self.runners.items()
@@ -64,11 +67,17 @@ class Home:
         (self.folder / "config").mkdir(exist_ok=True)
         (self.folder / "config" / "config.toml").write_text("\n".join(lines))
         places = {f"WORKFLOW_AGENT_PATHS__{name.upper()}": str(self.folder / name) for name in ("state", "config")}
-        return subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-P", "-m", "workflow_agent", *arguments],
-            check=False, capture_output=True, text=True, cwd=self.folder, env={**os.environ, **places},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.folder, env={**os.environ, **places},
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Let a command come to its end."""
+        process = self.begun(*arguments)
+        out, talk = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, talk)
 
 
 @pytest.fixture
@@ -221,6 +230,34 @@ def test_the_command_runs_at_a_runner_and_says_how_it_ended(home: Home, east: Se
     assert error["run_id"] == json.loads(failed.stdout)["data"]["run_id"]
     assert (left.returncode, left.stdout[:2]) == (0, "r-")
     assert home.command("run", "left.json", "--runner", "local").returncode == 0
+
+
+def test_who_stops_waiting_leaves_the_run_at_the_runner(home: Home, east: ServerProcess, tmp_path: Path) -> None:
+    home.add("east", east.url, east.token)
+    (tmp_path / "gate").touch()
+    wait = f"touch {tmp_path}/begun; while [ -e {tmp_path}/gate ]; do sleep 0.02; done; touch {tmp_path}/ended"
+
+    waiting = home.begun("run", _flow(home, "long", wait), "--runner", "east")
+    assert waiting.stderr is not None
+    assert "runner east" in waiting.stderr.readline()
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.02)  # another process: there is nothing to wait on but what it writes
+    waiting.send_signal(signal.SIGINT)
+    talk = waiting.communicate()[1]
+    (tmp_path / "gate").unlink()
+
+    assert waiting.returncode == 130
+    assert "it goes on at the runner `east`" in talk
+    while not (tmp_path / "ended").exists():
+        time.sleep(0.02)  # as above
+
+
+async def test_a_runner_is_reached_over_its_unix_socket_too(home: Home, tmp_path: Path) -> None:
+    with ServerProcess(tmp_path / "there", socket=tmp_path / "s.sock") as server:
+        home.add("near", server.url, server.token)
+        execution = await home.client().run_workflow(Workflow("w", steps=[Step("a", "echo $PPID")]), runner="near")
+
+        assert (await execution.get_result())["stdout"] == str(server.pid)
 
 
 def test_a_runner_that_is_away_unwell_or_unknown_is_refused_before_anything_begins(home: Home) -> None:

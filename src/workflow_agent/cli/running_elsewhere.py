@@ -11,11 +11,12 @@ from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.style import safe
 from workflow_agent.client.runner_runs import RunnerRuns
 from workflow_agent.client.runners import find_runner
-from workflow_agent.model.errors import WorkflowAgentError
+from workflow_agent.model.errors import InterruptedRunError, WorkflowAgentError
 
 if TYPE_CHECKING:
     from workflow_agent.cli.flow_session import FlowRequest
     from workflow_agent.cli.invocation import Invocation
+    from workflow_agent.client.port import KnownRun
 
 __all__ = ["carry_out_elsewhere"]
 
@@ -36,15 +37,7 @@ async def _ran(
     invocation: Invocation, name: str, runs: RunnerRuns, request: FlowRequest, *, is_awaited: bool
 ) -> Outcome:
     async with runs.use():
-        known = await runs.begin(
-            request.workflow,
-            request.given,
-            is_awaited=False,
-            secrets=request.secrets,
-            tags=request.tags,
-            idempotency_key=request.key,
-            durability=request.durability,
-        )
+        known = await _begun(name, runs, request)
         data: dict[str, Any] = {"run_id": known.run_id, "workflow": known.workflow_name, "runner": name}
         invocation.say(f"run {known.workflow_name}, run {known.run_id}, runner {name}")
         if not is_awaited:
@@ -56,8 +49,7 @@ async def _ran(
                     invocation.say(f"{event.type} {safe(event.step)}: {safe(event.message)}")
             data["status"] = (await runs.end(known)).value
         except asyncio.CancelledError:
-            invocation.say(f"run {known.run_id} goes on at the runner {name}; nobody waits for it here any more")
-            raise
+            raise _left(f"it goes on at the runner `{name}`", known.run_id) from None
         try:
             data["result"] = await runs.result(known)
         except WorkflowAgentError as error:
@@ -65,3 +57,23 @@ async def _ran(
             raise CommandFailedError(error, Outcome(data={**data, "result": None})) from None
     text = json.dumps(data["result"], indent=2, ensure_ascii=False)
     return Outcome(data=data, lines=lambda _: [text])
+
+
+async def _begun(name: str, runs: RunnerRuns, request: FlowRequest) -> KnownRun:
+    try:
+        return await runs.begin(
+            request.workflow,
+            request.given,
+            is_awaited=False,
+            secrets=request.secrets,
+            tags=request.tags,
+            idempotency_key=request.key,
+            durability=request.durability,
+        )
+    except asyncio.CancelledError:
+        raise _left(f"it may have begun at the runner `{name}`", None) from None
+
+
+def _left(state: str, run_id: str | None) -> InterruptedRunError:
+    hint = "the commands see it where that server runs; with the same `--key` this one waits for it again"
+    return InterruptedRunError("nobody waits for the run any more", run_id=run_id, state=state, hint=hint)
