@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workflow_agent.cli import memory_commands
 from workflow_agent.cli.grammar import TypedGroup, declare
 from workflow_agent.cli.outcome import CommandFailedError, Outcome
 from workflow_agent.cli.style import safe
@@ -121,6 +122,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     agents = typer.Typer(cls=TypedGroup, rich_markup_mode=None, help="Agents: who answers on the bus.")
     declare(agents, "list", examples=["agents list", "agents list --json"])(agents_list)
+    memory_commands.register(agents)
     app.add_typer(agents, name="agents", rich_help_panel=_PANEL)
     config = typer.Typer(cls=TypedGroup, rich_markup_mode=None, help="Settings and where they come from.")
     declare(config, "show", examples=["config show --origin", "config show --json"])(config_show)

@@ -9,6 +9,8 @@ from workflow_agent.model.errors import StoreError
 from workflow_agent.store.session import SideStatements
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workflow_agent.store.reader import Reader
     from workflow_agent.store.statements import Statements
     from workflow_agent.store.writer import Writer
@@ -56,8 +58,6 @@ class SqliteMemories:
 
         One of the same source is replaced; of texts that are too long the beginning is kept.
         """
-        if self._writer is None:
-            raise StoreError("the store is opened for reading only", where=str(self._reader.path))
         texts = {"asked": entry["asked"][:_ASKED], "answered": entry["answered"][:_ANSWERED]}
 
         def apply(db: Statements) -> int:
@@ -69,7 +69,31 @@ class SqliteMemories:
             db.execute("insert_memory_text", {"memory_id": kept, **texts})
             return kept
 
-        await self._writer.append(SideStatements(apply))
+        await self._write(apply)
+
+    async def collections(self) -> list[dict[str, Any]]:
+        """List the collections: collection, entries (how many), kept_at (the newest)."""
+        return await self._reader.rows("select_collections")
+
+    async def entries(self, collection: str) -> list[dict[str, Any]]:
+        """List what a collection holds, the newest first."""
+        return await self._reader.rows("select_memories", collection=collection, limit=self._most)
+
+    async def forget(self, collection: str) -> int:
+        """Forget a collection; gives how many entries it had."""
+
+        def apply(db: Statements) -> int:
+            count = len(db.rows("select_memories", {"collection": collection, "limit": self._most}))
+            db.execute("drop_collection_text", {"collection": collection})
+            db.execute("drop_collection", {"collection": collection})
+            return count
+
+        return await self._write(apply)
+
+    async def _write(self, apply: Callable[[Statements], int]) -> int:
+        if self._writer is None:
+            raise StoreError("the store is opened for reading only", where=str(self._reader.path))
+        return await self._writer.append(SideStatements(apply))
 
 
 def _words(text: str) -> set[str]:

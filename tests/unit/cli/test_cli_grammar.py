@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 
 TREE = {
+    "agents forget",
     "agents list",
+    "agents memories",
     "apply",
     "approve",
     "cancel",

@@ -51,6 +51,29 @@ async def test_one_source_has_one_entry_and_long_texts_are_cut(tmp_path: Path) -
     assert (len(found["asked"]), len(found["answered"])) == (2000, 4000)
 
 
+async def test_a_collection_is_listed_and_forgotten(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path)
+    try:
+        for number, collection in enumerate(["one", "two", "one"]):
+            await store.memories.remember(collection, entry(f"s{number}", f"words {number}"))
+        listed = await store.memories.collections()
+        newest = await store.memories.entries("one")
+        assert await store.memories.forget("one") == 2
+        assert await store.memories.forget("one") == 0
+        left = await store.memories.collections()
+        await store.memories.remember("one", entry("s9", "words 9"))
+        found = await store.memories.recall("one", "words", 5)
+    finally:
+        await store.close()
+
+    assert [(each["collection"], each["entries"]) for each in listed] == [("one", 2), ("two", 1)]
+    assert [each["asked"] for each in newest] == ["words 2", "words 0"]
+    assert [each["collection"] for each in left] == ["two"]
+    assert [each["asked"] for each in found] == ["words 9"]
+    with pytest.raises(StoreError, match="for reading only"):
+        await SqliteStore.open_read_only(tmp_path).memories.forget("two")
+
+
 async def test_the_oldest_leave_a_collection_that_is_full(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path)
     try:

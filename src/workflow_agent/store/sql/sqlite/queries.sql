@@ -538,3 +538,20 @@ FROM memory_text AS t
 JOIN agent_memories AS m ON m.memory_id = t.rowid
 WHERE memory_text MATCH :words AND m.collection = :collection
 ORDER BY bm25(memory_text, 2.0, 1.0), m.memory_id DESC LIMIT :limit;
+
+-- name: select_collections
+-- Collections of memories, with how many entries each has and when the newest was kept.
+SELECT collection, COUNT(*) AS entries, MAX(kept_at) AS kept_at FROM agent_memories GROUP BY collection ORDER BY collection;
+
+-- name: select_memories
+-- Entries of a collection, the newest first.
+SELECT run_id, agent, asked, answered, kept_at FROM agent_memories
+WHERE collection = :collection ORDER BY memory_id DESC LIMIT :limit;
+
+-- name: drop_collection_text
+-- Forgets the words of a collection; before its entries.
+DELETE FROM memory_text WHERE rowid IN (SELECT memory_id FROM agent_memories WHERE collection = :collection);
+
+-- name: drop_collection
+-- Forgets the entries of a collection.
+DELETE FROM agent_memories WHERE collection = :collection;
