@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from workflow_agent import Context, Step, Workflow, WorkflowClient, step, workflow
+from workflow_agent import Context, Step, Workflow, WorkflowClient, secret, step, workflow
 from workflow_agent.app.settings import load_settings
 from workflow_agent.authoring.flow_source import load_flow
 from workflow_agent.authoring.sdk.compiling import compile_workflow
@@ -174,18 +174,30 @@ def test_a_paused_run_that_cannot_go_on_stays_paused(machine: Machine) -> None:
     assert _status(machine, run_id) == "paused"
 
 
-async def test_a_workflow_that_is_run_by_its_name_has_none_and_says_so(machine: Machine) -> None:
+async def test_a_workflow_that_is_run_by_its_name_has_the_secrets_of_the_run_and_credentials_of_its_own(
+    machine: Machine,
+) -> None:
     (machine.folder / "flows").mkdir()
-    inner = Workflow("inner", steps=[Step("a", "true").credentials("github")]).compile()
-    (machine.folder / "flows" / "inner.yaml").write_text(json.dumps(inner.to_dict()))
-    named = {"credentials.github": {"variables": {"A": "b"}}, "workflows.folders": [machine.folder / "flows"]}
+    show = f'printf "%s %s" "$GITHUB_TOKEN" "$GIVEN" > {machine.folder}/seen; echo "$GIVEN$GITHUB_TOKEN"'
+    steps = {
+        "inner": [Step("a", show).credentials("github").env(GIVEN=secret("given"))],
+        "wrong": [Step("a", "true").credentials("githib")],
+    }
+    for name, each in steps.items():
+        compiled = Workflow(name, steps=each).compile()
+        (machine.folder / "flows" / f"{name}.yaml").write_text(json.dumps(compiled.to_dict()))
+    source = {"variables": {"GITHUB_TOKEN": {"file": f"{machine.folder}/token"}}}
+    settings = {"credentials.github": source, "workflows.folders": [str(machine.folder / "flows")]}
 
-    async with open_test_flows(machine.folder / "test", MockDeployer(), settings=named) as flows:
-        run = flows.prepare(Workflow("w", steps=[Step("a").sub_workflow("inner")]), {})
-        state = await flows.run(run)
+    async with WorkflowClient(settings={"paths.state": str(machine.folder / "state"), **settings}) as client:
+        good = Workflow("w", steps=[Step("a").sub_workflow("inner")])
+        result = await (await client.run_workflow(good, secrets={"given": "of-the-run-itself"})).get_result()
+        with pytest.raises(NotFoundError, match="no set of credentials `githib`"):
+            await (await client.run_workflow(Workflow("v", steps=[Step("a").sub_workflow("wrong")]))).get_result()
 
-    assert state.status == "failed"
-    assert "the credentials `github` were not read for this run" in json.dumps(dict(state.error or {}))
+    assert machine.seen().split() == [TOKEN, "of-the-run-itself"]
+    assert result["output"]["stdout"] == "***"
+    assert TOKEN.encode() not in machine.kept()
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from workflow_agent.security.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from workflow_agent.app.container import Container
     from workflow_agent.app.flow_fork import Fork
@@ -62,6 +63,7 @@ class Flows(FlowWords):
         self._credentials: Mapping[str, CredentialSet] = parts.settings().credentials
         self._live = parts.live_flows()
         self._live.children = self
+        self._driver.around_child = self._child_at_hand
         self._bus: Bus = parts.bus()
 
     @property
@@ -244,7 +246,7 @@ class Flows(FlowWords):
         """
         definition = compile_workflow(workflow)
         run_id = child_id(parent, step, definition, as_json(dict(given), what="the input"), number)
-        secrets = {name: Secret(self._vault.reveal(parent, name)) for name in self._vault.names(parent)}
+        secrets = self._secrets_of(parent)
         run = prepared(workflow, given, run_id=run_id, secrets=secrets, parent={"run_id": parent, "step": step})
         driving = asyncio.ensure_future(self.run(run))
         if not wait:
@@ -254,6 +256,13 @@ class Flows(FlowWords):
         except asyncio.CancelledError:
             await self._stop_child(run_id, driving)
             raise
+
+    def _secrets_of(self, run_id: str) -> dict[str, Secret]:
+        return {name: Secret(self._vault.reveal(run_id, name)) for name in self._vault.names(run_id)}
+
+    def _child_at_hand(self, run_id: str, definition: Workflow, parent: str) -> AbstractContextManager[None]:
+        """Have at hand what the steps of a run ask for that a step with ``workflow.run`` asks for."""
+        return self.at_hand(run_id, definition, self._secrets_of(parent))
 
     def _execution(self, run_id: str, definition: Workflow, driving: asyncio.Future[RunState]) -> WorkflowExecution:
         from workflow_agent.client import WorkflowExecution  # noqa: PLC0415  # late: few ask for it

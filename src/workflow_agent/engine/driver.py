@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from workflow_agent.engine.asking import GRACE_S, Asker
@@ -43,6 +44,7 @@ from workflow_agent.model.workflow import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from workflow_agent.engine.live import Arrival
     from workflow_agent.model.event import RunState
@@ -101,6 +103,8 @@ class Driver:
         self._timing = Timing(clock)
         self._snapshotting = Snapshotting(journal, snapshot_every)
         self._writing = Writing(journal, self._stored, self._asker.is_watched, self._asker.tell)
+        #: In what a run is driven that ``workflow.run`` asks for: of its id, its workflow and the run that asks.
+        self.around_child: Callable[[str, Workflow, str], AbstractContextManager[None]] = lambda *_: nullcontext()
         self._runs: dict[str, LiveRun] = {}
         self._ends: dict[str, asyncio.Future[RunState]] = {}
 
@@ -194,13 +198,14 @@ class Driver:
     async def run_child(self, workflow: Workflow, inputs: Mapping[str, Any], parent: Mapping[str, Any]) -> RunState:
         """Start, or take up, the run that a step of another run asks for; `parent` names them all.
 
-        Raises: as :meth:`start` and :meth:`resume`.
+        Raises: as :meth:`start` and :meth:`resume`, and what `around_child` raises.
         """
         run_id = str(parent["child"])
-        if run_id in await pasts_of(self._journal, [run_id]):
-            return await self.resume(workflow, run_id)
-        link = {"run_id": parent["run_id"], "step": parent["step"]}
-        return await self.start(workflow, inputs, {"parent": link}, run_id)
+        with self.around_child(run_id, workflow, str(parent["run_id"])):
+            if run_id in await pasts_of(self._journal, [run_id]):
+                return await self.resume(workflow, run_id)
+            link = {"run_id": parent["run_id"], "step": parent["step"]}
+            return await self.start(workflow, inputs, {"parent": link}, run_id)
 
     async def resume(self, workflow: Workflow, run_id: str) -> RunState:
         """Take a run up where its journal ends and drive it to its end; a finished one is only read.

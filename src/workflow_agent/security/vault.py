@@ -55,8 +55,7 @@ class Vault:
             if name not in held:
                 raise ParameterError(
                     f"the credentials `{name[:64]}` were not read for this run",
-                    hint="a definition names them as they are, not by an expression;"
-                    " what `workflow.run` runs has neither secrets nor credentials",
+                    hint="a definition names them as they are, not by an expression",
                 )
             variables |= {key: value if isinstance(value, str) else value.reveal() for key, value in held[name].items()}
         return variables
