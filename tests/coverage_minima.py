@@ -22,6 +22,7 @@ MINIMA = {
     "integrations": 95.0,
     "scripts": 95.0,
     "agents": 95.0,
+    "api": 95.0,
     "app": 95.0,
     "cli": 95.0,
     "targets": 85.0,

@@ -202,7 +202,9 @@ def test_nothing_is_answered_without_the_token(
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8437", "10.0.0.1", "localhost@evil.example"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example:8437", "10.0.0.1", "me@evil.example", "[::1", "a:b:c"]
+)
 def test_another_name_in_the_host_header_is_refused(server: ServerProcess, host: str) -> None:
     for path in ("/health", "/api/v1/runs"):
         answer = ask(server, "GET", path, Host=host)
@@ -404,3 +406,41 @@ def test_a_signal_leaves_runs_where_they_stand(tmp_path: Path) -> None:
         while (tmp_path / "a").read_text() != "x\nx\n":
             time.sleep(0.02)
         ask(server, "POST", f"/api/v1/runs/{run}/cancel", {})
+
+
+def test_a_run_whose_secrets_are_gone_is_left_and_named(tmp_path: Path) -> None:
+    slow = {"name": "hush", "steps": [{"name": "a", "command": f"echo x >>{tmp_path}/a; sleep 60"}]}
+    with ServerProcess(tmp_path / "state") as server:
+        body = {"workflow": slow, "secrets": {"key": "canary-83b1d2"}}
+        run = ask(server, "POST", "/api/v1/workflows/execute", body).json["run_id"]
+        while not (tmp_path / "a").exists():
+            time.sleep(0.02)
+        server.kill()
+        server.start()
+        until = time.monotonic() + 20
+        while f"run {run} of hush was left" not in server.talk:
+            assert time.monotonic() < until, server.talk
+            time.sleep(0.05)
+        assert "canary" not in server.talk
+        assert ask(server, "GET", f"/api/v1/runs/{run}").json["is_driven"] is False
+
+
+def test_where_it_listens_is_one_line_of_json_for_scripts(tmp_path: Path) -> None:
+    environ = {**os.environ, "WORKFLOW_AGENT_PATHS__STATE": str(tmp_path / "state")}
+    command = [sys.executable, "-m", "workflow_agent", "--json", "serve", "--listen", "[::1]:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as server:
+        assert server.stdout is not None
+        said = json.loads(server.stdout.readline())
+        server.send_signal(signal.SIGINT)
+        rest, _ = server.communicate(timeout=30)
+
+    assert (said["type"], said["token_file"]) == ("listening", f"{tmp_path}/state/api-token")
+    assert said["url"].startswith("http://[::1]:")
+    assert (json.loads(rest)["ok"], server.returncode) == (True, 0)
+
+
+def test_an_address_and_a_socket_exclude_each_other(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "workflow_agent", "serve", "--listen", "127.0.0.1:0", "--socket", f"{tmp_path}/s"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (ended.returncode, "exclude each other" in ended.stderr) == (2, True)

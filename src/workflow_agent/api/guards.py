@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -24,7 +25,7 @@ __all__ = ["PUBLIC", "hosts_checked", "token_checked"]
 PUBLIC = "health"
 _SCHEME = "bearer"
 #: What this machine is called where only it is meant. A name of the outside that was made to lead here is none of them.
-_OWN_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_OWN_NAME = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 
 
 def token_checked(token: ApiToken) -> Middleware:
@@ -49,11 +50,7 @@ def token_checked(token: ApiToken) -> Middleware:
 @web.middleware
 async def hosts_checked(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what was sent to another name: a browser that was led here by a page of somebody else's says so."""
-    try:
-        name = request.url.host
-    except ValueError:
-        name = None
-    if name not in _OWN_NAMES:
+    if not _OWN_NAME.fullmatch(request.host):
         raise PermissionDeniedError(
             f"`{request.host[:80]}` is no name of this server",
             where="Host",

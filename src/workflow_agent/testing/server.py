@@ -50,8 +50,12 @@ class ServerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.kill()
-        self._talk.close()
+        try:
+            if self._process is not None and self._process.poll() is None:
+                self.stop()
+        finally:
+            self.kill()
+            self._talk.close()
 
     @property
     def pid(self) -> int:
