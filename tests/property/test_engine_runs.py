@@ -205,11 +205,13 @@ class World:
             needed = [need for need in step.needs if need in group]
             ended = [self.state.steps[need].status for need in needed]
             well = sum(status in {StepStatus.SUCCEEDED, StepStatus.UNCHANGED} for status in ended)
+            # where enough items have ended the others may go on to their end beside what comes next
+            goes_on = [self.plan.steps[need].rest == "finish" for need in needed]
+            have_ended = [status in TERMINAL_STEP for status in ended]
             if step.join == "all" and step.join_until is None:
-                # where enough items have ended the others may go on to their end beside what comes next
-                goes_on = [self.plan.steps[need].rest == "finish" for need in needed]
-                assert all(map(operator.or_, (status in TERMINAL_STEP for status in ended), goes_on))
+                assert all(map(operator.or_, have_ended, goes_on))
             elif not step.edges and step.join != "all":
+                well += sum(late and not is_over for late, is_over in zip(goes_on, have_ended, strict=True))
                 assert well >= (1 if step.join == "any" else step.join)
         flying = [unit for unit, each in self.open.items() if not isinstance(each, WaitUntil | TakePlace)]
         assert len(flying) <= self._limit
