@@ -47,15 +47,23 @@ async def test_a_killed_server_takes_its_runs_up_and_streams_go_on(server: Serve
         execution = await client.run_workflow(flow(tmp_path), ExecutionMode.ASYNC)
         seen: list[WorkflowEvent] = []
 
+        halfway = asyncio.Event()
+
         async def read() -> None:
-            seen.extend([event async for event in execution.stream_events()])
+            async for event in execution.stream_events():
+                seen.append(event)
+                if (event.step, event.type) == ("c", "step_started"):
+                    halfway.set()
 
         reading = asyncio.create_task(read())
+        await asyncio.wait_for(halfway.wait(), 30)
         await until_ran(tmp_path, "a\nb\nc\n")
+        ending = asyncio.create_task(execution.get_result())
+        await asyncio.sleep(0.2)  # so that it waits at the server
         server.kill()
         (tmp_path / "gate").touch()
         await asyncio.to_thread(server.start)
-        assert (await execution.get_result())["exit_code"] == 0
+        assert (await ending)["exit_code"] == 0
         await asyncio.wait_for(reading, 30)
 
         assert [(event.step, event.type) for event in seen] == [
