@@ -17,8 +17,11 @@ from workflow_agent import Context, Step, Workflow, WorkflowClient, secret, step
 from workflow_agent.app.settings import load_settings
 from workflow_agent.authoring.flow_source import load_flow
 from workflow_agent.authoring.sdk.compiling import compile_workflow
+from workflow_agent.authoring.sdk.context import StepEnvironment
 from workflow_agent.authoring.workflow_source import load_workflow
-from workflow_agent.model.errors import NotFoundError, ValidationError
+from workflow_agent.model.errors import NotFoundError, ParameterError, ValidationError
+from workflow_agent.security.secret import Secret
+from workflow_agent.security.vault import Vault
 from workflow_agent.testing.flows import MockDeployer, mock_agent, open_test_flows
 
 if TYPE_CHECKING:
@@ -239,6 +242,57 @@ async def test_sets_with_the_same_variable_are_refused(machine: Machine) -> None
         await machine.client().run_workflow(made)
 
 
+def test_the_environment_of_a_step_is_a_mapping_that_names_what_is_missing() -> None:
+    env = StepEnvironment({"GITHUB_TOKEN": TOKEN, "A": "b"})
+
+    assert (len(env), list(env), env.get("A"), env.get("B", "c"), "A" in env) == (
+        2,
+        ["GITHUB_TOKEN", "A"],
+        "b",
+        "c",
+        True,
+    )
+    with pytest.raises(NotFoundError, match="no variable `GITHUB_TOKE`") as caught:
+        env["GITHUB_TOKE"]
+    assert caught.value.hint == "did you mean `GITHUB_TOKEN`?"
+    assert TOKEN not in repr(env)
+
+
+def test_a_name_in_the_place_of_a_list_is_refused() -> None:
+    with pytest.raises(ValidationError, match="`credentials` is a list of names") as caught:
+
+        @step(credentials="github")
+        def look(ctx: Context) -> None:
+            del ctx
+
+    assert caught.value.hint == 'write `credentials=["github"]`'
+
+
+async def test_what_names_sets_in_the_models_own_form_is_a_list(machine: Machine) -> None:
+    said = {"schema": "workflow-agent/workflow/1", "name": "w", "version": "1", "steps": []}
+    named = {"id": "a", "uses": "shell.run", "with": {"command": "true", "credentials": "github"}}
+    undone = {"id": "a", "uses": "shell.run", "with": {"command": "true"}, "undo": {
+        "uses": "shell.run", "with": {"command": "true", "credentials": ["githib"]},
+    }}  # fmt: skip
+
+    for each, problem in ((named, "is a list of names"), (undone, "no set of credentials `githib`")):
+        made = load_workflow(json.dumps({**said, "steps": [each]}), source="w.json")
+        with pytest.raises((NotFoundError, ValidationError), match=problem):
+            await machine.client().run_workflow(made)
+
+
+def test_a_step_whose_credentials_were_not_read_fails_by_name() -> None:
+    vault = Vault()
+    vault.hold_sets("r-1", {"github": {"A": "plain", "B": Secret("a-secret-value")}})
+
+    assert vault.environment("r-1", ["github"]) == {"A": "plain", "B": "a-secret-value"}
+    with pytest.raises(ParameterError, match="`mirror` were not read"):
+        vault.environment("r-1", ["github", "mirror"])
+    vault.drop("r-1")
+    with pytest.raises(ParameterError, match="`github` were not read"):
+        vault.environment("r-1", ["github"])
+
+
 @workflow(name="python")
 class InPython:
     @step(credentials=["github"])
@@ -341,6 +395,9 @@ def test_sets_are_listed_with_names_and_sources_only(machine: Machine) -> None:
         ("[credentials.x.variables]\nA = {env = 'a b'}\n", "no name of an environment variable"),
         ("[credentials.x.variables]\nA = {file = '/a', env = 'B'}\n", "neither a text nor"),
         ("[credentials.x.variables]\n'a b' = 'c'\n", "`a b`, which is no name"),
+        ("[credentials.x.variables]\nA = 'b\\u0000c'\n".replace("'", '"'), "a NUL character in `A`"),
+        ("[credentials.x.variables]\nA = {file = 1}\n", "`A`, whose `file` is no text"),
+        ("[credentials.x]\ndescription = 1\nvariables = {A = 'b'}\n", "`description` that is no text"),
         ("[credentials.x.variables]\nDEPLOY_TOKEN = 'ghp-in-the-open'\n", "a secret by its name"),
         ("[credential.x.variables]\nA = 'b'\n", "there is no section `credential`"),
     ],

@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from workflow_agent import Step, Workflow, WorkflowClient
 from workflow_agent.app.settings import load_settings
 from workflow_agent.client.runners import LOCAL, needs_of
-from workflow_agent.model.errors import NotFoundError, UnreachableError, ValidationError
+from workflow_agent.model.errors import NotFoundError, ParameterError, UnreachableError, UsageError, ValidationError
 from workflow_agent.testing.server import ServerProcess
 
 if TYPE_CHECKING:
@@ -120,9 +120,7 @@ async def test_runners_are_listed_with_their_health(home: Home, east: ServerProc
 
 
 async def test_what_is_no_server_of_ours_is_unreachable_and_says_so(home: Home) -> None:
-    async def other(request: web.Request) -> web.Response:
-        if request.path.startswith("/large"):
-            return web.Response(body=b"x" * (1 << 20))
+    async def other(_: web.Request) -> web.Response:
         return web.json_response([1, 2])
 
     application = web.Application()
@@ -132,6 +130,53 @@ async def test_what_is_no_server_of_ours_is_unreachable_and_says_so(home: Home) 
         health = await home.client().get_runner_health("other")
 
     assert (health.status, health.message) == ("unreachable", "what answers there is no server of workflow-agent")
+
+
+async def test_what_answers_without_an_end_is_not_read_to_it(home: Home) -> None:
+    async def endless(_: web.Request) -> web.Response:
+        return web.Response(body=b"x" * (1 << 20))
+
+    application = web.Application()
+    application.router.add_get("/health", endless)
+    async with TestServer(application) as server:
+        home.add("other", str(server.make_url("")).rstrip("/"))
+        health = await home.client().get_runner_health("other")
+
+    assert (health.status, health.message) == ("unreachable", "what answers there is no server of workflow-agent")
+
+
+def test_a_token_that_cannot_be_read_is_named(home: Home) -> None:
+    home.add("east", "http://127.0.0.1:1")
+    (home.folder / "east.token").write_text("\n")
+
+    with pytest.raises(ParameterError, match="the token of the runner `east` is empty"):
+        WorkflowClient(runner="east", settings=home.settings())
+    (home.folder / "east.token").unlink()
+    with pytest.raises(ParameterError, match="the token of the runner `east` cannot be read") as caught:
+        WorkflowClient(runner="east", settings=home.settings())
+
+    assert caught.value.cause == "No such file or directory"
+
+
+def test_a_runner_and_an_address_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="give its name, or those"):
+        WorkflowClient("http://127.0.0.1:1", "a-token", runner="east")
+
+
+async def test_the_runner_local_is_this_process_and_what_is_required_holds_elsewhere(
+    home: Home, east: ServerProcess
+) -> None:
+    home.add("east", east.url, east.token)
+    made = Workflow("w", steps=[Step("a", "echo $PPID")])
+
+    here = await (await WorkflowClient(runner=LOCAL, settings=home.settings()).run_workflow(made)).get_result()
+    there = WorkflowClient(runner="east", settings=home.settings(), required_components=["moon"])
+    with pytest.raises(UnreachableError, match="`east` does not have `moon`"):
+        await there.run_workflow(made)
+
+    assert here["stdout"] == str(os.getpid())
+    execution = await WorkflowClient(runner="east", settings=home.settings()).run_workflow(made)
+    assert WorkflowClient(runner="east", settings=home.settings()).get_workflow_status(execution.id) == "succeeded"
 
 
 async def test_an_unknown_runner_is_refused_with_the_nearest_name(home: Home) -> None:

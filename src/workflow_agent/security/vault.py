@@ -55,7 +55,7 @@ class Vault:
             if name not in held:
                 raise ParameterError(
                     f"the credentials `{name[:64]}` were not read for this run",
-                    hint="a definition names them as they are, not by an expression",
+                    hint="`workflow-agent secrets list` says which sets there are, and what of them is there",
                 )
             variables |= {key: value if isinstance(value, str) else value.reveal() for key, value in held[name].items()}
         return variables
