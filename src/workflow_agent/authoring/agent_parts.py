@@ -53,6 +53,8 @@ def agent_inputs(agent: AgentDefinition, tools: Iterable[ToolDefinition]) -> dic
 
 def canonical_inputs(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give the inputs of a step as every form writes them; those that cannot be read stay, and are refused later."""
+    if not isinstance(inputs.get("tools", ()), list | tuple):
+        return inputs
     try:
         agent = AgentDefinition.model_validate(inputs["agent"])
         tools = [ToolDefinition.model_validate(each) for each in inputs.get("tools", ())]
@@ -125,11 +127,8 @@ def _read(
     try:
         made = kind.model_validate(data)
     except ValueError as error:
-        from pydantic import ValidationError as PydanticError  # noqa: PLC0415  # late: who refuses has loaded it
-
-        if not isinstance(error, PydanticError):
-            raise
-        found = schema_problems(error, lambda at: _keys(kind, at))
+        refused: Any = error  # Any: pydantic's, which is not loaded where nothing is refused
+        found = schema_problems(refused, lambda at: _keys(kind, at))
         yield from (replace(each, way=(*way, *each.way)) for each in found)
         return None
     return made  # type: ignore[return-value]  # one of the two kinds, and the one that was asked for

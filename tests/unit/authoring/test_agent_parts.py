@@ -207,6 +207,42 @@ def test_what_is_wrong_is_said_at_its_line(old: str, new: str, where: str, told:
         assert hint in found[0]["hint"]
 
 
+@pytest.mark.parametrize(
+    ("tools", "told"),
+    [
+        ("{}", "must be of type array"),
+        ("[weigh]", "must be a mapping"),
+        ("[{id: Weigh, command: x}]", "`Weigh` is no name of a tool"),
+        ("[{id: weigh}]", "it has none of them"),
+        ("[{id: weigh, function: weigh}]", "`weigh` is no function"),
+        ("[{id: weigh, function: 'm:f', parameters: {a: {type: string}}}]", "the parameters of its signature"),
+        ("[{id: weigh, command: x, parameters: {a: string}}]", "must be a mapping with `type`"),
+        ("[{id: weigh, command: x, parameters: {a: {}}}]", "`type` must be one of string"),
+        ("[{id: weigh, command: x, parameters: {a: {type: array, items: string}}}]", "must be a mapping"),
+        ("[{id: weigh, command: x, parameters: {a: {type: array, items: {type: text}}}}]", "`items` has a `type`"),
+        ("[{id: weigh, command: x, parameters: {a: {type: string, enum: x}}}]", "must be a list"),
+        ("[{id: weigh, command: x, parameters: {a: {type: string, required: 3}}}]", "must be a bool"),
+        ("[{id: weigh, url: 'https://example.org/x', method: SEND}]", "must be one of GET"),
+        ("[{id: weigh, url: 'https://example.org/{b}', parameters: {a: {type: string}}}]", "no parameter `b`"),
+        ("[{id: weigh, url: 'https://{a}.example.org/', parameters: {a: {type: string}}}]", "not for the model to say"),
+        ("[{id: weigh, url: '//example.org'}]", "an address begins with"),
+    ],
+)
+def test_a_tool_that_is_none_is_refused(tools: str, told: str) -> None:
+    text = f"name: w\nagents: [{{id: a}}]\ntools: {tools}\nsteps: [{{name: s, agent: a, prompt: Go.}}]\n"
+    with pytest.raises(ValidationError) as refused:
+        load_flow(text, source="t.yaml")
+
+    assert any(told in each["message"] for each in refused.value.details["problems"]), refused.value.details
+
+
+def test_the_parts_of_the_models_own_form_are_lists_and_mappings() -> None:
+    for inputs in ({"agent": {"id": "a"}, "tools": {}}, {"agent": "a"}, {"agent": {"id": "a"}, "tools": [3]}):
+        result = Workflow("w").add(Step("s").uses("model.act", prompt="Go.", **inputs)).validate()
+        assert not result.valid
+        assert str(result.errors[0]["message"]).startswith("must be a ")
+
+
 def test_two_of_one_id_are_refused() -> None:
     with pytest.raises(ValidationError, match="there are two of the id `clerk`"):
         load_flow(WHOLE.replace("tools:\n", "  - id: clerk\ntools:\n"), source="w.yaml")
@@ -264,6 +300,21 @@ def whole(
 def odd(when: complex) -> None: ...
 
 
+def of_checkers(a: int, b, ctx: OnlyForCheckers) -> None:  # type: ignore[no-untyped-def, name-defined]  # noqa: F821
+    """Does it.
+
+    Args:
+        (what is given)
+        a: The first.
+
+        b: The second.
+    Whatever else there is.
+    """
+
+
+def unknown(a: OnlyForCheckers) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+
 def test_a_functions_schema_follows_from_its_types_and_docstring() -> None:
     assert described(whole) == "Does it.\n\nAnd more."
     assert function_schema(whole) == {
@@ -279,6 +330,13 @@ def test_a_functions_schema_follows_from_its_types_and_docstring() -> None:
         "additionalProperties": False,
         "required": ["a", "b", "c", "d"],
     }
+    assert function_schema(of_checkers)["properties"] == {
+        "a": {"type": "integer", "description": "The first."},
+        "b": {"description": "The second."},
+    }
+    with pytest.raises(ValidationError, match="the types of a tool's parameters cannot be read") as unread:
+        function_schema(unknown)
+    assert "OnlyForCheckers" in str(unread.value.cause)
     with pytest.raises(ValidationError, match="the parameter `when` of a tool has a type that no model can be told"):
         function_schema(odd)
     assert tool_id(odd).endswith("test_agent_parts:odd")
