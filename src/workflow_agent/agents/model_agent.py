@@ -18,7 +18,7 @@ from workflow_agent.agents.flow_log import FlowLog
 from workflow_agent.agents.given_secrets import secret_names
 from workflow_agent.agents.masking import masked
 from workflow_agent.agents.remembering import MOST_NOTES, collection_of, with_notes
-from workflow_agent.agents.serving import Answer, Question, Verb
+from workflow_agent.agents.serving import Answer, Question, StoppedWork, Verb
 from workflow_agent.authoring.durations import duration_s
 from workflow_agent.model.data import plain
 from workflow_agent.model.errors import ParameterError, StepFailedError, WorkflowAgentError
@@ -181,6 +181,8 @@ class ModelAgent:
         except WorkflowAgentError as error:
             error.details["_records"] = [*log.records(), *acting.records()]
             raise
+        except asyncio.CancelledError:
+            raise StoppedWork([*log.records(), *acting.records()]) from None
         finally:
             await log.flush()
         kept = acting.state()

@@ -34,6 +34,7 @@ __all__ = [
     "Reply",
     "Request",
     "ServedAgents",
+    "StoppedWork",
     "Verb",
     "plain",
     "serve",
@@ -56,6 +57,18 @@ class Answer(Data, abstract=True):
 VerbHandler: TypeAlias = (
     "Callable[[Any, Message], Awaitable[tuple[Answer | Reply, Mapping[str, Any]]]]"  # Any: its request
 )
+
+
+class StoppedWork(asyncio.CancelledError):  # no error: who was told to stop did
+    """Raised in the place of the cancellation by a verb that was told to stop: what it did until then is kept.
+
+    Args:
+        records: For the journal; without secrets.
+    """
+
+    def __init__(self, records: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.records = records
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +163,16 @@ def _handler(
         tasks.add(task)
         try:
             reply, special = await task
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as stopped:
             current = asyncio.current_task()
             if current is not None and current.cancelling():
                 await _ended(task)
                 raise  # the request itself was withdrawn
-            raise InterruptedRunError(f"`{message.subject}` was stopped", run_id=message.run_id) from None
+            raise InterruptedRunError(
+                f"`{message.subject}` was stopped",
+                run_id=message.run_id,
+                details={"_records": stopped.records} if isinstance(stopped, StoppedWork) else None,
+            ) from None
         finally:
             tasks.discard(task)
             if not tasks:

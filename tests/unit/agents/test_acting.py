@@ -413,13 +413,15 @@ async def test_a_secret_that_a_tool_needs_is_missed_before_the_model_is_asked(tm
 
 async def test_a_step_whose_time_is_over_ends_with_the_tool_that_it_waits_for(tmp_path: Path) -> None:
     tool = ToolDefinition(id="slow", command=f"echo $$ > {tmp_path}/pid; exec sleep 60")
-    async with house(tmp_path, tool_call("slow"), "Never.") as shop:
-        state = await shop.run(Step("ask").act(agent("slow"), "Go.", tools=[tool]).timeout("1s"))
+    async with house(tmp_path, tool_call("price", {"item": "tea"}), tool_call("slow"), "Never.") as shop:
+        state = await shop.run(Step("ask").act(agent(PRICE, "slow"), "Go.", tools=[tool]).timeout("1s"))
+        calls = await shop.records(RecordKind.TOOL_CALL)
 
     error = state.steps["ask"].error
     assert error is not None
     assert error["code"] == "step-timeout"
-    assert len(shop.service.asked) == 1
+    assert len(shop.service.asked) == 2
+    assert [call["tool"] for call in calls] == ["price"]
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -427,13 +429,17 @@ async def test_a_step_whose_time_is_over_ends_with_the_tool_that_it_waits_for(tm
 async def test_a_run_that_is_cancelled_ends_with_the_tool_that_it_waits_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "began")
     tool = ToolDefinition(id="slow", command=f"echo $$ > {tmp_path}/began; exec sleep 60")
-    async with house(tmp_path, tool_call("slow"), "Never.") as shop:
-        running = asyncio.create_task(shop.act(agent("slow"), "Go.", tools=[tool]))
+    async with house(tmp_path, tool_call("price", {"item": "tea"}), tool_call("slow"), "Never.") as shop:
+        running = asyncio.create_task(shop.act(agent(PRICE, "slow"), "Go.", tools=[tool]))
         pid = int(await asyncio.to_thread((tmp_path / "began").read_text))
         assert await shop.flows.cancel(shop.run_id, "enough")
         state = await running
+        calls = await shop.records(RecordKind.TOOL_CALL)
+        said = [record["message"] for record in await shop.records(RecordKind.LOG)]
 
     assert state.status is RunStatus.CANCELLED
+    assert [call["tool"] for call in calls] == ["price"]
+    assert "turn 2: calls slow {}" in said
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
