@@ -268,6 +268,16 @@ async def test_what_cannot_be_called_is_told_to_the_model(tmp_path: Path, call: 
     assert isinstance(json.loads(arguments), dict)
 
 
+async def test_a_function_that_is_not_there_is_refused_before_the_model_is_asked(tmp_path: Path) -> None:
+    async with house(tmp_path, "Never.") as shop:
+        state = await shop.act(agent(PRICE.replace(":price", ":prise")))
+
+    error = state.steps["ask"].error
+    assert error is not None
+    assert (error["code"], error["hint"]) == ("not-found", "did you mean `price`?")
+    assert shop.service.asked == []
+
+
 async def test_one_reply_may_call_so_many_tools(tmp_path: Path) -> None:
     async with house(tmp_path, tuple(tool_call("price", {"item": "tea"}) for _ in range(40)), "Enough.") as shop:
         await shop.act(agent(PRICE))
