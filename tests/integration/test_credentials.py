@@ -224,6 +224,16 @@ def test_what_cannot_be_read_is_named_and_nothing_has_run(machine: Machine, chan
     assert json.loads(machine.command("history", "--json").stdout)["data"]["items"] == []
 
 
+async def test_a_command_that_does_not_name_a_set_does_not_have_what_its_secrets_come_from(machine: Machine) -> None:
+    show = 'echo "${OF_THE_MIRROR:-nothing} ${MIRROR_PASSWORD:-nothing} ${HOME:+home}"'
+    made = Workflow("w", steps=[Step("a", show), Step("b", show).credentials("mirror").depends("a")])
+
+    execution = await machine.client().run_workflow(made)
+
+    said = [line.partition(": ")[2] for line in machine.client().get_logs(execution.id)]
+    assert said == ["nothing nothing home", "nothing *** home"]
+
+
 async def test_an_unknown_set_is_refused_with_the_nearest_name(machine: Machine) -> None:
     made = Workflow("w", steps=[Step("a", f"touch {machine.folder}/seen"), Step("b", "true").credentials("githib")])
 

@@ -31,10 +31,10 @@ class ShellRequest(Question):
 
     `env` is added to this process's environment, and above it what the files of `dotenv` say (read when the step runs,
     so not in the journal). A value of `env`, and `stdin`, may name a secret: ``{"$secret": "token"}``. `credentials`
-    names sets of variables of the settings, which stand below `dotenv` and `env`. `shell` gets the
-    command after ``-c``. The output is also written to the file `stdout`, and kept in the run's state as `keep_as`. Of
-    codes other than `exit_codes` those of `retry_codes` are tried again, where that is not every one. `stop_signal` is
-    what it gets 5 seconds before it is killed.
+    names sets of variables of the settings, which stand below `dotenv` and `env`; variables of this process from which
+    secrets of sets come are left out. `shell` gets the command after ``-c``. The output is also written to the file
+    `stdout`, and kept in the run's state as `keep_as`. Of codes other than `exit_codes` those of `retry_codes` are
+    tried again, where that is not every one. `stop_signal` is what it gets 5 seconds before it is killed.
     """
 
     command: str
@@ -99,6 +99,7 @@ class ShellAgent:
             stdin=stdin,
             stop_signal=_signal(request.stop_signal, where),
             most_bytes=request.max_output,
+            withheld=self._vault.withheld,
         )
         ran = await run_logged(program, message, log)
         text = ran.text if masker is None else masker.mask(ran.text)

@@ -31,7 +31,7 @@ _TAIL: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What is started. `env` is added to this process's environment; `stdin` None is an empty input."""
+    """What is started. `env` is added to this process's environment, without `withheld`; `stdin` None is no input."""
 
     command: Sequence[str]
     env: Mapping[str, str]
@@ -39,6 +39,7 @@ class Program:
     stdin: str | None = None
     stop_signal: signal.Signals = signal.SIGKILL
     most_bytes: int = MOST_BYTES
+    withheld: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +102,7 @@ async def _started(program: Program, message: Message) -> asyncio.subprocess.Pro
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             cwd=program.folder,
-            env={**os.environ, **program.env, MARK: _mark(message)},
+            env={**_inherited(program.withheld), **program.env, MARK: _mark(message)},
             start_new_session=True,
             limit=_LINE_BYTES,
         )
@@ -111,6 +112,10 @@ async def _started(program: Program, message: Message) -> asyncio.subprocess.Pro
         else:
             text = f"`{program.command[0]}` cannot be started"
         raise NotFoundError(text, where=str(error.filename), cause=error.strerror) from error
+
+
+def _inherited(withheld: frozenset[str]) -> Mapping[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in withheld} if withheld else os.environ
 
 
 async def _write(process: asyncio.subprocess.Process, text: str | None) -> None:

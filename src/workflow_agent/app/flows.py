@@ -61,6 +61,10 @@ class Flows(FlowWords):
         super().__init__(store, ownership, parts.driver(), parts.clock())
         self._vault = parts.vault()
         self._credentials: Mapping[str, CredentialSet] = parts.settings().credentials
+        if self._credentials:
+            from workflow_agent.security.credentials import source_variables  # noqa: PLC0415  # late: few have one
+
+            self._vault.withheld = source_variables(self._credentials.values())
         self._live = parts.live_flows()
         self._live.children = self
         self._driver.around_child = self._child_at_hand

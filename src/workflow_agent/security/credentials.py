@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from workflow_agent.security.secret import Secret
 
-__all__ = ["CredentialSet", "credential_set", "described", "named_sets", "read_set"]
+__all__ = ["CredentialSet", "credential_set", "described", "named_sets", "read_set", "source_variables"]
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
@@ -137,6 +137,12 @@ def named_sets(
             homes[variable] = name
         found.append(known[name])
     return found
+
+
+def source_variables(sets: Iterable[CredentialSet]) -> frozenset[str]:
+    """Give the environment variables from which secrets of sets come."""
+    sources = [value for each in sets for value in each.variables.values() if not isinstance(value, str)]
+    return frozenset(source.place for source in sources if source.kind is SecretSourceKind.ENVIRONMENT)
 
 
 def read_set(each: CredentialSet, environ: Mapping[str, str]) -> dict[str, str | Secret]:

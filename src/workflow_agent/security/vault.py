@@ -36,6 +36,8 @@ class Vault:
         self._runs: dict[str, Mapping[str, Secret]] = {}
         self._sets: dict[str, Mapping[str, Mapping[str, str | Secret]]] = {}
         self._maskers: dict[str, Masker] = {}
+        #: Variables of this process from which secrets of credentials come: commands get them by a set only.
+        self.withheld: frozenset[str] = frozenset()
 
     def hold(self, run_id: str, secrets: Mapping[str, Secret]) -> None:
         """Keep the secrets of a run, until they are dropped."""
