@@ -141,6 +141,50 @@ async def test_a_run_is_cancelled(client: WorkflowClient) -> None:
     assert not await execution.cancel()
 
 
+async def test_a_run_pauses_before_a_step_and_goes_on_step_by_step(client: WorkflowClient) -> None:
+    execution = await client.run_workflow(three(), ExecutionMode.ASYNC, break_before=["b"])
+    paused = 0
+    async for event in execution.stream_events():
+        if event.type == "workflow_paused":
+            paused += 1
+            with pytest.raises(ConflictError, match="paused"):
+                await execution.pause()
+            await execution.unpause(one_step=paused == 1)
+
+    assert (paused, await execution.get_status()) == (2, RunStatus.SUCCEEDED)
+    with pytest.raises(ConflictError):
+        await execution.unpause()
+
+
+async def test_a_step_gets_the_signal_that_it_waits_for(client: WorkflowClient) -> None:
+    waits = Workflow("waits", steps=[Step("go").uses("wait.signal"), Step("then", "echo then")]).chain()
+    execution = await client.run_workflow(waits, ExecutionMode.ASYNC)
+
+    await execution.signal("go", {"by": "ann"})
+
+    assert (await execution.get_result())["stdout"] == "then"
+    with pytest.raises(ConflictError):
+        await execution.signal("go")
+
+
+async def test_a_run_is_paused_while_a_step_goes_on(client: WorkflowClient, tmp_path: Path) -> None:
+    gate = f"until test -e {tmp_path}/gate; do sleep 0.02; done"
+    flow = Workflow("gated", steps=[Step("a", gate), Step("b", "echo b")]).chain()
+    execution = await client.run_workflow(flow, ExecutionMode.ASYNC)
+
+    await execution.pause("lunch")
+    (tmp_path / "gate").touch()
+    seen = []
+    async for event in execution.stream_events():
+        seen.append((event.step, event.type))
+        if seen[-1] == ("a", "step_completed"):
+            assert await execution.get_status() is RunStatus.PAUSED
+            await execution.unpause()
+
+    assert seen.index((None, "workflow_paused")) < seen.index(("a", "step_completed"))
+    assert seen.index((None, "workflow_resumed")) < seen.index(("b", "step_started"))
+
+
 async def test_a_key_stands_for_one_workflow(client: WorkflowClient) -> None:
     first = await client.run_workflow(three(), idempotency_key="order-1")
     again = await client.run_workflow(three(), idempotency_key="order-1")
@@ -245,13 +289,8 @@ def test_what_a_server_does_not_offer_is_said(server: ServerProcess) -> None:
         return await anext(events)
 
     asked: list[Callable[[], Any]] = [
-        lambda: client.resume(execution.id),
-        lambda: client.run_workflow(three(), break_before=["a"]),
         execution.get_state,
         execution.inspect,
-        execution.pause,
-        execution.unpause,
-        lambda: execution.signal("go"),
         lambda: execution.change(break_before=["a"]),
         lambda: first(client.stream_workflow_events()),
     ]
@@ -261,3 +300,13 @@ def test_what_a_server_does_not_offer_is_said(server: ServerProcess) -> None:
     for told in (client.get_credentials, lambda: client.get_run_metrics(execution.id), lambda: client.stream_logs("r")):
         with pytest.raises(UsageError, match="does not offer"):
             told()
+
+
+async def test_a_person_is_answered_by_a_signal(client: WorkflowClient) -> None:
+    asked = Workflow(
+        "asked", steps=[Step("ask").uses("wait.person", prompt="Go on?"), Step("then", "echo then")]
+    ).chain()
+    for approved, status in ((True, RunStatus.SUCCEEDED), (False, RunStatus.FAILED)):
+        execution = await client.run_workflow(asked, ExecutionMode.ASYNC)
+        await execution.signal("ask", {"approved": approved} | ({} if approved else {"reason": "no"}))
+        assert await execution.wait() is status

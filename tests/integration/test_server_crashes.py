@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from workflow_agent import ExecutionMode, Step, Workflow, WorkflowClient
-from workflow_agent.model.errors import TokenRefusedError, UnreachableError
+from workflow_agent.model.errors import ConflictError, ParameterError, TokenRefusedError, UnreachableError
 from workflow_agent.model.status import RunStatus
+from workflow_agent.security.secret import Secret
 from workflow_agent.testing.server import ServerProcess
 
 if TYPE_CHECKING:
@@ -99,6 +100,46 @@ async def test_a_killed_server_leaves_a_place_to_go_on_from(server: ServerProces
         (name, kind) for name in NAMES for kind in ("step_started", "step_completed")
     ]
     assert seen[-1].type == "workflow_completed"
+
+
+async def test_a_paused_run_stays_so_over_a_restart_and_goes_on_when_it_is_told(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    (tmp_path / "gate").touch()
+    async with WorkflowClient(server.url, server.token) as client:
+        execution = await client.run_workflow(flow(tmp_path), ExecutionMode.ASYNC, break_before=["d"])
+        async for event in execution.stream_events():
+            if event.type == "workflow_paused":
+                break
+        server.kill()
+        await asyncio.to_thread(server.start)
+        assert await execution.get_status() is RunStatus.PAUSED
+        with pytest.raises(ConflictError, match="no process drives"):
+            await execution.wait()
+
+        await execution.unpause()
+
+        assert await execution.wait() is RunStatus.SUCCEEDED
+        with pytest.raises(ConflictError, match="has ended"):
+            await execution.unpause()
+    assert (tmp_path / "ran").read_text() == "".join(f"{name}\n" for name in NAMES)
+
+
+async def test_a_run_that_lost_its_secrets_goes_on_with_them(server: ServerProcess, tmp_path: Path) -> None:
+    async with WorkflowClient(server.url, server.token) as client:
+        secrets = {"key": Secret("canary-9d2f6a")}
+        execution = await client.run_workflow(flow(tmp_path), ExecutionMode.ASYNC, secrets=secrets)
+        await until_ran(tmp_path, "a\nb\nc\n")
+        server.kill()
+        (tmp_path / "gate").touch()
+        await asyncio.to_thread(server.start)
+        with pytest.raises(ParameterError, match="`key`"):
+            await client.resume(execution.id)
+
+        resumed = await client.resume(execution.id, secrets=secrets)
+
+        assert (resumed.id, await resumed.get_status()) == (execution.id, RunStatus.SUCCEEDED)
+        assert "canary" not in server.talk
 
 
 class LossyProxy:

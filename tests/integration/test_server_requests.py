@@ -181,6 +181,7 @@ PATHS = (
     ("GET", "/api/v1/runs/r-01M81VS020Z16AE7E30VWF2Q38/events"),
     ("GET", "/api/v1/runs/r-01M81VS020Z16AE7E30VWF2Q38/logs"),
     ("POST", "/api/v1/runs/r-01M81VS020Z16AE7E30VWF2Q38/cancel"),
+    *(("POST", f"/api/v1/runs/r-01M81VS020Z16AE7E30VWF2Q38/{word}") for word in ("pause", "resume", "signal")),
     ("GET", "/health/"),
     ("GET", "/api/health"),
     ("POST", "/health"),
@@ -264,6 +265,7 @@ def test_a_body_that_is_none_is_refused_and_nothing_begins(
         ("GET", "/api/v1/runs?status=well", {}, (400, "usage")),
         ("GET", "/api/v1/runs?token=x", {}, (400, "usage")),
         ("DELETE", "/api/v1/runs", {}, (405, "usage")),
+        ("POST", "/api/v1/runs/r-01M81VS020Z16AE7E30VWF2Q38/resume", {}, (422, "validation")),
     ],
 )
 def test_what_cannot_be_is_said(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     _D = TypeVar("_D", bound=Data)
 
-__all__ = ["CancelOrder", "RunOrder", "read_order"]
+__all__ = ["CancelOrder", "PauseOrder", "ResumeOrder", "RunOrder", "SignalOrder", "read_order"]
 
 #: Seconds within which a body arrives.
 _BODY_S = 30.0
@@ -35,6 +35,7 @@ class RunOrder(Data, strict=True):
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
     instance: dict[str, Any] | None = None
     durability: str | None = None
+    break_before: list[str] = field(default_factory=list)
     mode: Literal["async", "sync"] = "async"
 
 
@@ -42,6 +43,26 @@ class CancelOrder(Data, strict=True):
     """Why a run is to stop."""
 
     reason: str = "cancelled by request"
+
+
+class PauseOrder(Data, strict=True):
+    """Why nothing new is to start."""
+
+    reason: str = "paused by request"
+
+
+class ResumeOrder(Data, strict=True):
+    """How a run goes on that is paused, or whose process died; `secrets` are those that it was begun with."""
+
+    step: bool = False
+    secrets: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+class SignalOrder(Data, strict=True):
+    """What happened, for a step that waits for it."""
+
+    name: str
+    data: Any = None
 
 
 async def read_order(request: web.Request, kind: type[_D]) -> _D:

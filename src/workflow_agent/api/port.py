@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from datetime import datetime
 
-    from workflow_agent.api.orders import RunOrder
+    from workflow_agent.api.orders import ResumeOrder, RunOrder
 
 __all__ = ["RunEvent", "RunService"]
 
@@ -93,6 +93,24 @@ class RunService(Protocol):
 
     async def cancel(self, run: str, reason: str) -> bool:
         """Ask a run to stop; False when it is past that. Raises NotFoundError, ConflictError."""
+        ...
+
+    async def pause(self, run: str, reason: str) -> None:
+        """Let nothing new start in a run. Raises NotFoundError, ConflictError."""
+        ...
+
+    async def resume(self, run: str, order: ResumeOrder) -> None:
+        """Let a run go on that is paused, or that nobody drives.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: it has ended, or is driven and not paused.
+            ParameterError: a secret is missing with which it was begun.
+        """
+        ...
+
+    async def signal(self, run: str, name: str, data: Any) -> None:
+        """Tell a run that something happened. Raises NotFoundError, ConflictError."""
         ...
 
     async def scraped(self) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from workflow_agent.api.guards import PUBLIC
-from workflow_agent.api.orders import CancelOrder, RunOrder, read_order
+from workflow_agent.api.orders import CancelOrder, PauseOrder, ResumeOrder, RunOrder, SignalOrder, read_order
 from workflow_agent.model.errors import UsageError
 from workflow_agent.model.status import RunStatus
 
@@ -55,6 +55,9 @@ class Routes:
         router.add_get(f"{_V1}/runs/{_RUN}/events", self._events, allow_head=False)
         router.add_get(f"{_V1}/runs/{_RUN}/logs", self._logs, allow_head=False)
         router.add_post(f"{_V1}/runs/{_RUN}/cancel", self._cancel)
+        router.add_post(f"{_V1}/runs/{_RUN}/pause", self._pause)
+        router.add_post(f"{_V1}/runs/{_RUN}/resume", self._resume)
+        router.add_post(f"{_V1}/runs/{_RUN}/signal", self._signal)
 
     async def _health(self, request: web.Request) -> web.Response:
         _only(request)
@@ -116,6 +119,24 @@ class Routes:
         run_id = await self._runs.resolve(request.match_info["run"])
         is_asked = await self._runs.cancel(run_id, order.reason)
         return _answer({"run_id": run_id, "cancelled": is_asked}, HTTPStatus.ACCEPTED)
+
+    async def _pause(self, request: web.Request) -> web.Response:
+        _only(request)
+        order = await read_order(request, PauseOrder)
+        await self._runs.pause(request.match_info["run"], order.reason)
+        return _answer(await self._runs.describe(request.match_info["run"]), HTTPStatus.ACCEPTED)
+
+    async def _resume(self, request: web.Request) -> web.Response:
+        _only(request)
+        order = await read_order(request, ResumeOrder)
+        await self._runs.resume(request.match_info["run"], order)
+        return _answer(await self._runs.describe(request.match_info["run"]), HTTPStatus.ACCEPTED)
+
+    async def _signal(self, request: web.Request) -> web.Response:
+        _only(request)
+        order = await read_order(request, SignalOrder)
+        await self._runs.signal(request.match_info["run"], order.name, order.data)
+        return _answer(await self._runs.describe(request.match_info["run"]), HTTPStatus.ACCEPTED)
 
 
 def _answer(data: Mapping[str, Any], status: int = HTTPStatus.OK, **headers: str) -> web.Response:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from workflow_agent.model.event import Event
     from workflow_agent.model.workflow import Durability, Workflow
 
-__all__ = ["FlowRun", "check_same", "check_steps", "child_id", "missing_secrets", "prepared"]
+__all__ = ["FlowRun", "check_same", "check_steps", "child_id", "missing_secrets", "prepared", "secrets_of"]
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 #: Characters of a run id that are random; those before them are its time.
@@ -108,7 +108,7 @@ def prepared(
         definition=definition,
         inputs=inputs,
         instance=instance,
-        secrets={name: _secret(name, value) for name, value in (secrets or {}).items()},
+        secrets=secrets_of(secrets or {}),
         meta=as_json(kept, what="the tags"),
         beginning={"break_before": sorted(break_before)} if break_before else {},
         durability=None if durability is None else durability_of(durability),
@@ -142,6 +142,11 @@ def missing_secrets(created: Event, given: Mapping[str, Secret]) -> None:
             hint=f"add `{options}`: env:NAME, file:PATH or -",
             details={"secrets": missing},
         )
+
+
+def secrets_of(values: Mapping[str, str | Secret]) -> dict[str, Secret]:
+    """Make secrets of texts; raises ValidationError, without the value, for what can be none."""
+    return {name: _secret(name, value) for name, value in values.items()}
 
 
 def _secret(name: str, value: str | Secret) -> Secret:

@@ -7,7 +7,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from workflow_agent.app.flow_run import check_same
+from workflow_agent.app.flow_run import check_same, secrets_of
 from workflow_agent.app.run_errors import error_of_run
 from workflow_agent.authoring.flow_lowering import PYTHON
 from workflow_agent.authoring.flow_source import read_any
@@ -16,14 +16,14 @@ from workflow_agent.client.events import begun
 from workflow_agent.client.logs import log_lines
 from workflow_agent.client.streaming import reader_at, stream_run
 from workflow_agent.engine import pasts_of
-from workflow_agent.model.errors import BusyError, NotFoundError, ValidationError, WorkflowAgentError
+from workflow_agent.model.errors import BusyError, ConflictError, NotFoundError, ValidationError, WorkflowAgentError
 from workflow_agent.model.records import dataclass
 from workflow_agent.model.status import OWN_ACTION, TERMINAL_RUN, RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Coroutine, Mapping
 
-    from workflow_agent.api.orders import RunOrder
+    from workflow_agent.api.orders import ResumeOrder, RunOrder
     from workflow_agent.api.port import RunEvent
     from workflow_agent.app.flow_run import FlowRun
     from workflow_agent.app.flow_taking_up import TakenUp
@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at a run that another process drives.
 _LOOK_S: Final = 0.25
+#: Seconds between two looks whether a run is driven yet.
+_BEGIN_S: Final = 0.01
 _KEYS: Final = (
     "run_id",
     "workflow",
@@ -56,7 +58,7 @@ _KEYS: Final = (
 class _Driven:
     """A run of this process and the task that drives it."""
 
-    run: FlowRun
+    run: FlowRun | None
     task: asyncio.Task[RunState]
 
 
@@ -94,6 +96,7 @@ class ServedRuns:
             tags=order.tags,
             idempotency_key=key,
             durability=order.durability,
+            break_before=order.break_before,
             made_with=order.instance,
         )
         past = (await pasts_of(self._flows.journal, [run.run_id])).get(run.run_id)
@@ -101,18 +104,19 @@ class ServedRuns:
             check_same(run, past.created)
             if self._flows.is_driven(run.run_id) or (await self._flows.state(run.run_id)).status in TERMINAL_RUN:
                 return run.run_id
-        driven = self._driven.get(run.run_id) or self._drive(run)
+        driven = self._driven.get(run.run_id) or self._drive(run.run_id, self._flows.run(run), run)
         await begun(self._flows, run.run_id, driven.task)
         if driven.run is not run:  # of two requests with one key at the same time
             check_same(run, (await pasts_of(self._flows.journal, [run.run_id]))[run.run_id].created)
         return run.run_id
 
-    def _drive(self, run: FlowRun) -> _Driven:
+    def _drive(self, run_id: str, work: Coroutine[Any, Any, RunState], run: FlowRun | None) -> _Driven:
         if len(self._driven) >= self._most:
+            work.close()
             raise BusyError(f"{self._most} runs are being driven", hint="try again when one of them has ended")
-        task = asyncio.create_task(self._flows.run(run), name=f"run {run.run_id}")
-        driven = self._driven[run.run_id] = _Driven(run=run, task=task)
-        task.add_done_callback(lambda ended: self._ended(run.run_id, ended))
+        task = asyncio.create_task(work, name=f"run {run_id}")
+        driven = self._driven[run_id] = _Driven(run=run, task=task)
+        task.add_done_callback(lambda ended: self._ended(run_id, ended))
         return driven
 
     def _ended(self, run_id: str, task: asyncio.Task[RunState]) -> None:
@@ -174,6 +178,36 @@ class ServedRuns:
     async def cancel(self, run: str, reason: str) -> bool:
         """Ask a run to stop; False when it is past that. Raises NotFoundError, ConflictError."""
         return await self._flows.cancel(await self.resolve(run), reason)
+
+    async def pause(self, run: str, reason: str) -> None:
+        """Let nothing new start in a run. Raises NotFoundError, ConflictError."""
+        await self._flows.pause(await self.resolve(run), reason)
+
+    async def signal(self, run: str, name: str, data: Any) -> None:
+        """Tell a run that something happened. Raises NotFoundError, ConflictError."""
+        await self._flows.signal(await self.resolve(run), name, data)
+
+    async def resume(self, run: str, order: ResumeOrder) -> None:
+        """Let a run go on that is paused, or that nobody drives.
+
+        Raises:
+            NotFoundError: there is no such run.
+            ConflictError: it has ended, or is driven and not paused.
+            ParameterError: a secret is missing with which it was begun.
+        """
+        run_id = await self.resolve(run)
+        if (await self._flows.state(run_id)).status in TERMINAL_RUN:
+            raise ConflictError("the run has ended", run_id=run_id)
+        if self._flows.is_driven(run_id):
+            await self._flows.unpause(run_id, one_step=order.step)
+            return
+        secrets = secrets_of(order.secrets)
+        work = self._flows.resume(run_id, secrets, one_step=order.step)
+        task = self._drive(run_id, work, None).task
+        while not task.done() and not self._flows.is_driven(run_id):  # noqa: ASYNC110  # the lock tells nobody
+            await asyncio.sleep(_BEGIN_S)
+        if task.done():
+            task.result()
 
     async def scraped(self) -> str:
         """Give figures of all runs as Prometheus reads them."""

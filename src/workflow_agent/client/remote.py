@@ -73,8 +73,6 @@ class RemoteRuns:
         break_before: Collection[str] = (),
     ) -> KnownRun:
         """Begin a run, or find the one of the key; what the port says."""
-        if break_before:
-            _not_served("`break_before`", "`workflow-agent run --break-before STEP` does it where the server runs")
         definition = compile_workflow(workflow)
         body: dict[str, Any] = {
             "workflow": definition.to_dict(),
@@ -83,6 +81,8 @@ class RemoteRuns:
             "secrets": {name: _revealed(value) for name, value in (secrets or {}).items()},
             "instance": _instance(workflow, definition),
         }
+        if break_before:
+            body["break_before"] = sorted(break_before)
         if durability is not None:
             body["durability"] = durability
         _check_size(body)
@@ -103,12 +103,14 @@ class RemoteRuns:
         """Find a run; raises NotFoundError."""
         return _known(await self._described(run))
 
-    async def resume(self, run: str, secrets: Mapping[str, Secret] | None) -> NoReturn:
-        """Refuse: the server takes up what was left by itself, when it starts."""
-        del run, secrets
-        _not_served(
-            "`resume`", "the server takes up what was left when it starts; `workflow-agent resume RUN` does it too"
-        )
+    async def resume(self, run: str, secrets: Mapping[str, Secret] | None) -> KnownRun:
+        """Let the server drive a run to its end whose process died; raises ConflictError."""
+        body = {"secrets": {name: _revealed(value) for name, value in (secrets or {}).items()}}
+        if (found := await self._described(run))["is_driven"]:
+            raise ConflictError("a process drives the run", run_id=found["run_id"])
+        known = _known(await self._api.post(f"/runs/{found['run_id']}/resume", body))
+        await self.end(known)
+        return known
 
     # -- one run -----------------------------------------------------------------------------------------------------
 
@@ -151,6 +153,19 @@ class RemoteRuns:
         """Ask it to stop; False when it is past that."""
         return bool((await self._api.post(f"/runs/{_plain_id(run)}/cancel", {"reason": reason}))["cancelled"])
 
+    async def signal(self, run_id: str, name: str, data: Any) -> None:
+        """Tell it that something happened."""
+        said = {"name": name, "data": as_json(data, what="the signal's data")}
+        await self._api.post(f"/runs/{_plain_id(run_id)}/signal", said)
+
+    async def pause(self, run_id: str, reason: str) -> None:
+        """Let nothing new start in it."""
+        await self._api.post(f"/runs/{_plain_id(run_id)}/pause", {"reason": reason})
+
+    async def unpause(self, run_id: str, *, one_step: bool) -> None:
+        """Let it go on, or one step of it."""
+        await self._api.post(f"/runs/{_plain_id(run_id)}/resume", {"step": one_step})
+
     async def logs(self, run: str) -> list[str]:
         """List what its steps said."""
         return list((await self._api.get(f"/runs/{_plain_id(run)}/logs"))["lines"])
@@ -171,21 +186,6 @@ class RemoteRuns:
     async def kept(self, run: str) -> NoReturn:
         """Refuse."""
         _not_served("what steps keep", f"`workflow-agent inspect {run}` shows it where the server runs")
-
-    async def signal(self, run_id: str, name: str, data: Any) -> NoReturn:
-        """Refuse."""
-        del data
-        _not_served("a signal", f"`workflow-agent signal {run_id} {name}` sends it where the server runs")
-
-    async def pause(self, run_id: str, reason: str) -> NoReturn:
-        """Refuse."""
-        del reason
-        _not_served("a pause", f"`workflow-agent pause {run_id}` does it where the server runs")
-
-    async def unpause(self, run_id: str, *, one_step: bool) -> NoReturn:
-        """Refuse."""
-        del one_step
-        _not_served("the end of a pause", f"`workflow-agent resume {run_id}` does it where the server runs")
 
     async def change(self, run_id: str, data: Mapping[str, Any]) -> NoReturn:
         """Refuse."""
