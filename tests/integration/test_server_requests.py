@@ -446,3 +446,21 @@ def test_an_address_and_a_socket_exclude_each_other(tmp_path: Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     assert (ended.returncode, "exclude each other" in ended.stderr) == (2, True)
+
+
+def test_commands_speak_to_the_runs_of_a_server(server: ServerProcess) -> None:
+    """One database, one owner for each run: what the server drives a command can look at and cancel."""
+    slow = {"name": "slow", "steps": [{"name": "a", "command": "sleep 60"}]}
+    run = ask(server, "POST", "/api/v1/workflows/execute", {"workflow": slow}).json["run_id"]
+    environ = {**os.environ, "WORKFLOW_AGENT_PATHS__STATE": str(server._state)}
+
+    def command(*words: str) -> dict[str, Any]:
+        line = [sys.executable, "-m", "workflow_agent", "--json", *words]
+        ended = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, env=environ)
+        found: dict[str, Any] = json.loads(ended.stdout)["data"]
+        return found
+
+    assert command("status", run)["status"] == "running"
+    assert command("cancel", run)["status"] == "cancelled"
+    assert ask(server, "GET", f"/api/v1/runs/{run}").json["status"] == "cancelled"
+    assert run in [each["run_id"] for each in command("history")["items"]]
