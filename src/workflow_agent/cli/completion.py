@@ -237,8 +237,12 @@ def _run_text(run: Any) -> str:
 
 def _past(invocation: Invocation) -> list[Any]:
     from workflow_agent.cli.past import ask  # noqa: PLC0415  # late: 100 ms
+    from workflow_agent.model.errors import WorkflowAgentError  # noqa: PLC0415  # late, with it
 
-    return list(ask(invocation, lambda app: app.history.runs(limit=_SHOWN_RUNS)))
+    try:
+        return list(ask(invocation, lambda app: app.history.runs(limit=_SHOWN_RUNS)))
+    except WorkflowAgentError:  # of an older release, say: what does not come from it is offered all the same
+        return []
 
 
 def _targets(_: _Typed, invocation: Invocation) -> Iterable[Candidate]:

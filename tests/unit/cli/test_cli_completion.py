@@ -112,6 +112,14 @@ def test_runs_are_offered_with_what_they_were(approval: Path, cli: Callable[...,
     assert offered("install --target ") == ["docker:", "host"]
 
 
+def test_what_needs_no_history_is_offered_where_that_cannot_be_read(state: Path) -> None:
+    state.mkdir(exist_ok=True)
+    (state / "workflow-agent.db").write_bytes(b"of somebody else" * 100)
+
+    assert offered("install --target ") == ["docker:", "host"]
+    assert offered("show ") == []
+
+
 def test_a_command_is_offered_the_runs_that_it_can_do_something_with(written: Callable[..., list[str]]) -> None:
     installed, failed, planned, left, needs, waits = written(
         ("install", "nginx", "host", "succeeded"),
