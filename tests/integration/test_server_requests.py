@@ -394,6 +394,26 @@ def test_a_unix_socket_is_the_owners_alone_and_goes_with_the_server(tmp_path: Pa
             pass
 
 
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_what_it_prints_is_for_people_or_for_programs(tmp_path: Path, flags: list[str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "workflow_agent", "serve", "--listen", "127.0.0.1:0", *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "WORKFLOW_AGENT_PATHS__STATE": str(tmp_path / "state")},
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        process.send_signal(signal.SIGTERM)
+        lines += process.stdout.readlines()
+
+    if flags:
+        assert [json.loads(line)["type"] for line in lines] == ["listening", "result"]
+    else:
+        assert [line.split()[0] for line in lines] == ["listening", "token"]
+
+
 def test_a_signal_leaves_runs_where_they_stand(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "state") as server:
         slow = {"name": "slow", "steps": [{"name": "a", "command": f"echo x >>{tmp_path}/a; sleep 60"}]}

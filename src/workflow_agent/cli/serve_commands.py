@@ -74,7 +74,7 @@ async def _serve(invocation: Invocation, address: str, path: Path | None) -> Out
             server.taken_up.add_done_callback(lambda ended: _tell_left(invocation, ended))
             await stop.wait()
             invocation.say("stopping; runs stay where they stand, and go on at the next start")
-    return Outcome(data={"url": server.url}, streamed=True)
+    return Outcome(data={"url": server.url}, streamed=invocation.json)
 
 
 def _announce(invocation: Invocation, server: Serving, answers: Any) -> None:  # Any: a text stream
