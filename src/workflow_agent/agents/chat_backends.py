@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.agents.chat_models import HttpChatModel
-from workflow_agent.model.nearest import did_you_mean
+from workflow_agent.model.named_table import check_named_table
 from workflow_agent.model.records import dataclass
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ __all__ = ["DEFAULT_BACKEND", "Backend", "backend_models", "backend_of_settings"
 
 #: The name of the service that ``[models]`` says.
 DEFAULT_BACKEND: Final = "default"
-_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _KEYS: Final = ("url", "model", "key")
 
 
@@ -37,17 +35,12 @@ def backend_of_settings(name: str, table: Any) -> Backend:  # Any: as settings h
     Raises:
         ValueError: it is none; the sentence says why.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError("needs a name in lower case: letters, digits, `-` and `_`, a letter first")
+    check_named_table(name, table, _KEYS)
     if name == DEFAULT_BACKEND:
         raise ValueError("cannot be declared: that name means the service of `[models]`")
-    if not isinstance(table, dict):
-        raise ValueError("must be a table with `url`, `model`, `key`")  # noqa: TRY004  # ends a sentence of the settings
     for key, value in table.items():
-        if key not in _KEYS:
-            raise ValueError(f"has no key `{key[:64]}`; {did_you_mean(key, _KEYS)}")
         if not isinstance(value, str):
-            raise ValueError(f"has a `{key}` that is no text")  # noqa: TRY004  # as above
+            raise ValueError(f"has a `{key}` that is no text")  # noqa: TRY004  # ends a sentence of the settings
     if not table.get("url", "").startswith(("http://", "https://")):
         raise ValueError("needs a `url` that begins with `http://` or `https://`")
     return Backend(**table)

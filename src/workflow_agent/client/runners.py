@@ -7,11 +7,11 @@ run is begun at a server.
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.model.errors import NotFoundError, ParameterError, UnreachableError, UsageError
+from workflow_agent.model.named_table import check_named_table
 from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.records import dataclass
 
@@ -35,7 +35,6 @@ __all__ = [
 
 #: The runner that is always there.
 LOCAL: Final = "local"
-_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _KEYS: Final = ("url", "token_file", "description")
 _ANSWER_S: Final = 5.0
 _MOST_BYTES: Final = 1 << 16
@@ -96,19 +95,12 @@ def runner_of_settings(name: str, table: Any) -> Runner:  # Any: as settings hav
     Raises:
         ValueError: it is none; the sentence says why.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError("needs a name in lower case: letters, digits, `-` and `_`, a letter first")
+    check_named_table(name, table, _KEYS)
     if name == LOCAL:
         raise ValueError("cannot be declared: that name means this process")
-    if not isinstance(table, dict):
-        raise ValueError("must be a table with `url` and `token_file`")  # noqa: TRY004  # ends a sentence of the settings
     for key, value in table.items():
-        if key not in _KEYS:
-            raise ValueError(
-                f"has no key `{key[:64]}`; {did_you_mean(key, _KEYS) or 'it has url, token_file, description'}"
-            )
         if not isinstance(value, str):
-            raise ValueError(f"has a `{key}` that is no text")  # noqa: TRY004  # as above
+            raise ValueError(f"has a `{key}` that is no text")  # noqa: TRY004  # ends a sentence of the settings
     for key in ("url", "token_file"):
         if not table.get(key):
             raise ValueError(f"needs `{key}`")

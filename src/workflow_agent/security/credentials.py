@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from workflow_agent.model.errors import NotFoundError, ParameterError, ValidationError
+from workflow_agent.model.named_table import check_named_table
 from workflow_agent.model.nearest import did_you_mean
 from workflow_agent.model.records import dataclass
 from workflow_agent.security.sources import SecretSource, SecretSourceKind, read_secret
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CredentialSet", "credential_set", "described", "named_sets", "read_set", "source_variables"]
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _KEYS: Final = ("description", "variables")
 #: Ends of names whose value is a secret in every case; as text it would stand in `config show` and in outputs.
@@ -45,14 +45,7 @@ def credential_set(name: str, table: Any) -> CredentialSet:  # Any: as settings 
     Raises:
         ValueError: it is none; the sentence says why, and never repeats a value.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError("needs a name in lower case: letters, digits, `-` and `_`, a letter first")
-    if not isinstance(table, dict):
-        raise ValueError("must be a table with `variables`")  # noqa: TRY004  # ends a sentence of the settings
-    for key in table:
-        if key not in _KEYS:
-            near = did_you_mean(key, _KEYS) or "it has `description` and `variables`"
-            raise ValueError(f"has no key `{key[:64]}`; {near}")
+    check_named_table(name, table, _KEYS)
     description, variables = table.get("description", ""), table.get("variables")
     if not isinstance(description, str):
         raise ValueError("has a `description` that is no text")  # noqa: TRY004  # as above
